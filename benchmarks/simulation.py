@@ -1,0 +1,438 @@
+"""Simulating one producer and four consumers: streamlab against other simulators.
+
+    python benchmarks/simulation.py [--entries N] [--repeats N] [--random] [--no-growth] [--json]
+
+Everybody simulates the same load: 800 entries a second for four consumers that take one entry at a time
+and 4 ms for it, always (the scenario ``one-to-many``), or with ``--random`` on average, exponentially
+distributed, as the gaps between the arrivals are then (M/M/4).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+import random
+import selectors
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from typing import Any
+
+from harness import (
+    Outcome,
+    Result,
+    Rival,
+    argument_parser,
+    as_json,
+    available,
+    find,
+    imported,
+    machine,
+    measure,
+    progress,
+    ratio,
+    run_checked,
+    table,
+)
+
+from streamlab.actors import Handler, consume, ensure_group, produce
+from streamlab.events import PROCESSED
+from streamlab.lab import Lab
+from streamlab.named_scenarios import SCENARIOS
+from streamlab.scenario import Arrivals, Producer, Scenario
+from streamlab.simulated_redis import SimulatedServer
+from streamlab.virtual_time import VirtualLoop
+
+N_CONSUMERS = 4
+RATE = 800.0  # entries per second
+SERVICE = 0.004  # seconds
+STREAM, GROUP = "orders", "workers"
+
+SMALL, LARGE = 10_000, 1_000_000  # entries: what an entry costs must not depend on how many there are
+
+BASE = "SimPy, Store"
+STREAMLAB = "streamlab, Lab"
+
+
+class Load:
+    """The work that everybody is given."""
+
+    def __init__(self, *, is_random: bool) -> None:
+        kind = "exponential" if is_random else "constant"
+        scenario = SCENARIOS["one-to-many"]().with_rate(RATE).with_service(SERVICE)
+        self.is_random = is_random
+        self.scenario = dataclasses.replace(
+            scenario,
+            producers=(Producer("P1", Arrivals("poisson" if is_random else "constant", RATE)),),
+            consumers=tuple(
+                dataclasses.replace(c, service=dataclasses.replace(c.service, kind=kind))
+                for c in scenario.consumers
+            ),
+            stream=STREAM,
+            group=GROUP,
+            duration=None,
+            entries=1,
+        )
+
+    def of(self, n_entries: int) -> Scenario:
+        """Return the load as a scenario with that many entries."""
+        return dataclasses.replace(self.scenario, entries=n_entries)
+
+    def arrivals(self, n_entries: int) -> Iterator[tuple[float, Any]]:
+        """Yield the time and the fields of each entry."""
+        return iter(self.of(n_entries).arrivals(self.scenario.producers[0]))
+
+    def service(self, number: int) -> Callable[[], float]:
+        """Return a function that draws how long a consumer takes for an entry."""
+        consumer = self.scenario.consumers[number]
+        return consumer.service.sampler(self.scenario.rng(consumer.name))
+
+
+# ---- streamlab -------------------------------------------------------------------------------------
+
+
+def streamlab_lab(load: Load, n_entries: int) -> Outcome:
+    """A scenario as a user runs it: every event recorded, the final state asked for."""
+    scenario = load.of(n_entries)
+    began = time.perf_counter()
+    run = Lab(scenario).run()
+    seconds = time.perf_counter() - began
+    return Outcome(seconds, sum(event.kind == PROCESSED for event in run.events))
+
+
+def streamlab_actors(load: Load, n_entries: int) -> Outcome:
+    """The same actors on the same loop, and nothing recorded."""
+    server = SimulatedServer()
+    return _run_actors(VirtualLoop(), lambda _: server.client(), load, n_entries)
+
+
+def _run_actors(
+    loop: asyncio.AbstractEventLoop,
+    client_for: Callable[[int], Any],
+    load: Load,
+    n_entries: int,
+) -> Outcome:
+    """Run streamlab's actors on any loop and over any client, until every entry is processed."""
+    n_processed = 0
+
+    async def main() -> None:
+        finished = asyncio.Event()
+
+        def handler(number: int) -> Handler:
+            sample, sleep = load.service(number), asyncio.sleep
+
+            async def handle(entry_id: str, fields: dict[str, str]) -> None:
+                nonlocal n_processed
+                await sleep(sample())
+                n_processed += 1
+                if n_processed == n_entries:
+                    finished.set()
+
+            return handle
+
+        clients = [client_for(number) for number in range(N_CONSUMERS + 1)]
+        await ensure_group(clients[-1], STREAM, GROUP)
+        consumers = [
+            asyncio.create_task(
+                consume(clients[number], STREAM, GROUP, f"C{number + 1}", handler(number))
+            )
+            for number in range(N_CONSUMERS)
+        ]
+        await produce(clients[-1], STREAM, load.arrivals(n_entries))
+        await finished.wait()
+        for consumer in consumers:
+            consumer.cancel()
+        await asyncio.wait(consumers)
+        for client in clients:
+            await client.aclose()
+
+    began = time.perf_counter()
+    loop.run_until_complete(main())
+    seconds = time.perf_counter() - began
+    loop.close()
+    return Outcome(seconds, n_processed)
+
+
+# ---- the same actors, other loops and another server ---------------------------------------------------
+
+
+class _JumpingSelector(selectors.SelectSelector):
+    """A selector that does not wait: it tells by how much the clock has to jump."""
+
+    now = 0.0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if timeout is None:
+            raise RuntimeError("nothing is left that could ever happen")
+        self.now += max(0.0, timeout)
+        return super().select(0)
+
+
+class _JumpingLoop(asyncio.SelectorEventLoop):
+    """asyncio's own loop with a clock that jumps: what one writes in ten lines."""
+
+    def __init__(self) -> None:
+        self._jumping = _JumpingSelector()
+        super().__init__(self._jumping)
+
+    def time(self) -> float:
+        return self._jumping.now
+
+
+def selector_loop(load: Load, n_entries: int) -> Outcome:
+    """streamlab's actors and model on asyncio's selector loop with a virtual clock."""
+    server = SimulatedServer()
+    return _run_actors(_JumpingLoop(), lambda _: server.client(), load, n_entries)
+
+
+def looptime(load: Load, n_entries: int) -> Outcome:
+    """streamlab's actors and model on the loop of looptime."""
+    loop = imported("looptime").new_event_loop(start=0, end=None, noop_cycles=0)
+    server = SimulatedServer()
+    with loop.looptime_enabled():
+        return _run_actors(loop, lambda _: server.client(), load, n_entries)
+
+
+def fakeredis(load: Load, n_entries: int) -> Outcome:
+    """streamlab's actors over fakeredis' asyncio client, in virtual time.
+
+    fakeredis 2.40 answers XREADGROUP with COUNT and BLOCK at once, so that a waiting consumer would turn
+    into a busy loop and the clock never move. The client below reads without BLOCK and, if there is
+    nothing, waits until the next XADD wakes it: nothing cheaper would be right.
+    """
+    fake = imported("fakeredis")
+    waiting: deque[asyncio.Future[None]] = deque()
+
+    class Client(fake.FakeAsyncRedis):  # type: ignore[misc, name-defined]
+        async def xadd(self, *args: Any, **options: Any) -> Any:
+            entry_id = await super().xadd(*args, **options)
+            if waiting:
+                waiting.popleft().set_result(None)
+            return entry_id
+
+        async def xreadgroup(
+            self, group: str, consumer: str, streams: Any, count: int, block: int | None = None
+        ) -> Any:
+            while True:
+                reply = await super().xreadgroup(group, consumer, streams, count)
+                if reply or block is None:
+                    return reply
+                waiting.append(asyncio.get_running_loop().create_future())
+                await waiting[-1]
+
+    server = fake.FakeServer()
+
+    def client_for(_: int) -> Any:
+        return Client(server=server, decode_responses=True, protocol=2)
+
+    return _run_actors(VirtualLoop(), client_for, load, n_entries)
+
+
+# ---- other simulators --------------------------------------------------------------------------------
+
+
+def simpy_store(load: Load, n_entries: int) -> Outcome:
+    """SimPy: processes that put into and get from a Store."""
+    simpy = imported("simpy")
+    n_processed = 0
+
+    def producer(env: Any, store: Any) -> Generator[Any, Any, None]:
+        for at, fields in load.arrivals(n_entries):
+            delay = at - env.now
+            if delay > 0:
+                yield env.timeout(delay)
+            yield store.put(fields)
+
+    def consumer(env: Any, store: Any, sample: Callable[[], float]) -> Generator[Any, Any, None]:
+        nonlocal n_processed
+        while True:
+            yield store.get()
+            yield env.timeout(sample())
+            n_processed += 1
+            if n_processed == n_entries:
+                finished.succeed()
+
+    began = time.perf_counter()
+    env = simpy.Environment()
+    finished = env.event()
+    store = simpy.Store(env)
+    for number in range(N_CONSUMERS):
+        env.process(consumer(env, store, load.service(number)))
+    env.process(producer(env, store))
+    env.run(finished)
+    return Outcome(time.perf_counter() - began, n_processed)
+
+
+def simpy_resource(load: Load, n_entries: int) -> Outcome:
+    """SimPy: an entry is a process that asks for one of four servers."""
+    simpy = imported("simpy")
+    n_processed = 0
+    sample = load.service(0)
+
+    def entry(env: Any, servers: Any) -> Generator[Any, Any, None]:
+        nonlocal n_processed
+        with servers.request() as request:
+            yield request
+            yield env.timeout(sample())
+        n_processed += 1
+
+    def producer(env: Any, servers: Any) -> Generator[Any, Any, None]:
+        for at, _ in load.arrivals(n_entries):
+            delay = at - env.now
+            if delay > 0:
+                yield env.timeout(delay)
+            env.process(entry(env, servers))
+
+    began = time.perf_counter()
+    env = simpy.Environment()
+    servers = simpy.Resource(env, N_CONSUMERS)
+    env.process(producer(env, servers))
+    env.run()
+    return Outcome(time.perf_counter() - began, n_processed)
+
+
+def ciw_node(load: Load, n_entries: int) -> Outcome:
+    """Ciw: one node with four servers, until that many customers have left."""
+    ciw = imported("ciw")
+    dists = ciw.dists
+    began = time.perf_counter()
+    network = ciw.create_network(
+        arrival_distributions=[
+            dists.Exponential(RATE) if load.is_random else dists.Deterministic(1 / RATE)
+        ],
+        service_distributions=[
+            dists.Exponential(1 / SERVICE) if load.is_random else dists.Deterministic(SERVICE)
+        ],
+        number_of_servers=[N_CONSUMERS],
+    )
+    ciw.seed(load.scenario.seed)
+    simulation = ciw.Simulation(network)
+    simulation.simulate_until_max_customers(n_entries, method="Finish")
+    seconds = time.perf_counter() - began
+    return Outcome(seconds, simulation.nodes[-1].number_of_individuals)
+
+
+# ---- the benchmark -----------------------------------------------------------------------------------
+
+
+def rivals(load: Load) -> list[Rival]:
+    """Return everybody who simulates the load."""
+
+    def rival(
+        name: str, run: Callable[[Load, int], Outcome], needs: tuple[str, ...] = (), note: str = ""
+    ) -> Rival:
+        return Rival(name, lambda n_entries: run(load, n_entries), needs, note)
+
+    return [
+        rival(STREAMLAB, streamlab_lab, note="events recorded"),
+        rival("streamlab, actors alone", streamlab_actors, note="nothing recorded"),
+        rival(BASE, simpy_store, ("simpy",)),
+        rival("SimPy, Resource", simpy_resource, ("simpy",)),
+        rival("Ciw, a node with 4 servers", ciw_node, ("ciw",)),
+        rival("streamlab's actors and model on a selector loop", selector_loop),
+        rival("streamlab's actors and model on looptime", looptime, ("looptime",)),
+        rival("streamlab's actors over fakeredis", fakeredis, ("fakeredis",)),
+    ]
+
+
+@dataclasses.dataclass(frozen=True)
+class Growth:
+    """What an entry costs in a short and in a long run, in microseconds."""
+
+    n_small: int
+    n_large: int
+    small_us: float
+    large_us: float
+
+    @property
+    def ratio(self) -> float:
+        return self.large_us / self.small_us
+
+
+def measure_growth(load: Load, n_small: int, n_large: int, repeats: int) -> Growth:
+    """Compare the cost of an entry in a short run (the median of some) and in a long one."""
+    rival = rivals(load)[0]
+
+    def cost_us(n_entries: int) -> float:
+        return run_checked(rival, n_entries).seconds / n_entries * 1e6
+
+    progress(f"{STREAMLAB}: {n_small:,} and {n_large:,} entries")
+    # Short runs before and after the long one: the machine may have changed its pace meanwhile.
+    small = [cost_us(n_small) for _ in range(repeats)]
+    large_us = cost_us(n_large)
+    small += [cost_us(n_small) for _ in range(repeats)]
+    progress("")
+    return Growth(n_small, n_large, sorted(small)[len(small) // 2], large_us)
+
+
+def verdict(results: list[Result], base: Result | None) -> Iterator[str]:
+    """Yield the goals, and whether they were met."""
+    ours = find(results, STREAMLAB)
+    if ours is None:
+        return
+    times = ratio(ours, base)
+    if times is not None:
+        yield f"{STREAMLAB}: {times:.2f} × SimPy, Store (goal: above 1; at the least 0.5)"  # noqa: RUF001
+    for name, least in (
+        ("Ciw, a node with 4 servers", 1),
+        ("streamlab's actors over fakeredis", 15),
+    ):
+        times = ratio(ours, find(results, name))
+        if times is not None:
+            yield f"{STREAMLAB}: {times:.2f} × {name} (goal: above {least})"  # noqa: RUF001
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure and print."""
+    parser = argument_parser(
+        "Simulate one producer and four consumers, and compare.", n_entries=20_000
+    )
+    parser.add_argument("--random", action="store_true", help="M/M/4 instead of constant times")
+    parser.add_argument(
+        "--no-growth",
+        action="store_true",
+        help="leave out the long run, which shows that an entry's cost does not grow",
+    )
+    parser.add_argument(
+        "--large", type=int, default=LARGE, metavar="N", help="entries in the long run (%(default)s)"
+    )
+    options = parser.parse_args(arguments)
+    logging.getLogger("fakeredis").setLevel(logging.WARNING)
+
+    load = Load(is_random=options.random)
+    candidates = available(rivals(load), options.only)
+    if not candidates:
+        parser.error(f"no rival's name holds {' or '.join(options.only)}")
+    results = measure(candidates, options.entries, options.repeats)
+    base = find(results, BASE)
+    growth = None
+    if not options.no_growth:
+        growth = measure_growth(
+            load, min(SMALL, options.large), options.large, min(options.repeats, 3)
+        )
+    if options.json:
+        facts: dict[str, object] = {
+            "load": "random" if options.random else "constant",
+            "base": base and base.name,
+            "growth": growth and {**dataclasses.asdict(growth), "ratio": growth.ratio},
+        }
+        print(as_json(results, base, **facts))
+        return 0
+    print(f"{options.entries:,} entries, {options.repeats} interleaved repetitions, medians")
+    print(f"{'M/M/4' if options.random else 'constant arrivals and service'}; {machine()}\n")
+    print(table(results, base, BASE))
+    print()
+    for line in verdict(results, base):
+        print(line)
+    if growth is not None:
+        print(
+            f"An entry costs {growth.small_us:.1f} µs among {growth.n_small:,} and {growth.large_us:.1f} µs "
+            f"among {growth.n_large:,}: {growth.ratio:.2f} × (goal: 1.2 at the most)"  # noqa: RUF001
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,273 @@
+"""The command ``streamlab``: ``run``, ``lab``, ``worker``, ``doctor``."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NoReturn
+
+import redis.exceptions
+
+from streamlab import __version__, doctor, worker
+from streamlab.connection import ServerUnusable
+from streamlab.lab import Lab, LabError, Progress, run_both
+from streamlab.named_scenarios import SCENARIOS, load_scenario
+from streamlab.replay import ReplayError
+from streamlab.run import Comparison, Run
+from streamlab.scenario import Scenario, ScenarioError
+from streamlab.servers import ServerStartError
+
+#: What is the caller's to correct: one line, exit status 2.
+_WRONG_USE = (ScenarioError, ReplayError, ServerUnusable, ServerStartError)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit status: 0, 1 if an invariant is broken, 2 for wrong use."""
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    if arguments.command is None:
+        parser.print_help()
+        return 0
+    try:
+        status: int = arguments.command(arguments)
+        sys.stdout.flush()
+        return status
+    except _WRONG_USE as error:
+        return _complain(error, 2)
+    except (LabError, redis.exceptions.RedisError) as error:
+        return _complain(error, 1)
+    except KeyboardInterrupt:
+        print("interrupted: workers and private servers have been ended", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader (`| head`) has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _complain(error: Exception, status: int) -> int:
+    print(f"streamlab: {' '.join(str(error).split())}", file=sys.stderr)
+    return status
+
+
+# ---- run -------------------------------------------------------------------------------------------
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    scenario = _scenario(arguments)
+    if arguments.engine == "simulated" and arguments.redis is not None:
+        raise ScenarioError("--redis is for a real run: add --engine live or --engine both")
+    url = arguments.redis
+    with _progress(quiet=arguments.json or arguments.events) as progress:
+        if arguments.engine == "both":
+            comparison = run_both(scenario, redis_url=url, progress=progress)
+            runs = [comparison.one, comparison.other]
+        else:
+            comparison = None
+            runs = [Lab(scenario, engine=arguments.engine, redis_url=url).run(progress)]
+    _show(arguments, runs, comparison)
+    for run in runs:
+        for line in run.broken():
+            print(f"streamlab: broken ({run.engine}): {line}", file=sys.stderr)
+    agrees = comparison is None or comparison.agrees
+    return 0 if agrees and not any(run.broken() for run in runs) else 1
+
+
+def _scenario(arguments: argparse.Namespace) -> Scenario:
+    """Return the scenario that was asked for, with what the options change in it."""
+    scenario = load_scenario(arguments.scenario)
+    if arguments.producers is not None:
+        scenario = scenario.with_producers(arguments.producers)
+    if arguments.consumers is not None:
+        scenario = scenario.with_consumers(arguments.consumers)
+    if arguments.rate is not None:
+        scenario = scenario.with_rate(arguments.rate)
+    if arguments.service is not None:
+        scenario = scenario.with_service(arguments.service)
+    if arguments.count is not None:
+        scenario = scenario.with_count(arguments.count)
+    if arguments.speed is not None:
+        scenario = scenario.faster(arguments.speed)
+    if arguments.entries is not None:  # the one limit that is given is the only one
+        scenario = dataclasses.replace(scenario, entries=arguments.entries, duration=arguments.duration)
+    elif arguments.duration is not None:
+        scenario = dataclasses.replace(scenario, duration=arguments.duration)
+    if arguments.seed is not None:
+        scenario = dataclasses.replace(scenario, seed=arguments.seed)
+    return scenario
+
+
+def _show(arguments: argparse.Namespace, runs: list[Run], comparison: Comparison | None) -> None:
+    if arguments.save:
+        if comparison is not None:
+            raise ScenarioError("--save keeps one run: take --engine simulated or --engine live")
+        runs[0].save(arguments.save)
+    if arguments.plot:
+        from streamlab import plots  # matplotlib is an extra, and slow to import
+
+        plots.overview(*runs).savefig(arguments.plot)
+    if arguments.events:
+        for run in runs:
+            for event in run.events:
+                print(event.to_json())
+    if arguments.json:
+        if comparison is None:
+            print(json.dumps(runs[0].summary()))
+        else:
+            both: dict[str, Any] = {run.engine: run.summary() for run in runs}
+            print(json.dumps(both | {"agrees": comparison.agrees}))
+    if not arguments.json and not arguments.events:
+        print(comparison if comparison is not None else _report(runs[0]))
+
+
+def _report(run: Run) -> str:
+    """Return a run for reading."""
+    lines = [
+        f"{run.scenario.name} on {run.server} ({run.engine}), seed {run.scenario.seed}: "
+        f"{_length(run.duration)} in {run.wall:.2f} s",
+        f"added {run.added:,} · processed {run.processed:,} · acked {run.acked:,} · lost {run.lost:,} · "
+        f"duplicates {run.duplicates:,} · pending {run.pending:,} · undelivered {run.undelivered:,}"
+        + (f" · trimmed {run.trimmed:,}" if run.scenario.maxlen else ""),
+        f"{run.throughput:,.1f} entries/s · sojourn p50 {_length(run.sojourn.p50)}, "
+        f"p95 {_length(run.sojourn.p95)}, p99 {_length(run.sojourn.p99)} · "
+        f"backlog at most {run.backlog_max:,}",
+        "",
+        f"{'consumer':<12}{'acked':>10}{'share':>9}{'pending':>9}{'utilisation':>13}",
+    ]
+    for name, consumer in run.consumers.items():
+        lines.append(
+            f"{name:<12}{consumer.acked:>10,}{run.shares[name]:>9.1%}{consumer.pending:>9,}"
+            f"{consumer.utilisation:>13.1%}"
+        )
+    return "\n".join(lines)
+
+
+def _length(seconds: float) -> str:
+    if seconds != seconds:
+        return "–"
+    if seconds < 1:
+        return f"{seconds * 1000:.2f} ms"
+    return f"{seconds:.2f} s" if seconds < 600 else f"{seconds / 3600:,.1f} h"
+
+
+@contextlib.contextmanager
+def _progress(*, quiet: bool) -> Iterator[Progress | None]:
+    """Give something to call with a run's progress: a line that is written over, on a terminal only."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    began = last = time.monotonic()
+
+    def show(now: float, n_events: int) -> None:
+        nonlocal last
+        if time.monotonic() - last >= 0.2:
+            last = time.monotonic()
+            line = f"{_length(max(now, 0.0))} run, {n_events:,} events, {last - began:.0f} s"
+            print(f"\r{line:<70}", end="", file=sys.stderr, flush=True)
+
+    try:
+        yield show
+    finally:
+        print(f"\r{'':<70}\r", end="", file=sys.stderr, flush=True)
+
+
+# ---- lab, worker, doctor ---------------------------------------------------------------------------
+
+
+def _lab(arguments: argparse.Namespace) -> int:
+    if find_spec("jupyterlab") is None:
+        raise ScenarioError("JupyterLab is not installed: pip install 'streamlab[course]'")
+    notebooks = _notebooks(arguments.folder)
+    start = notebooks / "00_start_here.ipynb"
+    # JupyterLab keeps its token and listens on 127.0.0.1: that is its default, and stays so.
+    command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={notebooks}", str(start)]
+    if arguments.no_browser:
+        command.append("--no-browser")
+    jupyter = subprocess.Popen(command)
+    while True:
+        try:
+            return jupyter.wait()
+        except KeyboardInterrupt:  # Ctrl-C reaches JupyterLab as well, which asks before it ends
+            continue
+
+
+def _notebooks(folder: Path | None) -> Path:
+    """Return the folder with the course: the one given, or that of this checkout."""
+    candidates = [folder] if folder else [Path("notebooks"), Path(__file__).parents[1] / "notebooks"]
+    for candidate in candidates:
+        if (candidate / "00_start_here.ipynb").is_file():
+            return candidate.resolve()
+    raise ScenarioError(
+        "the notebooks are not here: run this in a checkout of streamlab, or give their folder "
+        "(streamlab lab --folder NOTEBOOKS)"
+    )
+
+
+def _worker(arguments: argparse.Namespace) -> int:
+    return worker.main()
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    print(doctor.render(doctor.report()))
+    return 0
+
+
+# ---- arguments -------------------------------------------------------------------------------------
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, like all others here."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"streamlab: {message} (see: {self.prog} --help)\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="streamlab", description="A course and laboratory for Redis Streams consumer groups.")
+    parser.add_argument("--version", action="version", version=f"streamlab {__version__}")
+    parser.set_defaults(command=None)
+    commands = parser.add_subparsers(metavar="COMMAND")
+
+    run = commands.add_parser(
+        "run",
+        help="run a scenario, simulated or on a real Redis",
+        description="Run a scenario. Named ones: " + ", ".join(SCENARIOS),
+        epilog="Exit status: 0; 1 when an invariant is broken or the engines differ; 2 for wrong use.",
+    )
+    run.set_defaults(command=_run)
+    run.add_argument("scenario", metavar="NAME|FILE.toml")
+    run.add_argument("--engine", choices=("simulated", "live", "both"), default="simulated")
+    run.add_argument("--redis", metavar="URL", help="the server for a live run (default: a private one)")
+    run.add_argument("--seed", type=int, metavar="N", help="for whatever is random in the scenario")
+    run.add_argument("--duration", type=float, metavar="S", help="seconds of production")
+    run.add_argument("--entries", type=int, metavar="N", help="entries to produce, all producers together")
+    run.add_argument("--rate", type=float, metavar="R", help="entries per second of each producer")
+    run.add_argument("--producers", type=int, metavar="N", help="producers, all like the first")
+    run.add_argument("--consumers", type=int, metavar="N", help="consumers, all like the first")
+    run.add_argument("--service", type=float, metavar="S", help="mean seconds a consumer takes for an entry")
+    run.add_argument("--count", type=int, metavar="N", help="entries a consumer asks for at once (COUNT)")
+    run.add_argument("--speed", type=float, metavar="X", help="arrivals and service, X times faster")
+    run.add_argument("--json", action="store_true", help="print the result as one JSON object")
+    run.add_argument("--events", action="store_true", help="print every event as a line of JSON")
+    run.add_argument("--save", type=Path, metavar="FILE", help="keep the run (JSON lines)")
+    run.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the run")
+
+    lab = commands.add_parser("lab", help="open the course in JupyterLab")
+    lab.set_defaults(command=_lab)
+    lab.add_argument("--folder", type=Path, help="where the notebooks are")
+    lab.add_argument("--no-browser", action="store_true", help="only print the address to open")
+
+    worker_ = commands.add_parser("worker", help="play one actor (started by the live engine)")
+    worker_.set_defaults(command=_worker)
+
+    doctor_ = commands.add_parser("doctor", help="say what this machine offers, and what is missing for what")
+    doctor_.set_defaults(command=_doctor)
+    return parser

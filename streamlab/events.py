@@ -1,0 +1,157 @@
+"""Events: what actors tell about their work, and the only thing that metrics, plots and checks read.
+
+An actor calls its `Report` with the kind of event, its own name, and (where there is one) the entry's id
+and delivery count. Whoever runs the actor decides what becomes of it: the simulated engine appends it to
+an `EventLog`, a worker process writes it as a line of JSON for its lab to read.
+"""
+
+from __future__ import annotations
+
+import json
+from array import array
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final, NamedTuple
+
+# An entry's life.
+ADDED: Final = "added"  #: a producer's XADD; `at` is when it was sent
+DELIVERED: Final = "delivered"  #: XREADGROUP gave it to a consumer
+PROCESSED: Final = "processed"  #: the handler returned: the effect has happened
+ACKED: Final = "acked"  #: XACK was answered
+CLAIMED: Final = "claimed"  #: XCLAIM or XAUTOCLAIM gave it to another consumer
+DEAD_LETTERED: Final = "dead_lettered"  #: given up, and moved to the dead-letter stream
+# An actor's life.
+STARTED: Final = "started"
+STOPPED: Final = "stopped"
+CRASHED: Final = "crashed"
+PAUSED: Final = "paused"
+RESUMED: Final = "resumed"
+
+KINDS: Final = (
+    ADDED, DELIVERED, PROCESSED, ACKED, CLAIMED, DEAD_LETTERED,
+    STARTED, STOPPED, CRASHED, PAUSED, RESUMED,
+)  # fmt: skip
+#: What the actor is called in JSON: an entry's events happen to a producer or a consumer.
+_ROLES: Final = {ADDED: "producer"} | dict.fromkeys(KINDS[1:6], "consumer")
+
+#: ``report(kind, actor, id="", delivery_count=0, at=None)``; `at` is the event loop's time, None for now
+Report = Callable[..., None]
+
+
+class Event(NamedTuple):
+    """One thing that happened.
+
+    `at` is in seconds since the run began, `actor` the name of the producer or consumer, `id` the entry's
+    id (empty for what concerns an actor only), `delivery_count` how often the entry had been delivered,
+    this time included (0 where that means nothing).
+    """
+
+    at: float
+    kind: str
+    actor: str
+    id: str = ""
+    delivery_count: int = 0
+
+    def to_json(self) -> str:
+        """Return the event as one line of JSON: ``at``, ``kind``, ``id``, ``producer`` or
+        ``consumer``, and ``delivery_count``."""
+        row: dict[str, object] = {"at": round(self.at, 6), "kind": self.kind}
+        if self.id:
+            row["id"] = self.id
+        row[_ROLES.get(self.kind, "actor")] = self.actor
+        if self.delivery_count:
+            row["delivery_count"] = self.delivery_count
+        return json.dumps(row)
+
+    @classmethod
+    def from_json(cls, line: str) -> Event:
+        """Read what `to_json` wrote.
+
+        Raises
+        ------
+        ValueError
+            If the line is not an event.
+        """
+        try:
+            row = json.loads(line)
+            kind = row["kind"]
+            if kind not in KINDS:
+                raise ValueError(f"the kind {kind!r} is none of {', '.join(KINDS)}")
+            actor = row[_ROLES.get(kind, "actor")]
+            return cls(float(row["at"]), kind, actor, row.get("id", ""), row.get("delivery_count", 0))
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"not an event: {line[:200]!r} ({error!r})") from None
+
+
+class EventLog:
+    """The events of a run, in the order in which they were reported.
+
+    Kept as columns: a run of a million entries has four million events, and a tuple for each would cost
+    more memory and time than the simulation itself.
+    """
+
+    __slots__ = ("_actors", "_counts", "_ids", "_kinds", "_times", "clock", "origin")
+
+    def __init__(self, clock: Callable[[], float] = lambda: 0.0, origin: float = 0.0) -> None:
+        self.clock = clock
+        self.origin = origin
+        self._times = array("d")
+        self._kinds: list[str] = []
+        self._actors: list[str] = []
+        self._ids: list[str] = []
+        self._counts = array("q")
+
+    def report(
+        self,
+        kind: str,
+        actor: str,
+        id: str = "",
+        delivery_count: int = 0,
+        at: float | None = None,
+    ) -> None:
+        """Append an event that happens now, or that happened `at` a time of the clock."""
+        self._times.append((self.clock() if at is None else at) - self.origin)
+        self._kinds.append(kind)
+        self._actors.append(actor)
+        self._ids.append(id)
+        self._counts.append(delivery_count)
+
+    def append(self, event: Event) -> None:
+        """Append an event that carries its own time."""
+        self._times.append(event.at)
+        self._kinds.append(event.kind)
+        self._actors.append(event.actor)
+        self._ids.append(event.id)
+        self._counts.append(event.delivery_count)
+
+    @classmethod
+    def of(cls, events: Iterable[Event]) -> EventLog:
+        """Return a log of these events, sorted by time."""
+        log = cls()
+        for event in sorted(events, key=lambda event: event.at):  # stable: ties stay in order
+            log.append(event)
+        return log
+
+    def __len__(self) -> int:
+        return len(self._times)
+
+    def __iter__(self) -> Iterator[Event]:
+        return map(Event, self._times, self._kinds, self._actors, self._ids, self._counts)
+
+    def __getitem__(self, index: int) -> Event:
+        return Event(
+            self._times[index],
+            self._kinds[index],
+            self._actors[index],
+            self._ids[index],
+            self._counts[index],
+        )
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, EventLog):
+            return NotImplemented
+        return len(self) == len(other) and all(a == b for a, b in zip(self, other, strict=True))
+
+    __hash__ = None  # type: ignore[assignment]  # it grows
+
+    def __repr__(self) -> str:
+        return f"<EventLog of {len(self):,} events>"

@@ -1,0 +1,352 @@
+"""`Run`: what came of a scenario on an engine. Metrics, comparison with another run, saving and loading."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import streamlab
+from streamlab.events import Event, EventLog
+from streamlab.metrics import ConsumerMetrics, Lives, Series, Spread, spread
+from streamlab.named_scenarios import from_dict
+from streamlab.scenario import Scenario
+
+EngineName = Literal["simulated", "live"]
+
+
+class RunFileError(ValueError):
+    """A file that does not hold a run. The message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class FinalState:
+    """What the server held at the end of a run, as the server itself says.
+
+    `undelivered` are the ids after the group's last-delivered id; `first_id` is that of the stream's first
+    entry ("" if it is empty).
+    """
+
+    pending: dict[str, str] = field(default_factory=dict)  #: entry id -> consumer
+    undelivered: tuple[str, ...] = ()
+    first_id: str = ""
+    length: int = 0
+
+
+@dataclass(frozen=True)
+class Run:
+    """A scenario that has run: its events, and all that follows from them.
+
+    Attributes
+    ----------
+    server
+        Which server it ran on, in words.
+    wall
+        How long the run took, in seconds of the clock on the wall; not part of what is compared or saved
+        as a result, being different each time.
+    n_commands
+        How many commands the actors sent (simulated engine only; 0 where it is not known).
+    crashes
+        What workers that ended by themselves said, by actor.
+    """
+
+    scenario: Scenario
+    engine: EngineName
+    server: str
+    events: EventLog
+    final: FinalState
+    wall: float = 0.0
+    n_commands: int = 0
+    crashes: dict[str, str] = field(default_factory=dict)
+
+    @functools.cached_property
+    def lives(self) -> Lives:
+        """The events, sorted by entry."""
+        return Lives(self.events)
+
+    # ---- counts --------------------------------------------------------------------------------
+
+    @property
+    def added(self) -> int:
+        """Entries whose XADD was answered."""
+        return len(self.lives.added)
+
+    @property
+    def processed(self) -> int:
+        """Entries that were processed at least once."""
+        return len(self.lives.processed)
+
+    @property
+    def acked(self) -> int:
+        """Entries that were acknowledged."""
+        return len(self.lives.acked)
+
+    @property
+    def redelivered(self) -> int:
+        """Deliveries and claims of entries that had been delivered before."""
+        return self.lives.n_redelivered
+
+    @property
+    def duplicates(self) -> int:
+        """Times that an entry was processed again."""
+        return self.lives.n_processed - self.processed
+
+    @property
+    def dead_lettered(self) -> int:
+        """Entries that were given up and moved to the dead-letter stream."""
+        return len(self.lives.dead_lettered)
+
+    @property
+    def pending(self) -> int:
+        """Entries in the pending entries list at the end, as the server says."""
+        return len(self.final.pending)
+
+    @property
+    def undelivered(self) -> int:
+        """Entries that no consumer had been given at the end, as the server says."""
+        return len(self.final.undelivered)
+
+    @functools.cached_property
+    def _missing(self) -> tuple[list[str], list[str]]:
+        """Entries that were neither processed nor are still to come: trimmed from the stream, or lost."""
+        lives = self.lives
+        to_come = self.final.pending.keys() | set(self.final.undelivered) | lives.dead_lettered
+        missing = [i for i in lives.added if i not in lives.processed and i not in to_come]
+        if self.scenario.maxlen is None:
+            return [], missing
+        first = _id_key(self.final.first_id) if self.final.first_id else (math.inf, 0)
+        trimmed = [i for i in missing if _id_key(i) < first]
+        return trimmed, [i for i in missing if _id_key(i) >= first]
+
+    @property
+    def trimmed(self) -> int:
+        """Entries that ``MAXLEN`` removed from the stream before anybody had processed them."""
+        return len(self._missing[0])
+
+    @property
+    def lost(self) -> int:
+        """Entries that were added and are nowhere: not processed, pending, undelivered, dead or trimmed."""
+        return len(self._missing[1])
+
+    # ---- times ---------------------------------------------------------------------------------
+
+    @property
+    def duration(self) -> float:
+        """Seconds of the run's own clock from its start to the last thing that happened to an entry."""
+        return self.lives.end
+
+    @functools.cached_property
+    def sojourn(self) -> Spread:
+        """Seconds from XADD until an entry has first been processed."""
+        return spread(self.lives.sojourns())
+
+    @functools.cached_property
+    def waiting(self) -> Spread:
+        """Seconds from XADD until the processing of an entry begins."""
+        return spread(self.lives.waits())
+
+    @functools.cached_property
+    def series(self) -> Series:
+        """How backlog and pending went over time."""
+        return self.lives.series()
+
+    @property
+    def backlog_max(self) -> int:
+        """The most entries that ever waited to be delivered."""
+        return max(self.series.backlog)
+
+    @property
+    def throughput(self) -> float:
+        """Entries processed per second."""
+        return self.processed / self.duration if self.duration else 0.0
+
+    # ---- consumers -----------------------------------------------------------------------------
+
+    @functools.cached_property
+    def consumers(self) -> dict[str, ConsumerMetrics]:
+        """What each consumer did."""
+        return self.lives.consumers(consumer.name for consumer in self.scenario.consumers)
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Each consumer's part of what was acknowledged, from 0 to 1."""
+        total = sum(consumer.acked for consumer in self.consumers.values())
+        return {name: c.acked / total if total else 0.0 for name, c in self.consumers.items()}
+
+    def assignment(self) -> list[tuple[int, str]]:
+        """Return who was first given which entry: its number (1 is the first that was added), consumer."""
+        number = {entry_id: i for i, entry_id in enumerate(sorted(self.lives.added, key=_id_key), 1)}
+        first: dict[int, str] = {}
+        for stint in self.lives.stints:
+            if stint.id in number:
+                first.setdefault(number[stint.id], stint.consumer)
+        return sorted(first.items())
+
+    def broken(self) -> list[str]:
+        """Return what must never be and is, a line each; empty if all is well."""
+        lines = [f"{actor} ended by itself: {words}" for actor, words in self.crashes.items()]
+        if self._missing[1]:
+            lines.append(f"{self.lost} of {self.added} entries are lost, the first is {self._missing[1][0]}")
+        if self.lives.ack_without_effect:
+            first = self.lives.ack_without_effect[0]
+            lines.append(f"entry {first} was acknowledged before it was processed")
+        # Nothing can have been processed twice unless somebody was given it twice.
+        if self.duplicates > self.redelivered:
+            lines.append(f"{self.duplicates} duplicates after only {self.redelivered} redeliveries")
+        return lines
+
+    # ---- export --------------------------------------------------------------------------------
+
+    def summary(self) -> dict[str, Any]:
+        """Return the run in figures, as ``streamlab run --json`` prints it; times in seconds."""
+        times = self.sojourn
+        return {
+            "scenario": self.scenario.name,
+            "engine": self.engine,
+            "server": self.server,
+            "seed": self.scenario.seed,
+            "duration": _rounded(self.duration),
+            "wall": round(self.wall, 3),
+            "added": self.added,
+            "processed": self.processed,
+            "acked": self.acked,
+            "redelivered": self.redelivered,
+            "duplicates": self.duplicates,
+            "dead_lettered": self.dead_lettered,
+            "trimmed": self.trimmed,
+            "lost": self.lost,
+            "pending": self.pending,
+            "undelivered": self.undelivered,
+            "backlog_max": self.backlog_max,
+            "sojourn": {
+                "p50": _rounded(times.p50),
+                "p95": _rounded(times.p95),
+                "p99": _rounded(times.p99),
+                "max": _rounded(times.max),
+            },
+            "consumers": {
+                name: dataclasses.asdict(consumer) | {"utilisation": round(consumer.utilisation, 4)}
+                for name, consumer in self.consumers.items()
+            },
+        }
+
+    def save(self, path: str | Path) -> None:
+        """Write the run as JSON lines: a header, then an event a line."""
+        header = {
+            "streamlab": streamlab.__version__,
+            "scenario": dataclasses.asdict(self.scenario),
+            "engine": self.engine,
+            "server": self.server,
+            "wall": self.wall,
+            "n_commands": self.n_commands,
+            "final": dataclasses.asdict(self.final),
+            "crashes": self.crashes,
+        }
+        with Path(path).open("w", encoding="utf-8") as file:
+            file.write(json.dumps(header) + "\n")
+            file.writelines(event.to_json() + "\n" for event in self.events)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Run:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        RunFileError
+            If the file does not hold a whole run.
+        """
+        try:
+            with Path(path).open(encoding="utf-8") as file:
+                header = json.loads(file.readline())
+                events = EventLog()
+                for line in file:
+                    events.append(Event.from_json(line))
+            final = header["final"]
+            return cls(
+                scenario=from_dict(header["scenario"]),
+                engine=header["engine"],
+                server=header["server"],
+                events=events,
+                final=FinalState(
+                    final["pending"], tuple(final["undelivered"]), final["first_id"], final["length"]
+                ),
+                wall=header["wall"],
+                n_commands=header["n_commands"],
+                crashes=header["crashes"],
+            )
+        except OSError as error:
+            raise RunFileError(f"cannot read {path}: {error.strerror or error}") from None
+        except (ValueError, KeyError, TypeError) as error:
+            raise RunFileError(f"{path} does not hold a run: {error}") from None
+
+    def compare(self, other: Run) -> Comparison:
+        """Set this run beside another: shares, sojourn times, and what must be nothing in both."""
+        return Comparison(self, other)
+
+    def __repr__(self) -> str:
+        return (
+            f"<Run of {self.scenario.name} ({self.engine}): {self.processed:,} of {self.added:,} entries "
+            f"processed by {len(self.consumers)} in {self.duration:.2f} s>"
+        )
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two runs side by side.
+
+    They agree if each consumer's shares lie within `share_tolerance` (2 percentage points), the sojourn
+    time's p50 and p95 within 10 % or 2 ms, whichever is more, and both lost and duplicated nothing.
+    """
+
+    one: Run
+    other: Run
+    share_tolerance: float = 0.02
+    relative_tolerance: float = 0.10
+    absolute_tolerance: float = 0.002
+
+    def rows(self) -> list[tuple[str, float, float, bool]]:
+        """Return what is compared, the two values, and whether they agree."""
+        one, other = self.one, self.other
+        rows = []
+        for name in one.shares.keys() | other.shares.keys():
+            a, b = one.shares.get(name, 0.0), other.shares.get(name, 0.0)
+            rows.append((f"share of {name}", a, b, abs(a - b) <= self.share_tolerance))
+        rows.sort()
+        for name in ("p50", "p95"):
+            a, b = getattr(one.sojourn, name), getattr(other.sojourn, name)
+            limit = max(self.relative_tolerance * max(a, b), self.absolute_tolerance)
+            rows.append((f"sojourn {name} (ms)", a * 1000, b * 1000, abs(a - b) <= limit))
+        rows.append(("added", one.added, other.added, one.added == other.added))
+        for name in ("lost", "duplicates", "pending", "undelivered"):
+            a, b = getattr(one, name), getattr(other, name)
+            rows.append((name, a, b, a == b == 0 if name in ("lost", "duplicates") else a == b))
+        return rows
+
+    @property
+    def agrees(self) -> bool:
+        """Whether every row agrees."""
+        return all(fine for *_, fine in self.rows())
+
+    def __str__(self) -> str:
+        head = f"{'':<20}{self.one.engine:>14}{self.other.engine:>14}{'difference':>14}"
+        lines = [head]
+        for what, a, b, fine in self.rows():
+            values = "".join(
+                f"{value:>14,}" if isinstance(value, int) else f"{value:>14.3f}" for value in (a, b, b - a)
+            )
+            lines.append(f"{what:<20}{values}  {'agrees' if fine else 'DIFFERS'}")
+        return "\n".join(lines)
+
+
+def _id_key(entry_id: str) -> tuple[int, int]:
+    ms, _, seq = entry_id.partition("-")
+    return int(ms), int(seq)
+
+
+def _rounded(seconds: float) -> float | None:
+    """Return a time to the microsecond; None, which JSON knows, for a time that does not exist."""
+    return None if math.isnan(seconds) else round(seconds, 6)

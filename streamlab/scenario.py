@@ -1,0 +1,380 @@
+"""`Scenario`: who produces and who consumes, how fast, for how long. Data, and nothing else.
+
+The same scenario runs on both engines. Everything random in it comes from `seed`, by the actor's name, so
+that a run can be repeated and an actor's arrivals do not change when another one is added.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import heapq
+import itertools
+import math
+import random
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Literal, TypeVar, get_args
+
+from streamlab.actors import Fields, Handler
+from streamlab.replay import replay
+from streamlab.virtual_time import DEFAULT_EPOCH_MS
+
+ArrivalKind = Literal["constant", "poisson", "bursts", "replay"]
+ServiceKind = Literal["constant", "exponential", "lognormal"]
+AckKind = Literal["each", "batch"]
+
+T = TypeVar("T")
+
+
+class ScenarioError(ValueError):
+    """A scenario that makes no sense. The message says which value, and what to write instead."""
+
+
+def _require(holds: bool, message: str) -> None:
+    if not holds:
+        raise ScenarioError(message)
+
+
+def _require_number(value: object, what: str, least: float, *, above: bool = False) -> None:
+    """Require a finite number that is at least (or above) `least`."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    in_range = is_number and math.isfinite(value) and (value > least or (value == least and not above))  # type: ignore[arg-type, operator]
+    _require(in_range, f"{what} is {value!r}: give a number {'above' if above else 'of at least'} {least:g}")
+
+
+def _require_count(value: object, what: str) -> None:
+    _require(
+        isinstance(value, int) and not isinstance(value, bool) and value >= 1,
+        f"{what} is {value!r}: give a whole number of at least 1",
+    )
+
+
+def _require_kind(value: object, what: str, kinds: object) -> None:
+    known = get_args(kinds)
+    _require(value in known, f"{what} is {value!r}: known are {', '.join(known)}")
+
+
+def _require_name(value: object, what: str) -> None:
+    fine = isinstance(value, str) and value != "" and value.isprintable()
+    _require(fine, f"{what} is {value!r}: give a printable name that is not empty")
+
+
+@dataclass(frozen=True, slots=True)
+class Arrivals:
+    """When a producer adds its entries, and what they hold.
+
+    Attributes
+    ----------
+    kind
+        ``"constant"``: every 1/rate seconds. ``"poisson"``: exponential gaps of mean 1/rate.
+        ``"bursts"``: `burst` entries at once, every burst/rate seconds. ``"replay"``: at the times, and
+        with the payloads, of `source`.
+    rate
+        Entries per second, on average. Not used by a replay.
+    start
+        Seconds before the first entry (in a replay: before the source's time 0).
+    burst
+        Entries in a burst.
+    source
+        A replay's source: the path of a CSV file with a column ``at`` (seconds), the other columns being
+        the payload; or ``"departures"``, ``"departures:JFK"``, ``"departures:JFK:2013-02-08"``.
+    speed
+        How many times faster than its source a replay runs.
+    """
+
+    kind: ArrivalKind = "constant"
+    rate: float = 100.0
+    start: float = 0.0
+    burst: int = 10
+    source: str = ""
+    speed: float = 1.0
+
+    def __post_init__(self) -> None:
+        _require_kind(self.kind, "arrivals.kind", ArrivalKind)
+        _require_number(self.rate, "arrivals.rate (entries per second)", 0, above=True)
+        _require_number(self.start, "arrivals.start (seconds)", 0)
+        _require_count(self.burst, "arrivals.burst")
+        _require_number(self.speed, "arrivals.speed", 0, above=True)
+        _require(
+            (self.kind == "replay") == bool(self.source),
+            f"arrivals.source is {self.source!r} and arrivals.kind {self.kind!r}: a replay needs a source, "
+            "and only a replay has one",
+        )
+
+    def times(self, rng: random.Random) -> Iterator[float]:
+        """Yield the seconds, after the start of the run, at which entries arrive; ascending, for ever."""
+        start, rate = self.start, self.rate
+        if self.kind == "constant":
+            # number / rate, not a running sum: the 8,000th entry is where it belongs
+            return (start + number / rate for number in itertools.count())
+        if self.kind == "bursts":
+            burst = self.burst
+            return (start + (number // burst) * burst / rate for number in itertools.count())
+        if self.kind == "poisson":
+            gaps = iter(lambda: rng.expovariate(rate), None)
+            return itertools.accumulate(gaps, initial=start + rng.expovariate(rate))
+        return (start + at / self.speed for at, _ in replay(self.source))
+
+    def entries(self, producer: str, rng: random.Random) -> Iterator[tuple[float, Fields]]:
+        """Yield pairs of a time and the fields of the entry that `producer` adds then."""
+        if self.kind == "replay":
+            return ((self.start + at / self.speed, fields) for at, fields in replay(self.source))
+        return (
+            (at, {"producer": producer, "n": str(number)})
+            for number, at in enumerate(self.times(rng), 1)
+        )
+
+    def faster(self, factor: float) -> Arrivals:
+        """Return the same arrivals, `factor` times faster."""
+        return dataclasses.replace(
+            self, rate=self.rate * factor, start=self.start / factor, speed=self.speed * factor
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """How long a consumer takes for an entry.
+
+    `mean` is in seconds. A ``"lognormal"`` service has the coefficient of variation `cv` (standard
+    deviation over mean), which the other kinds ignore: it is 0 for constant, 1 for exponential.
+    """
+
+    kind: ServiceKind = "constant"
+    mean: float = 0.004
+    cv: float = 1.0
+
+    def __post_init__(self) -> None:
+        _require_kind(self.kind, "service.kind", ServiceKind)
+        _require_number(self.mean, "service.mean (seconds)", 0)
+        _require_number(self.cv, "service.cv", 0, above=True)
+
+    def sampler(self, rng: random.Random) -> Callable[[], float]:
+        """Return a function that draws a service time in seconds."""
+        mean = self.mean
+        if self.kind == "constant" or mean == 0:
+            return lambda: mean
+        if self.kind == "exponential":
+            return lambda: rng.expovariate(1 / mean)
+        variance = math.log1p(self.cv**2)
+        location, scale = math.log(mean) - variance / 2, math.sqrt(variance)
+        return lambda: rng.lognormvariate(location, scale)
+
+    def handler(self, rng: random.Random) -> Handler:
+        """Return a handler that is busy for a service time."""
+        sample, sleep = self.sampler(rng), asyncio.sleep
+
+        async def handle(entry_id: str, fields: dict[str, str]) -> None:
+            await sleep(sample())
+
+        return handle
+
+    def faster(self, factor: float) -> Service:
+        """Return the same service, `factor` times faster."""
+        return dataclasses.replace(self, mean=self.mean / factor)
+
+
+@dataclass(frozen=True, slots=True)
+class Producer:
+    """A process that adds entries."""
+
+    name: str = "P1"
+    arrivals: Arrivals = field(default_factory=Arrivals)
+
+    def __post_init__(self) -> None:
+        _require_name(self.name, "a producer's name")
+
+
+@dataclass(frozen=True, slots=True)
+class Consumer:
+    """A process that reads, processes and acknowledges entries.
+
+    `count` is how many entries it asks for at once, `ack` whether it acknowledges ``"each"`` by itself or
+    a ``"batch"`` with the next read, `block` for how many seconds a read waits (0 for ever; a real worker
+    looks up once a second at the latest).
+    """
+
+    name: str = "C1"
+    service: Service = field(default_factory=Service)
+    count: int = 1
+    ack: AckKind = "each"
+    block: float = 5.0
+
+    def __post_init__(self) -> None:
+        _require_name(self.name, "a consumer's name")
+        _require_count(self.count, f"consumer {self.name}: count")
+        _require_kind(self.ack, f"consumer {self.name}: ack", AckKind)
+        _require_number(self.block, f"consumer {self.name}: block (seconds)", 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """Producers, a stream, a consumer group, and for how long.
+
+    Attributes
+    ----------
+    duration, entries
+        Entries are produced for `duration` seconds, or until there are `entries` of them, all producers
+        together; whichever comes first. None is no limit: a replay ends by itself.
+    drain
+        Seconds that consumers are given, after production has ended, to finish what is left.
+    maxlen
+        Trim the stream to about this many entries as they are added (``MAXLEN ~``), read or not.
+    epoch_ms
+        The simulated server's clock at the start of the run, in milliseconds since 1970.
+    """
+
+    name: str = "my-scenario"
+    producers: tuple[Producer, ...] = (Producer(),)
+    consumers: tuple[Consumer, ...] = (Consumer(),)
+    duration: float | None = 10.0
+    entries: int | None = None
+    seed: int = 1
+    stream: str = "orders"
+    group: str = "workers"
+    drain: float = 60.0
+    maxlen: int | None = None
+    epoch_ms: int = DEFAULT_EPOCH_MS
+
+    def __post_init__(self) -> None:
+        for what in ("name", "stream", "group"):
+            _require_name(getattr(self, what), what)
+        _require(len(self.producers) >= 1, "there are 0 producers: give at least one")
+        _require(len(self.consumers) >= 1, "there are 0 consumers: give at least one")
+        names = [p.name for p in self.producers] + [c.name for c in self.consumers]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        _require(not twice, f"the name {', '.join(twice)} is given twice: every actor needs its own")
+        if self.duration is not None:
+            _require_number(self.duration, "duration (seconds)", 0, above=True)
+        if self.entries is not None:
+            _require_count(self.entries, "entries")
+        if self.maxlen is not None:
+            _require_count(self.maxlen, "maxlen")
+        _require_number(self.drain, "drain (seconds)", 0)
+        for what in ("seed", "epoch_ms"):
+            value = getattr(self, what)
+            _require(
+                isinstance(value, int) and not isinstance(value, bool) and value >= 0,
+                f"{what} is {value!r}: give a whole number of at least 0",
+            )
+        endless = [p.name for p in self.producers if p.arrivals.kind != "replay"]
+        _require(
+            self.duration is not None or self.entries is not None or not endless,
+            f"producer {', '.join(endless)} never ends: give a duration or a number of entries",
+        )
+
+    def rng(self, actor: str) -> random.Random:
+        """Return the source of an actor's random numbers."""
+        return random.Random(f"{self.seed}/{actor}")
+
+    def arrivals(self, producer: Producer) -> Iterable[tuple[float, Fields]]:
+        """Return what a producer adds in this scenario, and when, its limits applied."""
+        entries = producer.arrivals.entries(producer.name, self.rng(producer.name))
+        if self.duration is not None:
+            duration = self.duration
+            entries = itertools.takewhile(lambda entry: entry[0] < duration, entries)
+        if self.entries is not None:
+            entries = itertools.islice(entries, self._share_of(producer))
+        return entries
+
+    def _share_of(self, producer: Producer) -> int:
+        """Return how many of the first `entries` arrivals, all producers together, are this one's."""
+        assert self.entries is not None
+        if len(self.producers) == 1:
+            return self.entries
+        arrivals = heapq.merge(
+            *(
+                zip(p.arrivals.times(self.rng(p.name)), itertools.repeat(number))
+                for number, p in enumerate(self.producers)
+            )
+        )
+        mine = self.producers.index(producer)
+        return sum(number == mine for _, number in itertools.islice(arrivals, self.entries))
+
+    def handler(self, consumer: Consumer) -> Handler:
+        """Return what a consumer does with an entry in this scenario."""
+        return consumer.service.handler(self.rng(consumer.name))
+
+    # ---- variations ----------------------------------------------------------------------------
+
+    def with_producers(self, n: int) -> Scenario:
+        """Return the scenario with producers P1 … Pn, all like its first; constant ones take turns."""
+        _require(n >= 1, f"there are {n} producers: give at least one")
+        first = self.producers[0].arrivals
+        _require(first.kind != "replay" or n == 1, "a replay cannot be given to several producers")
+        return dataclasses.replace(self, producers=producers(n, first))
+
+    def with_consumers(self, n: int) -> Scenario:
+        """Return the scenario with consumers C1 … Cn, all like its first."""
+        _require(n >= 1, f"there are {n} consumers: give at least one")
+        copies = (dataclasses.replace(self.consumers[0], name=f"C{i}") for i in range(1, n + 1))
+        return dataclasses.replace(self, consumers=tuple(copies))
+
+    def with_rate(self, rate: float) -> Scenario:
+        """Return the scenario with each producer adding `rate` entries per second."""
+        _require(
+            all(p.arrivals.kind != "replay" for p in self.producers),
+            f"{self.name} replays recorded times and has no rate: give a speed",
+        )
+        _require_number(rate, "rate (entries per second)", 0, above=True)
+        changed = []
+        for producer in self.producers:
+            old = producer.arrivals
+            # The start is part of how constant producers take turns: it keeps its share of the interval.
+            arrivals = dataclasses.replace(old, rate=rate, start=old.start * old.rate / rate)
+            changed.append(dataclasses.replace(producer, arrivals=arrivals))
+        return dataclasses.replace(self, producers=tuple(changed))
+
+    def with_service(self, mean: float) -> Scenario:
+        """Return the scenario with every consumer taking `mean` seconds on average."""
+        changed = (
+            dataclasses.replace(c, service=dataclasses.replace(c.service, mean=mean))
+            for c in self.consumers
+        )
+        return dataclasses.replace(self, consumers=tuple(changed))
+
+    def with_consumer(self, name: str, **changes: object) -> Scenario:
+        """Return the scenario with some fields of one consumer changed; ``service`` may be a mean."""
+        known = [c.name for c in self.consumers]
+        _require(name in known, f"there is no consumer {name!r}: there are {', '.join(known)}")
+        if isinstance(changes.get("service"), int | float):
+            old = self.consumers[known.index(name)].service
+            changes["service"] = dataclasses.replace(old, mean=changes["service"])  # type: ignore[arg-type]
+        changed = (
+            dataclasses.replace(c, **changes) if c.name == name else c  # type: ignore[arg-type]
+            for c in self.consumers
+        )
+        return dataclasses.replace(self, consumers=tuple(changed))
+
+    def with_count(self, count: int) -> Scenario:
+        """Return the scenario with every consumer asking for `count` entries at once."""
+        return dataclasses.replace(
+            self, consumers=tuple(dataclasses.replace(c, count=count) for c in self.consumers)
+        )
+
+    def faster(self, factor: float) -> Scenario:
+        """Return the scenario with arrivals and service `factor` times faster."""
+        _require_number(factor, "speed", 0, above=True)
+        return dataclasses.replace(
+            self,
+            producers=tuple(
+                dataclasses.replace(p, arrivals=p.arrivals.faster(factor)) for p in self.producers
+            ),
+            consumers=tuple(
+                dataclasses.replace(c, service=c.service.faster(factor)) for c in self.consumers
+            ),
+            duration=None if self.duration is None else self.duration / factor,
+        )
+
+
+def producers(n: int, arrivals: Arrivals) -> tuple[Producer, ...]:
+    """Return producers P1 … Pn. Constant ones start one after the other, and so take turns."""
+    gap = 1 / (arrivals.rate * n) if arrivals.kind == "constant" else 0.0
+    return tuple(
+        Producer(f"P{i + 1}", dataclasses.replace(arrivals, start=i * gap)) for i in range(n)
+    )
+
+
+def consumers(n: int, service: Service, count: int = 1, ack: AckKind = "each") -> tuple[Consumer, ...]:
+    """Return consumers C1 … Cn, all alike."""
+    return tuple(Consumer(f"C{i}", service, count, ack) for i in range(1, n + 1))

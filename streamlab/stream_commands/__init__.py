@@ -1,0 +1,131 @@
+"""The command grammar: arguments as a client sends them → `StreamModel` → replies as on the wire.
+
+What Redis' own command table and parsers do, with Redis' own error texts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from . import entries, groups, info, keys, reading
+from .arguments import CommandError, Reply, wrong_arity
+from .keyspace import Keyspace, Waiter
+
+__all__ = ["CommandError", "Reply", "StreamCommands", "Waiter"]
+
+Handler = Callable[[Keyspace, Sequence[str], int], Reply]
+
+
+class Command(NamedTuple):
+    """A line of the command table."""
+
+    handler: Handler | None  # None: reads, which may block
+    arity: int  # how many arguments, the name included; negative: at least so many
+    name: str  # as in error messages
+
+
+_TABLE: dict[str, tuple[Handler | None, int]] = {
+    "XADD": (entries.xadd, -5),
+    "XLEN": (entries.xlen, 2),
+    "XRANGE": (entries.xrange, -4),
+    "XREVRANGE": (entries.xrevrange, -4),
+    "XDEL": (entries.xdel, -3),
+    "XTRIM": (entries.xtrim, -4),
+    "XSETID": (entries.xsetid, -3),
+    "XREAD": (None, -4),
+    "XREADGROUP": (None, -7),
+    "XGROUP|CREATE": (groups.xgroup_create, -5),
+    "XGROUP|SETID": (groups.xgroup_setid, -5),
+    "XGROUP|DESTROY": (groups.xgroup_destroy, 4),
+    "XGROUP|CREATECONSUMER": (groups.xgroup_createconsumer, 5),
+    "XGROUP|DELCONSUMER": (groups.xgroup_delconsumer, 5),
+    "XACK": (groups.xack, -4),
+    "XPENDING": (groups.xpending, -3),
+    "XCLAIM": (groups.xclaim, -6),
+    "XAUTOCLAIM": (groups.xautoclaim, -6),
+    "XINFO|STREAM": (info.xinfo_stream, -3),
+    "XINFO|GROUPS": (info.xinfo_groups, 3),
+    "XINFO|CONSUMERS": (info.xinfo_consumers, 4),
+    "PING": (keys.ping, -1),
+    "DEL": (keys.delete, -2),
+    "UNLINK": (keys.delete, -2),
+    "EXISTS": (keys.exists, -2),
+    "TYPE": (keys.key_type, 2),
+    "SET": (keys.set_string, -3),
+    "GET": (keys.get_string, 2),
+    "FLUSHALL": (keys.flush, -1),
+    "FLUSHDB": (keys.flush, -1),
+}
+
+
+_CONTAINERS = frozenset({"XGROUP", "XINFO"})
+
+
+class StreamCommands(Keyspace):
+    """A keyspace and the commands on it.
+
+    ``version`` is the version of Redis to behave as.
+    """
+
+    def __init__(self, *, version: tuple[int, int, int] = (7, 0, 15)) -> None:
+        super().__init__(version=version)
+        self._table = {name: Command(*line, name.lower()) for name, line in _TABLE.items()}
+        self._now_ms = 0
+
+    def execute(
+        self, args: Sequence[str], now_ms: int, *, may_block: bool = True
+    ) -> Reply | Waiter:
+        """Execute one command at a time of day in ms; serve the blocked readers it makes ready.
+
+        ``args`` are the command's name and its arguments; ``XINFO STREAM`` and the like may come as
+        one argument or as two. Returns the reply, or a `Waiter` if the command blocks, which it
+        may not (``may_block``) inside MULTI.
+
+        Raises
+        ------
+        CommandError
+            With the text of the server's error reply.
+        """
+        self._now_ms = now_ms
+        command = self._table.get(args[0])
+        if command is None:
+            args, command = self._look_up(args)
+        handler, arity, name = command
+        n = len(args)
+        if n != arity and (arity > 0 or n < -arity):
+            raise wrong_arity(name)
+        if handler is not None:
+            reply = handler(self, args, now_ms)
+            if self._ready and not self._in_transaction:
+                self._serve_ready()
+            return reply
+        return reading.xread(self, args, now_ms, may_block)
+
+    def _look_up(self, args: Sequence[str]) -> tuple[Sequence[str], Command]:
+        """Find a command that is not spelled as in the table; split or join its two words."""
+        first = args[0].split(" ") if " " in args[0] else [args[0]]
+        words = [*first, *args[1:]]
+        name = words[0].upper()
+        if name in _CONTAINERS:
+            if len(words) == 1:
+                raise wrong_arity(name.lower())
+            command = self._table.get(f"{name}|{words[1].upper()}")
+            if command is None:
+                raise CommandError(f"ERR unknown subcommand '{words[1]}'. Try {name} HELP.")
+            return words, command
+        command = self._table.get(name)
+        if command is None:
+            shown = "".join(f"'{word}' " for word in args[1:])
+            raise CommandError(
+                f"ERR unknown command '{args[0]}', with args beginning with: {shown}"
+            )
+        return words, command
+
+    def _serve_ready(self) -> None:
+        """Serve the readers of the keys that changed, in the order in which they blocked."""
+        while self._ready:
+            ready, self._ready = self._ready, {}
+            for key in ready:
+                for waiter in list(self._waiting.get(key, ())):
+                    reading.serve(self, key, waiter, self._now_ms)

@@ -1,0 +1,116 @@
+"""The keys, and the readers that are blocked on them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from streamlab.stream_model import Behaviour, Group, StreamModel
+
+from .arguments import WRONG_TYPE, CommandError, Reply
+
+if TYPE_CHECKING:
+    from .reading import ReadRequest
+
+
+def _nobody(_: Reply | CommandError) -> None:
+    """Take a reply that nobody waits for."""
+
+
+class Waiter:
+    """A blocked XREAD or XREADGROUP.
+
+    ``on_ready`` is called once, with the reply or the error, by the command that ends the wait.
+    Time-outs (``timeout_ms``; 0: none) are the business of whoever holds the waiter: call
+    `StreamCommands.cancel`.
+    """
+
+    __slots__ = ("keys", "on_ready", "request", "timeout_ms")
+
+    def __init__(self, request: ReadRequest) -> None:
+        self.request = request
+        self.keys = request.keys
+        self.timeout_ms = request.block_ms or 0
+        self.on_ready: Callable[[Reply | CommandError], None] = _nobody
+
+
+class Keyspace:
+    """Streams (and plain strings, so that WRONGTYPE can be met) by key."""
+
+    def __init__(self, *, version: tuple[int, int, int] = (7, 0, 15)) -> None:
+        self.version = version
+        self.behaviour = Behaviour.of(version)
+        self.keys: dict[str, StreamModel | str] = {}
+        self._waiting: dict[str, dict[Waiter, None]] = {}  # per key, in the order of arrival
+        self._ready: dict[str, None] = {}  # keys whose readers may have something to read now
+        self._in_transaction = False
+
+    def stream(self, key: str) -> StreamModel | None:
+        """Return the stream at a key, None if there is no such key."""
+        value = self.keys.get(key)
+        if isinstance(value, str):
+            raise CommandError(WRONG_TYPE)
+        return value
+
+    def stream_or_new(self, key: str) -> StreamModel:
+        """Return the stream at a key, created if need be."""
+        stream = self.stream(key)
+        if stream is None:
+            stream = self.keys[key] = StreamModel(self.behaviour)
+        return stream
+
+    def group(self, key: str, name: str, purpose: str = "") -> tuple[StreamModel, Group]:
+        """Return a stream and one of its groups."""
+        stream = self.stream(key)
+        group = stream.groups.get(name) if stream is not None else None
+        if stream is None or group is None:
+            raise CommandError(f"NOGROUP No such key '{key}' or consumer group '{name}'{purpose}")
+        return stream, group
+
+    def delete(self, key: str) -> bool:
+        """Remove a key; readers blocked on it will hear of it."""
+        value = self.keys.pop(key, None)
+        if isinstance(value, StreamModel):
+            self.signal(key)
+        return value is not None
+
+    # --- blocked readers ----------------------------------------------------------------------
+
+    def block(self, waiter: Waiter) -> None:
+        """Put a reader at the end of the queue of each of its keys."""
+        for key in waiter.keys:
+            queue = self._waiting.get(key)
+            if queue is None:
+                queue = self._waiting[key] = {}
+            queue[waiter] = None
+
+    def cancel(self, waiter: Waiter) -> None:
+        """Forget a blocked reader: its time is out, or its client is gone."""
+        for key in waiter.keys:
+            queue = self._waiting.get(key)
+            if queue is not None:
+                queue.pop(waiter, None)
+                if not queue:
+                    del self._waiting[key]
+
+    def signal(self, key: str) -> None:
+        """Note that the readers blocked on a key must be looked at when the command is over."""
+        if key in self._waiting:
+            self._ready[key] = None
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Execute several commands as MULTI does: blocked readers are served when it ends.
+
+        The commands' time is theirs; the readers are served at the time of the last one.
+        """
+        self._in_transaction = True
+        try:
+            yield
+        finally:
+            self._in_transaction = False
+            self._serve_ready()
+
+    def _serve_ready(self) -> None:
+        raise NotImplementedError

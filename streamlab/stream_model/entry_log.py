@@ -1,0 +1,212 @@
+"""The entries of a stream, in the order of their ids, in nodes as Redis keeps them.
+
+Redis stores a stream as a tree of *nodes*, each holding up to 100 entries or 4096 bytes. This
+log is cut at the same places, because ``MAXLEN ~`` removes whole nodes only: what an approximate
+trim leaves behind can be told exactly. The nodes also make every operation cheap, wherever in
+the stream it happens.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+
+from .ids import MAX_ID, MIN_ID, StreamId
+from .node_size import entry_size, header_size
+
+Fields = tuple[str, ...]
+"""Field, value, field, value …: as sent, repeated fields included."""
+
+StoredEntry = tuple[StreamId, Fields]
+
+NODE_MAX_ENTRIES = 100
+NODE_MAX_BYTES = 4096
+
+
+class Node:
+    """Up to 100 consecutive entries."""
+
+    __slots__ = ("entries", "first_id", "last_id", "n_bytes", "n_ever", "names")
+
+    def __init__(self, first_id: StreamId, names: Fields) -> None:
+        self.first_id = first_id
+        self.last_id = first_id  # of all that were ever in this node, deleted ones included
+        self.names = names  # of the first entry; entries with the same field names take less room
+        self.n_bytes = header_size(names)
+        self.n_ever = 0  # entries ever added, deleted ones included
+        self.entries: list[StoredEntry] = []  # the live ones
+
+    def append(self, entry_id: StreamId, fields: Fields) -> None:
+        self.entries.append((entry_id, fields))
+        self.last_id = entry_id
+        self.n_ever += 1
+        self.n_bytes += entry_size(entry_id, fields, self.first_id, self.names)
+
+    def has_room(self, fields: Fields) -> bool:
+        if self.n_ever >= NODE_MAX_ENTRIES:
+            return False
+        n_bytes = self.n_bytes + sum(map(len, fields))
+        if n_bytes < NODE_MAX_BYTES and not all(map(str.isascii, fields)):
+            n_bytes = self.n_bytes + sum(len(f.encode(errors="surrogateescape")) for f in fields)
+        return n_bytes < NODE_MAX_BYTES
+
+
+class EntryLog:
+    """Entries sorted by id: appended at the end, removed anywhere."""
+
+    def __init__(self) -> None:
+        self._nodes: list[Node] = []
+        self._node_ids: list[StreamId] = []  # the nodes' first ids, for bisection
+        self._length = 0
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[StoredEntry]:
+        for node in self._nodes:
+            yield from node.entries
+
+    @property
+    def n_nodes(self) -> int:
+        return len(self._nodes)
+
+    @property
+    def first(self) -> StoredEntry | None:
+        return next(iter(self), None)
+
+    @property
+    def last(self) -> StoredEntry | None:
+        for node in reversed(self._nodes):
+            if node.entries:
+                return node.entries[-1]
+        return None
+
+    def append(self, entry_id: StreamId, fields: Fields) -> None:
+        """Add an entry; its id must be above all others."""
+        nodes = self._nodes
+        if not nodes or not nodes[-1].has_room(fields):
+            nodes.append(Node(entry_id, fields[::2]))
+            self._node_ids.append(entry_id)
+        nodes[-1].append(entry_id, fields)
+        self._length += 1
+
+    def get(self, entry_id: StreamId) -> Fields | None:
+        """Return an entry's fields; None if it is not (or no longer) here."""
+        if self._length == 0:
+            return None
+        entries = self._nodes[self._node_index(entry_id)].entries
+        i = bisect_left(entries, (entry_id,))
+        return entries[i][1] if i < len(entries) and entries[i][0] == entry_id else None
+
+    def __contains__(self, entry_id: StreamId) -> bool:
+        return self.get(entry_id) is not None
+
+    def range(
+        self, start: StreamId = MIN_ID, end: StreamId = MAX_ID, count: int | None = None
+    ) -> list[StoredEntry]:
+        """Return up to ``count`` entries with start ≤ id ≤ end, lowest first."""
+        nodes = self._nodes
+        found: list[StoredEntry] = []
+        for index in range(self._node_index(start), len(nodes)):
+            node = nodes[index]
+            if node.first_id > end:
+                break
+            entries = node.entries
+            low = bisect_left(entries, (start,)) if start > node.first_id else 0
+            high = len(entries) if end >= node.last_id else _after(entries, end)
+            if count is not None and len(found) + high - low >= count:
+                found += entries[low : low + count - len(found)]
+                break
+            found += entries[low:high]
+        return found
+
+    def reversed_range(
+        self, end: StreamId = MAX_ID, start: StreamId = MIN_ID, count: int | None = None
+    ) -> list[StoredEntry]:
+        """Return up to ``count`` entries with start ≤ id ≤ end, highest first."""
+        nodes = self._nodes
+        found: list[StoredEntry] = []
+        if not nodes:
+            return found
+        for index in range(self._node_index(end), -1, -1):
+            node = nodes[index]
+            if node.last_id < start:
+                break
+            low = bisect_left(node.entries, (start,))
+            high = _after(node.entries, end)
+            found += node.entries[low:high][::-1]
+            if count is not None and len(found) >= count:
+                return found[:count]
+        return found
+
+    def remove(self, entry_id: StreamId) -> bool:
+        """Delete one entry; a node that loses its last entry goes with it."""
+        if self._length == 0:
+            return False
+        index = self._node_index(entry_id)
+        entries = self._nodes[index].entries
+        i = bisect_left(entries, (entry_id,))
+        if i == len(entries) or entries[i][0] != entry_id:
+            return False
+        del entries[i]
+        self._length -= 1
+        if not entries:
+            self._remove_node(index)
+        return True
+
+    def trim_to_length(self, max_length: int, *, whole_nodes: bool, limit: int) -> int:
+        """Remove the oldest entries until ``max_length`` are left; return how many went."""
+        n_removed = 0
+        while self._nodes and self._length > max_length:
+            n_in_node = len(self._nodes[0].entries)
+            if limit and n_removed + n_in_node > limit:
+                break
+            if self._length - n_in_node >= max_length:
+                self._remove_node(0)
+            elif whole_nodes:
+                break
+            else:
+                n_in_node = self._length - max_length
+                del self._nodes[0].entries[:n_in_node]
+            self._length -= n_in_node
+            n_removed += n_in_node
+        return n_removed
+
+    def trim_below(self, min_id: StreamId, *, whole_nodes: bool, limit: int) -> int:
+        """Remove the entries with ids below ``min_id``; return how many went."""
+        n_removed = 0
+        while self._nodes:
+            node = self._nodes[0]
+            n_in_node = len(node.entries)
+            if limit and n_removed + n_in_node > limit:
+                break
+            is_last_node = node.last_id >= min_id
+            if not is_last_node:
+                self._remove_node(0)
+            elif whole_nodes:
+                break
+            else:
+                n_in_node = bisect_left(node.entries, (min_id,))
+                del node.entries[:n_in_node]
+            self._length -= n_in_node
+            n_removed += n_in_node
+            if is_last_node:
+                break
+        return n_removed
+
+    def _node_index(self, entry_id: StreamId) -> int:
+        """Return the index of the node where an id belongs."""
+        ids = self._node_ids
+        if not ids or entry_id >= ids[-1]:  # the usual case: at the end
+            return max(len(ids) - 1, 0)
+        return max(bisect_right(ids, entry_id) - 1, 0)
+
+    def _remove_node(self, index: int) -> None:
+        del self._nodes[index]
+        del self._node_ids[index]
+
+
+def _after(entries: list[StoredEntry], entry_id: StreamId) -> int:
+    """Return the index behind an id."""
+    i = bisect_left(entries, (entry_id,))
+    return i + 1 if i < len(entries) and entries[i][0] == entry_id else i

@@ -1,0 +1,58 @@
+"""Consumer groups and their consumers."""
+
+from __future__ import annotations
+
+from .ids import StreamId
+from .pending import Pending, PendingList
+
+
+class Consumer:
+    """A named reader of a group, with the entries it was given and has not acknowledged."""
+
+    __slots__ = ("active_at_ms", "name", "pending", "seen_at_ms")
+
+    def __init__(self, name: str, now_ms: int) -> None:
+        self.name = name
+        self.seen_at_ms = now_ms  # last time it asked
+        self.active_at_ms: int | None = None  # last time it asked and was given something
+        self.pending = PendingList()
+
+
+class Group:
+    """A position in the stream, shared by consumers, and the list of what they hold."""
+
+    __slots__ = ("consumers", "entries_read", "last_id", "name", "pending")
+
+    def __init__(self, name: str, last_id: StreamId, entries_read: int | None) -> None:
+        self.name = name
+        self.last_id = last_id  # the last delivered id
+        self.entries_read = entries_read  # None: unknown
+        self.pending = PendingList()  # of all consumers; the same Pending objects as theirs
+        self.consumers: dict[str, Consumer] = {}
+
+    def deliver(self, entry_id: StreamId, consumer: Consumer, now_ms: int) -> None:
+        """Enter a newly delivered entry in the pending lists of the group and of the consumer."""
+        held = self.pending.get(entry_id)
+        if held is None:
+            pending = Pending(consumer, now_ms)
+            self.pending.add(entry_id, pending)
+            consumer.pending.add(entry_id, pending)
+        else:  # delivered before; XGROUP SETID moved the group back
+            self.hand_over(entry_id, held, consumer)
+            held.delivered_at_ms = now_ms
+            held.delivery_count = 1
+
+    def hand_over(self, entry_id: StreamId, pending: Pending, consumer: Consumer) -> None:
+        """Make a pending entry another consumer's."""
+        if pending.consumer is not consumer:
+            del pending.consumer.pending[entry_id]
+            pending.consumer = consumer
+            consumer.pending.add(entry_id, pending)
+
+    def settle(self, entry_id: StreamId) -> bool:
+        """Strike an entry off the pending lists; False if it was not on them."""
+        pending = self.pending.pop(entry_id, None)
+        if pending is None:
+            return False
+        del pending.consumer.pending[entry_id]
+        return True

@@ -1,0 +1,121 @@
+"""Pending entries lists: who was given which entry, when, and how often."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from .ids import MIN_ID, StreamId
+
+if TYPE_CHECKING:
+    from .groups import Consumer
+
+_BLOCK_SIZE = 128
+
+
+class Pending:
+    """One delivered and not yet acknowledged entry of a group."""
+
+    __slots__ = ("consumer", "delivered_at_ms", "delivery_count")
+
+    def __init__(self, consumer: Consumer, delivered_at_ms: int, delivery_count: int = 1) -> None:
+        self.consumer = consumer
+        self.delivered_at_ms = delivered_at_ms
+        self.delivery_count = delivery_count
+
+
+class PendingList(dict[StreamId, Pending]):
+    """A pending entries list (PEL): a dict that can also be walked in the order of the ids.
+
+    Add with `add()`, remove with `pop()` or `del`. A removal only touches the dict; the sorted
+    ids keep a dead one until a walk passes it or the dead outnumber the living. So everything
+    costs O(log n) at most, wherever in the list it happens.
+    """
+
+    __slots__ = ("_blocks", "_n_sorted")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._blocks: list[list[StreamId]] = [[]]  # sorted ids, cut into short lists
+        self._n_sorted = 0
+
+    def add(self, entry_id: StreamId, pending: Pending) -> None:
+        """Insert or replace an entry."""
+        if entry_id not in self:
+            tail = self._blocks[-1]
+            if not tail or entry_id > tail[-1]:
+                if len(tail) < _BLOCK_SIZE:
+                    tail.append(entry_id)
+                else:
+                    self._blocks.append([entry_id])
+                self._n_sorted += 1
+            else:
+                self._insert(entry_id)
+            if self._n_sorted > 2 * len(self) + _BLOCK_SIZE:
+                self._forget_dead()
+        self[entry_id] = pending
+
+    def walk(self, start: StreamId = MIN_ID) -> Iterator[StreamId]:
+        """Yield the ids from ``start`` on. Entries may be removed meanwhile, but not added."""
+        index = self._block_index(start)
+        while index < len(self._blocks):
+            block = self._blocks[index]
+            i = bisect_left(block, start)
+            while i < len(block):
+                start = block[i]
+                if start in self:
+                    yield start
+                    i += 1
+                else:
+                    block = self._without_dead(index)
+                    i = bisect_left(block, start)
+            if block or len(self._blocks) == 1:
+                index += 1
+
+    def first(self) -> StreamId | None:
+        """Return the lowest id."""
+        return next(self.walk(), None)
+
+    def last(self) -> StreamId | None:
+        """Return the highest id."""
+        while self:
+            block = self._blocks[-1]
+            if block[-1] in self:
+                return block[-1]
+            self._without_dead(len(self._blocks) - 1)
+        return None
+
+    def _insert(self, entry_id: StreamId) -> None:
+        index = self._block_index(entry_id)
+        block = self._blocks[index]
+        i = bisect_left(block, entry_id)
+        if i < len(block) and block[i] == entry_id:  # dead: it lives again
+            return
+        block.insert(i, entry_id)
+        self._n_sorted += 1
+        if len(block) > 2 * _BLOCK_SIZE:
+            self._blocks[index : index + 1] = [block[:_BLOCK_SIZE], block[_BLOCK_SIZE:]]
+
+    def _block_index(self, entry_id: StreamId) -> int:
+        """Return the index of the first block that ends at or behind an id, or of the last one."""
+        blocks = self._blocks
+        index = bisect_left(blocks, entry_id, key=lambda block: block[-1] if block else MIN_ID)
+        return min(index, len(blocks) - 1)
+
+    def _without_dead(self, index: int) -> list[StreamId]:
+        """Drop a block's dead ids, and the block if none is left; return what is left."""
+        block = self._blocks[index]
+        live = [entry_id for entry_id in block if entry_id in self]
+        self._n_sorted -= len(block) - len(live)
+        if live or len(self._blocks) == 1:
+            self._blocks[index] = live
+        else:
+            del self._blocks[index]
+        return live
+
+    def _forget_dead(self) -> None:
+        live = sorted(self)
+        self._n_sorted = len(live)
+        cuts = range(0, len(live), _BLOCK_SIZE)
+        self._blocks = [live[cut : cut + _BLOCK_SIZE] for cut in cuts] or [[]]

@@ -1,0 +1,482 @@
+"""Virtual time: an asyncio event loop whose clock jumps to the next timer.
+
+`VirtualLoop` runs ordinary asyncio code (``sleep``, ``timeout``, ``wait_for``, ``Queue``, ``TaskGroup``,
+cancellation) without ever waiting: when nothing is ready to run, the clock is set to the next timer. An
+hour passes in the time its callbacks take, and two runs with the same input take the same steps in the
+same order. It opens no socket and starts no thread, so it can also be stepped by code that is itself
+running on another event loop, as every cell of a notebook is.
+
+    >>> loop = VirtualLoop()
+    >>> loop.run_until_complete(asyncio.sleep(3600, "an hour later"))
+    'an hour later'
+    >>> loop.time()
+    3600.0
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import heapq
+import logging
+import math
+import sys
+import weakref
+from collections import deque
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Iterator
+from typing import Any, NoReturn, TypeVar, TypeVarTuple, Unpack, cast
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+#: 2026-01-01T00:00:00Z, in milliseconds since 1970: what a calendar shows at virtual time 0 unless told
+#: otherwise, so that entry ids look like ids and every run has the same ones.
+DEFAULT_EPOCH_MS = 1_767_225_600_000
+
+logger = logging.getLogger(__name__)
+
+#: Python 3.12 and later note the current task per thread (by loop until 3.13, by thread alone from 3.14
+#: on), and offer this function to put it aside; Python 3.11 keeps it by loop and needs nothing.
+_swap_current_task = getattr(asyncio.tasks, "_swap_current_task", None)
+
+
+class Deadlock(RuntimeError):
+    """Nothing left that could ever wake: no callback is ready and no timer is set.
+
+    The message names every task that still waits, and in which function.
+    """
+
+
+class TimeStandsStill(RuntimeError):
+    """Callbacks keep each other busy and the clock never moves (a loop that polls without waiting)."""
+
+
+class _Handle(asyncio.Handle):
+    """A callback in the queue. Leaner than its base: nothing is kept for a debug mode."""
+
+    __slots__ = ()
+    _callback: Callable[..., object]
+    _context: contextvars.Context
+
+    def __init__(
+        self,
+        callback: Callable[..., object],
+        args: tuple[Any, ...],
+        context: contextvars.Context,
+    ) -> None:
+        self._callback = callback
+        self._args = args
+        self._context = context
+        self._cancelled = False
+
+    def cancel(self) -> None:
+        self._cancelled = True
+        self._callback = self._args = None  # type: ignore[assignment]  # as asyncio does: free them now
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {'cancelled' if self._cancelled else self._callback}>"
+
+
+class _TimerHandle(asyncio.TimerHandle):
+    """A callback for a moment. Tells the loop when it is cancelled, so that the heap can be cleaned."""
+
+    __slots__ = ()
+    _callback: Callable[..., object]
+    _context: contextvars.Context
+    _loop: VirtualLoop
+
+    def __init__(
+        self,
+        when: float,
+        callback: Callable[..., object],
+        args: tuple[Any, ...],
+        loop: VirtualLoop,
+        context: contextvars.Context,
+    ) -> None:
+        self._callback = callback
+        self._args = args
+        self._context = context
+        self._cancelled = False
+        self._when = when
+        self._loop = loop
+        self._scheduled = True
+
+    def cancel(self) -> None:
+        if not self._cancelled:
+            self._cancelled = True
+            self._callback = self._args = None  # type: ignore[assignment]
+            if self._scheduled:  # asyncio.sleep() cancels its timer also after it has fired
+                self._loop._timer_was_cancelled()
+
+    def __repr__(self) -> str:
+        what = "cancelled" if self._cancelled else self._callback
+        return f"<{type(self).__name__} at {self._when} {what}>"
+
+
+class VirtualLoop(asyncio.AbstractEventLoop):
+    """An asyncio event loop in virtual time.
+
+    Parameters
+    ----------
+    start
+        What the clock shows at first, in seconds.
+    timer_delay
+        How late every timer fires, in seconds: 0 is a perfect machine. A real one is late by its
+        scheduler's delay, and a simulation that is compared with it has to be late as well.
+    callbacks_per_instant
+        How many callbacks may run without the clock moving before `TimeStandsStill` is raised.
+    """
+
+    def __init__(
+        self,
+        *,
+        start: float = 0.0,
+        timer_delay: float = 0.0,
+        callbacks_per_instant: int = 50_000_000,
+    ) -> None:
+        if not (math.isfinite(timer_delay) and timer_delay >= 0):
+            raise ValueError(f"timer_delay is {timer_delay!r}: give seconds, 0 or more")
+        self._now = float(start)
+        self._timer_delay = timer_delay
+        self._callbacks_per_instant = callbacks_per_instant
+        self._ready: deque[_Handle | _TimerHandle] = deque()
+        #: A heap of (when, number, timer); the number keeps timers of one moment in the order they were set.
+        self._timers: list[tuple[float, int, _TimerHandle]] = []
+        self._n_timers = 0
+        self._n_cancelled_timers = 0
+        #: Grows by one each time round the loop. Whoever remembers it knows whether others had their turn.
+        self.rounds = 0
+        self._stopping = False
+        self._running = False
+        self._closed = False
+        self._exception_handler: Callable[[asyncio.AbstractEventLoop, dict[str, Any]], object] | None
+        self._exception_handler = None
+        self._task_factory: Any = None
+        self._asyncgens: weakref.WeakSet[AsyncGenerator[Any, Any]] = weakref.WeakSet()
+
+    # ---- the clock -----------------------------------------------------------------------------
+
+    def time(self) -> float:
+        """Return the virtual time in seconds."""
+        return self._now
+
+    def next_time(self) -> float | None:
+        """Return when the next callback runs: now, at the next timer, or None if never."""
+        if self._ready:
+            return self._now
+        self._drop_cancelled_timers()
+        return max(self._now, self._timers[0][0]) if self._timers else None
+
+    # ---- the run loop --------------------------------------------------------------------------
+
+    def _run_round(self) -> int:
+        """Run what is ready now, timers that are due included; return how many callbacks ran."""
+        ready, timers, now = self._ready, self._timers, self._now
+        while timers and timers[0][0] <= now:
+            timer = heapq.heappop(timers)[2]
+            timer._scheduled = False
+            if timer._cancelled:
+                self._n_cancelled_timers -= 1
+            else:
+                ready.append(timer)
+        self.rounds += 1
+        n = len(ready)
+        popleft = ready.popleft
+        for _ in range(n):
+            handle = popleft()
+            if not handle._cancelled:
+                try:
+                    handle._context.run(handle._callback, *handle._args)
+                except (SystemExit, KeyboardInterrupt):
+                    raise
+                except BaseException as error:
+                    self.call_exception_handler(
+                        {
+                            "message": f"Exception in callback {handle!r}",
+                            "exception": error,
+                            "handle": handle,
+                        }
+                    )
+        return n
+
+    def _run(self, until: float) -> None:
+        """Run until the clock would pass `until`, until stopped, or until nothing is left to run."""
+        ready, timers = self._ready, self._timers
+        budget = self._callbacks_per_instant
+        self._stopping = False
+        while not self._stopping:
+            if not ready:
+                if self._n_cancelled_timers:
+                    self._drop_cancelled_timers()
+                if not timers or timers[0][0] > until:
+                    return
+                if timers[0][0] > self._now:
+                    self._now = timers[0][0]
+                    budget = self._callbacks_per_instant
+            budget -= self._run_round()
+            if budget < 0:
+                raise TimeStandsStill(
+                    f"{self._callbacks_per_instant:,} callbacks ran at virtual time {self._now:g} s and the "
+                    "clock never moved: some loop polls without waiting. Let it block (XREADGROUP with "
+                    "BLOCK) or sleep."
+                )
+
+    def run_until_complete(self, future: Generator[Any, None, T] | Awaitable[T]) -> T:
+        """Run until `future` (a coroutine or a future) is done, and return its result.
+
+        May be called while another event loop runs in this thread, as from a notebook cell: that loop
+        stands still meanwhile.
+
+        Raises
+        ------
+        Deadlock
+            If nothing is left that could ever complete it.
+        """
+        self._check_closed()
+        is_new = not asyncio.isfuture(future)
+        main: asyncio.Future[T] = asyncio.ensure_future(cast(Awaitable[T], future), loop=self)
+        main.add_done_callback(self._stop_when_done)
+        try:
+            with self._entered():
+                self._run(math.inf)
+        except BaseException:
+            if is_new and main.done() and not main.cancelled():
+                main.exception()  # the caller sees this one raised already: do not log it again
+            raise
+        finally:
+            main.remove_done_callback(self._stop_when_done)
+        if not main.done():
+            if self._stopping:
+                raise RuntimeError("the loop was stopped before the future was done")
+            raise Deadlock(self._who_waits())
+        return main.result()
+
+    def run_until(self, when: float) -> None:
+        """Run everything up to and including the moment `when`, and leave the clock there."""
+        if when < self._now:
+            raise ValueError(f"it is {self._now:g} s already: time does not run back to {when:g} s")
+        self._check_closed()
+        with self._entered():
+            self._run(when)
+        if not self._stopping:
+            self._now = when
+
+    def step(self) -> bool:
+        """Run everything that happens at the next moment; return False if nothing is left to run."""
+        when = self.next_time()
+        if when is None:
+            return False
+        self.run_until(when)
+        return True
+
+    def run_forever(self) -> None:
+        """Run until `stop` is called or nothing is left to run."""
+        self._check_closed()
+        with self._entered():
+            self._run(math.inf)
+
+    def stop(self) -> None:
+        """Let the run end after the round that is under way."""
+        self._stopping = True
+
+    def _stop_when_done(self, _: asyncio.Future[Any]) -> None:
+        self._stopping = True
+
+    @contextlib.contextmanager
+    def _entered(self) -> Iterator[None]:
+        """Make this the running loop; put aside the loop and the task that are running, if any."""
+        if self._running:
+            raise RuntimeError("this virtual loop is running already: await, do not run it again")
+        outer = asyncio._get_running_loop()
+        outer_task = None
+        if outer is not None and _swap_current_task is not None:
+            outer_task = _swap_current_task(outer, None)
+        hooks = sys.get_asyncgen_hooks()
+        sys.set_asyncgen_hooks(firstiter=self._asyncgens.add, finalizer=self._close_asyncgen)
+        asyncio._set_running_loop(self)
+        self._running = True
+        try:
+            yield
+        finally:
+            self._running = False
+            asyncio._set_running_loop(outer)
+            sys.set_asyncgen_hooks(*hooks)
+            if outer is not None and _swap_current_task is not None:
+                _swap_current_task(outer, outer_task)
+
+    def _who_waits(self) -> str:
+        waiting = sorted(
+            f"{task.get_name()} in {_where(task)}"
+            for task in asyncio.all_tasks(self)
+            if not task.done()
+        )
+        who = "; ".join(waiting) if waiting else "nobody"
+        return (
+            f"deadlock at virtual time {self._now:g} s: no callback is ready, no timer is set, and these "
+            f"still wait: {who}"
+        )
+
+    # ---- callbacks -----------------------------------------------------------------------------
+
+    def call_soon(
+        self,
+        callback: Callable[[Unpack[Ts]], object],
+        *args: Unpack[Ts],
+        context: contextvars.Context | None = None,
+    ) -> asyncio.Handle:
+        handle = _Handle(callback, args, contextvars.copy_context() if context is None else context)
+        self._ready.append(handle)
+        return handle
+
+    def call_soon_threadsafe(
+        self,
+        callback: Callable[[Unpack[Ts]], object],
+        *args: Unpack[Ts],
+        context: contextvars.Context | None = None,
+    ) -> asyncio.Handle:
+        # A deque's append is atomic. Nothing has to be woken: this loop never sleeps.
+        return self.call_soon(callback, *args, context=context)
+
+    def call_later(
+        self,
+        delay: float,
+        callback: Callable[[Unpack[Ts]], object],
+        *args: Unpack[Ts],
+        context: contextvars.Context | None = None,
+    ) -> asyncio.TimerHandle:
+        return self.call_at(self._now + delay, callback, *args, context=context)
+
+    def call_at(
+        self,
+        when: float,
+        callback: Callable[[Unpack[Ts]], object],
+        *args: Unpack[Ts],
+        context: contextvars.Context | None = None,
+    ) -> asyncio.TimerHandle:
+        when += self._timer_delay
+        if when != when:
+            raise ValueError("a timer cannot be set for NaN seconds")
+        timer = _TimerHandle(
+            when, callback, args, self, contextvars.copy_context() if context is None else context
+        )
+        self._n_timers += 1
+        heapq.heappush(self._timers, (when, self._n_timers, timer))
+        return timer
+
+    def _timer_was_cancelled(self) -> None:
+        # One blocking read leaves one cancelled timer: without cleaning, the heap would only grow.
+        self._n_cancelled_timers += 1
+        if self._n_cancelled_timers > 64 and self._n_cancelled_timers * 2 > len(self._timers):
+            # In place: the run loop holds on to this very list.
+            self._timers[:] = [item for item in self._timers if not item[2]._cancelled]
+            heapq.heapify(self._timers)
+            self._n_cancelled_timers = 0
+
+    def _drop_cancelled_timers(self) -> None:
+        timers = self._timers
+        while timers and timers[0][2]._cancelled:
+            heapq.heappop(timers)[2]._scheduled = False
+            self._n_cancelled_timers -= 1
+
+    # ---- futures and tasks ---------------------------------------------------------------------
+
+    def create_future(self) -> asyncio.Future[Any]:
+        return asyncio.Future(loop=self)
+
+    def create_task(  # type: ignore[override]  # typeshed's parameters differ by Python version
+        self, coro: Coroutine[Any, Any, T], **options: Any
+    ) -> asyncio.Task[T]:
+        self._check_closed()
+        if self._task_factory is not None:
+            task: asyncio.Task[T] = self._task_factory(self, coro, **options)
+            return task
+        return asyncio.Task(coro, loop=self, **options)
+
+    def set_task_factory(self, factory: Any) -> None:
+        self._task_factory = factory
+
+    def get_task_factory(self) -> Any:
+        return self._task_factory
+
+    # ---- errors, state, closing ----------------------------------------------------------------
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        if self._exception_handler is not None:
+            self._exception_handler(self, context)
+        else:
+            self.default_exception_handler(context)
+
+    def default_exception_handler(self, context: dict[str, Any]) -> None:
+        logger.error(context.get("message", "Unhandled exception"), exc_info=context.get("exception"))
+
+    def set_exception_handler(
+        self, handler: Callable[[asyncio.AbstractEventLoop, dict[str, Any]], object] | None
+    ) -> None:
+        self._exception_handler = handler
+
+    def get_exception_handler(
+        self,
+    ) -> Callable[[asyncio.AbstractEventLoop, dict[str, Any]], object] | None:
+        return self._exception_handler
+
+    def get_debug(self) -> bool:
+        return False
+
+    def set_debug(self, enabled: bool) -> None:
+        """Do nothing: debug mode looks for slow callbacks, and here no callback takes any time."""
+
+    def is_running(self) -> bool:
+        return self._running
+
+    def is_closed(self) -> bool:
+        return self._closed
+
+    def close(self) -> None:
+        """Close the loop; drop what was still scheduled."""
+        if self._running:
+            raise RuntimeError("a running loop cannot be closed")
+        self._closed = True
+        self._ready.clear()
+        self._timers.clear()
+        self._n_cancelled_timers = 0
+
+    def _check_closed(self) -> None:
+        if self._closed:
+            raise RuntimeError("Event loop is closed")
+
+    def _close_asyncgen(self, agen: AsyncGenerator[Any, Any]) -> None:
+        self._asyncgens.discard(agen)
+        if not self._closed:
+            self.create_task(agen.aclose())
+
+    async def shutdown_asyncgens(self) -> None:
+        """Close every asynchronous generator that is still open."""
+        closing = [agen.aclose() for agen in list(self._asyncgens)]
+        self._asyncgens.clear()
+        await asyncio.gather(*closing, return_exceptions=True)
+
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
+        """Do nothing: there are no threads in virtual time."""
+
+    def run_in_executor(
+        self, executor: Any, func: Callable[[Unpack[Ts]], T], *args: Unpack[Ts]
+    ) -> NoReturn:
+        """Refuse: a thread would run in real time."""
+        raise RuntimeError(
+            f"{getattr(func, '__name__', func)!r} cannot run in a thread on a virtual loop: threads take real "
+            "time. Call it directly, or run this scenario on the live engine."
+        )
+
+
+def _where(task: asyncio.Task[Any]) -> str:
+    """Return the functions that a waiting task stands in, the outermost first."""
+    names = []
+    awaited: Any = task.get_coro()
+    while awaited is not None:
+        code = getattr(awaited, "cr_code", None) or getattr(awaited, "gi_code", None)
+        if code is None:
+            break
+        names.append(f"{code.co_name}()")
+        awaited = getattr(awaited, "cr_await", None) or getattr(awaited, "gi_yieldfrom", None)
+    return " > ".join(names) or repr(task)

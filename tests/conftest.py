@@ -1,0 +1,109 @@
+"""What every test may use: private real servers, and a polite step aside where there is none.
+
+``pytest --redis-server PATH`` (or STREAMLAB_TEST_SERVER) runs against another server program; the tests that
+ask for `server_binary` otherwise run against each one found on the PATH.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from streamlab.connection import sync_stream_client
+from streamlab.servers import (
+    PrivateServer,
+    ServerBinary,
+    ServerStartError,
+    find_servers,
+    identify_server,
+)
+
+NO_SERVER = (
+    "no redis-server or valkey-server on the PATH, so nothing was tried on a real one "
+    "(Debian, Ubuntu: apt install redis-server)"
+)
+_SERVER_FIXTURES = {"server_binary", "default_server_binary", "redis_server", "redis_url"}
+_binaries = pytest.StashKey[list[ServerBinary]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--redis-server",
+        default=os.environ.get("STREAMLAB_TEST_SERVER"),
+        metavar="PATH",
+        help="server program to test with, instead of those on the PATH",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "redis: needs a real redis-server or valkey-server")
+    wanted = config.getoption("--redis-server")
+    try:
+        found = [identify_server(wanted)] if wanted else find_servers()
+    except ServerStartError as error:
+        raise pytest.UsageError(f"--redis-server: {error}") from error
+    config.stash[_binaries] = found
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    found = config.stash[_binaries]
+    return f"servers: {', '.join(map(str, found))}" if found else f"servers: {NO_SERVER}"
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "server_binary" in metafunc.fixturenames:
+        found = metafunc.config.stash[_binaries]
+        metafunc.parametrize(
+            "server_binary",
+            found or [None],
+            ids=[f"{each.kind}-{'.'.join(map(str, each.version))}" for each in found] or ["none"],
+        )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        if _SERVER_FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.redis)
+        if item.get_closest_marker("redis") and not config.stash[_binaries]:
+            item.add_marker(pytest.mark.skip(reason=NO_SERVER))
+
+
+@pytest.fixture(scope="session")
+def default_server_binary(pytestconfig: pytest.Config) -> ServerBinary:
+    """The server program that `redis_server` runs."""
+    return pytestconfig.stash[_binaries][0]
+
+
+@pytest.fixture(scope="session")
+def redis_server(default_server_binary: ServerBinary) -> Iterator[PrivateServer]:
+    """A private real server for the whole session: do not kill it; `redis_url` gives it empty."""
+    with PrivateServer(default_server_binary) as server:
+        yield server
+
+
+@pytest.fixture
+def redis_url(redis_server: PrivateServer) -> str:
+    """The URL of the session's server, emptied (``FLUSHALL``)."""
+    with sync_stream_client(redis_server.url) as client:
+        client.flushall()
+    return redis_server.url
+
+
+Eventually = Callable[[Callable[[], object], str], None]
+
+
+@pytest.fixture
+def eventually() -> Eventually:
+    """Wait for a condition instead of sleeping: ``eventually(lambda: …, "what should have happened")``."""
+    return _eventually
+
+
+def _eventually(condition: Callable[[], object], what: str, timeout: float = 2.0) -> None:
+    deadline = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > deadline:
+            pytest.fail(f"within {timeout:g} s, {what}: it did not happen")
+        time.sleep(0.01)

@@ -1,0 +1,344 @@
+"""`VirtualLoop`: asyncio's own tools work on it unchanged, in no time, and always in the same order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+
+import pytest
+
+from streamlab.virtual_time import Deadlock, TimeStandsStill, VirtualLoop
+
+
+@pytest.fixture
+def loop():
+    loop = VirtualLoop()
+    yield loop
+    loop.close()
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def test_a_virtual_hour_takes_no_time(loop):
+    """Both clocks: an hour has passed for the code, and hardly anything on the wall."""
+    began = time.perf_counter()
+    assert loop.run_until_complete(asyncio.sleep(3600, "done")) == "done"
+    assert loop.time() == 3600
+    assert time.perf_counter() - began < 5
+
+
+def test_timers_of_one_moment_fire_in_the_order_they_were_set(loop):
+    """Order among equals is that of setting, whatever came in between."""
+    order: list[str] = []
+
+    async def sleeper(name: str, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        order.append(name)
+
+    async def main() -> None:
+        await asyncio.gather(sleeper("b", 2), sleeper("a", 1), sleeper("c", 2), sleeper("d", 2))
+
+    loop.run_until_complete(main())
+    assert order == ["a", "b", "c", "d"]
+
+
+def test_timeout_and_wait_for_end_on_time(loop):
+    """``timeout`` and ``wait_for`` cancel what they guard at their own moment."""
+    ended: list[tuple[str, float]] = []
+
+    async def main() -> None:
+        try:
+            async with asyncio.timeout(5):
+                await asyncio.Event().wait()
+        except TimeoutError:
+            ended.append(("timeout", now()))
+        try:
+            await asyncio.wait_for(asyncio.sleep(100), 1.5)
+        except TimeoutError:
+            ended.append(("wait_for", now()))
+        ended.append((await asyncio.wait_for(asyncio.sleep(1, "in time"), 2), now()))
+
+    loop.run_until_complete(main())
+    assert ended == [("timeout", 5), ("wait_for", 6.5), ("in time", 7.5)]
+
+
+def test_event_queue_condition_semaphore_and_task_group(loop):
+    """The tools that tasks talk with hand over at the moment of the deed."""
+    seen: list[tuple[str, float]] = []
+
+    async def main() -> None:
+        event, queue, permits = asyncio.Event(), asyncio.Queue(maxsize=1), asyncio.Semaphore(1)
+
+        async def waiter() -> None:
+            await event.wait()
+            seen.append(("event", now()))
+
+        async def getter() -> None:
+            for _ in range(2):
+                seen.append((await queue.get(), now()))
+                await asyncio.sleep(10)
+
+        async def permitted(name: str) -> None:
+            async with permits:
+                await asyncio.sleep(1)
+                seen.append((name, now()))
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(waiter())
+            group.create_task(getter())
+            group.create_task(permitted("first"))
+            group.create_task(permitted("second"))
+            await asyncio.sleep(3)
+            event.set()
+            await queue.put("x")
+            await queue.put("y")
+
+    loop.run_until_complete(main())
+    assert seen == [("first", 1), ("second", 2), ("event", 3), ("x", 3), ("y", 13)]
+
+
+def test_task_group_cancels_the_others_when_one_fails(loop):
+    """A failing task ends its group at once, and the error is told."""
+
+    async def main() -> float:
+        async def fail() -> None:
+            await asyncio.sleep(1)
+            raise LookupError("no such thing")
+
+        with pytest.raises(ExceptionGroup) as caught:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(asyncio.sleep(1000))
+                group.create_task(fail())
+        assert isinstance(caught.value.exceptions[0], LookupError)
+        return now()
+
+    assert loop.run_until_complete(main()) == 1
+
+
+def test_cancellation_reaches_a_sleeping_task(loop):
+    """A cancelled task runs its ``finally`` at the moment of the cancellation."""
+    story: list[tuple[str, float]] = []
+
+    async def main() -> None:
+        async def sleeper() -> None:
+            try:
+                await asyncio.sleep(1000)
+            finally:
+                story.append(("finally", now()))
+
+        task = asyncio.create_task(sleeper())
+        await asyncio.sleep(2)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        story.append(("cancelled", now()))
+
+    loop.run_until_complete(main())
+    assert story == [("finally", 2), ("cancelled", 2)]
+
+
+def test_a_deadlock_names_who_waits_and_where(loop):
+    """Nothing could ever wake: an error, not a hanging notebook."""
+
+    async def wait_for_nobody() -> None:
+        await asyncio.Event().wait()
+
+    async def main() -> None:
+        await asyncio.create_task(wait_for_nobody(), name="C1")
+
+    with pytest.raises(Deadlock, match=r"C1 in wait_for_nobody\(\) > wait\(\)") as caught:
+        loop.run_until_complete(main())
+    assert "deadlock at virtual time 0 s" in str(caught.value)
+    _cancel_all(loop)
+
+
+def test_a_loop_that_polls_without_waiting_is_an_error():
+    """Time would stand still for ever: an error that says what to do."""
+    loop = VirtualLoop(callbacks_per_instant=1000)
+
+    async def poll() -> None:
+        while True:
+            await asyncio.sleep(0)
+
+    with pytest.raises(TimeStandsStill, match="polls without waiting"):
+        loop.run_until_complete(poll())
+    _cancel_all(loop)
+    loop.close()
+
+
+def _cancel_all(loop: VirtualLoop) -> None:
+    tasks = asyncio.all_tasks(loop)
+    for task in tasks:
+        task.cancel()
+    loop.run_until_complete(asyncio.wait(tasks))
+
+
+def test_stepping_stops_at_every_moment(loop):
+    """``step`` runs what happens at the next moment, all of it, and nothing later."""
+    seen: list[float] = []
+
+    async def tick(every: float) -> None:
+        for _ in range(3):
+            await asyncio.sleep(every)
+            seen.append(now())
+
+    tasks = [loop.create_task(tick(1.0)), loop.create_task(tick(1.5))]
+    moments = []
+    while loop.step():
+        moments.append((loop.time(), len(seen)))
+    assert moments == [(0, 0), (1, 1), (1.5, 2), (2, 3), (3, 5), (4.5, 6)]
+    assert all(task.done() for task in tasks)
+
+
+def test_run_until_leaves_the_clock_at_the_moment_asked_for(loop):
+    """Everything up to and including the moment has run; the clock shows it even if nothing happened then."""
+    seen: list[float] = []
+    loop.call_at(2.0, lambda: seen.append(loop.time()))
+    loop.call_at(5.0, lambda: seen.append(loop.time()))
+    loop.run_until(2.0)
+    assert (seen, loop.time()) == ([2.0], 2.0)
+    loop.run_until(4.0)
+    assert (seen, loop.time()) == ([2.0], 4.0)
+    with pytest.raises(ValueError, match="time does not run back"):
+        loop.run_until(3.0)
+
+
+def test_it_runs_inside_another_running_loop():
+    """As from a notebook's cell: no thread, and the outer loop and task are themselves afterwards."""
+
+    async def cell() -> tuple[object, ...]:
+        outer_loop, outer_task = asyncio.get_running_loop(), asyncio.current_task()
+        inner = VirtualLoop()
+
+        async def inside() -> object:
+            await asyncio.sleep(60)
+            return asyncio.current_task()
+
+        inner_task = inner.create_task(inside())
+        inner.run_until(30)
+        assert asyncio.get_running_loop() is outer_loop
+        assert asyncio.current_task() is outer_task
+        assert inner.run_until_complete(inner_task) is inner_task
+        inner.close()
+        await asyncio.sleep(0.001)  # the outer loop still turns
+        return asyncio.current_task() is outer_task, inner.time()
+
+    assert asyncio.run(cell()) == (True, 60)
+
+
+def test_a_virtual_loop_runs_inside_a_virtual_loop(loop):
+    """Each has its own clock."""
+
+    async def outer() -> tuple[float, float]:
+        inner = VirtualLoop()
+        await asyncio.sleep(1)
+        inner.run_until_complete(asyncio.sleep(10))
+        inner.close()
+        return now(), inner.time()
+
+    assert loop.run_until_complete(outer()) == (1, 10)
+
+
+def test_an_error_in_the_inner_loop_leaves_the_outer_one_running():
+    """The outer loop is put back also when the inner one raises."""
+
+    async def cell() -> bool:
+        loop, inner = asyncio.get_running_loop(), VirtualLoop()
+
+        async def fail() -> None:
+            raise LookupError("inside")
+
+        with pytest.raises(LookupError, match="inside"):
+            inner.run_until_complete(fail())
+        inner.close()
+        return asyncio.get_running_loop() is loop
+
+    assert asyncio.run(cell())
+
+
+def test_it_serves_asyncio_runner():
+    """``asyncio.Runner`` takes it as any other loop."""
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        assert runner.run(asyncio.sleep(1000, "slept")) == "slept"
+
+
+def test_async_generators_are_closed(loop):
+    """A generator that is left halfway runs its ``finally``."""
+    closed: list[str] = []
+
+    async def numbers():
+        try:
+            for number in range(10):
+                yield number
+        finally:
+            await asyncio.sleep(1)
+            closed.append("closed")
+
+    async def main() -> None:
+        async for number in numbers():
+            if number == 2:
+                break
+        await asyncio.sleep(5)
+
+    loop.run_until_complete(main())
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    assert closed == ["closed"]
+
+
+def test_cancelled_timers_do_not_pile_up(loop):
+    """A blocking read that is served leaves a cancelled timer: 10,000 of them leave next to nothing."""
+
+    async def main() -> None:
+        for _ in range(10_000):
+            loop.call_later(1000, print).cancel()
+            await asyncio.sleep(0.001)
+
+    loop.run_until_complete(main())
+    assert len(loop._timers) < 200
+
+
+def test_timers_are_late_if_the_machine_is():
+    """``timer_delay`` is what a real machine's scheduler costs each timer."""
+    loop = VirtualLoop(timer_delay=0.001)
+    loop.run_until_complete(asyncio.sleep(1))
+    assert loop.time() == pytest.approx(1.001)
+    loop.close()
+    with pytest.raises(ValueError, match="0 or more"):
+        VirtualLoop(timer_delay=-1)
+
+
+def test_an_error_in_a_callback_goes_to_the_handler_and_the_run_goes_on(loop, caplog):
+    """As in asyncio: told to the handler or, without one, logged."""
+    contexts: list[str] = []
+
+    def fail() -> None:
+        raise LookupError("in a callback")
+
+    loop.set_exception_handler(lambda _, context: contexts.append(str(context["exception"])))
+    loop.call_soon(fail)
+    loop.run_until(1)
+    loop.set_exception_handler(None)
+    loop.call_soon(fail)
+    with caplog.at_level(logging.ERROR):
+        loop.run_until(2)
+    assert contexts == ["in a callback"]
+    assert "in a callback" in caplog.text
+
+
+def test_what_needs_real_time_is_refused_in_words(loop):
+    """A thread would run in real time; a closed or running loop cannot be run."""
+
+    async def main() -> None:
+        with pytest.raises(RuntimeError, match="virtual loop"):
+            await asyncio.to_thread(print)
+        with pytest.raises(RuntimeError, match="running already"):
+            loop.run_until(5)
+
+    loop.run_until_complete(main())
+    closed = VirtualLoop()
+    closed.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        closed.run_until(1)
