@@ -163,7 +163,8 @@ def as_json(results: Sequence[Result], base: Result | None, **facts: object) -> 
         }
         for result in results
     ]
-    return json.dumps({"machine": machine(), **facts, "results": rows}, indent=2)
+    facts = {"machine": machine(), **facts, "base": None if base is None else base.name}
+    return json.dumps({**facts, "results": rows}, indent=2)
 
 
 def machine() -> str:

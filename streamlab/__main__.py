@@ -2,6 +2,9 @@
 
 import sys
 
-from streamlab.cli import main
+if sys.argv[1:] == ["worker"]:  # not by way of the whole command: a lab starts many at once
+    from streamlab.worker import main
+else:
+    from streamlab.cli import main
 
 sys.exit(main())

@@ -135,19 +135,19 @@ def redact(url: str) -> str:
 
 
 async def check_server(
-    client: redis.asyncio.Redis, *, timeout: float = CONNECT_TIMEOUT
+    client: redis.asyncio.Redis, *, within: float = CONNECT_TIMEOUT
 ) -> ServerInfo:
     """Ask the server what it is (``INFO server``), once, and see that streams can be used on it.
 
-    Raises `ServerUnusable` if it cannot be reached or does not answer within ``timeout`` seconds, refuses
+    Raises `ServerUnusable` if it cannot be reached or does not answer ``within`` so many seconds, refuses
     the password, is loading, is older than 6.2, or is no Redis.
     """
     where = _where(client)
     try:
-        async with asyncio.timeout(timeout):
+        async with asyncio.timeout(within):
             answer = await client.info("server")
     except (redis.RedisError, OSError, TimeoutError, UnicodeDecodeError) as error:
-        raise ServerUnusable(_explain(error, where, timeout)) from None
+        raise ServerUnusable(_explain(error, where, within)) from None
     server = _server_info(answer)
     if server is None:
         raise ServerUnusable(f"what answers at {where} is no Redis server: check the URL")
@@ -185,7 +185,7 @@ def _where(client: redis.asyncio.Redis) -> str:
     return f"{settings.get('host', 'localhost')}:{settings.get('port', 6379)}"
 
 
-def _explain(error: Exception, where: str, timeout: float) -> str:
+def _explain(error: Exception, where: str, within: float) -> str:
     """Put a failure to get an answer into one line. The order matters: redis-py derives one from another."""
     while isinstance(error.__cause__, redis.RedisError):
         error = (
@@ -204,7 +204,7 @@ def _explain(error: Exception, where: str, timeout: float) -> str:
         return f"the server at {where} is still loading its data: try again in a moment"
     if isinstance(error, TimeoutError | redis.TimeoutError):
         return (
-            f"the server at {where} did not answer within {timeout:g} s: is it overloaded, paused, "
+            f"the server at {where} did not answer within {within:g} s: is it overloaded, paused, "
             "or behind a firewall?"
         )
     if isinstance(error, redis.ConnectionError | OSError):

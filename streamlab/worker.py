@@ -8,24 +8,30 @@ events. SIGTERM lets it finish what it holds.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 import selectors
 import signal
 import sys
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
 
 import redis.exceptions
+from redis.asyncio import Redis
 
 from streamlab.actors import consume, produce
 from streamlab.connection import redact, stream_client
-from streamlab.events import Event
+from streamlab.events import Event, Report
 from streamlab.named_scenarios import from_dict
 from streamlab.scenario import Scenario
 
 #: A worker looks up from a blocking read at least this often, to see whether it is to stop; in seconds.
 LONGEST_BLOCK = 1.0
+
+
+#: The line by which a worker says that it is connected and waits for the time to begin.
+READY = '{"ready": true}'
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,36 +93,42 @@ async def _work(task: Task) -> None:
 
     try:
         await client.ping()
-        os.write(1, b'{"ready": true}\n')
+        act = _actor(client, scenario, task.name, stop, report)
+        os.write(1, f"{READY}\n".encode())
         begin = json.loads(await asyncio.to_thread(sys.stdin.readline) or "null")
-        if begin is None:  # the lab has gone
-            return
-        await _act(client, scenario, task.name, begin, stop, report)
+        if begin is not None:  # None: the lab has gone
+            await act(begin)
     finally:
         await client.aclose()
 
 
-async def _act(
-    client: Any, scenario: Scenario, name: str, begin: float, stop: asyncio.Event, report: Any
-) -> None:
+def _actor(
+    client: Redis, scenario: Scenario, name: str, stop: asyncio.Event, report: Report
+) -> Callable[[float], Awaitable[int]]:
+    """Return what the actor of this name does once it is told when to begin, all else being prepared."""
     for producer in scenario.producers:
         if producer.name == name:
-            arrivals = scenario.arrivals(producer)
-            # All producers count their times from the same moment, however late each was told of it.
-            late = asyncio.get_running_loop().time() - begin
-            await produce(
-                client,
-                scenario.stream,
-                ((at - late, fields) for at, fields in arrivals),
-                name=name,
-                maxlen=scenario.maxlen,
-                stop=stop,
-                report=report,
-            )
-            return
+            arrivals = iter(scenario.arrivals(producer))
+            # A replay reads its source before the first entry comes out: now, and not when time runs.
+            arrivals = itertools.chain(list(itertools.islice(arrivals, 1)), arrivals)
+
+            def produce_from(begin: float) -> Awaitable[int]:
+                # All producers count from the same moment, however late each was told of it.
+                late = asyncio.get_running_loop().time() - begin
+                return produce(
+                    client,
+                    scenario.stream,
+                    ((at - late, fields) for at, fields in arrivals),
+                    name=name,
+                    maxlen=scenario.maxlen,
+                    stop=stop,
+                    report=report,
+                )
+
+            return produce_from
     for consumer in scenario.consumers:
         if consumer.name == name:
-            await consume(
+            return lambda _: consume(
                 client,
                 scenario.stream,
                 scenario.group,
@@ -128,5 +140,4 @@ async def _act(
                 stop=stop,
                 report=report,
             )
-            return
     raise ValueError(f"{scenario.name} has no actor {name!r}")

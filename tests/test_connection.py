@@ -79,27 +79,27 @@ def info(text: str) -> Handler:
     return handler
 
 
-def complaint(url: str, timeout: float = 2.0) -> str:
+def complaint(url: str, within: float = 2.0) -> str:
     """Return what `check_server` says against a URL, having seen that it is one line without password."""
-    text = asyncio.run(_complaint(url, timeout))
+    text = asyncio.run(_complaint(url, within))
     assert "\n" not in text
     assert "s3cr3t" not in text
     return text
 
 
-async def _complaint(url: str, timeout: float = 2.0) -> str:
+async def _complaint(url: str, within: float = 2.0) -> str:
     with pytest.raises(ServerUnusable) as caught:
         async with stream_client(url) as client:
-            await check_server(client, timeout=timeout)
+            await check_server(client, within=within)
     return str(caught.value)
 
 
-def complaint_about_fake(handler: Handler, timeout: float = 2.0) -> tuple[str, list[list[str]]]:
+def complaint_about_fake(handler: Handler, within: float = 2.0) -> tuple[str, list[list[str]]]:
     """Return what is said about a fake server, and the commands it was sent."""
 
     async def main() -> tuple[str, list[list[str]]]:
         async with fake_server(handler) as (url, commands):
-            return await _complaint(url, timeout), commands
+            return await _complaint(url, within), commands
 
     return asyncio.run(main())
 
@@ -289,7 +289,7 @@ def test_a_silent_server(guarded_server: PrivateServer) -> None:
     guarded_server.pause()
     try:
         started = time.monotonic()
-        assert "did not answer within 0.2 s" in complaint(guarded_server.url, timeout=0.2)
+        assert "did not answer within 0.2 s" in complaint(guarded_server.url, within=0.2)
         assert time.monotonic() - started < 2
     finally:
         guarded_server.resume()

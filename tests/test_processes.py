@@ -271,5 +271,5 @@ def test_a_missing_program_leaves_no_guard(monkeypatch: pytest.MonkeyPatch) -> N
 def test_windows_is_told_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     """On Windows the answer names WSL and the engine that runs there."""
     monkeypatch.setattr(os, "name", "nt")
-    with pytest.raises(NotImplementedError, match="WSL.*simulated engine"):
+    with pytest.raises(NotImplementedError, match=r"WSL.*simulated engine"):
         guarded_popen(SLEEP)

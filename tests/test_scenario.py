@@ -142,7 +142,7 @@ def test_a_producer_without_end_is_refused():
 def test_changing_one_consumer():
     """Only the one that is named changes; a number for the service is its mean."""
     scenario = load_scenario("one-to-many").with_consumer("C2", service=0.016)
-    assert [c.service.mean for c in scenario.consumers] == [0.004, 0.016, 0.004, 0.004]
+    assert [c.service.mean for c in scenario.consumers] == [0.0025, 0.016, 0.0025, 0.0025]
     with pytest.raises(ScenarioError, match="there is no consumer 'C9': there are C1, C2, C3, C4"):
         scenario.with_consumer("C9", count=2)
 

@@ -21,10 +21,14 @@ from streamlab.processes import GuardedProcess, guarded_popen
 from streamlab.run import FinalState, Run
 from streamlab.scenario import Scenario
 from streamlab.servers import PrivateServer
+from streamlab.worker import READY
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
+#: Seconds between two looks at what the workers have written. A look at every line as it comes would have
+#: the lab take the processor from the workers it watches, a few thousand times a second.
+_LOOK_EVERY = 0.02
 #: Seconds within which a worker has to be ready, and to end when it is asked to.
 _START_LIMIT = 60.0
 _STOP_LIMIT = 10.0
@@ -44,6 +48,8 @@ class Worker:
         self.gone = asyncio.Event()
         self.killed = False
         self._rest = b""
+        assert process.stdout is not None
+        os.set_blocking(process.stdout.fileno(), False)
 
     def tell(self, message: object) -> None:
         """Write a line of JSON to the worker."""
@@ -52,9 +58,12 @@ class Worker:
         self.process.stdin.flush()
 
     def lines(self) -> list[str] | None:
-        """Return the whole lines that have come; None at the end."""
+        """Return the whole lines that have come, without waiting for more; None at the end."""
         assert self.process.stdout is not None
-        data = os.read(self.process.stdout.fileno(), 1 << 20)
+        try:
+            data = os.read(self.process.stdout.fileno(), 1 << 20)
+        except BlockingIOError:
+            return []
         if not data:
             return None
         *lines, self._rest = (self._rest + data).split(b"\n")
@@ -102,7 +111,11 @@ class LiveEngine:
     @property
     def url(self) -> str:
         """The server's URL. It may hold a password: do not show it."""
-        return self._redis_url if self._private is None else self._private.url
+        if self._redis_url is not None:
+            return self._redis_url
+        if self._private is None:
+            raise LabError("this engine has not been opened: write `async with` around its use")
+        return self._private.url
 
     @property
     def client(self) -> Redis:
@@ -118,27 +131,18 @@ class LiveEngine:
 
     async def run(self, progress: Callable[[float, int], None] | None = None) -> Run:
         """Run the scenario to its end; `progress` is called now and then with time and events so far."""
-        scenario = self.scenario
         began = time.monotonic()
-        producers = [producer.name for producer in scenario.producers]
-        consumers = [consumer.name for consumer in scenario.consumers]
-        for name in (*consumers, *producers):  # all at once: each takes its time to start
-            self._spawn(name)
-        await self._until_ready()
-        for name in consumers:  # one after the other: they are served in the order in which they wait
-            await self._let_wait(name)
-        self._origin = time.monotonic() + 0.05
-        for name in producers:
-            self.workers[name].tell(self._origin)
-        ticker = asyncio.create_task(self._tick(progress)) if progress is not None else None
         try:
-            await self._all_gone(producers)
-            await self._drain(consumers)
-            await self._stop(consumers)
-        finally:
-            if ticker is not None:
-                ticker.cancel()
-        final = await final_state(self.client, scenario)
+            async with asyncio.TaskGroup() as group:
+                watching = [group.create_task(self._read_all())]
+                if progress is not None:
+                    watching.append(group.create_task(self._tick(progress)))
+                await self._course()
+                for task in watching:
+                    task.cancel()
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None  # the others only followed from it
+        final = await final_state(self.client, self.scenario)
         self._wall = time.monotonic() - began
         return self._result(final)
 
@@ -166,7 +170,6 @@ class LiveEngine:
     async def close(self) -> None:
         """End everything: workers, what was written to the server, the private server."""
         for worker in self.workers.values():
-            self._forget(worker)
             worker.process.close()
         if self._client is not None:
             if self._stream_is_ours and self._private is None:
@@ -204,27 +207,20 @@ class LiveEngine:
             stderr=subprocess.PIPE,
         )
         worker = self.workers[name] = Worker(name, process)
-        assert process.stdout is not None
-        asyncio.get_running_loop().add_reader(process.stdout.fileno(), self._read, worker)
         # By its standard input, not as an argument: the URL may hold a password, and `ps` shows arguments.
         scenario = dataclasses.asdict(self.scenario)
         worker.tell({"name": name, "url": self.url, "scenario": scenario})
 
     async def _until_ready(self) -> None:
-        waiting = {name: asyncio.create_task(w.ready.wait()) for name, w in self.workers.items()}
-        ending = [asyncio.create_task(worker.gone.wait()) for worker in self.workers.values()]
         try:
             async with asyncio.timeout(_START_LIMIT):
-                everybody = asyncio.gather(*waiting.values())
-                await asyncio.wait([everybody, *ending], return_when=asyncio.FIRST_COMPLETED)
+                for worker in self.workers.values():
+                    await worker.ready.wait()
         except TimeoutError:
-            late = [name for name, task in waiting.items() if not task.done()]
+            late = [name for name, worker in self.workers.items() if not worker.ready.is_set()]
             raise LabError(
                 f"{', '.join(late)} did not start within {_START_LIMIT:g} s: is this machine overloaded?"
             ) from None
-        finally:
-            for task in (*waiting.values(), *ending):
-                task.cancel()
         for name, words in self.crashes.items():
             raise LabError(f"{name} could not start: {words}")
 
@@ -240,26 +236,46 @@ class LiveEngine:
 
     # ---- the course of a run -------------------------------------------------------------------
 
+    async def _course(self) -> None:
+        """Start all workers, let them wait and begin, and see them to their end."""
+        producers = [producer.name for producer in self.scenario.producers]
+        consumers = [consumer.name for consumer in self.scenario.consumers]
+        for name in (*consumers, *producers):  # all at once: each takes its time to start
+            self._spawn(name)
+        await self._until_ready()
+        for name in consumers:  # one after the other: they are served in the order in which they wait
+            await self._let_wait(name)
+        self._origin = time.monotonic() + 0.05
+        for name in producers:
+            self.workers[name].tell(self._origin)
+        await self._all_gone(producers)
+        await self._drain(consumers)
+        await self._stop(consumers)
+
+    async def _read_all(self) -> None:
+        """Look again and again at what the workers have written."""
+        while True:
+            for worker in self.workers.values():
+                if not worker.gone.is_set():
+                    self._read(worker)
+            await asyncio.sleep(_LOOK_EVERY)
+
     def _read(self, worker: Worker) -> None:
         lines = worker.lines()
-        if lines is None:
-            self._forget(worker)
-            status = worker.process.wait(_STOP_LIMIT)
+        if lines is not None:
+            for line in lines:
+                if line == READY:
+                    worker.ready.set()
+                else:
+                    self._events.append(Event.from_json(line))
+        elif not worker.process.alive:
+            status = worker.process.returncode
             if worker.killed or status != 0:
                 self._events.append(Event(time.monotonic(), CRASHED, worker.name))
             if not worker.killed and status != 0:
                 self.crashes[worker.name] = worker.last_words()
+            worker.ready.set()  # nobody need wait for it any longer
             worker.gone.set()
-            return
-        for line in lines:
-            if line == '{"ready": true}':
-                worker.ready.set()
-            else:
-                self._events.append(Event.from_json(line))
-
-    def _forget(self, worker: Worker) -> None:
-        if worker.process.stdout is not None and not worker.process.stdout.closed:
-            asyncio.get_running_loop().remove_reader(worker.process.stdout.fileno())
 
     async def _all_gone(self, names: list[str]) -> None:
         await asyncio.gather(*(self.workers[name].gone.wait() for name in names))

@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from . import entries, groups, info, keys, reading
-from .arguments import CommandError, Reply, wrong_arity
+from streamlab.stream_model import Behaviour
+
+from . import entries, groups, info, keys, reading, references
+from .arguments import CommandError, Reply, shown, wrong_arity
 from .keyspace import Keyspace, Waiter
 
 __all__ = ["CommandError", "Reply", "StreamCommands", "Waiter"]
@@ -31,6 +33,7 @@ _TABLE: dict[str, tuple[Handler | None, int]] = {
     "XRANGE": (entries.xrange, -4),
     "XREVRANGE": (entries.xrevrange, -4),
     "XDEL": (entries.xdel, -3),
+    "XDELEX": (references.xdelex, -5),
     "XTRIM": (entries.xtrim, -4),
     "XSETID": (entries.xsetid, -3),
     "XREAD": (None, -4),
@@ -41,6 +44,7 @@ _TABLE: dict[str, tuple[Handler | None, int]] = {
     "XGROUP|CREATECONSUMER": (groups.xgroup_createconsumer, 5),
     "XGROUP|DELCONSUMER": (groups.xgroup_delconsumer, 5),
     "XACK": (groups.xack, -4),
+    "XACKDEL": (references.xackdel, -6),
     "XPENDING": (groups.xpending, -3),
     "XCLAIM": (groups.xclaim, -6),
     "XAUTOCLAIM": (groups.xautoclaim, -6),
@@ -59,6 +63,11 @@ _TABLE: dict[str, tuple[Handler | None, int]] = {
 }
 
 
+_SINCE: dict[str, Callable[[Behaviour], bool]] = {
+    "XACKDEL": lambda behaviour: behaviour.reference_policies,
+    "XDELEX": lambda behaviour: behaviour.reference_policies,
+}
+
 _CONTAINERS = frozenset({"XGROUP", "XINFO"})
 
 
@@ -70,7 +79,11 @@ class StreamCommands(Keyspace):
 
     def __init__(self, *, version: tuple[int, int, int] = (7, 0, 15)) -> None:
         super().__init__(version=version)
-        self._table = {name: Command(*line, name.lower()) for name, line in _TABLE.items()}
+        self._table = {
+            name: Command(*line, name.lower())
+            for name, line in _TABLE.items()
+            if name not in _SINCE or _SINCE[name](self.behaviour)
+        }
         self._now_ms = 0
 
     def execute(
@@ -112,15 +125,20 @@ class StreamCommands(Keyspace):
                 raise wrong_arity(name.lower())
             command = self._table.get(f"{name}|{words[1].upper()}")
             if command is None:
-                raise CommandError(f"ERR unknown subcommand '{words[1]}'. Try {name} HELP.")
+                raise CommandError(
+                    f"ERR unknown subcommand '{shown(words[1])[:128]}'. Try {name} HELP."
+                )
             return words, command
         command = self._table.get(name)
         if command is None:
-            shown = "".join(f"'{word}' " for word in args[1:])
-            raise CommandError(
-                f"ERR unknown command '{args[0]}', with args beginning with: {shown}"
-            )
+            raise self._unknown_command(args)
         return words, command
+
+    def _unknown_command(self, args: Sequence[str]) -> CommandError:
+        text = f"ERR unknown command '{shown(args[0])}'"
+        if len(args) > 1 or not self.behaviour.unknown_command_is_terse:
+            text += ", with args beginning with: "
+        return CommandError(text + "".join(f"'{shown(word)}' " for word in args[1:]))
 
     def _serve_ready(self) -> None:
         """Serve the readers of the keys that changed, in the order in which they blocked."""

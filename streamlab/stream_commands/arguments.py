@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import re
 
-from streamlab.stream_model import MAX_ID, MIN_ID, StreamId, next_id, parse_id, previous_id
+from streamlab.stream_model import (
+    MAX_ID,
+    MIN_ID,
+    Behaviour,
+    StreamId,
+    next_id,
+    parse_id,
+    previous_id,
+)
 from streamlab.stream_model.ids import MAX_U64
 
 Reply = None | int | str | list["Reply"]
@@ -32,9 +40,14 @@ def wrong_arity(command: str) -> CommandError:
     return CommandError(f"ERR wrong number of arguments for '{command}' command")
 
 
+def shown(text: str) -> str:
+    """Return a text as it appears in an error message: one line, cut where C takes it to end."""
+    return as_c_string(text).replace("\r", " ").replace("\n", " ")
+
+
 def wrong_subcommand(container: str, name: str) -> CommandError:
     return CommandError(
-        f"ERR unknown subcommand or wrong number of arguments for '{name}'."
+        f"ERR unknown subcommand or wrong number of arguments for '{shown(name)[:128]}'."
         f" Try {container.upper()} HELP."
     )
 
@@ -53,14 +66,19 @@ def count_of(text: str) -> int:
     return max(integer(text), 0)
 
 
-def timeout_ms(text: str) -> int:
+def timeout_ms(text: str, behaviour: Behaviour) -> int:
     """Read the argument of BLOCK."""
     value = integer(text, "ERR timeout is not an integer or out of range")
     if value < 0:
         raise CommandError("ERR timeout is negative")
-    if value > _MAX_I64 - _ANY_TIME_MS:
+    if behaviour.block_is_limited and value > _MAX_I64 - _ANY_TIME_MS:
         raise CommandError("ERR timeout is out of range")
     return value
+
+
+def as_c_string(text: str) -> str:
+    """Cut a text where C takes it to end."""
+    return text if "\0" not in text else text[: text.index("\0")]
 
 
 def entry_id(text: str, missing_seq: int = 0) -> StreamId:
@@ -73,6 +91,7 @@ def entry_id(text: str, missing_seq: int = 0) -> StreamId:
 
 def entry_id_or_end(text: str, missing_seq: int = 0) -> StreamId:
     """Read an id, or ``-`` or ``+`` for the smallest and the largest."""
+    text = as_c_string(text)
     if text == "-":
         return MIN_ID
     if text == "+":

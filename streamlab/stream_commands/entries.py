@@ -5,13 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from streamlab.stream_model import MAX_ID, MIN_ID, StreamError, StreamId, StreamModel, format_id
+from streamlab.stream_model import (
+    MAX_ID,
+    MIN_ID,
+    References,
+    StreamError,
+    StreamId,
+    StreamModel,
+    format_id,
+)
 from streamlab.stream_model.ids import parse_u64
 
 from .arguments import (
     INVALID_ID,
     CommandError,
     Reply,
+    as_c_string,
     count_of,
     entry_id,
     integer,
@@ -22,6 +31,7 @@ from .arguments import (
 )
 from .keyspace import Keyspace
 from .reading import entries_reply
+from .references import reference_policy
 
 _DEFAULT_TRIM_LIMIT = 100 * 100  # of approximate trimming: 100 nodes of 100 entries
 _NO_SUCH_KEY = "ERR no such key"
@@ -35,6 +45,7 @@ class Trim:
     min_id: StreamId | None = None
     approximate: bool = False
     limit: int | None = None
+    references: References | None = None
 
     @property
     def is_given(self) -> bool:
@@ -45,11 +56,13 @@ class Trim:
         limit = 0
         if self.approximate:
             limit = _DEFAULT_TRIM_LIMIT if self.limit is None else self.limit
-        if self.max_length is not None:
-            return stream.trim_to_length(self.max_length, approximate=self.approximate, limit=limit)
-        if self.min_id is not None:
-            return stream.trim_below(self.min_id, approximate=self.approximate, limit=limit)
-        return 0
+        return stream.trim(
+            max_length=self.max_length,
+            min_id=self.min_id or MIN_ID,
+            approximate=self.approximate,
+            limit=limit,
+            references=self.references or "KEEPREF",
+        )
 
 
 def xadd(db: Keyspace, args: Sequence[str], now_ms: int) -> Reply:
@@ -59,7 +72,7 @@ def xadd(db: Keyspace, args: Sequence[str], now_ms: int) -> Reply:
     create = True
     i = 2
     if args[2] != "*":
-        i, create = _parse_add_or_trim(args, trim, adding=True)
+        i, create = _parse_add_or_trim(db, args, trim, adding=True)
         if i == len(args):  # options only
             raise wrong_arity("xadd")
     id_text = args[i]
@@ -78,12 +91,10 @@ def xadd(db: Keyspace, args: Sequence[str], now_ms: int) -> Reply:
         raise CommandError(
             "ERR The stream has exhausted the last possible ID, unable to add more items"
         )
-    if new_id is None:
-        new_id = stream.next_id(now_ms)
-    elif isinstance(new_id, int):
-        new_id = stream.next_seq(new_id)
     try:
-        stream.add(fields, new_id)
+        if isinstance(new_id, int):
+            new_id = stream.next_seq(new_id)
+        new_id = stream.add(fields, now_ms, new_id)
     except StreamError as error:
         raise CommandError(f"ERR {error}") from None
     if trim.is_given:
@@ -95,6 +106,7 @@ def xadd(db: Keyspace, args: Sequence[str], now_ms: int) -> Reply:
 
 def _new_id(text: str) -> StreamId | int:
     """Read the id of a new entry; of ``ms-*`` only the ms."""
+    text = as_c_string(text)
     if len(text) < 128 and text.endswith("-*") and text.count("-") == 1:
         ms = parse_u64(text[:-2])
         if ms is None:
@@ -103,7 +115,9 @@ def _new_id(text: str) -> StreamId | int:
     return entry_id(text)
 
 
-def _parse_add_or_trim(args: Sequence[str], trim: Trim, *, adding: bool) -> tuple[int, bool]:
+def _parse_add_or_trim(
+    db: Keyspace, args: Sequence[str], trim: Trim, *, adding: bool
+) -> tuple[int, bool]:
     """Read the options of XADD or XTRIM; return where they end, and whether to create a stream."""
     create = True
     i = 2
@@ -133,6 +147,8 @@ def _parse_add_or_trim(args: Sequence[str], trim: Trim, *, adding: bool) -> tupl
             trim.limit = integer(args[i])
             if trim.limit < 0:
                 raise CommandError("ERR The LIMIT argument must be >= 0.")
+        elif trim.references is None and (policy := reference_policy(db, option)) is not None:
+            trim.references = policy
         elif adding and option == "nomkstream":
             create = False
         elif adding:
@@ -155,7 +171,7 @@ def _parse_add_or_trim(args: Sequence[str], trim: Trim, *, adding: bool) -> tupl
 def xtrim(db: Keyspace, args: Sequence[str], now_ms: int) -> Reply:
     """Remove the oldest entries."""
     trim = Trim()
-    _parse_add_or_trim(args, trim, adding=False)
+    _parse_add_or_trim(db, args, trim, adding=False)
     stream = db.stream(args[1])
     return 0 if stream is None else trim.apply(stream)
 

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from streamlab.stream_model import MIN_ID, Consumer, Group, StreamModel, format_id, parse_id
+from streamlab.stream_model import (
+    MIN_ID,
+    Consumer,
+    Group,
+    StoredEntry,
+    StreamModel,
+    format_id,
+    parse_id,
+)
 
 from .arguments import (
     CommandError,
@@ -15,6 +23,7 @@ from .arguments import (
     integer,
     interval_end,
     interval_start,
+    shown,
     syntax_error,
     wrong_subcommand,
 )
@@ -45,10 +54,8 @@ def xgroup_create(db: Keyspace, args: Sequence[str], now_ms: int) -> Reply:
         raise CommandError(_KEY_REQUIRED)
     if len(args) > 8:
         raise wrong_subcommand(args[0], args[1])
-    if id_text != "$":
-        last_id = entry_id(id_text)
-    else:
-        last_id = MIN_ID if stream is None else stream.last_id
+    end = MIN_ID if stream is None else stream.last_id
+    last_id = end if id_text == "$" else entry_id(id_text)
     if stream is None:
         stream = db.stream_or_new(key)
     if stream.create_group(name, last_id, entries_read) is None:
@@ -60,11 +67,11 @@ def xgroup_setid(db: Keyspace, args: Sequence[str], now_ms: int) -> Reply:
     """Move a group to another place in the stream."""
     _, _, key, name, id_text, *options = args
     entries_read, _ = _group_options(args, options, may_create=False)
-    stream, group = _existing_group(db, key, name)
+    stream = _stream_with_group(db, key, name)
     if len(args) not in (5, 7):
         raise wrong_subcommand(args[0], args[1])
-    group.last_id = stream.last_id if id_text == "$" else entry_id_or_end(id_text)
-    group.entries_read = entries_read
+    last_id = stream.last_id if id_text == "$" else entry_id_or_end(id_text)
+    stream.set_group_id(name, last_id, entries_read)
     return "OK"
 
 
@@ -90,18 +97,19 @@ def _group_options(
     return (None if entries_read == -1 else entries_read), mkstream
 
 
-def _existing_group(db: Keyspace, key: str, name: str) -> tuple[StreamModel, Group]:
+def _stream_with_group(db: Keyspace, key: str, name: str) -> StreamModel:
     stream = db.stream(key)
     if stream is None:
         raise CommandError(_KEY_REQUIRED)
-    group = stream.groups.get(name)
-    if group is None:
-        raise _no_such_group(key, name)
-    return stream, group
+    if name not in stream.groups:
+        raise no_such_group(key, name)
+    return stream
 
 
-def _no_such_group(key: str, name: str) -> CommandError:
-    return CommandError(f"NOGROUP No such consumer group '{name}' for key name '{key}'")
+def no_such_group(key: str, name: str) -> CommandError:
+    return CommandError(
+        f"NOGROUP No such consumer group '{shown(name)}' for key name '{shown(key)}'"
+    )
 
 
 def xgroup_destroy(db: Keyspace, args: Sequence[str], now_ms: int) -> Reply:
@@ -118,14 +126,14 @@ def xgroup_destroy(db: Keyspace, args: Sequence[str], now_ms: int) -> Reply:
 
 def xgroup_createconsumer(db: Keyspace, args: Sequence[str], now_ms: int) -> Reply:
     """Create a consumer."""
-    stream, group = _existing_group(db, args[2], args[3])
-    return int(stream.create_consumer(group, args[4], now_ms))
+    stream = _stream_with_group(db, args[2], args[3])
+    return int(stream.create_consumer(args[3], args[4], now_ms))
 
 
 def xgroup_delconsumer(db: Keyspace, args: Sequence[str], now_ms: int) -> Reply:
     """Remove a consumer and its pending entries."""
-    stream, group = _existing_group(db, args[2], args[3])
-    return stream.delete_consumer(group, args[4])
+    stream = _stream_with_group(db, args[2], args[3])
+    return stream.delete_consumer(args[3], args[4])
 
 
 # --- acknowledging ----------------------------------------------------------------------------
@@ -134,10 +142,9 @@ def xgroup_delconsumer(db: Keyspace, args: Sequence[str], now_ms: int) -> Reply:
 def xack(db: Keyspace, args: Sequence[str], now_ms: int) -> Reply:
     """Acknowledge entries."""
     stream = db.stream(args[1])
-    group = stream.groups.get(args[2]) if stream is not None else None
-    if stream is None or group is None:
+    if stream is None or args[2] not in stream.groups:
         return 0
-    return stream.ack(group, [entry_id(text) for text in args[3:]])
+    return stream.ack(args[2], [entry_id(text) for text in args[3:]])
 
 
 # --- pending entries --------------------------------------------------------------------------
@@ -147,7 +154,7 @@ def xpending(db: Keyspace, args: Sequence[str], now_ms: int) -> Reply:
     """Summarise or list what is pending."""
     key, name, *options = args[1:]
     if not options:
-        return _pending_summary(*db.group(key, name))
+        return _pending_summary(db.group(key, name)[1])
     if not 3 <= len(options) <= 6:
         raise syntax_error()
     min_idle_ms = 0
@@ -159,14 +166,10 @@ def xpending(db: Keyspace, args: Sequence[str], now_ms: int) -> Reply:
     count = count_of(options[2])
     start = interval_start(options[0])
     end = interval_end(options[1])
-    stream, group = db.group(key, name)
-    consumer = None
-    if len(options) > 3:
-        consumer = group.consumers.get(options[3])
-        if consumer is None:
-            return []
+    stream, _ = db.group(key, name)
+    consumer = options[3] if len(options) > 3 else None
     found = stream.pending(
-        group, now_ms, start, end, count, consumer=consumer, min_idle_ms=min_idle_ms
+        name, now_ms, start, end, count, consumer_name=consumer, min_idle_ms=min_idle_ms
     )
     return [
         [
@@ -179,7 +182,7 @@ def xpending(db: Keyspace, args: Sequence[str], now_ms: int) -> Reply:
     ]
 
 
-def _pending_summary(stream: StreamModel, group: Group) -> Reply:
+def _pending_summary(group: Group) -> Reply:
     first, last = group.pending.first(), group.pending.last()
     if first is None or last is None:
         return [0, None, None, None]
@@ -213,7 +216,7 @@ def xclaim(db: Keyspace, args: Sequence[str], now_ms: int) -> Reply:
             i += 1
             continue
         if option not in ("IDLE", "TIME", "RETRYCOUNT", "LASTID") or not has_value:
-            raise CommandError(f"ERR Unrecognized XCLAIM option '{args[i]}'")
+            raise CommandError(f"ERR Unrecognized XCLAIM option '{shown(args[i])}'")
         value = args[i + 1]
         error = f"ERR Invalid {option} option argument for XCLAIM"
         if option == "IDLE":
@@ -230,8 +233,8 @@ def xclaim(db: Keyspace, args: Sequence[str], now_ms: int) -> Reply:
     if not 0 <= delivered_at_ms <= now_ms:
         delivered_at_ms = now_ms
     claimed = stream.claim(
-        group,
-        stream.consumer(group, consumer_name, now_ms),
+        name,
+        consumer_name,
         ids,
         now_ms,
         max(min_idle_ms, 0),
@@ -240,9 +243,7 @@ def xclaim(db: Keyspace, args: Sequence[str], now_ms: int) -> Reply:
         force=force,
         justid=justid,
     )
-    if justid:
-        return [format_id(claimed_id) for claimed_id, _ in claimed]
-    return entries_reply(claimed)
+    return _claimed_reply(claimed, justid)
 
 
 def xautoclaim(db: Keyspace, args: Sequence[str], now_ms: int) -> Reply:
@@ -266,14 +267,14 @@ def xautoclaim(db: Keyspace, args: Sequence[str], now_ms: int) -> Reply:
             i += 1
         else:
             raise syntax_error()
-    stream, group = db.group(key, name)
-    consumer = stream.consumer(group, consumer_name, now_ms)
+    stream, _ = db.group(key, name)
     cursor, claimed, deleted = stream.autoclaim(
-        group, consumer, max(min_idle_ms, 0), start, now_ms, count, justid=justid
+        name, consumer_name, max(min_idle_ms, 0), start, now_ms, count, justid=justid
     )
-    found: Reply
+    return [format_id(cursor), _claimed_reply(claimed, justid), list(map(format_id, deleted))]
+
+
+def _claimed_reply(claimed: list[StoredEntry], justid: bool) -> Reply:
     if justid:
-        found = [format_id(claimed_id) for claimed_id, _ in claimed]
-    else:
-        found = entries_reply(claimed)
-    return [format_id(cursor), found, [format_id(deleted_id) for deleted_id in deleted]]
+        return [format_id(claimed_id) for claimed_id, _ in claimed]
+    return entries_reply(claimed)

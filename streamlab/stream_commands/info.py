@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from streamlab.stream_model import Consumer, Group, StreamModel, format_id
 
 from .arguments import CommandError, Reply, integer, wrong_subcommand
-from .groups import _no_such_group, sorted_names
+from .groups import no_such_group, sorted_names
 from .keyspace import Keyspace
 from .reading import entries_reply
 
@@ -42,7 +42,7 @@ def xinfo_groups(db: Keyspace, args: Sequence[str], now_ms: int) -> Reply:
             pending=len(group.pending),
             last_delivered_id=format_id(group.last_id),
             entries_read=group.entries_read,
-            lag=stream.lag(group),
+            lag=stream.lag(group.name),
         )
         for group in groups
     ]
@@ -54,7 +54,7 @@ def xinfo_consumers(db: Keyspace, args: Sequence[str], now_ms: int) -> Reply:
     stream = _stream(db, key)
     group = stream.groups.get(name)
     if group is None:
-        raise _no_such_group(key, name)
+        raise no_such_group(key, name)
     reply: list[Reply] = []
     for consumer_name in sorted_names(group.consumers):
         consumer = group.consumers[consumer_name]
@@ -83,6 +83,15 @@ def xinfo_stream(db: Keyspace, args: Sequence[str], now_ms: int) -> Reply:
         entries_added=stream.entries_added,
         recorded_first_entry_id=format_id(stream.first_id),
     )
+    if db.behaviour.idempotent_adding:
+        reply += _flat(
+            idmp_duration=100,
+            idmp_maxsize=100,
+            pids_tracked=0,
+            iids_tracked=0,
+            iids_added=0,
+            iids_duplicates=0,
+        )
     if count is None:
         first, last = stream.entries.first, stream.entries.last
         return reply + _flat(
@@ -121,15 +130,15 @@ def _group_in_full(db: Keyspace, stream: StreamModel, group: Group, limit: int |
     consumers = [group.consumers[name] for name in sorted_names(group.consumers)]
     pel: list[Reply] = [
         [format_id(entry_id), p.consumer.name, p.delivered_at_ms, p.delivery_count]
-        for entry_id, p in stream.pending(group, 0, count=limit)
+        for entry_id, p in stream.pending(group.name, 0, count=limit)
     ]
     return _flat(
         name=group.name,
         last_delivered_id=format_id(group.last_id),
         entries_read=group.entries_read,
-        lag=stream.lag(group),
+        lag=stream.lag(group.name),
         pel_count=len(group.pending),
-        pel=pel,
+        pending=pel,
         consumers=[_consumer_in_full(db, stream, group, c, limit) for c in consumers],
     )
 
@@ -139,10 +148,10 @@ def _consumer_in_full(
 ) -> Reply:
     pel: list[Reply] = [
         [format_id(entry_id), p.delivered_at_ms, p.delivery_count]
-        for entry_id, p in stream.pending(group, 0, count=limit, consumer=consumer)
+        for entry_id, p in stream.pending(group.name, 0, count=limit, consumer_name=consumer.name)
     ]
     line = _flat(name=consumer.name, seen_time=consumer.seen_at_ms)
     if db.behaviour.inactive_time:
         active = consumer.active_at_ms
         line += ("active-time", -1 if active is None else active)
-    return line + _flat(pel_count=len(consumer.pending), pel=pel)
+    return line + _flat(pel_count=len(consumer.pending), pending=pel)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from streamlab.stream_model import Behaviour, Group, StreamModel
 
-from .arguments import WRONG_TYPE, CommandError, Reply
+from .arguments import WRONG_TYPE, CommandError, Reply, shown
 
 if TYPE_CHECKING:
     from .reading import ReadRequest
@@ -58,6 +58,7 @@ class Keyspace:
         stream = self.stream(key)
         if stream is None:
             stream = self.keys[key] = StreamModel(self.behaviour)
+            self.signal(key)
         return stream
 
     def group(self, key: str, name: str, purpose: str = "") -> tuple[StreamModel, Group]:
@@ -65,7 +66,9 @@ class Keyspace:
         stream = self.stream(key)
         group = stream.groups.get(name) if stream is not None else None
         if stream is None or group is None:
-            raise CommandError(f"NOGROUP No such key '{key}' or consumer group '{name}'{purpose}")
+            raise CommandError(
+                f"NOGROUP No such key '{shown(key)}' or consumer group '{shown(name)}'{purpose}"
+            )
         return stream, group
 
     def delete(self, key: str) -> bool:

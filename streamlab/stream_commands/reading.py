@@ -9,15 +9,23 @@ from functools import lru_cache
 from streamlab.stream_model import (
     MAX_ID,
     MIN_ID,
+    Behaviour,
     Fields,
-    Group,
     StreamId,
     StreamModel,
     format_id,
     previous_id,
 )
 
-from .arguments import CommandError, Reply, count_of, entry_id, syntax_error, timeout_ms
+from .arguments import (
+    CommandError,
+    Reply,
+    count_of,
+    entry_id,
+    integer,
+    syntax_error,
+    timeout_ms,
+)
 from .keyspace import Keyspace, Waiter
 
 _NEW_ONLY = MAX_ID  # stands for ">", as in Redis
@@ -44,6 +52,7 @@ class ReadRequest:
     count: int | None = None
     block_ms: int | None = None
     noack: bool = False
+    claim_ms: int | None = None
 
     def places(self) -> Iterable[tuple[str, str]]:
         """Pair the keys with the ids."""
@@ -52,7 +61,7 @@ class ReadRequest:
 
 def xread(db: Keyspace, args: Sequence[str], now_ms: int, may_block: bool) -> Reply | Waiter:
     """Read new entries of streams, or wait for some."""
-    request = parse_read(tuple(args), db.behaviour.read_from_last)
+    request = parse_read(tuple(args), db.behaviour)
     reply = read_now(db, request, now_ms)
     if reply is not None or request.block_ms is None or not may_block:
         return reply
@@ -62,20 +71,27 @@ def xread(db: Keyspace, args: Sequence[str], now_ms: int, may_block: bool) -> Re
 
 
 @lru_cache(maxsize=1024)  # readers repeat themselves
-def parse_read(args: tuple[str, ...], knows_plus: bool) -> ReadRequest:
+def parse_read(args: tuple[str, ...], behaviour: Behaviour) -> ReadRequest:
     """Parse the arguments of XREAD or XREADGROUP."""
     command = args[0].upper()
     in_group = command == "XREADGROUP"
     group = None
     consumer = ""
-    count = block_ms = None
+    count = block_ms = claim_ms = None
     noack = False
     i = 1
     while i < len(args):
         option = args[i].upper()
         n_more = len(args) - i - 1
-        if option == "BLOCK" and n_more:
-            block_ms = timeout_ms(args[i + 1])
+        if option == "CLAIM" and n_more and behaviour.claim_while_reading:
+            if not in_group:
+                raise _only_in_group(option)
+            claim_ms = integer(args[i + 1], "ERR min-idle-time is not an integer or out of range")
+            if claim_ms < 0:
+                raise CommandError("ERR min-idle-time must be a positive integer")
+            i += 2
+        elif option == "BLOCK" and n_more:
+            block_ms = timeout_ms(args[i + 1], behaviour)
             i += 2
         elif option == "COUNT" and n_more:
             count = count_of(args[i + 1]) or None
@@ -96,13 +112,15 @@ def parse_read(args: tuple[str, ...], knows_plus: bool) -> ReadRequest:
             raise syntax_error()
     names = args[i + 1 :]
     if len(names) % 2:
-        raise _unbalanced(command, knows_plus)
+        raise _unbalanced(command, behaviour)
     if not names:
         raise syntax_error()
     if in_group and group is None:
         raise CommandError("ERR Missing GROUP option for XREADGROUP")
     half = len(names) // 2
-    return ReadRequest(names[:half], names[half:], group, consumer, count, block_ms, noack)
+    return ReadRequest(
+        names[:half], names[half:], group, consumer, count, block_ms, noack, claim_ms
+    )
 
 
 def _only_in_group(option: str) -> CommandError:
@@ -111,15 +129,18 @@ def _only_in_group(option: str) -> CommandError:
     )
 
 
-def _unbalanced(command: str, knows_plus: bool) -> CommandError:
-    in_group = command == "XREADGROUP"
-    if knows_plus:
-        ids = "ID or '>'" if in_group else "ID, '+', or '$'"
+def _unbalanced(command: str, behaviour: Behaviour) -> CommandError:
+    ids = "ID or '$'"
+    if behaviour.unbalanced_names_command:
+        if command == "XREADGROUP":
+            ids = "ID or '>'"
+        elif behaviour.read_from_last:
+            ids = "ID, '+', or '$'"
+        command = f"'{command.lower()}'"
     else:
-        ids = "ID or '>'" if in_group else "ID or '$'"
+        command = "XREAD"
     return CommandError(
-        f"ERR Unbalanced '{command.lower()}' list of streams: for each stream key an {ids} must be"
-        " specified."
+        f"ERR Unbalanced {command} list of streams: for each stream key an {ids} must be specified."
     )
 
 
@@ -136,49 +157,64 @@ def read_now(db: Keyspace, request: ReadRequest, now_ms: int) -> Reply:
         return reply or None
 
     targets = [_group_position(db, *place, request.group) for place in request.places()]
-    for key, (stream, group, after) in zip(request.keys, targets, strict=True):
-        is_history = after != _NEW_ONLY
-        if is_history or stream.has_new(group):
-            delivered = deliver(stream, group, request, after, now_ms)
-            reply.append([key, entries_reply(delivered)])
-        elif db.behaviour.consumer_on_empty_read:
-            stream.consumer(group, request.consumer, now_ms)
+    claim_ms = request.claim_ms
+    for key, (stream, after) in zip(request.keys, targets, strict=True):
+        if after != _NEW_ONLY:
+            claim_ms = None  # for the streams behind this one, too
+            old = stream.history(request.group, request.consumer, after, now_ms, request.count)
+            reply.append([key, entries_reply(old)])
+        elif claim_ms is not None:
+            found = _claim_and_read(stream, request, claim_ms, now_ms)
+            if found:
+                reply.append([key, found])
+        else:
+            new = stream.read_group(
+                request.group, request.consumer, now_ms, request.count, noack=request.noack
+            )
+            if new:
+                reply.append([key, entries_reply(new)])
     return reply or None
 
 
-def deliver(
-    stream: StreamModel, group: Group, request: ReadRequest, after: StreamId, now_ms: int
-) -> Sequence[tuple[StreamId, Fields | None]]:
-    """Give a consumer new entries, or its own history."""
-    consumer = stream.consumer(group, request.consumer, now_ms)
-    if after == _NEW_ONLY:
-        return stream.read_group(group, consumer, now_ms, request.count, noack=request.noack)
-    return stream.history(consumer, after, now_ms, request.count)
+def _claim_and_read(
+    stream: StreamModel, request: ReadRequest, min_idle_ms: int, now_ms: int
+) -> list[Reply]:
+    """Give a consumer what others left pending for long, and then what is new."""
+    assert request.group is not None
+    found: list[Reply] = [
+        [format_id(entry_id), list(fields), idle_ms, delivery_count]
+        for entry_id, fields, idle_ms, delivery_count in stream.claim_idle(
+            request.group, request.consumer, min_idle_ms, now_ms, request.count
+        )
+    ]
+    count = None if request.count is None else request.count - len(found)
+    if count != 0:
+        new = stream.read_group(request.group, request.consumer, now_ms, count, noack=request.noack)
+        found += [[format_id(entry_id), list(fields), 0, 0] for entry_id, fields in new]
+    return found
 
 
 def _position(db: Keyspace, key: str, text: str) -> tuple[StreamModel | None, StreamId]:
     """Return a stream and the id behind which to read."""
     stream = db.stream(key)
     if text == "$":
-        return stream, stream.last_id if stream else MIN_ID
+        return stream, MIN_ID if stream is None else stream.last_id
     if text == "+" and db.behaviour.read_from_last:
-        last = stream.entries.last if stream else None
+        last = None if stream is None else stream.entries.last
         return stream, (previous_id(last[0]) or MIN_ID) if last else MIN_ID
     if text == ">":
         raise CommandError(_NEW_WITHOUT_GROUP)
     return stream, entry_id(text)
 
 
-def _group_position(
-    db: Keyspace, key: str, text: str, name: str
-) -> tuple[StreamModel, Group, StreamId]:
-    """Return a stream, its group, and the id behind which to read."""
-    stream, group = db.group(key, name, " in XREADGROUP with GROUP option")
+def _group_position(db: Keyspace, key: str, text: str, name: str) -> tuple[StreamModel, StreamId]:
+    """Return a stream that has the group, and the id behind which to read."""
+    stream, _ = db.group(key, name, " in XREADGROUP with GROUP option")
     if text == ">":
-        return stream, group, _NEW_ONLY
+        return stream, _NEW_ONLY
     if text == "$" or (text == "+" and db.behaviour.read_from_last):
         raise CommandError(_MEANINGLESS_IN_GROUP.format(id=text))
-    return stream, group, entry_id(text)
+    return stream, entry_id(text)
 
 
 def entries_reply(entries: Iterable[tuple[StreamId, Fields | None]]) -> Reply:
@@ -245,8 +281,10 @@ def _serve_in_place(db: Keyspace, key: str, waiter: Waiter, now_ms: int) -> None
         message = "NOGROUP the consumer group this client was blocked on no longer exists"
         _end(db, waiter, CommandError(message))
     elif stream.last_id > group.last_id:
-        consumer = stream.consumer(group, request.consumer, now_ms)
-        entries = stream.read_group(group, consumer, now_ms, count, noack=request.noack)
+        stream.asking(group.name, request.consumer, now_ms)
+        entries = stream.read_group(
+            group.name, request.consumer, now_ms, count, noack=request.noack
+        )
         _end(db, waiter, [[key, entries_reply(entries)]])
 
 

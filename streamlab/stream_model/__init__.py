@@ -7,7 +7,7 @@ grammar over it is `streamlab.stream_commands`.
 from .entry_log import EntryLog, Fields, StoredEntry
 from .groups import Consumer, Group
 from .ids import MAX_ID, MIN_ID, StreamId, format_id, next_id, parse_id, previous_id
-from .model import StreamError, StreamModel
+from .model import References, StreamError, StreamModel
 from .pending import Pending, PendingList
 from .versions import Behaviour
 
@@ -21,6 +21,7 @@ __all__ = [
     "Group",
     "Pending",
     "PendingList",
+    "References",
     "StoredEntry",
     "StreamError",
     "StreamId",

@@ -9,7 +9,7 @@ the stream it happens.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from .ids import MAX_ID, MIN_ID, StreamId
 from .node_size import entry_size, header_size
@@ -154,44 +154,57 @@ class EntryLog:
             self._remove_node(index)
         return True
 
-    def trim_to_length(self, max_length: int, *, whole_nodes: bool, limit: int) -> int:
-        """Remove the oldest entries until ``max_length`` are left; return how many went."""
-        n_removed = 0
-        while self._nodes and self._length > max_length:
-            n_in_node = len(self._nodes[0].entries)
-            if limit and n_removed + n_in_node > limit:
-                break
-            if self._length - n_in_node >= max_length:
-                self._remove_node(0)
-            elif whole_nodes:
-                break
-            else:
-                n_in_node = self._length - max_length
-                del self._nodes[0].entries[:n_in_node]
-            self._length -= n_in_node
-            n_removed += n_in_node
-        return n_removed
+    def trim(
+        self,
+        *,
+        max_length: int | None = None,
+        min_id: StreamId = MIN_ID,
+        whole_nodes: bool = False,
+        limit: int = 0,
+        may_remove: Callable[[StreamId], bool] | None = None,
+    ) -> int:
+        """Remove the oldest entries; return how many went.
 
-    def trim_below(self, min_id: StreamId, *, whole_nodes: bool, limit: int) -> int:
-        """Remove the entries with ids below ``min_id``; return how many went."""
+        Those beyond ``max_length``, or else those below ``min_id``. With ``whole_nodes`` only
+        nodes that go altogether, and no more than ``limit`` entries (0: any number). If there is
+        ``may_remove``, it is asked for each entry (and, as in Redis, nodes are cut all the same).
+        """
         n_removed = 0
-        while self._nodes:
-            node = self._nodes[0]
+        index = 0
+        while index < len(self._nodes):
+            node = self._nodes[index]
             n_in_node = len(node.entries)
+            n_too_many = len(self) if max_length is None else len(self) - max_length
+            if max_length is not None and n_too_many <= 0:
+                break
             if limit and n_removed + n_in_node > limit:
                 break
-            is_last_node = node.last_id >= min_id
-            if not is_last_node:
-                self._remove_node(0)
-            elif whole_nodes:
-                break
+            if max_length is None:
+                goes_altogether = node.last_id < min_id
+                n_candidates = bisect_left(node.entries, (min_id,))
             else:
-                n_in_node = bisect_left(node.entries, (min_id,))
-                del node.entries[:n_in_node]
-            self._length -= n_in_node
-            n_removed += n_in_node
-            if is_last_node:
+                goes_altogether = n_in_node <= n_too_many
+                n_candidates = min(n_too_many, n_in_node)
+
+            if may_remove is not None:
+                kept = _keep(
+                    node.entries, min_id if max_length is None else MAX_ID, n_too_many, may_remove
+                )
+                n = n_in_node - len(kept)
+                node.entries = kept
+            elif goes_altogether or not whole_nodes:
+                n = n_candidates
+                del node.entries[:n]
+            else:
                 break
+            self._length -= n
+            n_removed += n
+            if not goes_altogether:
+                break
+            if n == n_in_node:
+                self._remove_node(index)
+            else:
+                index += 1
         return n_removed
 
     def _node_index(self, entry_id: StreamId) -> int:
@@ -210,3 +223,21 @@ def _after(entries: list[StoredEntry], entry_id: StreamId) -> int:
     """Return the index behind an id."""
     i = bisect_left(entries, (entry_id,))
     return i + 1 if i < len(entries) and entries[i][0] == entry_id else i
+
+
+def _keep(
+    entries: list[StoredEntry],
+    below: StreamId,
+    at_most: int,
+    may_remove: Callable[[StreamId], bool],
+) -> list[StoredEntry]:
+    """Remove up to ``at_most`` entries below an id that may be removed; return the others."""
+    kept: list[StoredEntry] = []
+    for i, entry in enumerate(entries):
+        if at_most == 0 or entry[0] >= below:
+            return kept + entries[i:]
+        if may_remove(entry[0]):
+            at_most -= 1
+        else:
+            kept.append(entry)
+    return kept

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+
+from .delivery_times import DeliveryTimes
 from .ids import StreamId
 from .pending import Pending, PendingList
 
@@ -21,7 +24,7 @@ class Consumer:
 class Group:
     """A position in the stream, shared by consumers, and the list of what they hold."""
 
-    __slots__ = ("consumers", "entries_read", "last_id", "name", "pending")
+    __slots__ = ("_delivery_times", "consumers", "entries_read", "last_id", "name", "pending")
 
     def __init__(self, name: str, last_id: StreamId, entries_read: int | None) -> None:
         self.name = name
@@ -29,18 +32,43 @@ class Group:
         self.entries_read = entries_read  # None: unknown
         self.pending = PendingList()  # of all consumers; the same Pending objects as theirs
         self.consumers: dict[str, Consumer] = {}
+        self._delivery_times: DeliveryTimes | None = None  # nobody needs it before XREADGROUP CLAIM
 
     def deliver(self, entry_id: StreamId, consumer: Consumer, now_ms: int) -> None:
         """Enter a newly delivered entry in the pending lists of the group and of the consumer."""
         held = self.pending.get(entry_id)
         if held is None:
             pending = Pending(consumer, now_ms)
-            self.pending.add(entry_id, pending)
-            consumer.pending.add(entry_id, pending)
+            self.enter(entry_id, pending)
         else:  # delivered before; XGROUP SETID moved the group back
             self.hand_over(entry_id, held, consumer)
-            held.delivered_at_ms = now_ms
-            held.delivery_count = 1
+            self.redeliver(entry_id, held, now_ms, 1)
+
+    def enter(self, entry_id: StreamId, pending: Pending) -> None:
+        """Put an entry on the pending lists."""
+        self.pending.add(entry_id, pending)
+        pending.consumer.pending.add(entry_id, pending)
+        if self._delivery_times is not None:
+            self._delivery_times.note(entry_id, pending.delivered_at_ms)
+
+    def redeliver(
+        self, entry_id: StreamId, pending: Pending, delivered_at_ms: int, delivery_count: int
+    ) -> None:
+        """Note when and how often a pending entry was delivered now."""
+        pending.delivered_at_ms = delivered_at_ms
+        pending.delivery_count = delivery_count
+        self.pending.move_to_end(entry_id)
+        if self._delivery_times is not None:
+            self._delivery_times.note(entry_id, delivered_at_ms)
+
+    def delivered_by(self, time_ms: int) -> Generator[StreamId]:
+        """Yield the pending entries delivered by a time, the longest idle ones first.
+
+        Those that are delivered again meanwhile are not met again.
+        """
+        if self._delivery_times is None:
+            self._delivery_times = DeliveryTimes(self.pending)
+        return self._delivery_times.walk(time_ms)
 
     def hand_over(self, entry_id: StreamId, pending: Pending, consumer: Consumer) -> None:
         """Make a pending entry another consumer's."""

@@ -65,6 +65,8 @@ def parse_id(text: str, missing_seq: int = 0) -> StreamId | None:
     """Read ``"ms-seq"`` or ``"ms"`` (whose sequence is then ``missing_seq``); None if malformed."""
     if len(text) > 127:
         return None
+    if "\0" in text:  # which is where C takes a text to end
+        text = text[: text.index("\0")]
     ms_text, dash, seq_text = text.partition("-")
     ms = parse_u64(ms_text)
     seq = parse_u64(seq_text) if dash else missing_seq

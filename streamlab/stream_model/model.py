@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import closing
+from functools import partial
+from typing import Literal
 
+from .counting import entries_read_after, lag
 from .entry_log import EntryLog, Fields, StoredEntry
 from .groups import Consumer, Group
 from .ids import MAX_ID, MAX_U64, MIN_ID, StreamId, next_id
-from .pending import Pending
+from .pending import Pending, PendingList
 from .versions import OLDEST, Behaviour
+
+References = Literal["KEEPREF", "DELREF", "ACKED"]
+"""What becomes of groups' references to a deleted entry: they stay, they go, or it is kept."""
 
 AUTOCLAIM_SCAN_FACTOR = 10
 """XAUTOCLAIM looks at this many pending entries for each one it may claim."""
@@ -16,6 +23,13 @@ AUTOCLAIM_SCAN_FACTOR = 10
 
 class StreamError(Exception):
     """A request that the stream refuses, in Redis' words."""
+
+
+class _Groups(dict[str, Group]):
+    """The groups of a stream by name."""
+
+    def __missing__(self, name: str) -> Group:
+        raise StreamError(f"There is no consumer group {name!r}: create it first")
 
 
 class StreamModel:
@@ -28,7 +42,7 @@ class StreamModel:
     def __init__(self, behaviour: Behaviour = OLDEST) -> None:
         self.behaviour = behaviour
         self.entries = EntryLog()
-        self.groups: dict[str, Group] = {}
+        self.groups = _Groups()
         self.last_id: StreamId = MIN_ID
         self.max_deleted_id: StreamId = MIN_ID  # the highest id ever taken out by XDEL
         self.entries_added = 0  # ever, deleted and trimmed ones included
@@ -56,10 +70,16 @@ class StreamModel:
     def next_seq(self, ms: int) -> StreamId:
         """Return the id that ``ms-*`` stands for."""
         last_ms, last_seq = self.last_id
-        return (ms, last_seq + 1) if ms == last_ms else (ms, 0)
+        if ms != last_ms:
+            return ms, 0
+        if last_seq == MAX_U64:
+            raise StreamError("Elements are too large to be stored")  # so Redis puts it
+        return ms, last_seq + 1
 
-    def add(self, fields: Fields, entry_id: StreamId) -> StreamId:
-        """Append an entry (``XADD``); its id must be above all that ever were."""
+    def add(self, fields: Fields, now_ms: int, entry_id: StreamId | None = None) -> StreamId:
+        """Append an entry (``XADD``) and return its id, which must be above all that ever were."""
+        if entry_id is None:
+            entry_id = self.next_id(now_ms)
         if entry_id <= self.last_id or entry_id > MAX_ID:
             raise StreamError(
                 "The ID specified in XADD is equal or smaller than the target stream top item"
@@ -95,13 +115,68 @@ class StreamModel:
                 n_deleted += 1
         return n_deleted
 
-    def trim_to_length(self, max_length: int, *, approximate: bool = False, limit: int = 0) -> int:
-        """Remove the oldest entries (``XTRIM MAXLEN``); return how many went."""
-        return self.entries.trim_to_length(max_length, whole_nodes=approximate, limit=limit)
+    def trim(
+        self,
+        *,
+        max_length: int | None = None,
+        min_id: StreamId = MIN_ID,
+        approximate: bool = False,
+        limit: int = 0,
+        references: References = "KEEPREF",
+    ) -> int:
+        """Remove the oldest entries (``XTRIM MAXLEN``, or else ``MINID``); return how many went.
 
-    def trim_below(self, min_id: StreamId, *, approximate: bool = False, limit: int = 0) -> int:
-        """Remove the entries below an id (``XTRIM MINID``); return how many went."""
-        return self.entries.trim_below(min_id, whole_nodes=approximate, limit=limit)
+        An approximate trim removes whole nodes only (see `EntryLog`), and no more than ``limit``
+        entries (0: any number). What groups still need goes too, unless told otherwise.
+        """
+        return self.entries.trim(
+            max_length=max_length,
+            min_id=min_id,
+            whole_nodes=approximate,
+            limit=limit,
+            may_remove=None if references == "KEEPREF" else partial(self._release, references),
+        )
+
+    def delete_ex(self, ids: Iterable[StreamId], references: References) -> list[int]:
+        """Delete entries with regard to the groups (``XDELEX``).
+
+        Returns for each id -1 (no such entry), 1 (deleted) or 2 (kept: a group needs it).
+        """
+        return [
+            (1 if self.delete([entry_id]) else -1) if self._release(references, entry_id) else 2
+            for entry_id in ids
+        ]
+
+    def ack_delete(
+        self, group_name: str, ids: Iterable[StreamId], references: References
+    ) -> list[int]:
+        """Acknowledge entries and delete them (``XACKDEL``).
+
+        Returns for each id -1 (not pending), 1 (deleted) or 2 (kept: a group needs it).
+        """
+        results: list[int] = []
+        for entry_id in ids:
+            if not self.ack(group_name, [entry_id]):
+                results.append(-1)
+            elif self._release(references, entry_id):
+                self.delete([entry_id])
+                results.append(1)
+            else:
+                results.append(2)
+        return results
+
+    def is_referenced(self, entry_id: StreamId) -> bool:
+        """Tell whether a group has not read an entry yet, or has it pending."""
+        return any(
+            group.last_id < entry_id or entry_id in group.pending for group in self.groups.values()
+        )
+
+    def _release(self, references: References, entry_id: StreamId) -> bool:
+        """Tell whether an entry may be deleted; with DELREF, make sure that it may."""
+        if references == "DELREF":
+            for group in self.groups.values():
+                group.settle(entry_id)
+        return references != "ACKED" or not self.is_referenced(entry_id)
 
     def set_id(
         self,
@@ -111,7 +186,7 @@ class StreamModel:
         max_deleted_id: StreamId = MIN_ID,
     ) -> None:
         """Set the last id, and what is remembered of the past (``XSETID``)."""
-        if last_id < self.max_deleted_id:
+        if last_id < self.max_deleted_id and self.behaviour.setid_minds_deleted:
             raise StreamError(
                 "The ID specified in XSETID is smaller than current max_deleted_entry_id"
             )
@@ -138,25 +213,38 @@ class StreamModel:
         """Create a group that has read up to an id (``XGROUP CREATE``); None if it exists."""
         if name in self.groups:
             return None
-        group = self.groups[name] = Group(name, last_id, entries_read)
+        group = self.groups[name] = Group(name, last_id, self._entries_read(entries_read))
         return group
 
     def destroy_group(self, name: str) -> bool:
         """Remove a group with all it holds (``XGROUP DESTROY``); False if there was none."""
         return self.groups.pop(name, None) is not None
 
-    def create_consumer(self, group: Group, name: str, now_ms: int) -> bool:
+    def set_group_id(self, name: str, last_id: StreamId, entries_read: int | None = None) -> None:
+        """Move a group to another place in the stream (``XGROUP SETID``)."""
+        group = self.groups[name]
+        group.last_id = last_id
+        group.entries_read = self._entries_read(entries_read)
+
+    def _entries_read(self, given: int | None) -> int | None:
+        if given is None or not self.behaviour.lag_minds_trimming:
+            return given
+        return min(given, self.entries_added)
+
+    def create_consumer(self, group_name: str, name: str, now_ms: int) -> bool:
         """Add a consumer (``XGROUP CREATECONSUMER``); False if it exists."""
+        group = self.groups[group_name]
         if name in group.consumers:
             return False
         group.consumers[name] = Consumer(name, now_ms)
         return True
 
-    def delete_consumer(self, group: Group, name: str) -> int:
+    def delete_consumer(self, group_name: str, name: str) -> int:
         """Remove a consumer *and what is pending for it* (``XGROUP DELCONSUMER``).
 
         Returns how many pending entries were lost: they are never delivered again.
         """
+        group = self.groups[group_name]
         consumer = group.consumers.pop(name, None)
         if consumer is None:
             return 0
@@ -164,8 +252,9 @@ class StreamModel:
             del group.pending[entry_id]
         return len(consumer.pending)
 
-    def consumer(self, group: Group, name: str, now_ms: int) -> Consumer:
-        """Return the consumer that asks, created if it is new."""
+    def asking(self, group_name: str, name: str, now_ms: int) -> Consumer:
+        """Return the consumer that asks for entries now, created if it is new."""
+        group = self.groups[group_name]
         consumer = group.consumers.get(name)
         if consumer is None:
             consumer = group.consumers[name] = Consumer(name, now_ms)
@@ -175,15 +264,10 @@ class StreamModel:
 
     # --- reading as a consumer ----------------------------------------------------------------
 
-    def has_new(self, group: Group) -> bool:
-        """Tell whether there are entries that the group has not been given."""
-        last = self.entries.last
-        return last is not None and last[0] > group.last_id
-
     def read_group(
         self,
-        group: Group,
-        consumer: Consumer,
+        group_name: str,
+        consumer_name: str,
         now_ms: int,
         count: int | None = None,
         *,
@@ -193,17 +277,57 @@ class StreamModel:
 
         They become pending for it (but for ``noack``), and the group will not give them again.
         """
+        group = self.groups[group_name]
         delivered = self.read(group.last_id, count)
+        if not delivered and not self.behaviour.consumers_made_early:
+            return delivered
+        consumer = self.asking(group_name, consumer_name, now_ms)
         for entry_id, _ in delivered:
-            group.entries_read = self._entries_read_after(group, entry_id)
+            group.entries_read = entries_read_after(self, group, entry_id)
             group.last_id = entry_id
             if not noack:
                 group.deliver(entry_id, consumer, now_ms)
-                consumer.active_at_ms = now_ms
+        if delivered and not noack:
+            consumer.active_at_ms = now_ms
         return delivered
 
+    def claim_idle(
+        self,
+        group_name: str,
+        consumer_name: str,
+        min_idle_ms: int,
+        now_ms: int,
+        count: int | None = None,
+    ) -> list[tuple[StreamId, Fields, int, int]]:
+        """Claim pending entries while reading (``XREADGROUP CLAIM``), the longest idle ones first.
+
+        Returns id, fields, idle time in ms and delivery count, both as they were before.
+        """
+        group = self.groups[group_name]
+        consumer = self.asking(group_name, consumer_name, now_ms)
+        claimed: list[tuple[StreamId, Fields, int, int]] = []
+        with closing(group.delivered_by(now_ms - min_idle_ms)) as idle_ids:
+            for entry_id in idle_ids:
+                fields = self.entries.get(entry_id)
+                if fields is None:
+                    continue
+                pending = group.pending[entry_id]
+                idle_ms = now_ms - pending.delivered_at_ms
+                claimed.append((entry_id, fields, idle_ms, pending.delivery_count))
+                group.hand_over(entry_id, pending, consumer)
+                group.redeliver(entry_id, pending, now_ms, pending.delivery_count + 1)
+                consumer.active_at_ms = now_ms
+                if len(claimed) == count:
+                    break
+        return claimed
+
     def history(
-        self, consumer: Consumer, after: StreamId, now_ms: int, count: int | None = None
+        self,
+        group_name: str,
+        consumer_name: str,
+        after: StreamId,
+        now_ms: int,
+        count: int | None = None,
     ) -> list[tuple[StreamId, Fields | None]]:
         """Return the consumer's own pending entries above an id (``XREADGROUP … id``).
 
@@ -211,6 +335,8 @@ class StreamModel:
         fields, and keeps its count and time.
         """
         found: list[tuple[StreamId, Fields | None]] = []
+        group = self.groups[group_name]
+        consumer = self.asking(group_name, consumer_name, now_ms)
         start = next_id(after)
         if start is None:
             return found
@@ -220,30 +346,33 @@ class StreamModel:
             fields = self.entries.get(entry_id)
             if fields is not None:
                 pending = consumer.pending[entry_id]
-                pending.delivered_at_ms = now_ms
-                pending.delivery_count += 1
+                group.redeliver(entry_id, pending, now_ms, pending.delivery_count + 1)
             found.append((entry_id, fields))
         return found
 
-    def ack(self, group: Group, ids: Iterable[StreamId]) -> int:
+    def ack(self, group_name: str, ids: Iterable[StreamId]) -> int:
         """Take entries off the group's pending list (``XACK``), whoever holds them."""
-        return sum(map(group.settle, ids))
+        return sum(map(self.groups[group_name].settle, ids))
 
     # --- pending entries ----------------------------------------------------------------------
 
     def pending(
         self,
-        group: Group,
+        group_name: str,
         now_ms: int,
         start: StreamId = MIN_ID,
         end: StreamId = MAX_ID,
         count: int | None = None,
         *,
-        consumer: Consumer | None = None,
+        consumer_name: str | None = None,
         min_idle_ms: int = 0,
     ) -> list[tuple[StreamId, Pending]]:
         """Return pending entries of the group, or of one consumer (``XPENDING``)."""
-        held = consumer.pending if consumer else group.pending
+        group = self.groups[group_name]
+        held = group.pending
+        if consumer_name is not None:
+            consumer = group.consumers.get(consumer_name)
+            held = PendingList() if consumer is None else consumer.pending
         found: list[tuple[StreamId, Pending]] = []
         for entry_id in held.walk(start):
             if entry_id > end or (count is not None and len(found) >= count):
@@ -256,8 +385,8 @@ class StreamModel:
 
     def claim(
         self,
-        group: Group,
-        consumer: Consumer,
+        group_name: str,
+        consumer_name: str,
         ids: Sequence[StreamId],
         now_ms: int,
         min_idle_ms: int = 0,
@@ -272,7 +401,10 @@ class StreamModel:
         Entries that were deleted meanwhile are dropped from the pending list. ``force`` also
         creates those that are not pending at all; ``justid`` leaves the delivery count alone.
         """
+        group = self.groups[group_name]
         claimed: list[StoredEntry] = []
+        if self.behaviour.consumers_made_early:
+            self.asking(group_name, consumer_name, now_ms)
         for entry_id in ids:
             pending = group.pending.get(entry_id)
             fields = self.entries.get(entry_id)
@@ -282,25 +414,28 @@ class StreamModel:
             if pending is None:
                 if not force:
                     continue
+                consumer = self.asking(group_name, consumer_name, now_ms)
                 pending = Pending(consumer, now_ms)
-                group.pending.add(entry_id, pending)
-                consumer.pending.add(entry_id, pending)
+                group.enter(entry_id, pending)
             elif min_idle_ms and now_ms - pending.delivered_at_ms < min_idle_ms:
                 continue
+            consumer = self.asking(group_name, consumer_name, now_ms)
             group.hand_over(entry_id, pending, consumer)
-            pending.delivered_at_ms = now_ms if delivered_at_ms is None else delivered_at_ms
-            if delivery_count is not None:
-                pending.delivery_count = delivery_count
-            elif not justid:
-                pending.delivery_count += 1
+            n_deliveries = pending.delivery_count + (not justid)
+            group.redeliver(
+                entry_id,
+                pending,
+                now_ms if delivered_at_ms is None else delivered_at_ms,
+                n_deliveries if delivery_count is None else delivery_count,
+            )
             consumer.active_at_ms = now_ms
             claimed.append((entry_id, fields))
         return claimed
 
     def autoclaim(
         self,
-        group: Group,
-        consumer: Consumer,
+        group_name: str,
+        consumer_name: str,
         min_idle_ms: int,
         start: StreamId,
         now_ms: int,
@@ -315,8 +450,11 @@ class StreamModel:
         entries for each one asked for, so it may find nothing although there is something
         further on.
         """
+        group = self.groups[group_name]
         claimed: list[StoredEntry] = []
         deleted: list[StreamId] = []
+        if self.behaviour.consumers_made_early:
+            self.asking(group_name, consumer_name, now_ms)
         attempts = count * AUTOCLAIM_SCAN_FACTOR
         cursor = MIN_ID
         for entry_id in group.pending.walk(start):
@@ -333,55 +471,14 @@ class StreamModel:
             pending = group.pending[entry_id]
             if min_idle_ms and now_ms - pending.delivered_at_ms < min_idle_ms:
                 continue
+            consumer = self.asking(group_name, consumer_name, now_ms)
             group.hand_over(entry_id, pending, consumer)
-            pending.delivered_at_ms = now_ms
-            if not justid:
-                pending.delivery_count += 1
+            group.redeliver(entry_id, pending, now_ms, pending.delivery_count + (not justid))
             consumer.active_at_ms = now_ms
             claimed.append((entry_id, fields))
             count -= 1
         return cursor, claimed, deleted
 
-    # --- how far a group has come -------------------------------------------------------------
-
-    def lag(self, group: Group) -> int | None:
+    def lag(self, group_name: str) -> int | None:
         """Return how many entries the group has not been given yet; None if it cannot be told."""
-        if self.entries_added == 0:
-            return 0
-        entries_read = group.entries_read
-        if entries_read is None or self._deleted_at_or_above(group.last_id):
-            entries_read = self.entries_up_to(group.last_id)
-        return None if entries_read is None else self.entries_added - entries_read
-
-    def entries_up_to(self, entry_id: StreamId) -> int | None:
-        """Return how many entries were ever added up to an id; None if it cannot be told.
-
-        It can be told for the end of the stream, and for its beginning unless an entry behind
-        that was deleted.
-        """
-        if self.entries_added == 0:
-            return 0
-        if not self.entries and entry_id <= self.last_id:
-            return self.entries_added
-        if entry_id != MIN_ID and entry_id < self.max_deleted_id:
-            return None
-        if entry_id >= self.last_id:
-            return self.entries_added if entry_id == self.last_id else None
-        first_id = self.first_id
-        if self.max_deleted_id == MIN_ID or self.max_deleted_id < first_id:
-            if entry_id < first_id:
-                return self.entries_added - len(self)
-            if entry_id == first_id:
-                return self.entries_added - len(self) + 1
-        return None
-
-    def _entries_read_after(self, group: Group, entry_id: StreamId) -> int | None:
-        """Return the group's count of entries read once it is given this entry too."""
-        if group.entries_read is not None and not self._deleted_at_or_above(entry_id):
-            return group.entries_read + 1
-        return self.entries_up_to(entry_id)
-
-    def _deleted_at_or_above(self, entry_id: StreamId) -> bool:
-        """Tell whether the stream has a hole at an id or behind it."""
-        deleted = self.max_deleted_id
-        return bool(self.entries) and deleted != MIN_ID and entry_id <= deleted
+        return lag(self, self.groups[group_name])

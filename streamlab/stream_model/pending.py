@@ -42,19 +42,25 @@ class PendingList(dict[StreamId, Pending]):
 
     def add(self, entry_id: StreamId, pending: Pending) -> None:
         """Insert or replace an entry."""
-        if entry_id not in self:
-            tail = self._blocks[-1]
-            if not tail or entry_id > tail[-1]:
-                if len(tail) < _BLOCK_SIZE:
-                    tail.append(entry_id)
-                else:
-                    self._blocks.append([entry_id])
-                self._n_sorted += 1
-            else:
-                self._insert(entry_id)
-            if self._n_sorted > 2 * len(self) + _BLOCK_SIZE:
-                self._forget_dead()
+        is_new = entry_id not in self
         self[entry_id] = pending
+        if not is_new:
+            return
+        tail = self._blocks[-1]
+        if tail and entry_id <= tail[-1]:
+            self._insert(entry_id)
+        else:
+            if len(tail) < _BLOCK_SIZE:
+                tail.append(entry_id)
+            else:
+                self._blocks.append([entry_id])
+            self._n_sorted += 1
+        if self._n_sorted > 2 * len(self) + _BLOCK_SIZE:
+            self._forget_dead()
+
+    def move_to_end(self, entry_id: StreamId) -> None:
+        """Make an entry the last in the order of the dict, which is that of the deliveries."""
+        self[entry_id] = self.pop(entry_id)
 
     def walk(self, start: StreamId = MIN_ID) -> Iterator[StreamId]:
         """Yield the ids from ``start`` on. Entries may be removed meanwhile, but not added."""
@@ -70,8 +76,8 @@ class PendingList(dict[StreamId, Pending]):
                 else:
                     block = self._without_dead(index)
                     i = bisect_left(block, start)
-            if block or len(self._blocks) == 1:
-                index += 1
+            if index < len(self._blocks) and self._blocks[index] is block:
+                index += 1  # else the block is gone, and the next one is in its place
 
     def first(self) -> StreamId | None:
         """Return the lowest id."""

@@ -19,13 +19,33 @@ class Since:
     rerun_blocked: Version = (7, 2, 0)
     """A blocked read is run again when its key changes, so it ends with the errors of a new one;
     before, it ended with messages of its own (UNBLOCKED), and its default COUNT was 1000."""
-    consumer_on_empty_read: Version = (7, 2, 0)
-    """XREADGROUP creates its consumer even if there is nothing to read."""
+    unbalanced_names_command: Version = (7, 2, 0)
+    """The error for an odd number of keys and ids names the command."""
     read_from_last: Version = (7, 4, 0)
     """XREAD takes ``+``: the last entry."""
+    block_is_limited: Version = (7, 2, 0)
+    """BLOCK refuses times that end beyond a signed 64-bit number of ms; before, they overflow."""
     # Consumers
+    consumers_made_early: Version = (7, 2, 0)
+    """XREADGROUP, XCLAIM and XAUTOCLAIM create their consumer, and note that it has asked, even if
+    there is nothing to give to it."""
     inactive_time: Version = (7, 2, 0)
     """XINFO tells when a consumer was last given something, besides when it last asked."""
+    # Counting
+    lag_minds_trimming: Version = (7, 4, 0)
+    """Lag and entries-read are right (or nil) also after trimming and deleting at the start."""
+    # Errors
+    unknown_command_is_terse: Version = (8, 0, 0)
+    """The error for an unknown command does not speak of arguments if there are none."""
+    # Entries
+    setid_minds_deleted: Version = (7, 2, 0)
+    """XSETID refuses an id below the highest deleted one."""
+    reference_policies: Version = (8, 2, 0)
+    """XACKDEL and XDELEX; KEEPREF, DELREF and ACKED."""
+    claim_while_reading: Version = (8, 4, 0)
+    """XREADGROUP … CLAIM."""
+    idempotent_adding: Version = (8, 6, 0)
+    """XINFO STREAM tells about XADD IDMP. (That itself is not modelled.)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +53,16 @@ class Behaviour:
     """What one version does: a flag for each line of `Since`."""
 
     rerun_blocked: bool
-    consumer_on_empty_read: bool
+    unbalanced_names_command: bool
+    consumers_made_early: bool
     read_from_last: bool
+    block_is_limited: bool
+    lag_minds_trimming: bool
+    unknown_command_is_terse: bool
+    setid_minds_deleted: bool
+    reference_policies: bool
+    claim_while_reading: bool
+    idempotent_adding: bool
     inactive_time: bool
 
     @staticmethod

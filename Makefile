@@ -1,0 +1,74 @@
+# Everything happens in an environment of its own, .venv; `make` alone says what there is.
+# PYTHON=… chooses the interpreter it is made with, ARGS=… goes to pytest, the benchmarks or the fuzzer.
+
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?=
+ARGS ?=
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+NOTEBOOKS := $(wildcard notebooks)
+
+# What runs finds the environment's programs first, and then the servers on the PATH.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help lab test lint bench fuzz clean
+.DELETE_ON_ERROR:
+
+help: ## list these targets
+	@awk -F ': .*## |:.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+lab: $(VENV)/course ## install what the course needs, and open it in JupyterLab
+	@$(BIN)/streamlab lab
+
+test: lint ## check and test everything, notebooks included
+	@$(BIN)/python -m pytest --nbval --nbval-current-env --nbval-cell-timeout=120 tests $(NOTEBOOKS) $(ARGS)
+
+lint: $(VENV)/dev ## check style and types only
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+bench: $(VENV)/bench ## compare speed with other simulators and clients
+	@for each in benchmarks/[a-z]*.py; do echo "== $$each"; $(BIN)/python "$$each" $(ARGS) || exit; done
+
+fuzz: $(VENV)/dev ## compare the stream model with real servers, for long
+	@$(BIN)/python -m tests.differential $(ARGS)
+
+clean: ## remove the environment and what tools leave behind
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	find . -name __pycache__ -o -name .ipynb_checkpoints | xargs rm -rf
+
+# One empty file for each set of packages that is installed, renewed when pyproject.toml changes.
+$(VENV)/course: pyproject.toml | $(VENV)/made
+	@echo "Installing the course into $(VENV) (once; a minute or so) …"
+	@$(PIP) -e ".[course]"
+	@touch $@
+
+$(VENV)/dev: pyproject.toml | $(VENV)/made
+	@echo "Installing the course and the tools of its tests into $(VENV) (once; a minute or so) …"
+	@$(PIP) -e ".[course,dev]"
+	@touch $@ $(VENV)/course
+
+$(VENV)/bench: pyproject.toml | $(VENV)/made
+	@echo "Installing what the benchmarks compare with into $(VENV) (once) …"
+	@$(PIP) -e ".[bench]"
+	@touch $@
+
+$(VENV)/made:
+	@rm -rf $(VENV)
+	@for candidate in $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11 python); do \
+	    if $$candidate -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	        chosen=$$candidate; break; \
+	    fi; \
+	done; \
+	if [ -z "$$chosen" ]; then \
+	    echo "streamlab needs Python 3.11 or newer, and found none. Install one, or name it: make PYTHON=/path/to/python3 …" >&2; \
+	    exit 1; \
+	fi; \
+	if ! $$chosen -c 'import ensurepip, venv' 2>/dev/null; then \
+	    echo "$$chosen cannot make an environment: its venv module is missing (Debian, Ubuntu: apt install python3-venv)." >&2; \
+	    exit 1; \
+	fi; \
+	$$chosen -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+	@touch $@

@@ -1,0 +1,121 @@
+"""Make the course's notebooks from their sources in ``solutions/``.
+
+    python notebooks/build.py               # all of them
+    python notebooks/build.py 03 04         # those whose names begin so
+
+A source is an ordinary notebook with the exercises solved: edit it in JupyterLab, then run this. In a cell
+tagged ``solution``, each line that ends in ``# stub: TEXT`` becomes TEXT for the learner (and goes, if
+there is no TEXT). The result is executed from a fresh kernel, so that its outputs are committed with it.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+from nbformat import NotebookNode
+
+HERE = Path(__file__).resolve().parent
+SOURCES = HERE / "solutions"
+METADATA = {
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
+_STUB = re.compile(r"^(?P<indent>\s*)(?P<code>.*?)\s*# stub:(?P<stub>.*)$")
+
+
+def sources() -> list[Path]:
+    """Return the sources, in the order of the lessons."""
+    return sorted(SOURCES.glob("*.ipynb"))
+
+
+def read(path: Path) -> NotebookNode:
+    """Read a notebook."""
+    return nbformat.read(path, as_version=4)
+
+
+def write(notebook: NotebookNode, path: Path) -> None:
+    """Write a notebook, checked."""
+    nbformat.validate(notebook)
+    nbformat.write(notebook, path)
+
+
+def clean(notebook: NotebookNode) -> NotebookNode:
+    """Return the notebook without outputs, and with no more metadata than the tags of its cells."""
+    cells = []
+    for cell in notebook.cells:
+        tags = cell.metadata.get("tags", [])
+        fresh = NotebookNode(cell_type=cell.cell_type, id=cell.id, source=cell.source.rstrip())
+        fresh.metadata = {"tags": list(tags)} if tags else {}
+        if cell.cell_type == "code":
+            fresh.execution_count, fresh.outputs = None, []
+        cells.append(fresh)
+    return nbformat.from_dict(
+        {"cells": cells, "metadata": METADATA, "nbformat": 4, "nbformat_minor": 5}
+    )
+
+
+def exercise(solution: NotebookNode) -> NotebookNode:
+    """Return the learner's notebook: the source with its solutions taken out; not executed yet."""
+    notebook = clean(solution)
+    for cell in notebook.cells:
+        if "solution" in cell.metadata.get("tags", []):
+            cell.source = without_solution(cell.source)
+            cell.metadata.tags = [
+                "exercise" if tag == "solution" else tag for tag in cell.metadata.tags
+            ]
+    return notebook
+
+
+def without_solution(source: str) -> str:
+    """Return a cell's code with the solution's lines replaced by what stands after ``# stub:``.
+
+    Raises
+    ------
+    ValueError
+        If no line has a stub, so that the solution would be given away.
+    """
+    lines, n_stubs = [], 0
+    for line in source.splitlines():
+        match = _STUB.match(line)
+        if match is None:
+            lines.append(line)
+            continue
+        n_stubs += 1
+        if stub := match["stub"].strip():
+            lines.append(match["indent"] + stub)
+    if not n_stubs:
+        raise ValueError(f"a cell tagged solution has no '# stub:' in it:\n{source}")
+    return "\n".join(lines)
+
+
+def execute(notebook: NotebookNode, folder: Path = HERE) -> NotebookNode:
+    """Execute a notebook in its folder, on a fresh kernel; return it with outputs and nothing else new."""
+    NotebookClient(
+        notebook, timeout=120, kernel_name="python3", record_timing=False,
+        resources={"metadata": {"path": str(folder)}},
+    ).execute()  # fmt: skip
+    notebook.metadata = METADATA  # the kernel adds its version
+    return notebook
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Make the notebooks whose names begin with one of the arguments; all, if there are none."""
+    chosen = [s for s in sources() if not arguments or s.name.startswith(tuple(arguments))]
+    if not chosen:
+        print(f"no notebook begins with {' or '.join(arguments)}", file=sys.stderr)
+        return 2
+    for source in chosen:
+        solution = clean(read(source))
+        write(solution, source)
+        write(execute(exercise(solution)), HERE / source.name)
+        print(f"made {source.name}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,216 @@
+"""What this machine offers, and what is missing for what: the data of ``streamlab doctor``."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import platform
+import re
+import shutil
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib import metadata
+from itertools import groupby
+from typing import Literal
+from urllib.parse import unquote, urlsplit
+
+from streamlab.connection import (
+    OLDEST_VERSION,
+    ServerInfo,
+    ServerUnusable,
+    check_server,
+    redact,
+    stream_client,
+)
+from streamlab.servers import PrivateServer, ServerBinary, ServerStartError, find_servers
+
+Area = Literal["Engines", "Servers", "Python", "Extras"]
+State = Literal["ok", "missing", "problem"]
+
+# What each extra is for, in the order in which they are shown.
+EXTRAS = {
+    "course": "the notebooks, figures and the panel",
+    "test": "the tests, notebooks included",
+    "bench": "the comparison with other simulators and clients",
+    "dev": "checking style and types",
+}
+# Commands of the course's last lessons, and the Redis that brought them. Valkey has none of them so far.
+LATER_COMMANDS = {
+    (8, 2, 0): "XACKDEL, XDELEX",
+    (8, 4, 0): "XREADGROUP CLAIM",
+    (8, 6, 0): "XADD IDMP",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at: what it is, how it stands, and the command that would mend it, if there is one."""
+
+    area: Area
+    name: str
+    state: State
+    detail: str
+    remedy: str = ""
+
+
+def report() -> list[Finding]:
+    """Look at this machine: engines, servers (each is started once), Python packages, extras.
+
+    With STREAMLAB_REDIS_URL set, the server there is asked, too (``INFO server``). Raises nothing for what
+    is missing: that is what it reports.
+    """
+    servers = _servers()
+    return [*_engines(servers), *servers, *_python(), *_extras()]
+
+
+def render(findings: list[Finding]) -> str:
+    """Lay findings out as text: a paragraph an area, remedies under what they mend."""
+    width = max((len(finding.name) for finding in findings), default=0)
+    margin = " " * (13 + width)
+    lines: list[str] = []
+    for area, group in groupby(findings, key=lambda finding: finding.area):
+        lines += ["", area]
+        for finding in group:
+            detail = finding.detail.replace("\n", "\n" + margin)
+            lines.append(f"  {finding.state:<8} {finding.name:<{width}}  {detail}")
+            if finding.remedy:
+                lines.append(f"{margin}→ {finding.remedy}")
+    return "\n".join(lines[1:])
+
+
+def _engines(servers: list[Finding]) -> list[Finding]:
+    usable = [finding.name for finding in servers if finding.state == "ok"]
+    if usable:
+        live = Finding("Engines", "live", "ok", f"real worker processes on {usable[0]}")
+    else:
+        live = Finding(
+            "Engines", "live", "missing", "needs a Redis or Valkey server", _server_remedy()
+        )
+    return [Finding("Engines", "simulated", "ok", "virtual time; needs no server"), live]
+
+
+def _servers() -> list[Finding]:
+    findings = [_private_server(binary) for binary in find_servers()]
+    url = os.environ.get("STREAMLAB_REDIS_URL")
+    if url:
+        findings.insert(0, _server_at(url))
+    if not findings:
+        nothing = "no redis-server or valkey-server on the PATH"
+        findings.append(Finding("Servers", "none", "missing", nothing, _server_remedy()))
+    return findings
+
+
+def _private_server(binary: ServerBinary) -> Finding:
+    name = str(ServerInfo(binary.kind, binary.version))
+    if binary.version < OLDEST_VERSION:
+        detail = f"{binary.path}: too old, consumer groups need 6.2"
+        return Finding("Servers", name, "problem", detail, _server_remedy())
+    try:
+        with PrivateServer(binary):
+            pass
+    except (ServerStartError, OSError) as error:
+        return Finding("Servers", name, "problem", f"{binary.path}: {error}")
+    return Finding("Servers", name, "ok", f"{binary.path}{_without(binary.kind, binary.version)}")
+
+
+def _server_at(url: str) -> Finding:
+    where = f"STREAMLAB_REDIS_URL, {redact(url)}"
+    try:
+        # In a thread of its own, since a notebook's already runs a loop.
+        with ThreadPoolExecutor(1) as thread:
+            server = thread.submit(asyncio.run, _ask(url)).result()
+    except ServerUnusable as error:
+        return Finding("Servers", "by URL", "problem", f"{where}: {error}")
+    return Finding("Servers", str(server), "ok", f"{where}{_without(server.kind, server.version)}")
+
+
+async def _ask(url: str) -> ServerInfo:
+    async with stream_client(url) as client:
+        return await check_server(client)
+
+
+def _without(kind: str, version: tuple[int, int, int]) -> str:
+    """Say which later commands a server does not know."""
+    unknown = [
+        f"{commands} (Redis {since[0]}.{since[1]})"
+        for since, commands in LATER_COMMANDS.items()
+        if kind != "redis" or version < since
+    ]
+    return f"; without {', '.join(unknown)}" if unknown else ""
+
+
+def _server_remedy() -> str:
+    if os.name != "posix":
+        return "real servers need WSL: https://learn.microsoft.com/windows/wsl/install"
+    for manager, command in [
+        ("brew", "brew install redis"),
+        ("apt-get", "sudo apt-get install redis-server"),
+        ("dnf", "sudo dnf install valkey"),
+        ("pacman", "sudo pacman -S valkey"),
+        ("apk", "sudo apk add redis"),
+    ]:
+        if shutil.which(manager):
+            return command
+    return "install Redis or Valkey, and put its server on the PATH"
+
+
+def _python() -> list[Finding]:
+    findings = [
+        Finding("Python", "python", "ok", f"{platform.python_version()}, {sys.executable}"),
+    ]
+    for package, purpose in [
+        ("redis", "the client"),
+        ("hiredis", "reads replies several times faster"),
+        ("fakeredis", "the embedded server"),
+    ]:
+        version = _version(package)
+        if version:
+            findings.append(Finding("Python", package, "ok", version))
+        else:
+            findings.append(Finding("Python", package, "missing", purpose, _pip_install("")))
+    return findings
+
+
+def _extras() -> list[Finding]:
+    try:
+        requirements = metadata.requires("streamlab") or []
+    except metadata.PackageNotFoundError:
+        detail = "streamlab runs from its folder without being installed"
+        return [Finding("Extras", "streamlab", "missing", detail, 'pip install -e ".[course]"')]
+    findings = []
+    for extra, purpose in EXTRAS.items():
+        packages = [
+            re.split(r"[^\w.-]", requirement, maxsplit=1)[0]
+            for requirement in requirements
+            if re.search(rf"""extra == ['"]{extra}['"]""", requirement)
+        ]
+        absent = [package for package in packages if _version(package) is None]
+        if absent:
+            detail = f"{purpose}; not installed: {', '.join(absent)}"
+            findings.append(Finding("Extras", extra, "missing", detail, _pip_install(extra)))
+        else:
+            findings.append(Finding("Extras", extra, "ok", purpose))
+    return findings
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _pip_install(extra: str) -> str:
+    """Give the command that installs streamlab as it was installed before, with an extra."""
+    brackets = f"[{extra}]" if extra else ""
+    source = f'"streamlab{brackets}"'
+    text = None
+    if _version("streamlab"):
+        text = metadata.distribution("streamlab").read_text("direct_url.json")
+    if text:
+        origin = json.loads(text)
+        if origin.get("dir_info", {}).get("editable"):
+            source = f'-e "{unquote(urlsplit(origin["url"]).path)}{brackets}"'
+    return f"pip install {source}"

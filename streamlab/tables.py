@@ -1,0 +1,209 @@
+"""A `Run` as pandas data frames: entries, stints, consumers, backlog, events, and two runs compared.
+
+    from streamlab import tables
+    tables.consumers(run)
+
+Times are in seconds since the run began, and missing (NaN) for what never happened. Counts are whole
+numbers. The same run gives the same frame.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import pandas as pd
+
+from streamlab.events import ADDED
+from streamlab.metrics import Stint
+from streamlab.run import Comparison, Run
+
+
+def entries(run: Run) -> pd.DataFrame:
+    """Return a row for every entry that was added, in the order of the stream.
+
+    Columns
+    -------
+    number (index)
+        1 for the first entry of the stream.
+    id, producer
+        Its id, and who added it.
+    consumer
+        Who has or had it last; empty if it was never delivered.
+    added, delivered, begun, processed, acked
+        When each first happened, in seconds.
+    waiting, sojourn
+        Seconds from ``added`` until ``begun``, and until ``processed``.
+    deliveries
+        How often it was delivered or claimed.
+    state
+        How it stood at the end: ``undelivered``, ``pending``, ``acked``, ``dead-lettered``,
+        ``processed`` (and neither pending nor acknowledged: read with ``NOACK``), ``trimmed`` from the
+        stream before it was processed, or ``lost``, which must never be.
+    """
+    lives = run.lives
+    producer_of = {event.id: event.actor for event in run.events if event.kind == ADDED}
+    by_entry: dict[str, list[Stint]] = {
+        entry_id: [] for entry_id in sorted(lives.added, key=_order)
+    }
+    for stint in lives.stints:
+        if stint.id in by_entry:
+            by_entry[stint.id].append(stint)
+    undelivered = set(run.final.undelivered)
+    frame = pd.DataFrame(
+        {
+            "id": pd.Series(list(by_entry), dtype="str"),
+            "producer": pd.Series([producer_of[entry_id] for entry_id in by_entry], dtype="str"),
+            "consumer": pd.Series(
+                [stints[-1].consumer if stints else "" for stints in by_entry.values()], dtype="str"
+            ),
+            "added": _seconds(lives.added[entry_id] for entry_id in by_entry),
+            "delivered": _seconds(_first(stints, "delivered") for stints in by_entry.values()),
+            "begun": _seconds(_first(stints, "begun") for stints in by_entry.values()),
+            "processed": _seconds(lives.processed.get(entry_id, math.nan) for entry_id in by_entry),
+            "acked": _seconds(_first(stints, "acked") for stints in by_entry.values()),
+        },
+    )
+    frame["waiting"] = frame["begun"] - frame["added"]
+    frame["sojourn"] = frame["processed"] - frame["added"]
+    frame["deliveries"] = pd.Series([len(stints) for stints in by_entry.values()], dtype="int64")
+    frame["state"] = pd.Series(
+        [_state(run, entry_id, undelivered) for entry_id in by_entry],
+        dtype="str",
+    )
+    frame.index = pd.RangeIndex(1, len(frame) + 1, name="number")
+    return frame
+
+
+def stints(run: Run) -> pd.DataFrame:
+    """Return a row for every delivery and claim, in their order: an entry with a consumer.
+
+    Columns: ``number`` and ``id`` of the entry, ``consumer``, ``delivery_count``, ``claimed``, and when it
+    was ``delivered``, ``begun``, ``processed`` and ``acked``, in seconds.
+    """
+    number = {id: i for i, id in enumerate(sorted(run.lives.added, key=_order), 1)}
+    rows = run.lives.stints
+    return pd.DataFrame(
+        {
+            # 0 for an entry that was in the stream before the run.
+            "number": pd.Series([number.get(stint.id, 0) for stint in rows], dtype="int64"),
+            "id": pd.Series([stint.id for stint in rows], dtype="str"),
+            "consumer": pd.Series([stint.consumer for stint in rows], dtype="str"),
+            "delivery_count": pd.Series([stint.delivery_count for stint in rows], dtype="int64"),
+            "claimed": pd.Series([stint.claimed for stint in rows], dtype="bool"),
+            "delivered": _seconds(stint.delivered for stint in rows),
+            "begun": _seconds(stint.begun for stint in rows),
+            "processed": _seconds(stint.processed for stint in rows),
+            "acked": _seconds(stint.acked for stint in rows),
+        }
+    )
+
+
+def consumers(run: Run) -> pd.DataFrame:
+    """Return a row for every consumer: what it did.
+
+    Columns: ``delivered``, ``processed``, ``acked``, ``claimed``, ``pending`` (entries), ``share`` of what
+    was acknowledged and ``utilisation`` (both from 0 to 1). The index is the consumer's name.
+    """
+    rows, shares = run.consumers, run.shares
+    counts = {
+        what: pd.Series([getattr(consumer, what) for consumer in rows.values()], dtype="int64")
+        for what in ("delivered", "processed", "acked", "claimed", "pending")
+    }
+    frame = pd.DataFrame(
+        counts
+        | {
+            "share": _seconds(shares[name] for name in rows),
+            "utilisation": _seconds(consumer.utilisation for consumer in rows.values()),
+        }
+    )
+    frame.index = pd.Index(list(rows), dtype="str", name="consumer")
+    return frame
+
+
+def backlog(run: Run) -> pd.DataFrame:
+    """Return how many entries were in the ``backlog`` and ``pending`` from each moment ``at`` (the index)."""
+    series = run.series
+    return pd.DataFrame(
+        {"backlog": series.backlog, "pending": series.pending},
+        index=pd.Index(series.at, dtype="float64", name="at"),
+    )
+
+
+def events(run: Run) -> pd.DataFrame:
+    """Return a row for every event: ``at`` (seconds), ``kind``, ``actor``, ``id``, ``delivery_count``."""
+    columns = list(zip(*run.events, strict=True)) or [(), (), (), (), ()]
+    kinds = ("float64", "str", "str", "str", "int64")
+    return pd.DataFrame(
+        {
+            name: pd.Series(list(column), dtype=kind)
+            for name, column, kind in zip(
+                ("at", "kind", "actor", "id", "delivery_count"), columns, kinds, strict=True
+            )
+        }
+    )
+
+
+def comparison(one: Run | Comparison, other: Run | None = None) -> pd.DataFrame:
+    """Return what is compared of two runs, a row each: the two values, their difference, ``agrees``.
+
+    Give two runs, or what `Run.compare` returned. The values' columns have the engines' names, or are
+    called ``one`` and ``other`` if both runs had the same.
+
+    Raises
+    ------
+    TypeError
+        If there is one run only.
+    """
+    if isinstance(one, Run):
+        if other is None:
+            raise TypeError("there is one run and nothing to compare it with: give two")
+        one = one.compare(other)
+    names = (one.one.engine, one.other.engine)
+    first, second = names if names[0] != names[1] else ("one", "other")
+    rows = one.rows()
+    frame = pd.DataFrame(
+        {
+            first: _seconds(a for _, a, _, _ in rows),
+            second: _seconds(b for _, _, b, _ in rows),
+            "difference": _seconds(b - a for _, a, b, _ in rows),
+            "agrees": pd.Series([fine for *_, fine in rows], dtype="bool"),
+        }
+    )
+    frame.index = pd.Index([what for what, *_ in rows], dtype="str", name="")
+    return frame
+
+
+def _state(run: Run, entry_id: str, undelivered: set[str]) -> str:
+    lives = run.lives
+    if entry_id in lives.dead_lettered:
+        return "dead-lettered"
+    if entry_id in lives.acked:
+        return "acked"
+    if entry_id in run.final.pending:
+        return "pending"
+    if entry_id in undelivered:
+        return "undelivered"
+    if entry_id in lives.processed:
+        return "processed"
+    # It is nowhere. Only what lies before the first entry that is left can have been trimmed.
+    first = run.final.first_id
+    was_trimmed = run.scenario.maxlen is not None and (
+        not first or _order(entry_id) < _order(first)
+    )
+    return "trimmed" if was_trimmed else "lost"
+
+
+def _first(stints_of_entry: list[Stint], what: str) -> float:
+    """Return the first time at which something happened in any of an entry's stints; NaN if it never did."""
+    times = [getattr(stint, what) for stint in stints_of_entry]
+    return min((time for time in times if not math.isnan(time)), default=math.nan)
+
+
+def _seconds(values: Iterable[float]) -> pd.Series[float]:
+    return pd.Series(list(values), dtype="float64")
+
+
+def _order(entry_id: str) -> tuple[int, int]:
+    ms, _, seq = entry_id.partition("-")
+    return int(ms), int(seq)

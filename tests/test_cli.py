@@ -1,0 +1,184 @@
+"""The command line: what it prints, and one clear line for whatever makes no sense."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from streamlab import __version__
+from streamlab.cli import main
+from streamlab.run import Run
+
+
+def lines_of(capsys) -> list[str]:
+    return capsys.readouterr().out.splitlines()
+
+
+def test_one_to_many_as_json(capsys):
+    """The source's claim: 8,000 entries in 10 s, 2,000 to each of four, nothing pending or lost."""
+    assert main(["run", "one-to-many", "--json"]) == 0
+    (line,) = lines_of(capsys)
+    summary = json.loads(line)
+    assert list(summary) == [
+        "scenario", "engine", "server", "seed", "duration", "wall", "added", "processed", "acked",
+        "redelivered", "duplicates", "dead_lettered", "trimmed", "lost", "pending", "undelivered",
+        "backlog_max", "sojourn", "consumers",
+    ]  # fmt: skip
+    assert (summary["added"], summary["processed"], summary["acked"]) == (8000, 8000, 8000)
+    assert {name: c["acked"] for name, c in summary["consumers"].items()} == dict.fromkeys(
+        ["C1", "C2", "C3", "C4"], 2000
+    )
+    assert (summary["pending"], summary["lost"], summary["undelivered"], summary["duplicates"]) == (0, 0, 0, 0)
+    assert summary["duration"] == pytest.approx(10, abs=0.1)
+    assert list(summary["sojourn"]) == ["p50", "p95", "p99", "max"]
+    assert set(summary["consumers"]["C1"]) == {
+        "delivered", "processed", "acked", "claimed", "pending", "utilisation"
+    }  # fmt: skip
+
+
+def test_many_to_many_assigns_as_in_the_diagram(capsys):
+    """1→C1, 2→C2, 3→C3, 4→C1, 5→C2, 6→C3, 7→C1; no entry to two consumers."""
+    assert main(["run", "many-to-many", "--entries", "7", "--consumers", "3", "--events"]) == 0
+    events = [json.loads(line) for line in lines_of(capsys)]
+    ids = [e["id"] for e in events if e["kind"] == "added"]
+    given = {e["id"]: e["consumer"] for e in events if e["kind"] == "delivered"}
+    assert [given[entry_id] for entry_id in ids] == ["C1", "C2", "C3", "C1", "C2", "C3", "C1"]
+    assert len([e for e in events if e["kind"] == "delivered"]) == 7
+
+
+def test_the_same_seed_gives_the_same_bytes(capsys):
+    """And another seed gives other arrivals, where they are random."""
+    outputs = []
+    for seed in ("5", "5", "6"):
+        main(["run", "one-to-one", "--entries", "50", "--seed", seed, "--events"])
+        outputs.append(capsys.readouterr().out)
+    assert outputs[0] == outputs[1]
+    assert outputs[0] != outputs[2]
+
+
+def test_the_same_seed_gives_the_same_bytes_in_another_process():
+    """Whatever the hash seed of the interpreter."""
+    command = [sys.executable, "-m", "streamlab", "run", "one-to-one", "--entries", "50", "--events"]
+    outputs = {
+        subprocess.run(command, capture_output=True, check=True, env={"PYTHONHASHSEED": seed}).stdout
+        for seed in ("1", "2")
+    }
+    assert len(outputs) == 1
+
+
+def test_options_change_the_scenario(capsys):
+    """Producers, consumers, rate, service, count and duration are the ones asked for."""
+    options = "--producers 2 --consumers 3 --rate 10 --service 0.5 --count 2 --duration 4 --json"
+    main(["run", "one-to-many", *options.split()])
+    summary = json.loads(lines_of(capsys)[0])
+    assert summary["added"] == 80
+    assert list(summary["consumers"]) == ["C1", "C2", "C3"]
+    assert summary["sojourn"]["p50"] >= 0.5
+
+
+def test_a_report_for_reading(capsys):
+    """Without options: figures, and a line for each consumer."""
+    assert main(["run", "many-to-many", "--duration", "1"]) == 0
+    out = capsys.readouterr().out
+    assert "added 300 · processed 300 · acked 300 · lost 0" in out
+    assert "C3                 100    33.3%" in out
+
+
+def test_a_run_is_kept_and_drawn(tmp_path, capsys):
+    """``--save`` writes what `Run.load` reads; ``--plot`` a picture."""
+    pytest.importorskip("matplotlib", reason="the course extra is not installed")
+    saved, drawn = tmp_path / "run.jsonl", tmp_path / "run.png"
+    assert main(["run", "many-to-many", "--entries", "30", "--save", str(saved), "--plot", str(drawn)]) == 0
+    assert Run.load(saved).added == 30
+    assert drawn.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_toml_file_is_run(tmp_path, capsys):
+    """A scenario of one's own."""
+    file = tmp_path / "mine.toml"
+    file.write_text('name = "mine"\nentries = 12\n[[consumers]]\nname = "A"\n[[consumers]]\nname = "B"\n')
+    assert main(["run", str(file), "--json"]) == 0
+    summary = json.loads(lines_of(capsys)[0])
+    assert (summary["scenario"], summary["added"], list(summary["consumers"])) == ("mine", 12, ["A", "B"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("run one-to-mny", "did you mean one-to-many?"),
+        ("run", "the following arguments are required: NAME|FILE.toml"),
+        ("run one-to-one --rate -1", "rate (entries per second) is -1.0: give a number above 0"),
+        ("run one-to-one --rate 0", "give a number above 0"),
+        ("run one-to-one --rate nan", "give a number above 0"),
+        ("run one-to-one --service -1", "service.mean (seconds) is -1.0"),
+        ("run one-to-one --consumers 0", "there are 0 consumers: give at least one"),
+        ("run one-to-one --producers -2", "there are -2 producers"),
+        ("run one-to-one --count 0", "count is 0"),
+        ("run one-to-one --entries 0", "entries is 0"),
+        ("run one-to-one --duration inf", "duration (seconds) is inf"),
+        ("run one-to-one --seed -1", "seed is -1"),
+        ("run one-to-one --speed 0", "speed is 0.0"),
+        ("run one-to-one --entries many", "invalid int value: 'many'"),
+        ("run one-to-one --engine virtual", "invalid choice: 'virtual'"),
+        ("run one-to-one --redis redis://localhost", "add --engine live"),
+        ("run nowhere.toml", "cannot read nowhere.toml: No such file"),
+        ("run departures --engine live", "lasts 365 days in real time"),
+        ("run departures --producers 2", "a replay cannot be given to several producers"),
+        ("run one-to-one --engine live --redis redis://127.0.0.1:1", "no Redis server can be reached at 127.0.0.1:1"),
+        ("run one-to-one --engine live --redis localhost", "not a Redis URL"),
+        ("eat", "invalid choice: 'eat'"),
+    ],
+)
+def test_nonsense_is_answered_in_one_line(arguments, words, capsys):
+    """Exit status 2, nothing on standard output, and a line that says what to write instead."""
+    try:
+        status = main(arguments.split())
+    except SystemExit as exit_:
+        status = exit_.code
+    out, err = capsys.readouterr()
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith("streamlab: ")
+    assert words in err
+
+
+def test_toml_with_a_wrong_key_names_the_file(tmp_path, capsys):
+    """The line says where to look."""
+    file = tmp_path / "mine.toml"
+    file.write_text("[[consumers]]\nservce = { mean = 1 }\n")
+    assert main(["run", str(file)]) == 2
+    assert f"{file}: unknown key consumers[1].servce: did you mean service?" in capsys.readouterr().err
+
+
+def test_a_broken_invariant_is_exit_status_1(capsys, monkeypatch):
+    """Entries that are lost are told, run by run, and the status says so."""
+    monkeypatch.setattr(Run, "broken", lambda self: ["1 of 5 entries are lost"])
+    assert main(["run", "one-to-one", "--entries", "5"]) == 1
+    assert "streamlab: broken (simulated): 1 of 5 entries are lost" in capsys.readouterr().err
+
+
+def test_a_worker_that_nobody_started_says_so():
+    """Typed by hand it gets no task."""
+    done = subprocess.run(
+        [sys.executable, "-m", "streamlab", "worker"], input=b"", capture_output=True, check=False
+    )
+    assert done.returncode == 2
+    assert b"streamlab run --engine live" in done.stderr
+
+
+def test_help_and_version(capsys):
+    """No command: help; ``--version``: the version."""
+    assert main([]) == 0
+    assert "doctor" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    assert capsys.readouterr().out == f"streamlab {__version__}\n"
+
+
+def test_a_reader_that_has_had_enough_is_no_traceback():
+    """``streamlab run … --events | head -1``."""
+    command = f"{sys.executable} -m streamlab run one-to-many --events | head -1"
+    done = subprocess.run(command, shell=True, capture_output=True, check=False)
+    assert (done.stdout.count(b"\n"), done.stderr) == (1, b"")

