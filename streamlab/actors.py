@@ -158,7 +158,9 @@ async def consume(
             _report_acked(report, consumer, done)
 
     report(STARTED, consumer)
-    last_id = "0"  # own history: always "0" would give the same entries again and again, so it moves on
+    last_id = (
+        "0"  # own history: always "0" would give the same entries again and again, so it moves on
+    )
     while entries := _entries(await client.xreadgroup(group, consumer, {stream: last_id}, count)):
         await _report_delivered(report, DELIVERED, client, stream, group, consumer, entries)
         last_id = entries[-1][0]
@@ -211,7 +213,9 @@ async def reclaim(
         cursor, entries, *_ = await client.xautoclaim(
             stream, group, consumer, round(min_idle * 1000), cursor, count
         )
-        entries = [(entry_id, fields) for entry_id, fields in entries if fields]  # 6.2 gives deleted ones
+        entries = [
+            (entry_id, fields) for entry_id, fields in entries if fields
+        ]  # 6.2 gives deleted ones
         await _report_delivered(report, CLAIMED, client, stream, group, consumer, entries)
         for entry_id, fields in entries:
             await handler(entry_id, fields)

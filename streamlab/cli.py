@@ -97,7 +97,9 @@ def _scenario(arguments: argparse.Namespace) -> Scenario:
     if arguments.speed is not None:
         scenario = scenario.faster(arguments.speed)
     if arguments.entries is not None:  # the one limit that is given is the only one
-        scenario = dataclasses.replace(scenario, entries=arguments.entries, duration=arguments.duration)
+        scenario = dataclasses.replace(
+            scenario, entries=arguments.entries, duration=arguments.duration
+        )
     elif arguments.duration is not None:
         scenario = dataclasses.replace(scenario, duration=arguments.duration)
     if arguments.seed is not None:
@@ -201,7 +203,9 @@ def _lab(arguments: argparse.Namespace) -> int:
 
 def _notebooks(folder: Path | None) -> Path:
     """Return the folder with the course: the one given, or that of this checkout."""
-    candidates = [folder] if folder else [Path("notebooks"), Path(__file__).parents[1] / "notebooks"]
+    candidates = (
+        [folder] if folder else [Path("notebooks"), Path(__file__).parents[1] / "notebooks"]
+    )
     for candidate in candidates:
         if (candidate / "00_start_here.ipynb").is_file():
             return candidate.resolve()
@@ -233,7 +237,9 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="streamlab", description="A course and laboratory for Redis Streams consumer groups.")
+    parser = _Parser(
+        prog="streamlab", description="A course and laboratory for Redis Streams consumer groups."
+    )
     parser.add_argument("--version", action="version", version=f"streamlab {__version__}")
     parser.set_defaults(command=None)
     commands = parser.add_subparsers(metavar="COMMAND")
@@ -247,16 +253,26 @@ def _parser() -> argparse.ArgumentParser:
     run.set_defaults(command=_run)
     run.add_argument("scenario", metavar="NAME|FILE.toml")
     run.add_argument("--engine", choices=("simulated", "live", "both"), default="simulated")
-    run.add_argument("--redis", metavar="URL", help="the server for a live run (default: a private one)")
+    run.add_argument(
+        "--redis", metavar="URL", help="the server for a live run (default: a private one)"
+    )
     run.add_argument("--seed", type=int, metavar="N", help="for whatever is random in the scenario")
     run.add_argument("--duration", type=float, metavar="S", help="seconds of production")
-    run.add_argument("--entries", type=int, metavar="N", help="entries to produce, all producers together")
+    run.add_argument(
+        "--entries", type=int, metavar="N", help="entries to produce, all producers together"
+    )
     run.add_argument("--rate", type=float, metavar="R", help="entries per second of each producer")
     run.add_argument("--producers", type=int, metavar="N", help="producers, all like the first")
     run.add_argument("--consumers", type=int, metavar="N", help="consumers, all like the first")
-    run.add_argument("--service", type=float, metavar="S", help="mean seconds a consumer takes for an entry")
-    run.add_argument("--count", type=int, metavar="N", help="entries a consumer asks for at once (COUNT)")
-    run.add_argument("--speed", type=float, metavar="X", help="arrivals and service, X times faster")
+    run.add_argument(
+        "--service", type=float, metavar="S", help="mean seconds a consumer takes for an entry"
+    )
+    run.add_argument(
+        "--count", type=int, metavar="N", help="entries a consumer asks for at once (COUNT)"
+    )
+    run.add_argument(
+        "--speed", type=float, metavar="X", help="arrivals and service, X times faster"
+    )
     run.add_argument("--json", action="store_true", help="print the result as one JSON object")
     run.add_argument("--events", action="store_true", help="print every event as a line of JSON")
     run.add_argument("--save", type=Path, metavar="FILE", help="keep the run (JSON lines)")
@@ -270,6 +286,8 @@ def _parser() -> argparse.ArgumentParser:
     worker_ = commands.add_parser("worker", help="play one actor (started by the live engine)")
     worker_.set_defaults(command=_worker)
 
-    doctor_ = commands.add_parser("doctor", help="say what this machine offers, and what is missing for what")
+    doctor_ = commands.add_parser(
+        "doctor", help="say what this machine offers, and what is missing for what"
+    )
     doctor_.set_defaults(command=_doctor)
     return parser

@@ -77,7 +77,9 @@ class Event(NamedTuple):
             if kind not in KINDS:
                 raise ValueError(f"the kind {kind!r} is none of {', '.join(KINDS)}")
             actor = row[_ROLES.get(kind, "actor")]
-            return cls(float(row["at"]), kind, actor, row.get("id", ""), row.get("delivery_count", 0))
+            return cls(
+                float(row["at"]), kind, actor, row.get("id", ""), row.get("delivery_count", 0)
+            )
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"not an event: {line[:200]!r} ({error!r})") from None
 

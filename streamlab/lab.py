@@ -66,7 +66,9 @@ class Lab:
         if engine not in ("simulated", "live"):
             raise ScenarioError(f"there is no engine {engine!r}: known are simulated, live")
         if engine == "simulated" and redis_url is not None:
-            raise ScenarioError("the simulated engine uses no server: leave the URL out, or take engine='live'")
+            raise ScenarioError(
+                "the simulated engine uses no server: leave the URL out, or take engine='live'"
+            )
         if engine == "live":
             _check_length(self.scenario)
         self.engine: EngineName = engine
@@ -186,7 +188,9 @@ def _check_length(scenario: Scenario) -> None:
     """Refuse to wait for a year."""
     length = scenario.duration
     if length is None and all(p.arrivals.kind == "replay" for p in scenario.producers):
-        length = max((max(p.arrivals.times(scenario.rng(p.name)), default=0.0) for p in scenario.producers))
+        length = max(
+            max(p.arrivals.times(scenario.rng(p.name)), default=0.0) for p in scenario.producers
+        )
     if length is not None and length > LONGEST_LIVE_RUN:
         raise ScenarioError(
             f"{scenario.name} lasts {length / 86_400:.0f} days in real time: give a speed (--speed), "

@@ -110,7 +110,9 @@ class Lives:
     def sojourns(self) -> list[float]:
         """Return, for every entry that was processed, the seconds from XADD to its first processing."""
         added = self.added
-        return [at - added[entry_id] for entry_id, at in self.processed.items() if entry_id in added]
+        return [
+            at - added[entry_id] for entry_id, at in self.processed.items() if entry_id in added
+        ]
 
     def waits(self) -> list[float]:
         """Return, for every stint that was processed, the seconds from XADD to the begin of processing."""
@@ -188,9 +190,7 @@ class Lives:
 
 
 def _busy(stints: Iterable[Stint]) -> float:
-    return sum(
-        stint.processed - stint.begun for stint in stints if not math.isnan(stint.processed)
-    )
+    return sum(stint.processed - stint.begun for stint in stints if not math.isnan(stint.processed))
 
 
 def quantile(ordered: Sequence[float], q: float) -> float:

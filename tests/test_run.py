@@ -104,7 +104,11 @@ def test_a_claimed_entry_is_a_redelivery_and_processing_it_twice_a_duplicate():
         Event(7, "processed", "C1", "1-0"),
     )
     assert (run.redelivered, run.duplicates, run.processed) == (1, 1, 1)
-    assert (run.consumers["C2"].claimed, run.consumers["C1"].pending, run.consumers["C2"].pending) == (1, 0, 0)
+    assert (
+        run.consumers["C2"].claimed,
+        run.consumers["C1"].pending,
+        run.consumers["C2"].pending,
+    ) == (1, 0, 0)
     assert run.lives.sojourns() == [6]
     assert run.broken() == []
 
@@ -154,7 +158,11 @@ def test_saved_and_loaded_is_the_same_run(tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [("", "does not hold a run"), ("{}\n", "does not hold a run"), ("not json\n", "does not hold a run")],
+    [
+        ("", "does not hold a run"),
+        ("{}\n", "does not hold a run"),
+        ("not json\n", "does not hold a run"),
+    ],
 )
 def test_a_file_that_is_no_run_is_refused(tmp_path, content, words):
     """In words, with the file's name."""
@@ -173,17 +181,38 @@ def test_comparison_agrees_within_its_tolerances_only():
     far = run_of(*story(1, "C1", 0, 0, 0.115, 0.115), *story(2, "C2", 1, 1, 1.115, 1.115))
     uneven = run_of(*story(1, "C1", 0, 0, 0.1, 0.1), *story(2, "C1", 1, 1, 1.1, 1.1))
     assert one.compare(near).agrees
-    assert [row[0] for row in one.compare(far).rows() if not row[-1]] == ["sojourn p50 (ms)", "sojourn p95 (ms)"]
-    assert [row[0] for row in one.compare(uneven).rows() if not row[-1]] == ["share of C1", "share of C2"]
+    assert [row[0] for row in one.compare(far).rows() if not row[-1]] == [
+        "sojourn p50 (ms)",
+        "sojourn p95 (ms)",
+    ]
+    assert [row[0] for row in one.compare(uneven).rows() if not row[-1]] == [
+        "share of C1",
+        "share of C2",
+    ]
     assert "DIFFERS" in str(one.compare(uneven))
 
 
 def test_events_there_and_back():
     """A line of JSON each; what is no event is refused."""
-    events = [*story(1, "C1", 0, 0.25, 2, 2), Event(3, "started", "P1"), Event(3, "claimed", "C2", "1-0", 2)]
+    events = [
+        *story(1, "C1", 0, 0.25, 2, 2),
+        Event(3, "started", "P1"),
+        Event(3, "claimed", "C2", "1-0", 2),
+    ]
     assert [Event.from_json(event.to_json()) for event in events] == events
-    assert json.loads(events[0].to_json()) == {"at": 0, "kind": "added", "id": "1-0", "producer": "P1"}
+    assert json.loads(events[0].to_json()) == {
+        "at": 0,
+        "kind": "added",
+        "id": "1-0",
+        "producer": "P1",
+    }
     assert json.loads(events[1].to_json())["consumer"] == "C1"
-    for line in ("", "[]", '{"at": 1}', '{"at": 1, "kind": "eaten", "consumer": "C1"}', '{"at": 1, "kind": "acked"}'):
+    for line in (
+        "",
+        "[]",
+        '{"at": 1}',
+        '{"at": 1, "kind": "eaten", "consumer": "C1"}',
+        '{"at": 1, "kind": "acked"}',
+    ):
         with pytest.raises(ValueError, match="not an event"):
             Event.from_json(line)

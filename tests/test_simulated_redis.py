@@ -36,7 +36,12 @@ def test_values_look_as_redis_py_gives_them(loop):
             "consumers": [{"name": "C1", "pending": 1}],
         }
         assert await client.xpending_range("s", "g", "-", "+", 10) == [
-            {"message_id": "1000-0", "consumer": "C1", "time_since_delivered": 0, "times_delivered": 1}
+            {
+                "message_id": "1000-0",
+                "consumer": "C1",
+                "time_since_delivered": 0,
+                "times_delivered": 1,
+            }
         ]
         assert await client.xack("s", "g", "1000-0") == 1
         (group,) = await client.xinfo_groups("s")

@@ -64,7 +64,12 @@ def scenarios(draw: st.DrawFn) -> Scenario:
     return Scenario(
         producers=tuple(Producer(f"P{n}", draw(arrivals)) for n in range(draw(st.integers(1, 3)))),
         consumers=tuple(
-            Consumer(f"C{n}", draw(service), draw(st.integers(1, 20)), draw(st.sampled_from(["each", "batch"])))
+            Consumer(
+                f"C{n}",
+                draw(service),
+                draw(st.integers(1, 20)),
+                draw(st.sampled_from(["each", "batch"])),
+            )
             for n in range(draw(st.integers(1, 4)))
         ),
         entries=draw(st.integers(1, 120)),
@@ -80,7 +85,15 @@ def test_littles_law_and_conservation_hold_in_every_run(scenario):
     """L = lambda·W, the mean in the system found from areas; and every entry is done exactly once."""
     run = Lab(scenario).run()
     assert (run.added, run.processed, run.acked) == (scenario.entries,) * 3
-    assert (run.lost, run.duplicates, run.pending, run.undelivered, run.broken()) == (0, 0, 0, 0, [])
+    assert (run.lost, run.duplicates, run.pending, run.undelivered, run.broken()) == (
+        0,
+        0,
+        0,
+        0,
+        [],
+    )
     if run.duration:
         arrival_rate = run.added / run.duration
-        assert run.lives.mean_in_system() == pytest.approx(arrival_rate * run.sojourn.mean, rel=1e-6, abs=1e-9)
+        assert run.lives.mean_in_system() == pytest.approx(
+            arrival_rate * run.sojourn.mean, rel=1e-6, abs=1e-9
+        )

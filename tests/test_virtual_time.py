@@ -108,10 +108,13 @@ def test_task_group_cancels_the_others_when_one_fails(loop):
             await asyncio.sleep(1)
             raise LookupError("no such thing")
 
-        with pytest.raises(ExceptionGroup) as caught:
+        async def work_together() -> None:
             async with asyncio.TaskGroup() as group:
                 group.create_task(asyncio.sleep(1000))
                 group.create_task(fail())
+
+        with pytest.raises(ExceptionGroup) as caught:
+            await work_together()
         assert isinstance(caught.value.exceptions[0], LookupError)
         return now()
 

@@ -14,7 +14,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from streamlab.actors import ensure_group
-from streamlab.connection import ServerInfo, ServerUnusable, check_server, check_stream_key, stream_client
+from streamlab.connection import (
+    ServerInfo,
+    ServerUnusable,
+    check_server,
+    check_stream_key,
+    stream_client,
+)
 from streamlab.engines.inspection import final_state, is_drained
 from streamlab.events import CRASHED, Event, EventLog
 from streamlab.processes import GuardedProcess, guarded_popen
@@ -243,7 +249,9 @@ class LiveEngine:
         for name in (*consumers, *producers):  # all at once: each takes its time to start
             self._spawn(name)
         await self._until_ready()
-        for name in consumers:  # one after the other: they are served in the order in which they wait
+        for (
+            name
+        ) in consumers:  # one after the other: they are served in the order in which they wait
             await self._let_wait(name)
         self._origin = time.monotonic() + 0.05
         for name in producers:

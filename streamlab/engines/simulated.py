@@ -115,7 +115,9 @@ class SimulatedEngine:
         task.cancel()
         self.loop.run_until(self.now)
         if not task.done():
-            raise RuntimeError(f"{name} was killed and still runs: something swallows its cancellation")
+            raise RuntimeError(
+                f"{name} was killed and still runs: something swallows its cancellation"
+            )
         self.log.report(CRASHED, name)
 
     def close(self) -> None:

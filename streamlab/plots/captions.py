@@ -34,9 +34,8 @@ def title(lanes: Lanes) -> str:
     claimed = [d for d in drawn if d.stint.claimed]
     if claimed:
         by = listed(dict.fromkeys(d.stint.consumer for d in claimed))
-        return (
-            f"{entries_text(len(claimed))} {'is' if len(claimed) == 1 else 'are'} claimed by {by}"
-        )
+        are = "is" if len(claimed) == 1 else "are"
+        return f"{entries_text(len(claimed))} {are} claimed by {by}{_twice(drawn)}"
     if not drawn:
         return "No entry was delivered in this time"
     return _assignment(lanes, drawn)

@@ -94,7 +94,8 @@ def _draw_backlog(ax: Axes, run: Run, number: int, label: str) -> None:
         backlog_line = Line("backlog: not yet delivered", main, "-", 2.2)
         pending_line = Line("pending: delivered, not acked", colour(1), "--", 1.6)
     _draw_steps(ax, at, waiting, backlog_line, filled=not label)
-    _draw_steps(ax, at, held, pending_line)
+    # Ranges of several runs' pending entries over those of their backlogs could not be told apart.
+    _draw_steps(ax, at, held, pending_line, ranged=not label)
     peak = int(waiting.argmax())
     if waiting[peak] > 0:
         _mark_peak(ax, at[peak], waiting[peak], main, MARKERS[number % len(MARKERS)], label)
@@ -119,20 +120,23 @@ class Line(NamedTuple):
     width: float
 
 
-def _draw_steps(ax: Axes, at: Floats, values: Floats, line: Line, *, filled: bool = False) -> None:
+def _draw_steps(
+    ax: Axes, at: Floats, values: Floats, line: Line, *, filled: bool = False, ranged: bool = True
+) -> None:
     """Draw a step curve; where it has more steps than the figure pixels, its mean in its range."""
     if _is_dense(at):
         borders, least, mean, most = envelope(at, values)
-        ax.fill_between(
-            borders,
-            [*least, least[-1]],
-            [*most, most[-1]],
-            step="post",
-            color=line.colour,
-            alpha=0.3,
-            linewidth=0,
-            label=f"_range of {line.label}",
-        )
+        if ranged:
+            ax.fill_between(
+                borders,
+                [*least, least[-1]],
+                [*most, most[-1]],
+                step="post",
+                color=line.colour,
+                alpha=0.3,
+                linewidth=0,
+                label=f"_range of {line.label}",
+            )
         at, values = borders, np.append(mean, mean[-1])
     elif filled:
         ax.fill_between(at, values, step="post", color=line.colour, alpha=0.18, linewidth=0)

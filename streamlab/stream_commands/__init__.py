@@ -145,5 +145,9 @@ class StreamCommands(Keyspace):
         while self._ready:
             ready, self._ready = self._ready, {}
             for key in ready:
-                for waiter in list(self._waiting.get(key, ())):
-                    reading.serve(self, key, waiter, self._now_ms)
+                reading.serve(self, key, list(self._waiting.get(key, ())), self._now_ms)
+
+    def retry(self, waiter: Waiter, now_ms: int) -> None:
+        """Look again what a blocked XREADGROUP CLAIM may claim (see `Waiter`)."""
+        if any(waiter in self._waiting.get(key, ()) for key in waiter.keys):
+            reading.rerun(self, waiter.keys[0], waiter, now_ms)

@@ -14,6 +14,12 @@ if TYPE_CHECKING:
     from .reading import ReadRequest
 
 
+def no_group(key: str, name: str, purpose: str = "") -> CommandError:
+    return CommandError(
+        f"NOGROUP No such key '{shown(key)}' or consumer group '{shown(name)}'{purpose}"
+    )
+
+
 def _nobody(_: Reply | CommandError) -> None:
     """Take a reply that nobody waits for."""
 
@@ -23,15 +29,17 @@ class Waiter:
 
     ``on_ready`` is called once, with the reply or the error, by the command that ends the wait.
     Time-outs (``timeout_ms``; 0: none) are the business of whoever holds the waiter: call
-    `StreamCommands.cancel`.
+    `StreamCommands.cancel`. So is ``retry_at_ms``, a time of day that only XREADGROUP CLAIM has:
+    then an entry may have become old enough to be claimed, so call `StreamCommands.retry`.
     """
 
-    __slots__ = ("keys", "on_ready", "request", "timeout_ms")
+    __slots__ = ("keys", "on_ready", "request", "retry_at_ms", "timeout_ms")
 
     def __init__(self, request: ReadRequest) -> None:
         self.request = request
         self.keys = request.keys
         self.timeout_ms = request.block_ms or 0
+        self.retry_at_ms: int | None = None
         self.on_ready: Callable[[Reply | CommandError], None] = _nobody
 
 
@@ -61,15 +69,12 @@ class Keyspace:
             self.signal(key)
         return stream
 
-    def group(self, key: str, name: str, purpose: str = "") -> tuple[StreamModel, Group]:
+    def group(self, key: str, name: str) -> tuple[StreamModel, Group]:
         """Return a stream and one of its groups."""
         stream = self.stream(key)
-        group = stream.groups.get(name) if stream is not None else None
-        if stream is None or group is None:
-            raise CommandError(
-                f"NOGROUP No such key '{shown(key)}' or consumer group '{shown(name)}'{purpose}"
-            )
-        return stream, group
+        if stream is None or name not in stream.groups:
+            raise no_group(key, name)
+        return stream, stream.groups[name]
 
     def delete(self, key: str) -> bool:
         """Remove a key; readers blocked on it will hear of it."""

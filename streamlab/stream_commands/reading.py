@@ -26,7 +26,7 @@ from .arguments import (
     syntax_error,
     timeout_ms,
 )
-from .keyspace import Keyspace, Waiter
+from .keyspace import Keyspace, Waiter, no_group
 
 _NEW_ONLY = MAX_ID  # stands for ">", as in Redis
 
@@ -45,8 +45,7 @@ _NEW_WITHOUT_GROUP = (
 class ReadRequest:
     """The arguments of XREAD, or of XREADGROUP (which has a group)."""
 
-    keys: tuple[str, ...]
-    ids: tuple[str, ...]
+    places: tuple[tuple[str, str], ...]  # keys, and the ids behind which to read
     group: str | None = None
     consumer: str = ""
     count: int | None = None
@@ -54,9 +53,9 @@ class ReadRequest:
     noack: bool = False
     claim_ms: int | None = None
 
-    def places(self) -> Iterable[tuple[str, str]]:
-        """Pair the keys with the ids."""
-        return zip(self.keys, self.ids, strict=True)
+    @property
+    def keys(self) -> tuple[str, ...]:
+        return tuple(key for key, _ in self.places)
 
 
 def xread(db: Keyspace, args: Sequence[str], now_ms: int, may_block: bool) -> Reply | Waiter:
@@ -66,7 +65,7 @@ def xread(db: Keyspace, args: Sequence[str], now_ms: int, may_block: bool) -> Re
     if reply is not None or request.block_ms is None or not may_block:
         return reply
     waiter = Waiter(_as_blocked(db, request))
-    db.block(waiter)
+    _block(db, waiter, now_ms)
     return waiter
 
 
@@ -118,9 +117,8 @@ def parse_read(args: tuple[str, ...], behaviour: Behaviour) -> ReadRequest:
     if in_group and group is None:
         raise CommandError("ERR Missing GROUP option for XREADGROUP")
     half = len(names) // 2
-    return ReadRequest(
-        names[:half], names[half:], group, consumer, count, block_ms, noack, claim_ms
-    )
+    places = tuple(zip(names[:half], names[half:], strict=True))
+    return ReadRequest(places, group, consumer, count, block_ms, noack, claim_ms)
 
 
 def _only_in_group(option: str) -> CommandError:
@@ -146,33 +144,35 @@ def _unbalanced(command: str, behaviour: Behaviour) -> CommandError:
 
 def read_now(db: Keyspace, request: ReadRequest, now_ms: int) -> Reply:
     """Answer a read with what there is; None if there is nothing."""
+    if request.group is not None:
+        return _read_group_now(db, request, request.group, now_ms)
     reply: list[Reply] = []
-    if request.group is None:
-        positions = [_position(db, *place) for place in request.places()]
-        for key, (stream, after) in zip(request.keys, positions, strict=True):
-            if stream is not None:
-                entries = stream.read(after, request.count)
-                if entries:
-                    reply.append([key, entries_reply(entries)])
-        return reply or None
+    # All keys and ids are looked at before anything is read: there may be an error in the last one.
+    for key, stream, after in [_position(db, key, text) for key, text in request.places]:
+        if stream is not None:
+            entries = stream.read(after, request.count)
+            if entries:
+                reply.append([key, entries_reply(entries)])
+    return reply or None
 
-    targets = [_group_position(db, *place, request.group) for place in request.places()]
-    claim_ms = request.claim_ms
-    for key, (stream, after) in zip(request.keys, targets, strict=True):
+
+def _read_group_now(db: Keyspace, request: ReadRequest, group: str, now_ms: int) -> Reply:
+    reply: list[Reply] = []
+    consumer, count, claim_ms = request.consumer, request.count, request.claim_ms
+    found: Reply
+    for key, stream, after in [
+        _group_position(db, key, text, group) for key, text in request.places
+    ]:
         if after != _NEW_ONLY:
             claim_ms = None  # for the streams behind this one, too
-            old = stream.history(request.group, request.consumer, after, now_ms, request.count)
-            reply.append([key, entries_reply(old)])
+            found = entries_reply(stream.history(group, consumer, after, now_ms, count))
         elif claim_ms is not None:
-            found = _claim_and_read(stream, request, claim_ms, now_ms)
-            if found:
-                reply.append([key, found])
+            found = _claim_and_read(stream, request, claim_ms, now_ms) or None
         else:
-            new = stream.read_group(
-                request.group, request.consumer, now_ms, request.count, noack=request.noack
-            )
-            if new:
-                reply.append([key, entries_reply(new)])
+            new = stream.read_group(group, consumer, now_ms, count, noack=request.noack)
+            found = entries_reply(new) if new else None
+        if found is not None:
+            reply.append([key, found])
     return reply or None
 
 
@@ -194,27 +194,31 @@ def _claim_and_read(
     return found
 
 
-def _position(db: Keyspace, key: str, text: str) -> tuple[StreamModel | None, StreamId]:
-    """Return a stream and the id behind which to read."""
+def _position(db: Keyspace, key: str, text: str) -> tuple[str, StreamModel | None, StreamId]:
+    """Return a key, its stream and the id behind which to read."""
     stream = db.stream(key)
     if text == "$":
-        return stream, MIN_ID if stream is None else stream.last_id
+        return key, stream, MIN_ID if stream is None else stream.last_id
     if text == "+" and db.behaviour.read_from_last:
         last = None if stream is None else stream.entries.last
-        return stream, (previous_id(last[0]) or MIN_ID) if last else MIN_ID
+        return key, stream, (previous_id(last[0]) or MIN_ID) if last else MIN_ID
     if text == ">":
         raise CommandError(_NEW_WITHOUT_GROUP)
-    return stream, entry_id(text)
+    return key, stream, entry_id(text)
 
 
-def _group_position(db: Keyspace, key: str, text: str, name: str) -> tuple[StreamModel, StreamId]:
-    """Return a stream that has the group, and the id behind which to read."""
-    stream, _ = db.group(key, name, " in XREADGROUP with GROUP option")
+def _group_position(
+    db: Keyspace, key: str, text: str, group: str
+) -> tuple[str, StreamModel, StreamId]:
+    """Return a key, its stream, which has the group, and the id behind which to read."""
+    stream = db.stream(key)
+    if stream is None or group not in stream.groups:
+        raise no_group(key, group, " in XREADGROUP with GROUP option")
     if text == ">":
-        return stream, _NEW_ONLY
+        return key, stream, _NEW_ONLY
     if text == "$" or (text == "+" and db.behaviour.read_from_last):
         raise CommandError(_MEANINGLESS_IN_GROUP.format(id=text))
-    return stream, entry_id(text)
+    return key, stream, entry_id(text)
 
 
 def entries_reply(entries: Iterable[tuple[StreamId, Fields | None]]) -> Reply:
@@ -233,22 +237,24 @@ def _as_blocked(db: Keyspace, request: ReadRequest) -> ReadRequest:
     if request.group is not None:
         return request
     fixed = ("$",) if db.behaviour.rerun_blocked else ("$", "+")
-    ids = [
-        format_id(_position(db, key, text)[1]) if text in fixed else text
-        for key, text in request.places()
+    places = [
+        (key, format_id(_position(db, key, text)[2]) if text in fixed else text)
+        for key, text in request.places
     ]
-    return replace(request, ids=tuple(ids))
+    return replace(request, places=tuple(places))
 
 
-def serve(db: Keyspace, key: str, waiter: Waiter, now_ms: int) -> None:
-    """Look whether a blocked reader can go on now that one of its keys has changed."""
+def serve(db: Keyspace, key: str, waiters: Iterable[Waiter], now_ms: int) -> None:
+    """Look which blocked readers of a key can go on now that it has changed, in their order."""
     if db.behaviour.rerun_blocked:
-        _serve_by_rerun(db, key, waiter, now_ms)
+        for waiter in waiters:
+            rerun(db, key, waiter, now_ms)
     else:
-        _serve_in_place(db, key, waiter, now_ms)
+        _serve_in_place(db, key, waiters, now_ms)
 
 
-def _serve_by_rerun(db: Keyspace, key: str, waiter: Waiter, now_ms: int) -> None:
+def rerun(db: Keyspace, key: str, waiter: Waiter, now_ms: int) -> None:
+    """Execute a blocked read again (from Redis 7.2 on)."""
     if waiter.request.group is None and not isinstance(db.keys.get(key), StreamModel):
         return
     db.cancel(waiter)
@@ -258,36 +264,71 @@ def _serve_by_rerun(db: Keyspace, key: str, waiter: Waiter, now_ms: int) -> None
         waiter.on_ready(error)
         return
     if reply is None:
-        db.block(waiter)  # at the end of the queue again, as in Redis
+        _block(db, waiter, now_ms)  # at the end of the queue again, as in Redis
     else:
         waiter.on_ready(reply)
 
 
-def _serve_in_place(db: Keyspace, key: str, waiter: Waiter, now_ms: int) -> None:
-    request = waiter.request
+def _serve_in_place(db: Keyspace, key: str, waiters: Iterable[Waiter], now_ms: int) -> None:
+    """Give blocked readers what the key has for them (before Redis 7.2)."""
     stream = db.keys.get(key)
+    up_to_date: set[str] = set()  # groups that have nothing more to give
+    for waiter in waiters:
+        group = waiter.request.group
+        if group in up_to_date:
+            continue
+        answer: Reply | CommandError
+        if group is None:
+            answer = _read_in_place(stream, key, waiter.request)
+        else:
+            answer = _read_group_in_place(stream, key, waiter.request, group, now_ms)
+            if answer is None:
+                up_to_date.add(group)
+        if answer is not None:
+            db.cancel(waiter)
+            waiter.on_ready(answer)
+
+
+_COUNT_IN_PLACE = 1000  # unless COUNT is given: a reader that waited shall not be buried
+
+
+def _read_in_place(stream: StreamModel | str | None, key: str, request: ReadRequest) -> Reply:
     if not isinstance(stream, StreamModel):
-        if request.group is not None:
-            _end(db, waiter, CommandError("UNBLOCKED the stream key no longer exists"))
-        return
-    count = request.count or 1000  # so that a reader that waited is not buried
-    if request.group is None:
-        after = entry_id(request.ids[request.keys.index(key)])
-        if stream.last_id > after:
-            _end(db, waiter, [[key, entries_reply(stream.read(after, count))]])
-        return
-    group = stream.groups.get(request.group)
+        return None
+    after = entry_id(dict(reversed(request.places))[key])
+    if stream.last_id <= after:
+        return None
+    return [[key, entries_reply(stream.read(after, request.count or _COUNT_IN_PLACE))]]
+
+
+def _read_group_in_place(
+    stream: StreamModel | str | None, key: str, request: ReadRequest, name: str, now_ms: int
+) -> Reply | CommandError:
+    if not isinstance(stream, StreamModel):
+        return CommandError("UNBLOCKED the stream key no longer exists")
+    group = stream.groups.get(name)
     if group is None:
-        message = "NOGROUP the consumer group this client was blocked on no longer exists"
-        _end(db, waiter, CommandError(message))
-    elif stream.last_id > group.last_id:
-        stream.asking(group.name, request.consumer, now_ms)
-        entries = stream.read_group(
-            group.name, request.consumer, now_ms, count, noack=request.noack
+        return CommandError(
+            "NOGROUP the consumer group this client was blocked on no longer exists"
         )
-        _end(db, waiter, [[key, entries_reply(entries)]])
+    if stream.last_id <= group.last_id:
+        return None
+    count = request.count or _COUNT_IN_PLACE
+    stream.asking(name, request.consumer, now_ms)
+    new = stream.read_group(name, request.consumer, now_ms, count, noack=request.noack)
+    return [[key, entries_reply(new)]]
 
 
-def _end(db: Keyspace, waiter: Waiter, reply: Reply | CommandError) -> None:
-    db.cancel(waiter)
-    waiter.on_ready(reply)
+def _block(db: Keyspace, waiter: Waiter, now_ms: int) -> None:
+    request = waiter.request
+    if request.claim_ms is not None and request.group is not None:
+        waiter.retry_at_ms = _claimable_at(db, request, request.group, now_ms)
+    db.block(waiter)
+
+
+def _claimable_at(db: Keyspace, request: ReadRequest, group: str, now_ms: int) -> int:
+    """Return when the first pending entry will have been idle for as long as CLAIM says."""
+    assert request.claim_ms is not None
+    streams = [db.stream(key) for key in request.keys]
+    times = [stream.oldest_delivery_ms(group, now_ms) for stream in streams if stream is not None]
+    return min((time for time in times if time is not None), default=now_ms) + request.claim_ms

@@ -33,6 +33,8 @@ def lag(stream: StreamModel, group: Group) -> int | None:
 def entries_read_after(stream: StreamModel, group: Group, entry_id: StreamId) -> int | None:
     """Return the group's count of entries read once it is given this entry, too."""
     if group.entries_read is not None:
+        if stream.max_deleted_id == MIN_ID and not stream.behaviour.lag_minds_trimming:
+            return group.entries_read + 1
         if not stream.behaviour.lag_minds_trimming:
             is_valid = not _has_hole_from(stream, entry_id)
         else:

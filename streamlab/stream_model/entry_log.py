@@ -101,6 +101,17 @@ class EntryLog:
     def __contains__(self, entry_id: StreamId) -> bool:
         return self.get(entry_id) is not None
 
+    def after(self, entry_id: StreamId, count: int | None = None) -> list[StoredEntry]:
+        """Return up to ``count`` entries above an id, lowest first."""
+        if self._nodes and entry_id >= self._nodes[-1].first_id:  # the usual case: near the end
+            entries = self._nodes[-1].entries
+            if not entries or entries[-1][0] <= entry_id:
+                return []
+            if len(entries) == 1 or entries[-2][0] <= entry_id:
+                return entries[-1:]
+        ms, seq = entry_id
+        return self.range((ms, seq + 1), MAX_ID, count)
+
     def range(
         self, start: StreamId = MIN_ID, end: StreamId = MAX_ID, count: int | None = None
     ) -> list[StoredEntry]:

@@ -65,9 +65,12 @@ def parse_id(text: str, missing_seq: int = 0) -> StreamId | None:
     """Read ``"ms-seq"`` or ``"ms"`` (whose sequence is then ``missing_seq``); None if malformed."""
     if len(text) > 127:
         return None
-    if "\0" in text:  # which is where C takes a text to end
-        text = text[: text.index("\0")]
     ms_text, dash, seq_text = text.partition("-")
+    if ms_text.isdecimal() and seq_text.isdecimal() and text.isascii():  # the usual spelling
+        entry_id = (int(ms_text), int(seq_text))
+        return entry_id if max(entry_id) <= MAX_U64 else None
+    if "\0" in text:  # which is where C takes a text to end
+        ms_text, dash, seq_text = text[: text.index("\0")].partition("-")
     ms = parse_u64(ms_text)
     seq = parse_u64(seq_text) if dash else missing_seq
     return None if ms is None or seq is None else (ms, seq)

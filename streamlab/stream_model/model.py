@@ -103,8 +103,7 @@ class StreamModel:
 
     def read(self, after: StreamId, count: int | None = None) -> list[StoredEntry]:
         """Return the entries above an id (``XREAD``)."""
-        start = next_id(after)
-        return self.entries.range(start, MAX_ID, count) if start else []
+        return self.entries.after(after, count)
 
     def delete(self, ids: Iterable[StreamId]) -> int:
         """Delete entries (``XDEL``), pending or not; return how many there were."""
@@ -278,7 +277,9 @@ class StreamModel:
         They become pending for it (but for ``noack``), and the group will not give them again.
         """
         group = self.groups[group_name]
-        delivered = self.read(group.last_id, count)
+        delivered: list[StoredEntry] = []
+        if group.last_id < self.last_id:
+            delivered = self.entries.after(group.last_id, count)
         if not delivered and not self.behaviour.consumers_made_early:
             return delivered
         consumer = self.asking(group_name, consumer_name, now_ms)
@@ -290,6 +291,13 @@ class StreamModel:
         if delivered and not noack:
             consumer.active_at_ms = now_ms
         return delivered
+
+    def oldest_delivery_ms(self, group_name: str, now_ms: int) -> int | None:
+        """Return when the longest idle pending entry was delivered, of those that still exist."""
+        group = self.groups[group_name]
+        with closing(group.delivered_by(now_ms)) as ids:
+            existing = (group.pending[i].delivered_at_ms for i in ids if i in self.entries)
+            return next(existing, None)
 
     def claim_idle(
         self,

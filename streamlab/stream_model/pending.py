@@ -42,10 +42,10 @@ class PendingList(dict[StreamId, Pending]):
 
     def add(self, entry_id: StreamId, pending: Pending) -> None:
         """Insert or replace an entry."""
-        is_new = entry_id not in self
-        self[entry_id] = pending
-        if not is_new:
+        if entry_id in self:
+            self[entry_id] = pending
             return
+        self[entry_id] = pending
         tail = self._blocks[-1]
         if tail and entry_id <= tail[-1]:
             self._insert(entry_id)

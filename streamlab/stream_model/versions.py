@@ -48,7 +48,7 @@ class Since:
     """XINFO STREAM tells about XADD IDMP. (That itself is not modelled.)"""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)  # one object a version: compared by identity
 class Behaviour:
     """What one version does: a flag for each line of `Since`."""
 

@@ -39,8 +39,8 @@ class Step:
 
 
 def _reads_last(args: Sequence[str]) -> bool:
-    """Tell whether a command is ``XREAD … +``: Valkey has it, but takes a deleted entry for last."""
-    return args[0].upper() == "XREAD" and "+" in args
+    """Tell whether a read says ``+``: Valkey has it, but takes a deleted entry for the last one."""
+    return args[0].upper().startswith("XREAD") and "+" in args
 
 
 def _quoted(arg: str) -> str:

@@ -1,0 +1,265 @@
+"""The course's notebooks: made from their sources, executed, and built as the course promises.
+
+What is in their outputs is compared by ``pytest --nbval notebooks``; here stands what nbval does not see.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import re
+import statistics
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import nbformat
+import pytest
+from nbval.plugin import get_sanitize_patterns
+
+from streamlab.checks import Verdict
+from streamlab.plots.picture import Picture
+
+FOLDER = Path(__file__).parent.parent / "notebooks"
+NAMES = sorted(path.name for path in FOLDER.glob("*.ipynb"))
+#: From this lesson on there are exercises.
+FIRST_EXERCISES = "01"
+#: HTML that a text cell may use; anything else that looks like a tag vanishes from the page.
+TAGS = {"details", "summary"}
+
+every_notebook = pytest.mark.parametrize("name", NAMES)
+
+
+def load_build() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("build", FOLDER / "build.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+build = load_build()
+
+
+def notebook(name: str) -> Any:
+    return nbformat.read(FOLDER / name, as_version=4)
+
+
+def cells(name: str, kind: str) -> list[Any]:
+    return [cell for cell in notebook(name).cells if cell.cell_type == kind]
+
+
+def tags(cell: Any) -> list[str]:
+    return list(cell.metadata.get("tags", []))
+
+
+def shown(cell: Any) -> str:
+    """Return what a cell shows, as text."""
+    return "".join(out.get("data", {}).get("text/plain", "") for out in cell.outputs)
+
+
+def prose(cell: Any) -> str:
+    """Return a text cell without its code."""
+    return re.sub(r"```.*?```|`[^`]*`", "", cell.source, flags=re.S)
+
+
+# ---- made from the sources -------------------------------------------------------------------------
+
+
+def test_there_are_notebooks() -> None:
+    assert {"00_start_here.ipynb", "06_many_to_many.ipynb"} <= set(NAMES)
+    assert [path.name for path in build.sources()] == NAMES
+
+
+@every_notebook
+def test_is_what_its_source_makes(name: str) -> None:
+    """If this fails, a notebook was edited and not its source: edit solutions/, run notebooks/build.py."""
+    made = build.exercise(build.read(FOLDER / "solutions" / name))
+    assert build.clean(notebook(name)) == made
+
+
+@every_notebook
+def test_source_has_no_outputs(name: str) -> None:
+    source = build.read(FOLDER / "solutions" / name)
+    assert source == build.clean(source)
+
+
+def test_a_solution_becomes_a_stub() -> None:
+    source = "SCALE = 2\nanswer = 4 * SCALE  # stub: answer = ...\nif answer:  # stub:\n    f()  # stub: f(?)"
+    assert build.without_solution(source) == "SCALE = 2\nanswer = ...\n    f(?)"
+
+
+def test_a_solution_without_a_stub_is_not_given_away() -> None:
+    with pytest.raises(ValueError, match="no '# stub:'"):
+        build.without_solution("answer = 4")
+
+
+# ---- executed --------------------------------------------------------------------------------------
+
+
+@every_notebook
+def test_was_executed_in_order(name: str) -> None:
+    """nbval compares nothing in a notebook that was never executed."""
+    code = cells(name, "code")
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
+    outputs = [out for cell in code for out in cell.outputs]
+    assert outputs
+    assert not [out for out in outputs if out.output_type == "error" or out.get("name") == "stderr"]
+
+
+@every_notebook
+def test_metadata_is_minimal(name: str) -> None:
+    assert notebook(name).metadata == build.METADATA
+    assert all(set(cell.metadata) <= {"tags"} for cell in notebook(name).cells)
+
+
+def test_pixels_are_not_compared_and_alternative_texts_are() -> None:
+    """nbval would compare a figure's bytes, which another matplotlib draws otherwise."""
+    ((pattern, replacement),) = get_sanitize_patterns(
+        (FOLDER / "not_compared.cfg").read_text()
+    ).items()
+    (found,) = [
+        out.data["text/html"]
+        for cell in cells("06_many_to_many.ipynb", "code")[:5]
+        for out in cell.outputs
+        if "<img" in out.get("data", {}).get("text/html", "")
+    ]
+    left = re.sub(pattern, replacement, found)
+    assert "base64" not in left
+    assert "7 entries" in left
+    assert re.sub(pattern, replacement, found.replace("7 entries", "8 entries")) != left
+
+
+# ---- solved ----------------------------------------------------------------------------------------
+
+
+@every_notebook
+def test_exercises_are_open_and_solutions_right(name: str) -> None:
+    """The learner's notebook says "not yet" to each exercise, and the source, run through, "right"."""
+    unsolved = [shown(cell) for cell in cells(name, "code") if "verdict" in tags(cell)]
+    assert all(text.startswith("✗ Not yet. There is no answer yet.") for text in unsolved)
+    verdicts = run_source(name)
+    assert [verdict.words for verdict in verdicts if not verdict] == []
+    assert len(verdicts) == len(unsolved)
+    if name >= FIRST_EXERCISES:
+        assert len(verdicts) >= 2
+
+
+def run_source(name: str) -> list[Verdict]:
+    """Run a source's cells, but for those that need a server; return the verdicts."""
+    space: dict[str, Any] = {"__name__": "__main__"}
+    verdicts = []
+    for cell in build.read(FOLDER / "solutions" / name).cells:
+        if cell.cell_type != "code" or "nbval-ignore-output" in tags(cell):
+            continue
+        tree = ast.parse(cell.source)
+        if "verdict" in tags(cell):
+            (expression,) = tree.body
+            assert isinstance(expression, ast.Expr)
+            verdict = eval(compile(ast.Expression(expression.value), name, "eval"), space)
+            assert isinstance(verdict, Verdict)
+            verdicts.append(verdict)
+        else:
+            exec(compile(tree, name, "exec"), space)
+    return verdicts
+
+
+# ---- built as the course promises ------------------------------------------------------------------
+
+
+@every_notebook
+def test_begins_and_ends_as_all_do(name: str) -> None:
+    all_cells = notebook(name).cells
+    title, plan = all_cells[0].source, all_cells[1].source
+    assert re.match(r"# \S", title)
+    assert plan.startswith("**In this notebook you will**")
+    assert len(re.findall(r"^- ", plan, re.M)) == 3
+    assert re.search(r"It takes about \d+ minutes", plan)
+    headings = re.findall(r"^## (.*)$", "\n".join(c.source for c in cells(name, "markdown")), re.M)
+    assert "Check your understanding" in headings
+    assert headings[-1] == "You have seen"
+    assert "**What next:**" in all_cells[-1].source
+
+
+@every_notebook
+def test_is_set_up_in_one_cell(name: str) -> None:
+    code = cells(name, "code")
+    assert [index for index, cell in enumerate(code) if "setup" in tags(cell)] == [0]
+    late = [
+        cell.source for cell in code[1:] if re.search(r"^\s*(import|from)\s", cell.source, re.M)
+    ]
+    assert late == []
+
+
+@every_notebook
+def test_parameters_have_units(name: str) -> None:
+    """The second cell holds UPPER_CASE constants, each with a comment unless it is a plain count."""
+    for line in cells(name, "code")[1].source.splitlines():
+        assert re.match(r"[A-Z_]+ = ", line), line
+        assert "  # " in line or line.startswith("N_"), line
+
+
+@every_notebook
+def test_cells_are_short(name: str) -> None:
+    code = cells(name, "code")
+    lengths = [len([line for line in cell.source.splitlines() if line.strip()]) for cell in code]
+    assert 12 <= len(code) <= 25
+    assert statistics.median(lengths) <= 5
+    assert sum(length > 12 for length in lengths) <= 1
+    assert max(lengths) <= 15
+    assert [line for cell in code for line in cell.source.splitlines() if len(line) > 100] == []
+
+
+@every_notebook
+def test_texts_are_short(name: str) -> None:
+    """One idea a cell; answers that the reader has to unfold are not counted."""
+    for cell in cells(name, "markdown"):
+        text = re.sub(r"<details>.*?</details>", "", cell.source, flags=re.S)
+        assert len(text.split()) < 120, cell.source
+
+
+@every_notebook
+def test_nothing_vanishes_as_a_tag(name: str) -> None:
+    for cell in cells(name, "markdown"):
+        found = set(re.findall(r"</?([A-Za-z][\w-]*)", prose(cell)))
+        assert found <= TAGS, f"write {found - TAGS} as code, or with &lt;: {cell.source}"
+
+
+@every_notebook
+def test_figures_are_told_in_words(name: str) -> None:
+    """After each figure comes a text that says what is to be seen; the image has an alternative text."""
+    all_cells = notebook(name).cells
+    n_figures = 0
+    for cell, following in zip(all_cells, all_cells[1:], strict=False):
+        if cell.cell_type != "code":
+            continue
+        assert not any(
+            "image/png" in out.get("data", {}) for out in cell.outputs
+        )  # has no alt text
+        if any("<img" in out.get("data", {}).get("text/html", "") for out in cell.outputs):
+            n_figures += 1
+            assert following.cell_type == "markdown", cell.source
+            assert following.source.startswith("**Look.**"), cell.source
+            assert len(shown(cell)) > 40
+    assert n_figures >= 2
+
+
+@every_notebook
+def test_links_lead_somewhere(name: str) -> None:
+    for cell in cells(name, "markdown"):
+        for target in re.findall(r"\]\(([^)#]+)\)", prose(cell)):
+            assert (FOLDER / target).exists(), target
+
+
+@every_notebook
+def test_what_needs_a_server_is_not_compared_and_steps_aside(name: str) -> None:
+    for cell in cells(name, "code"):
+        live = re.search(r"engine=\"live\"|run_both\(|find_servers\(", cell.source)
+        assert bool(live) == ("nbval-ignore-output" in tags(cell)), cell.source
+        if live:
+            assert "No server found" in cell.source
+
+
+def test_a_picture_is_compared_by_its_words() -> None:
+    assert repr(Picture("<img>", "A line.")) == "<Figure: A line.>"
