@@ -55,6 +55,7 @@ $(VENV)/bench: pyproject.toml | $(VENV)/made
 	@$(PIP) -e ".[bench]"
 	@touch $@
 
+# Without its mark, an environment is half made or another's; and its programs would come first on the PATH.
 $(VENV)/made:
 	@rm -rf $(VENV)
 	@for candidate in $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11 python); do \
@@ -70,5 +71,5 @@ $(VENV)/made:
 	    echo "$$chosen cannot make an environment: its venv module is missing (Debian, Ubuntu: apt install python3-venv)." >&2; \
 	    exit 1; \
 	fi; \
-	$$chosen -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+	$$chosen -m venv $(VENV)
 	@touch $@

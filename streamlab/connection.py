@@ -2,8 +2,8 @@
 
 redis-py's defaults suit caches. For streams they lose or double entries, so every client made here has:
 
-- no silent second sending: after a lost reply redis-py would send the command again, and XADD would add
-  twice, XREADGROUP fetch the next entry and orphan the first. The caller sees the error instead.
+- no silent second sending: after a lost reply redis-py may send the command again, and then XADD adds
+  twice, XREADGROUP fetches the next entry and orphans the first. The caller sees the error instead.
 - no read timeout: redis-py 8's 5 s break ``BLOCK`` and, before Python 3.12, lose task cancellations.
 - RESP2, text in and out, and none of RESP3's maintenance notifications.
 """
@@ -120,7 +120,7 @@ def redact(url: str) -> str:
     except ValueError:
         return hidden
     # A password that was not percent-encoded may have been cut by its own /, ? or #.
-    if "@" in parts.path + parts.query + parts.fragment or parts.fragment:
+    if "@" in parts.path + parts.query + parts.fragment:
         return hidden
     user, at, host = parts.netloc.rpartition("@")
     if at:
@@ -187,10 +187,9 @@ def _where(client: redis.asyncio.Redis) -> str:
 
 def _explain(error: Exception, where: str, within: float) -> str:
     """Put a failure to get an answer into one line. The order matters: redis-py derives one from another."""
+    # A refusal while connecting comes wrapped in a ConnectionError.
     while isinstance(error.__cause__, redis.RedisError):
-        error = (
-            error.__cause__
-        )  # redis-py wraps a refusal during the connection in a ConnectionError
+        error = error.__cause__
     said = " ".join(str(error).split())
     if isinstance(error, redis.AuthenticationError | redis.exceptions.AuthorizationError):
         if "NOAUTH" in said or "required" in said:

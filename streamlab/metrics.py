@@ -15,6 +15,10 @@ from typing import NamedTuple
 from streamlab.events import ACKED, ADDED, CLAIMED, DEAD_LETTERED, DELIVERED, PROCESSED, Event
 
 
+#: Seconds within which two events are of one moment: sums of binary fractions that should be equal differ.
+_SAME_MOMENT = 1e-9
+
+
 @dataclass(slots=True)
 class Stint:
     """An entry with a consumer: delivered, begun, processed, acknowledged; in seconds, NaN for never."""
@@ -164,7 +168,7 @@ class Lives:
         for at, more_backlog, more_pending in changes:
             backlog += more_backlog
             pending += more_pending
-            if at == series.at[-1]:
+            if at - series.at[-1] < _SAME_MOMENT:
                 series.backlog[-1], series.pending[-1] = backlog, pending
             else:
                 series.at.append(at)

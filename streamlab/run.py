@@ -171,7 +171,7 @@ class Run:
         """What each consumer did."""
         return self.lives.consumers(consumer.name for consumer in self.scenario.consumers)
 
-    @property
+    @functools.cached_property
     def shares(self) -> dict[str, float]:
         """Each consumer's part of what was acknowledged, from 0 to 1."""
         total = sum(consumer.acked for consumer in self.consumers.values())

@@ -38,14 +38,14 @@ def _require(holds: bool, message: str) -> None:
 
 def _require_number(value: object, what: str, least: float, *, above: bool = False) -> None:
     """Require a finite number that is at least (or above) `least`."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    in_range = (
-        is_number and math.isfinite(value) and (value > least or (value == least and not above))
-    )  # type: ignore[arg-type, operator]
-    _require(
-        in_range,
-        f"{what} is {value!r}: give a number {'above' if above else 'of at least'} {least:g}",
+    fine = (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and math.isfinite(value)
+        and (value > least or (value == least and not above))
     )
+    bound = f"{'above' if above else 'of at least'} {least:g}"
+    _require(fine, f"{what} is {value!r}: give a number {bound}")
 
 
 def _require_count(value: object, what: str) -> None:

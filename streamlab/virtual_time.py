@@ -34,6 +34,9 @@ Ts = TypeVarTuple("Ts")
 #: otherwise, so that entry ids look like ids and every run has the same ones.
 DEFAULT_EPOCH_MS = 1_767_225_600_000
 
+#: What asyncio says of a task that is dropped before it is done.
+_DESTROYED = "Task was destroyed but it is pending!"
+
 logger = logging.getLogger(__name__)
 
 #: Python 3.12 and later note the current task per thread (by loop until 3.13, by thread alone from 3.14
@@ -412,6 +415,8 @@ class VirtualLoop(_EventLoop):
     # ---- errors, state, closing ----------------------------------------------------------------
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
+        if not self._running and context.get("message") == _DESTROYED:
+            return  # somebody dropped a simulation halfway: nothing is wrong with that
         if self._exception_handler is not None:
             self._exception_handler(self, context)
         else:

@@ -132,7 +132,7 @@ def stub(backlog: float, rate: float, service_time: float) -> object:
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        (forgets_arrivals, "in the simulation it took 4 s"),
+        (forgets_arrivals, "in the simulation it took 3.9"),
         (never_infinite, "never goes away"),
         (raises, "raised ZeroDivisionError: division by zero"),
         (stub, "There is no answer yet."),

@@ -15,7 +15,7 @@ import pytest
 from streamlab.cli import main
 from streamlab.connection import ServerUnusable, sync_stream_client
 from streamlab.engines.live import LiveEngine
-from streamlab.lab import Lab, run_both
+from streamlab.lab import Lab, LabError, run_both
 from streamlab.named_scenarios import load_scenario, to_toml
 from streamlab.scenario import Arrivals, Scenario, Service, consumers, producers
 
@@ -160,6 +160,24 @@ def test_a_worker_that_fails_is_named_with_its_words(redis_url):
         "C2 ended by itself",
     }
     assert run.lost > 0  # what the group had not handed out will never be
+
+
+def test_a_server_that_goes_away_is_told(capsys):
+    """SIGKILL of the server in the middle of a run: one clear error, no hanging, nothing left."""
+
+    async def main() -> list[int]:
+        async with LiveEngine(SHORT) as engine:
+            running = asyncio.create_task(engine.run())
+            async with asyncio.timeout(30):
+                while not engine._events:
+                    await asyncio.sleep(0.01)
+            pids = [worker.process.pid for worker in engine.workers.values()]
+            engine._private.kill()
+            with pytest.raises(LabError, match="went away in the middle of the run"):
+                await running
+            return pids
+
+    assert all(map(is_gone, asyncio.run(main())))
 
 
 @pytest.fixture

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import itertools
 import re
 import statistics
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import nbformat
 import pytest
-from nbval.plugin import get_sanitize_patterns
+from nbval.plugin import get_sanitize_patterns  # type: ignore[import-untyped]
 
 from streamlab.checks import Verdict
 from streamlab.plots.picture import Picture
@@ -43,7 +43,7 @@ build = load_build()
 
 
 def notebook(name: str) -> Any:
-    return nbformat.read(FOLDER / name, as_version=4)
+    return build.read(FOLDER / name)
 
 
 def cells(name: str, kind: str) -> list[Any]:
@@ -116,9 +116,8 @@ def test_metadata_is_minimal(name: str) -> None:
 
 def test_pixels_are_not_compared_and_alternative_texts_are() -> None:
     """nbval would compare a figure's bytes, which another matplotlib draws otherwise."""
-    ((pattern, replacement),) = get_sanitize_patterns(
-        (FOLDER / "not_compared.cfg").read_text()
-    ).items()
+    patterns = get_sanitize_patterns((FOLDER / "not_compared.cfg").read_text())
+    ((pattern, replacement),) = dict(patterns).items()
     (found,) = [
         out.data["text/html"]
         for cell in cells("06_many_to_many.ipynb", "code")[:5]
@@ -231,7 +230,7 @@ def test_figures_are_told_in_words(name: str) -> None:
     """After each figure comes a text that says what is to be seen; the image has an alternative text."""
     all_cells = notebook(name).cells
     n_figures = 0
-    for cell, following in zip(all_cells, all_cells[1:], strict=False):
+    for cell, following in itertools.pairwise(all_cells):
         if cell.cell_type != "code":
             continue
         assert not any(

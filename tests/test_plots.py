@@ -248,6 +248,18 @@ def test_a_crash_with_nothing_in_hand() -> None:
     assert title(plots.timeline(run)) == "C2 crashes at 200 ms with nothing pending"
 
 
+def test_what_was_claimed_before_the_crash_is_not_counted() -> None:
+    """An entry belongs to whoever had it last: the one that crashes had lost one of its two."""
+    run = written(
+        *story(1, "C2", 0, 0.01),
+        *story(2, "C2", 0, 0.01),
+        (0.1, "claimed", "C1", 1, 2),
+        (0.2, "crashed", "C2"),
+    )
+    words = "C2 crashes at 200 ms with 1 entry pending; nobody takes it over"
+    assert title(plots.timeline(run)) == words
+
+
 def test_a_restarted_consumer_reads_its_own_history() -> None:
     """The same consumer is given the entry again: not a claim."""
     run = written(
@@ -666,6 +678,17 @@ def test_overview_of_two_runs(shared: Run) -> None:
     assert titles[0].startswith("simulated: 40 entries")
     assert titles[1].startswith("live: 40 entries")
     assert titles[4] == "Shares: 25.0 % each (simulated); 25.0 % each (live)"
+
+
+def test_titles_break_between_words_that_may_part(shared: Run) -> None:
+    """A number keeps its unit, and a value the name in brackets that says whose it is."""
+    page = plots.overview(
+        shared, dataclasses.replace(shared, scenario=shared.scenario.with_rate(90))
+    )
+    sojourn = page.axes[3].get_title(loc="left")
+    assert "\n" in sojourn
+    lines = sojourn.split("\n")
+    assert not any(re.match(r"(ms|%|\(|entries/s\))", words) for words in lines), lines
 
 
 def test_overview_of_nothing_is_refused() -> None:

@@ -273,16 +273,19 @@ def test_make_alone_lists_the_targets() -> None:
     ids=["too old", "no venv", "fails"],
 )
 def test_make_without_a_good_python(python: str, says: str, tmp_path: Path) -> None:
-    """One line says what is missing, and no half-made environment is left to be taken for a whole one."""
+    """One line says what is missing; an environment that was left half made is not taken for a whole one."""
     shutil.copy(ROOT / "Makefile", tmp_path)
     (tmp_path / "pyproject.toml").touch()
+    left_over = tmp_path / ".venv" / "bin" / "python"
+    left_over.parent.mkdir(parents=True)
+    left_over.touch(mode=0o755)
     interpreter = tmp_path / "python"
     interpreter.write_text(f"#!/bin/sh\n{python}\n")
     interpreter.chmod(0o755)
     failed = make("lab", f"PYTHON={interpreter}", folder=tmp_path)
     assert failed.returncode == 2
     assert says in failed.stderr.splitlines()[0]
-    assert not (tmp_path / ".venv").exists()
+    assert not left_over.exists()
 
 
 @pytest.mark.parametrize("script", ["run", "newer-servers"])

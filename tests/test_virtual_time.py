@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import time
 
@@ -329,6 +330,16 @@ def test_an_error_in_a_callback_goes_to_the_handler_and_the_run_goes_on(loop, ca
         loop.run_until(2)
     assert contexts == ["in a callback"]
     assert "in a callback" in caplog.text
+
+
+def test_a_loop_that_is_dropped_halfway_makes_no_noise(caplog):
+    """asyncio's "Task was destroyed but it is pending!" is for loops that were meant to go on."""
+    loop = VirtualLoop()
+    loop.create_task(asyncio.sleep(10))
+    loop.run_until(1)
+    del loop
+    gc.collect()
+    assert caplog.records == []
 
 
 def test_what_needs_real_time_is_refused_in_words(loop):

@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import redis.exceptions
+
 from streamlab.actors import ensure_group
 from streamlab.connection import (
     ServerInfo,
@@ -60,8 +62,10 @@ class Worker:
     def tell(self, message: object) -> None:
         """Write a line of JSON to the worker."""
         assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps(message).encode() + b"\n")
-        self.process.stdin.flush()
+        # A worker that has died cannot be told anything; that it has died is seen by reading from it.
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.write(json.dumps(message).encode() + b"\n")
+            self.process.stdin.flush()
 
     def lines(self) -> list[str] | None:
         """Return the whole lines that have come, without waiting for more; None at the end."""
@@ -147,7 +151,12 @@ class LiveEngine:
                 for task in watching:
                     task.cancel()
         except BaseExceptionGroup as errors:
-            raise errors.exceptions[0] from None  # the others only followed from it
+            error = errors.exceptions[0]  # the others only followed from it
+            if isinstance(error, redis.exceptions.ConnectionError):
+                raise LabError(
+                    f"the server went away in the middle of the run ({error}): see its log, and run again"
+                ) from None
+            raise error from None
         final = await final_state(self.client, self.scenario)
         self._wall = time.monotonic() - began
         return self._result(final)
@@ -179,7 +188,8 @@ class LiveEngine:
             worker.process.close()
         if self._client is not None:
             if self._stream_is_ours and self._private is None:
-                with contextlib.suppress(OSError):  # a server that is gone holds nothing of ours
+                # A server that is gone holds nothing of ours.
+                with contextlib.suppress(redis.exceptions.ConnectionError):
                     await self._client.delete(self.scenario.stream)
             await self._client.aclose()
             self._client = None

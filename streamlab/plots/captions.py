@@ -47,8 +47,9 @@ def _assignment(lanes: Lanes, drawn: Sequence[Drawn]) -> str:
         took = [
             d.stint.processed - d.stint.begun for d in drawn if d.stint.processed >= d.stint.begun
         ]
-        each = f", {time_text(statistics.median(took))} each (median)" if took else ""
-        return f"{names[0]} takes {entries_text(len(drawn))}, one after the other{each}"
+        each = f", {time_text(statistics.median(took))} each (median)" if len(took) > 1 else ""
+        in_order = ", one after the other" if len(drawn) > 1 else ""
+        return f"{names[0]} takes {entries_text(len(drawn))}{in_order}{each}"
     if len(drawn) <= _MOST_TOLD:
         told = ", ".join(f"{d.number}→{d.stint.consumer}" for d in drawn)
         return f"{entries_text(len(drawn))}, {of_consumers(len(names))}: {told}"

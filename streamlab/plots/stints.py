@@ -198,7 +198,9 @@ def _window(
     A short run is shown whole. Of a long one, the first trouble if there is any; otherwise its beginning.
     """
     stints = run.lives.stints
-    whole = run.duration
+    # A run's duration is that of its entries' lives; an actor may have crashed after that.
+    crashes = [a.start for list_of in absences.values() for a in list_of if a.kind == CRASHED]
+    whole = max(run.duration, *crashes, 0.0)
     readable = min(READABLE, READABLE_IN_A_LANE * len(run.consumers))
     if end is not None:
         return (start or 0.0), end

@@ -36,7 +36,7 @@ LineStyle = str | tuple[int, tuple[int, ...]]
 LINES: Final[tuple[LineStyle, ...]] = ("-", "--", "-.", (0, (1, 1)), (0, (5, 1, 1, 1, 1, 1)))
 HATCHES: Final = ("", "///", "...", "\\\\\\", "xxx", "---")
 
-_GLUED: Final = re.compile(r"\d (?:µs|ms|s|min|h|d|%)(?!\w)|\S+ \([^()]*\)")
+_GLUED: Final = re.compile(r"(?<=\d) (?=(?:µs|ms|s|min|h|d|%)(?!\w))| \([^()]*\)")
 
 # ---- charts ----------------------------------------------------------------------------------------
 

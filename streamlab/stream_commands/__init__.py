@@ -5,6 +5,7 @@ What Redis' own command table and parsers do, with Redis' own error texts.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -23,10 +24,12 @@ class Command(NamedTuple):
     """A line of the command table."""
 
     handler: Handler | None  # None: reads, which may block
-    arity: int  # how many arguments, the name included; negative: at least so many
+    fewest: int  # arguments, the name included
+    most: int
     name: str  # as in error messages
 
 
+# As in Redis' own table: how many arguments, the name included; negative: at least so many.
 _TABLE: dict[str, tuple[Handler | None, int]] = {
     "XADD": (entries.xadd, -5),
     "XLEN": (entries.xlen, 2),
@@ -80,8 +83,8 @@ class StreamCommands(Keyspace):
     def __init__(self, *, version: tuple[int, int, int] = (7, 0, 15)) -> None:
         super().__init__(version=version)
         self._table = {
-            name: Command(*line, name.lower())
-            for name, line in _TABLE.items()
+            name: Command(handler, abs(arity), arity if arity > 0 else sys.maxsize, name.lower())
+            for name, (handler, arity) in _TABLE.items()
             if name not in _SINCE or _SINCE[name](self.behaviour)
         }
         self._now_ms = 0
@@ -104,9 +107,8 @@ class StreamCommands(Keyspace):
         command = self._table.get(args[0])
         if command is None:
             args, command = self._look_up(args)
-        handler, arity, name = command
-        n = len(args)
-        if n != arity and (arity > 0 or n < -arity):
+        handler, fewest, most, name = command
+        if not fewest <= len(args) <= most:
             raise wrong_arity(name)
         if handler is not None:
             reply = handler(self, args, now_ms)
@@ -143,11 +145,10 @@ class StreamCommands(Keyspace):
     def _serve_ready(self) -> None:
         """Serve the readers of the keys that changed, in the order in which they blocked."""
         while self._ready:
-            ready, self._ready = self._ready, {}
-            for key in ready:
-                reading.serve(self, key, list(self._waiting.get(key, ())), self._now_ms)
+            key = self._ready.pop(0)
+            reading.serve(self, key, self._waiting[key], self._now_ms)
 
     def retry(self, waiter: Waiter, now_ms: int) -> None:
         """Look again what a blocked XREADGROUP CLAIM may claim (see `Waiter`)."""
-        if any(waiter in self._waiting.get(key, ()) for key in waiter.keys):
+        if self.is_blocked(waiter):
             reading.rerun(self, waiter.keys[0], waiter, now_ms)

@@ -12,7 +12,6 @@ from streamlab.stream_model import (
     StreamError,
     StreamId,
     StreamModel,
-    format_id,
 )
 from streamlab.stream_model.ids import parse_u64
 
@@ -68,10 +67,11 @@ class Trim:
 def xadd(db: Keyspace, args: Sequence[str], now_ms: int) -> Reply:
     """Append an entry."""
     key = args[1]
-    trim = Trim()
+    trim = None
     create = True
     i = 2
     if args[2] != "*":
+        trim = Trim()
         i, create = _parse_add_or_trim(db, args, trim, adding=True)
         if i == len(args):  # options only
             raise wrong_arity("xadd")
@@ -97,11 +97,10 @@ def xadd(db: Keyspace, args: Sequence[str], now_ms: int) -> Reply:
         new_id = stream.add(fields, now_ms, new_id)
     except StreamError as error:
         raise CommandError(f"ERR {error}") from None
-    if trim.is_given:
+    if trim is not None and trim.is_given:
         trim.apply(stream)
-    if db._waiting:
-        db.signal(key)
-    return format_id(new_id)
+    db.signal(key)
+    return "%d-%d" % new_id  # noqa: UP031 (fast)
 
 
 def _new_id(text: str) -> StreamId | int:

@@ -144,7 +144,7 @@ def xack(db: Keyspace, args: Sequence[str], now_ms: int) -> Reply:
     stream = db.stream(args[1])
     if stream is None or args[2] not in stream.groups:
         return 0
-    return stream.ack(args[2], [entry_id(text) for text in args[3:]])
+    return stream.ack(args[2], [*map(entry_id, args[3:])])
 
 
 # --- pending entries --------------------------------------------------------------------------

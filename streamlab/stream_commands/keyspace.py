@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -50,8 +51,11 @@ class Keyspace:
         self.version = version
         self.behaviour = Behaviour.of(version)
         self.keys: dict[str, StreamModel | str] = {}
-        self._waiting: dict[str, dict[Waiter, None]] = {}  # per key, in the order of arrival
-        self._ready: dict[str, None] = {}  # keys whose readers may have something to read now
+        # Per key and group (None: XREAD), in the order of arrival. That of different groups does not
+        # matter: they take nothing away from each other.
+        self._waiting: defaultdict[str, defaultdict[str | None, dict[Waiter, None]]]
+        self._waiting = defaultdict(lambda: defaultdict(dict))
+        self._ready: list[str] = []  # keys whose readers may have something to read now
         self._in_transaction = False
 
     def stream(self, key: str) -> StreamModel | None:
@@ -86,26 +90,23 @@ class Keyspace:
     # --- blocked readers ----------------------------------------------------------------------
 
     def block(self, waiter: Waiter) -> None:
-        """Put a reader at the end of the queue of each of its keys."""
+        """Put a reader at the end of the queue of its group at each of its keys."""
         for key in waiter.keys:
-            queue = self._waiting.get(key)
-            if queue is None:
-                queue = self._waiting[key] = {}
-            queue[waiter] = None
+            self._waiting[key][waiter.request.group][waiter] = None
 
     def cancel(self, waiter: Waiter) -> None:
         """Forget a blocked reader: its time is out, or its client is gone."""
         for key in waiter.keys:
-            queue = self._waiting.get(key)
-            if queue is not None:
-                queue.pop(waiter, None)
-                if not queue:
-                    del self._waiting[key]
+            self._waiting[key][waiter.request.group].pop(waiter, None)
+
+    def is_blocked(self, waiter: Waiter) -> bool:
+        """Tell whether a reader still waits."""
+        return waiter in self._waiting[waiter.keys[0]][waiter.request.group]
 
     def signal(self, key: str) -> None:
         """Note that the readers blocked on a key must be looked at when the command is over."""
-        if key in self._waiting:
-            self._ready[key] = None
+        if key in self._waiting and key not in self._ready:
+            self._ready.append(key)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

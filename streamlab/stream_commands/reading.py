@@ -30,6 +30,7 @@ from .keyspace import Keyspace, Waiter, no_group
 
 _NEW_ONLY = MAX_ID  # stands for ">", as in Redis
 
+_READING = " in XREADGROUP with GROUP option"
 _MEANINGLESS_IN_GROUP = (
     "ERR The {id} ID is meaningless in the context of XREADGROUP: you want to read the history of"
     " this consumer by specifying a proper ID, or use the > ID to get new messages. The {id} ID"
@@ -45,17 +46,15 @@ _NEW_WITHOUT_GROUP = (
 class ReadRequest:
     """The arguments of XREAD, or of XREADGROUP (which has a group)."""
 
-    places: tuple[tuple[str, str], ...]  # keys, and the ids behind which to read
+    keys: tuple[str, ...]
+    places: tuple[tuple[str, str], ...]  # the keys, and the ids behind which to read
     group: str | None = None
     consumer: str = ""
     count: int | None = None
     block_ms: int | None = None
     noack: bool = False
     claim_ms: int | None = None
-
-    @property
-    def keys(self) -> tuple[str, ...]:
-        return tuple(key for key, _ in self.places)
+    is_simple: bool = False  # new entries of one key, for a group, without CLAIM
 
 
 def xread(db: Keyspace, args: Sequence[str], now_ms: int, may_block: bool) -> Reply | Waiter:
@@ -64,8 +63,10 @@ def xread(db: Keyspace, args: Sequence[str], now_ms: int, may_block: bool) -> Re
     reply = read_now(db, request, now_ms)
     if reply is not None or request.block_ms is None or not may_block:
         return reply
-    waiter = Waiter(_as_blocked(db, request))
-    _block(db, waiter, now_ms)
+    waiter = Waiter(request if request.group is not None else _with_fixed_ids(db, request))
+    if request.claim_ms is not None:
+        waiter.retry_at_ms = _claimable_at(db, request, now_ms)
+    db.block(waiter)
     return waiter
 
 
@@ -118,7 +119,10 @@ def parse_read(args: tuple[str, ...], behaviour: Behaviour) -> ReadRequest:
         raise CommandError("ERR Missing GROUP option for XREADGROUP")
     half = len(names) // 2
     places = tuple(zip(names[:half], names[half:], strict=True))
-    return ReadRequest(places, group, consumer, count, block_ms, noack, claim_ms)
+    is_simple = in_group and names[1:] == (">",) and claim_ms is None
+    return ReadRequest(
+        names[:half], places, group, consumer, count, block_ms, noack, claim_ms, is_simple
+    )
 
 
 def _only_in_group(option: str) -> CommandError:
@@ -144,8 +148,19 @@ def _unbalanced(command: str, behaviour: Behaviour) -> CommandError:
 
 def read_now(db: Keyspace, request: ReadRequest, now_ms: int) -> Reply:
     """Answer a read with what there is; None if there is nothing."""
-    if request.group is not None:
-        return _read_group_now(db, request, request.group, now_ms)
+    group = request.group
+    if request.is_simple and group is not None:
+        stream = db.stream(request.keys[0])
+        if stream is None or group not in stream.groups:
+            raise no_group(request.keys[0], group, _READING)
+        new = stream.read_group(group, request.consumer, now_ms, request.count, noack=request.noack)
+        return [[request.keys[0], entries_reply(new)]] if new else None
+    if group is not None:
+        return _read_group_now(db, request, group, now_ms)
+    return _read_streams_now(db, request)
+
+
+def _read_streams_now(db: Keyspace, request: ReadRequest) -> Reply:
     reply: list[Reply] = []
     # All keys and ids are looked at before anything is read: there may be an error in the last one.
     for key, stream, after in [_position(db, key, text) for key, text in request.places]:
@@ -157,8 +172,8 @@ def read_now(db: Keyspace, request: ReadRequest, now_ms: int) -> Reply:
 
 
 def _read_group_now(db: Keyspace, request: ReadRequest, group: str, now_ms: int) -> Reply:
-    reply: list[Reply] = []
     consumer, count, claim_ms = request.consumer, request.count, request.claim_ms
+    reply: list[Reply] = []
     found: Reply
     for key, stream, after in [
         _group_position(db, key, text, group) for key, text in request.places
@@ -213,7 +228,7 @@ def _group_position(
     """Return a key, its stream, which has the group, and the id behind which to read."""
     stream = db.stream(key)
     if stream is None or group not in stream.groups:
-        raise no_group(key, group, " in XREADGROUP with GROUP option")
+        raise no_group(key, group, _READING)
     if text == ">":
         return key, stream, _NEW_ONLY
     if text == "$" or (text == "+" and db.behaviour.read_from_last):
@@ -224,7 +239,7 @@ def _group_position(
 def entries_reply(entries: Iterable[tuple[StreamId, Fields | None]]) -> Reply:
     """Shape entries as a reply; an entry that is no more has nil for its fields."""
     return [
-        [format_id(entry_id), None if fields is None else list(fields)]
+        ["%d-%d" % entry_id, None if fields is None else list(fields)]  # noqa: UP031 (fast)
         for entry_id, fields in entries
     ]
 
@@ -232,10 +247,8 @@ def entries_reply(entries: Iterable[tuple[StreamId, Fields | None]]) -> Reply:
 # --- blocked readers --------------------------------------------------------------------------
 
 
-def _as_blocked(db: Keyspace, request: ReadRequest) -> ReadRequest:
-    """Fix what the request means now: ``$`` is the end of the stream at this moment."""
-    if request.group is not None:
-        return request
+def _with_fixed_ids(db: Keyspace, request: ReadRequest) -> ReadRequest:
+    """Fix what an XREAD means now: ``$`` is the end of the stream at this moment."""
     fixed = ("$",) if db.behaviour.rerun_blocked else ("$", "+")
     places = [
         (key, format_id(_position(db, key, text)[2]) if text in fixed else text)
@@ -244,91 +257,93 @@ def _as_blocked(db: Keyspace, request: ReadRequest) -> ReadRequest:
     return replace(request, places=tuple(places))
 
 
-def serve(db: Keyspace, key: str, waiters: Iterable[Waiter], now_ms: int) -> None:
-    """Look which blocked readers of a key can go on now that it has changed, in their order."""
-    if db.behaviour.rerun_blocked:
-        for waiter in waiters:
-            rerun(db, key, waiter, now_ms)
-    else:
-        _serve_in_place(db, key, waiters, now_ms)
+def serve(
+    db: Keyspace, key: str, queues: dict[str | None, dict[Waiter, None]], now_ms: int
+) -> None:
+    """Look which blocked readers of a key can go on now that the key has changed."""
+    for group, queue in [*queues.items()]:
+        if not queue:
+            continue
+        if db.behaviour.rerun_blocked:
+            for waiter in list(queue):
+                rerun(db, key, waiter, now_ms)
+        elif group is not None:
+            _serve_group_in_place(db, key, group, queue, now_ms)
+        else:
+            _serve_in_place(db, key, queue)
 
 
 def rerun(db: Keyspace, key: str, waiter: Waiter, now_ms: int) -> None:
     """Execute a blocked read again (from Redis 7.2 on)."""
     if waiter.request.group is None and not isinstance(db.keys.get(key), StreamModel):
         return
-    db.cancel(waiter)
+    answer: Reply | CommandError
     try:
-        reply = read_now(db, waiter.request, now_ms)
+        answer = read_now(db, waiter.request, now_ms)
     except CommandError as error:
-        waiter.on_ready(error)
-        return
-    if reply is None:
-        _block(db, waiter, now_ms)  # at the end of the queue again, as in Redis
+        answer = error
+    db.cancel(waiter)
+    if answer is None:
+        if waiter.request.claim_ms is not None:
+            waiter.retry_at_ms = _claimable_at(db, waiter.request, now_ms)
+        db.block(waiter)  # at the end of the queue again, as in Redis
     else:
-        waiter.on_ready(reply)
-
-
-def _serve_in_place(db: Keyspace, key: str, waiters: Iterable[Waiter], now_ms: int) -> None:
-    """Give blocked readers what the key has for them (before Redis 7.2)."""
-    stream = db.keys.get(key)
-    up_to_date: set[str] = set()  # groups that have nothing more to give
-    for waiter in waiters:
-        group = waiter.request.group
-        if group in up_to_date:
-            continue
-        answer: Reply | CommandError
-        if group is None:
-            answer = _read_in_place(stream, key, waiter.request)
-        else:
-            answer = _read_group_in_place(stream, key, waiter.request, group, now_ms)
-            if answer is None:
-                up_to_date.add(group)
-        if answer is not None:
-            db.cancel(waiter)
-            waiter.on_ready(answer)
+        waiter.on_ready(answer)
 
 
 _COUNT_IN_PLACE = 1000  # unless COUNT is given: a reader that waited shall not be buried
 
 
-def _read_in_place(stream: StreamModel | str | None, key: str, request: ReadRequest) -> Reply:
+def _serve_in_place(db: Keyspace, key: str, queue: dict[Waiter, None]) -> None:
+    """Give blocked XREADs what the key has for them (before Redis 7.2)."""
+    stream = db.keys.get(key)
     if not isinstance(stream, StreamModel):
-        return None
-    after = entry_id(dict(reversed(request.places))[key])
-    if stream.last_id <= after:
-        return None
-    return [[key, entries_reply(stream.read(after, request.count or _COUNT_IN_PLACE))]]
+        return
+    for waiter in list(queue):
+        request = waiter.request
+        after = entry_id(dict(reversed(request.places))[key])
+        if stream.last_id > after:
+            entries = stream.read(after, request.count or _COUNT_IN_PLACE)
+            _end(db, waiter, [[key, entries_reply(entries)]])
 
 
-def _read_group_in_place(
-    stream: StreamModel | str | None, key: str, request: ReadRequest, name: str, now_ms: int
-) -> Reply | CommandError:
-    if not isinstance(stream, StreamModel):
-        return CommandError("UNBLOCKED the stream key no longer exists")
-    group = stream.groups.get(name)
-    if group is None:
-        return CommandError(
+def _serve_group_in_place(
+    db: Keyspace, key: str, name: str, queue: dict[Waiter, None], now_ms: int
+) -> None:
+    """Give blocked XREADGROUPs what the key has for them, first come, first served."""
+    stream = db.keys.get(key)
+    group = stream.groups.get(name) if isinstance(stream, StreamModel) else None
+    if not isinstance(stream, StreamModel) or group is None:
+        message = (
             "NOGROUP the consumer group this client was blocked on no longer exists"
+            if isinstance(stream, StreamModel)
+            else "UNBLOCKED the stream key no longer exists"
         )
-    if stream.last_id <= group.last_id:
-        return None
-    count = request.count or _COUNT_IN_PLACE
-    stream.asking(name, request.consumer, now_ms)
-    new = stream.read_group(name, request.consumer, now_ms, count, noack=request.noack)
-    return [[key, entries_reply(new)]]
+        for waiter in list(queue):
+            _end(db, waiter, CommandError(message))
+        return
+    while queue and stream.last_id > group.last_id:
+        waiter = next(iter(queue))
+        request = waiter.request
+        count = request.count or _COUNT_IN_PLACE
+        new = stream.read_group(name, request.consumer, now_ms, count, noack=request.noack)
+        if not new:  # the last entries have been deleted already
+            group.asking(request.consumer, now_ms)
+        db.cancel(waiter)
+        waiter.on_ready([[key, entries_reply(new)]])
 
 
-def _block(db: Keyspace, waiter: Waiter, now_ms: int) -> None:
-    request = waiter.request
-    if request.claim_ms is not None and request.group is not None:
-        waiter.retry_at_ms = _claimable_at(db, request, request.group, now_ms)
-    db.block(waiter)
+def _end(db: Keyspace, waiter: Waiter, answer: Reply | CommandError) -> None:
+    db.cancel(waiter)
+    waiter.on_ready(answer)
 
 
-def _claimable_at(db: Keyspace, request: ReadRequest, group: str, now_ms: int) -> int:
+def _claimable_at(db: Keyspace, request: ReadRequest, now_ms: int) -> int:
     """Return when the first pending entry will have been idle for as long as CLAIM says."""
     assert request.claim_ms is not None
-    streams = [db.stream(key) for key in request.keys]
-    times = [stream.oldest_delivery_ms(group, now_ms) for stream in streams if stream is not None]
+    assert request.group is not None
+    times = [
+        db.group(key, request.group)[0].oldest_delivery_ms(request.group, now_ms)
+        for key in request.keys
+    ]
     return min((time for time in times if time is not None), default=now_ms) + request.claim_ms

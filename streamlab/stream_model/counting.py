@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .entry_log import StoredEntry
 from .groups import Group
 from .ids import MIN_ID, StreamId
 
@@ -30,22 +31,23 @@ def lag(stream: StreamModel, group: Group) -> int | None:
     return None if entries_read is None else stream.entries_added - entries_read
 
 
-def entries_read_after(stream: StreamModel, group: Group, entry_id: StreamId) -> int | None:
-    """Return the group's count of entries read once it is given this entry, too."""
-    if group.entries_read is not None:
-        if stream.max_deleted_id == MIN_ID and not stream.behaviour.lag_minds_trimming:
-            return group.entries_read + 1
-        if not stream.behaviour.lag_minds_trimming:
-            is_valid = not _has_hole_from(stream, entry_id)
-        else:
-            is_valid = group.last_id >= stream.first_id and not _has_hole_from(
-                stream, group.last_id
-            )
-        if is_valid:
-            return group.entries_read + 1
-    elif stream.entries_added == 0:
-        return None
-    return entries_up_to(stream, entry_id)
+def note_read(stream: StreamModel, group: Group, delivered: list[StoredEntry]) -> None:
+    """Move a group on to the entries that it is given now, and count them."""
+    for n, (entry_id, _) in enumerate(delivered):
+        if group.entries_read is not None:
+            # Once a count is right and there is no hole ahead, it stays right to the end.
+            if stream.behaviour.lag_minds_trimming:
+                before = group.last_id
+                is_right = before >= stream.first_id and not _has_hole_from(stream, before)
+            else:
+                is_right = stream.max_deleted_id == MIN_ID or not _has_hole_from(stream, entry_id)
+            if is_right:
+                group.entries_read += len(delivered) - n
+                group.last_id = delivered[-1][0]
+                return
+        if stream.entries_added:
+            group.entries_read = entries_up_to(stream, entry_id)
+        group.last_id = entry_id
 
 
 def entries_up_to(stream: StreamModel, entry_id: StreamId) -> int | None:

@@ -12,7 +12,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator
 
 from .ids import MAX_ID, MIN_ID, StreamId
-from .node_size import entry_size, header_size
+from .node_size import entry_size, header_size, n_bytes
 
 Fields = tuple[str, ...]
 """Field, value, field, value …: as sent, repeated fields included."""
@@ -24,31 +24,60 @@ NODE_MAX_BYTES = 4096
 
 
 class Node:
-    """Up to 100 consecutive entries."""
+    """Up to 100 consecutive entries.
 
-    __slots__ = ("entries", "first_id", "last_id", "n_bytes", "n_ever", "names")
+    Its size in bytes is only reckoned out when a rough upper bound says that it may be full.
+    """
 
-    def __init__(self, first_id: StreamId, names: Fields) -> None:
-        self.first_id = first_id
-        self.last_id = first_id  # of all that were ever in this node, deleted ones included
-        self.names = names  # of the first entry; entries with the same field names take less room
-        self.n_bytes = header_size(names)
-        self.n_ever = 0  # entries ever added, deleted ones included
-        self.entries: list[StoredEntry] = []  # the live ones
+    __slots__ = (
+        "_not_reckoned",
+        "_size",
+        "_size_bound",
+        "entries",
+        "first_id",
+        "last_id",
+        "n_ever",
+        "names",
+    )
 
-    def append(self, entry_id: StreamId, fields: Fields) -> None:
-        self.entries.append((entry_id, fields))
-        self.last_id = entry_id
-        self.n_ever += 1
-        self.n_bytes += entry_size(entry_id, fields, self.first_id, self.names)
+    def __init__(self, entry: StoredEntry) -> None:
+        entry_id, fields = entry
+        self.first_id = entry_id
+        self.last_id = entry_id  # of all that were ever in this node, deleted ones included
+        self.names = fields[::2]  # entries with the field names of the first one take less room
+        self.n_ever = 1  # entries ever added, deleted ones included
+        self.entries = [entry]  # the live ones
+        self._not_reckoned = [entry]  # entries that are not in the size yet
+        self._size = header_size(self.names)
+        self._size_bound = NODE_MAX_BYTES  # nothing is known of the first entry yet
 
-    def has_room(self, fields: Fields) -> bool:
+    def append(self, entry: StoredEntry) -> bool:
+        """Add an entry; False if the node is full."""
         if self.n_ever >= NODE_MAX_ENTRIES:
             return False
-        n_bytes = self.n_bytes + sum(map(len, fields))
-        if n_bytes < NODE_MAX_BYTES and not all(map(str.isascii, fields)):
-            n_bytes = self.n_bytes + sum(len(f.encode(errors="surrogateescape")) for f in fields)
-        return n_bytes < NODE_MAX_BYTES
+        entry_id, fields = entry
+        text = "".join(fields)
+        n = len(text)
+        is_short = n < 64 and text.isascii()
+        bound = n + 2 * len(fields) + 28 if is_short else 4 * n + 10 * len(fields) + 28
+        if self._size_bound + bound >= NODE_MAX_BYTES:
+            self._reckon()
+            if self._size + n_bytes(text) >= NODE_MAX_BYTES:
+                return False
+        self.entries.append(entry)
+        self.last_id = entry_id
+        self.n_ever += 1
+        self._size_bound += bound
+        self._not_reckoned.append(entry)
+        if self.n_ever == NODE_MAX_ENTRIES:
+            self._not_reckoned = []  # its size is of no account any more
+        return True
+
+    def _reckon(self) -> None:
+        for entry_id, fields in self._not_reckoned:
+            self._size += entry_size(entry_id, fields, self.first_id, self.names)
+        self._not_reckoned = []
+        self._size_bound = self._size
 
 
 class EntryLog:
@@ -83,11 +112,11 @@ class EntryLog:
 
     def append(self, entry_id: StreamId, fields: Fields) -> None:
         """Add an entry; its id must be above all others."""
+        entry = (entry_id, fields)
         nodes = self._nodes
-        if not nodes or not nodes[-1].has_room(fields):
-            nodes.append(Node(entry_id, fields[::2]))
+        if not nodes or not nodes[-1].append(entry):
+            nodes.append(Node(entry))
             self._node_ids.append(entry_id)
-        nodes[-1].append(entry_id, fields)
         self._length += 1
 
     def get(self, entry_id: StreamId) -> Fields | None:

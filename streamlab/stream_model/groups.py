@@ -34,12 +34,20 @@ class Group:
         self.consumers: dict[str, Consumer] = {}
         self._delivery_times: DeliveryTimes | None = None  # nobody needs it before XREADGROUP CLAIM
 
+    def asking(self, name: str, now_ms: int) -> Consumer:
+        """Return the consumer that asks for entries now, created if it is new."""
+        consumer = self.consumers.get(name)
+        if consumer is None:
+            consumer = self.consumers[name] = Consumer(name, now_ms)
+        else:
+            consumer.seen_at_ms = now_ms
+        return consumer
+
     def deliver(self, entry_id: StreamId, consumer: Consumer, now_ms: int) -> None:
         """Enter a newly delivered entry in the pending lists of the group and of the consumer."""
         held = self.pending.get(entry_id)
         if held is None:
-            pending = Pending(consumer, now_ms)
-            self.enter(entry_id, pending)
+            self.enter(entry_id, Pending(consumer, now_ms))
         else:  # delivered before; XGROUP SETID moved the group back
             self.hand_over(entry_id, held, consumer)
             self.redeliver(entry_id, held, now_ms, 1)
@@ -76,11 +84,3 @@ class Group:
             del pending.consumer.pending[entry_id]
             pending.consumer = consumer
             consumer.pending.add(entry_id, pending)
-
-    def settle(self, entry_id: StreamId) -> bool:
-        """Strike an entry off the pending lists; False if it was not on them."""
-        pending = self.pending.pop(entry_id, None)
-        if pending is None:
-            return False
-        del pending.consumer.pending[entry_id]
-        return True

@@ -63,14 +63,14 @@ def _is_canonical_negative(text: str) -> bool:
 
 def parse_id(text: str, missing_seq: int = 0) -> StreamId | None:
     """Read ``"ms-seq"`` or ``"ms"`` (whose sequence is then ``missing_seq``); None if malformed."""
+    ms_text, dash, seq_text = text.partition("-")
+    if len(text) < 34 and text.isascii() and ms_text.isdecimal() and seq_text.isdecimal():
+        ms, seq = int(ms_text), int(seq_text)  # the usual spelling, of the usual length
+        return (ms, seq) if ms <= MAX_U64 and seq <= MAX_U64 else None
     if len(text) > 127:
         return None
-    ms_text, dash, seq_text = text.partition("-")
-    if ms_text.isdecimal() and seq_text.isdecimal() and text.isascii():  # the usual spelling
-        entry_id = (int(ms_text), int(seq_text))
-        return entry_id if max(entry_id) <= MAX_U64 else None
     if "\0" in text:  # which is where C takes a text to end
         ms_text, dash, seq_text = text[: text.index("\0")].partition("-")
-    ms = parse_u64(ms_text)
-    seq = parse_u64(seq_text) if dash else missing_seq
-    return None if ms is None or seq is None else (ms, seq)
+    ms_or_none = parse_u64(ms_text)
+    seq_or_none = parse_u64(seq_text) if dash else missing_seq
+    return None if ms_or_none is None or seq_or_none is None else (ms_or_none, seq_or_none)

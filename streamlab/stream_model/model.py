@@ -7,7 +7,7 @@ from contextlib import closing
 from functools import partial
 from typing import Literal
 
-from .counting import entries_read_after, lag
+from .counting import lag, note_read
 from .entry_log import EntryLog, Fields, StoredEntry
 from .groups import Consumer, Group
 from .ids import MAX_ID, MAX_U64, MIN_ID, StreamId, next_id
@@ -173,8 +173,8 @@ class StreamModel:
     def _release(self, references: References, entry_id: StreamId) -> bool:
         """Tell whether an entry may be deleted; with DELREF, make sure that it may."""
         if references == "DELREF":
-            for group in self.groups.values():
-                group.settle(entry_id)
+            for name in self.groups:
+                self.ack(name, [entry_id])
         return references != "ACKED" or not self.is_referenced(entry_id)
 
     def set_id(
@@ -251,16 +251,6 @@ class StreamModel:
             del group.pending[entry_id]
         return len(consumer.pending)
 
-    def asking(self, group_name: str, name: str, now_ms: int) -> Consumer:
-        """Return the consumer that asks for entries now, created if it is new."""
-        group = self.groups[group_name]
-        consumer = group.consumers.get(name)
-        if consumer is None:
-            consumer = group.consumers[name] = Consumer(name, now_ms)
-        else:
-            consumer.seen_at_ms = now_ms
-        return consumer
-
     # --- reading as a consumer ----------------------------------------------------------------
 
     def read_group(
@@ -282,14 +272,12 @@ class StreamModel:
             delivered = self.entries.after(group.last_id, count)
         if not delivered and not self.behaviour.consumers_made_early:
             return delivered
-        consumer = self.asking(group_name, consumer_name, now_ms)
-        for entry_id, _ in delivered:
-            group.entries_read = entries_read_after(self, group, entry_id)
-            group.last_id = entry_id
-            if not noack:
-                group.deliver(entry_id, consumer, now_ms)
+        consumer = group.asking(consumer_name, now_ms)
+        note_read(self, group, delivered)
         if delivered and not noack:
             consumer.active_at_ms = now_ms
+            for entry_id, _ in delivered:
+                group.deliver(entry_id, consumer, now_ms)
         return delivered
 
     def oldest_delivery_ms(self, group_name: str, now_ms: int) -> int | None:
@@ -312,7 +300,7 @@ class StreamModel:
         Returns id, fields, idle time in ms and delivery count, both as they were before.
         """
         group = self.groups[group_name]
-        consumer = self.asking(group_name, consumer_name, now_ms)
+        consumer = group.asking(consumer_name, now_ms)
         claimed: list[tuple[StreamId, Fields, int, int]] = []
         with closing(group.delivered_by(now_ms - min_idle_ms)) as idle_ids:
             for entry_id in idle_ids:
@@ -344,7 +332,7 @@ class StreamModel:
         """
         found: list[tuple[StreamId, Fields | None]] = []
         group = self.groups[group_name]
-        consumer = self.asking(group_name, consumer_name, now_ms)
+        consumer = group.asking(consumer_name, now_ms)
         start = next_id(after)
         if start is None:
             return found
@@ -360,7 +348,14 @@ class StreamModel:
 
     def ack(self, group_name: str, ids: Iterable[StreamId]) -> int:
         """Take entries off the group's pending list (``XACK``), whoever holds them."""
-        return sum(map(self.groups[group_name].settle, ids))
+        group = self.groups[group_name]
+        n_acked = 0
+        for entry_id in ids:
+            pending = group.pending.pop(entry_id, None)
+            if pending is not None:
+                del pending.consumer.pending[entry_id]
+                n_acked += 1
+        return n_acked
 
     # --- pending entries ----------------------------------------------------------------------
 
@@ -412,22 +407,22 @@ class StreamModel:
         group = self.groups[group_name]
         claimed: list[StoredEntry] = []
         if self.behaviour.consumers_made_early:
-            self.asking(group_name, consumer_name, now_ms)
+            group.asking(consumer_name, now_ms)
         for entry_id in ids:
             pending = group.pending.get(entry_id)
             fields = self.entries.get(entry_id)
             if fields is None:
-                group.settle(entry_id)
+                self.ack(group_name, [entry_id])
                 continue
             if pending is None:
                 if not force:
                     continue
-                consumer = self.asking(group_name, consumer_name, now_ms)
+                consumer = group.asking(consumer_name, now_ms)
                 pending = Pending(consumer, now_ms)
                 group.enter(entry_id, pending)
             elif min_idle_ms and now_ms - pending.delivered_at_ms < min_idle_ms:
                 continue
-            consumer = self.asking(group_name, consumer_name, now_ms)
+            consumer = group.asking(consumer_name, now_ms)
             group.hand_over(entry_id, pending, consumer)
             n_deliveries = pending.delivery_count + (not justid)
             group.redeliver(
@@ -462,7 +457,7 @@ class StreamModel:
         claimed: list[StoredEntry] = []
         deleted: list[StreamId] = []
         if self.behaviour.consumers_made_early:
-            self.asking(group_name, consumer_name, now_ms)
+            group.asking(consumer_name, now_ms)
         attempts = count * AUTOCLAIM_SCAN_FACTOR
         cursor = MIN_ID
         for entry_id in group.pending.walk(start):
@@ -472,14 +467,14 @@ class StreamModel:
             attempts -= 1
             fields = self.entries.get(entry_id)
             if fields is None:
-                group.settle(entry_id)
+                self.ack(group_name, [entry_id])
                 deleted.append(entry_id)
                 count -= 1
                 continue
             pending = group.pending[entry_id]
             if min_idle_ms and now_ms - pending.delivered_at_ms < min_idle_ms:
                 continue
-            consumer = self.asking(group_name, consumer_name, now_ms)
+            consumer = group.asking(consumer_name, now_ms)
             group.hand_over(entry_id, pending, consumer)
             group.redeliver(entry_id, pending, now_ms, pending.delivery_count + (not justid))
             consumer.active_at_ms = now_ms

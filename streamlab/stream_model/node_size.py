@@ -12,6 +12,11 @@ _DIGITS = frozenset("-0123456789")
 _SIGN_BIT = 1 << 63
 
 
+def n_bytes(text: str) -> int:
+    """Return the length of a text in bytes."""
+    return len(text) if text.isascii() else len(text.encode(errors="surrogateescape"))
+
+
 def _with_back_length(size: int) -> int:
     """Add the length that is written behind an element, to walk backwards."""
     if size < 128:
@@ -43,13 +48,16 @@ def _text_size(text: str) -> int:
             if -_SIGN_BIT <= value < _SIGN_BIT and str(value) == text:
                 return _integer_size(value)
     if not text.isascii():
-        n = len(text.encode(errors="surrogateescape"))
-    return _with_back_length(n + (1 if n < 64 else 2 if n < 4096 else 5))
+        n = n_bytes(text)
+    return n + 2 if n < 64 else _with_back_length(n + (2 if n < 4096 else 5))
 
 
-def _signed(value: int) -> int:
-    """Return the difference of two unsigned 64-bit numbers as C stores it: signed."""
-    return (value + _SIGN_BIT) % (1 << 64) - _SIGN_BIT
+def _difference_size(value: int, other: int) -> int:
+    """Return the size of a difference of unsigned 64-bit numbers: C stores it as a signed one."""
+    difference = value - other
+    if 0 <= difference <= 127:
+        return 2
+    return _integer_size((difference + _SIGN_BIT) % (1 << 64) - _SIGN_BIT)
 
 
 def header_size(names: tuple[str, ...]) -> int:
@@ -62,15 +70,9 @@ def entry_size(
     entry_id: StreamId, fields: tuple[str, ...], node_id: StreamId, node_names: tuple[str, ...]
 ) -> int:
     """Return what one entry adds to its node, whose first id and field names are given."""
-    ms_size = _integer_size(_signed(entry_id[0] - node_id[0]))
-    seq_size = _integer_size(_signed(entry_id[1] - node_id[1]))
+    ids = _difference_size(entry_id[0], node_id[0]) + _difference_size(entry_id[1], node_id[1])
     n_names = len(fields) // 2
     if fields[::2] == node_names:
-        texts = fields[1::2]
-        n_elements = n_names + 3
-        size = 2 + ms_size + seq_size
-    else:
-        texts = fields
-        n_elements = 2 * n_names + 4
-        size = 2 + ms_size + seq_size + _integer_size(n_names)
-    return size + sum(map(_text_size, texts)) + _integer_size(n_elements)
+        return 2 + ids + sum(map(_text_size, fields[1::2])) + _integer_size(n_names + 3)
+    counts = _integer_size(n_names) + _integer_size(2 * n_names + 4)
+    return 2 + ids + sum(map(_text_size, fields)) + counts

@@ -33,12 +33,11 @@ class PendingList(dict[StreamId, Pending]):
     costs O(log n) at most, wherever in the list it happens.
     """
 
-    __slots__ = ("_blocks", "_n_sorted")
+    __slots__ = ("_blocks",)
 
     def __init__(self) -> None:
         super().__init__()
         self._blocks: list[list[StreamId]] = [[]]  # sorted ids, cut into short lists
-        self._n_sorted = 0
 
     def add(self, entry_id: StreamId, pending: Pending) -> None:
         """Insert or replace an entry."""
@@ -49,13 +48,10 @@ class PendingList(dict[StreamId, Pending]):
         tail = self._blocks[-1]
         if tail and entry_id <= tail[-1]:
             self._insert(entry_id)
+        elif len(tail) < _BLOCK_SIZE:
+            tail.append(entry_id)
         else:
-            if len(tail) < _BLOCK_SIZE:
-                tail.append(entry_id)
-            else:
-                self._blocks.append([entry_id])
-            self._n_sorted += 1
-        if self._n_sorted > 2 * len(self) + _BLOCK_SIZE:
+            self._blocks.append([entry_id])
             self._forget_dead()
 
     def move_to_end(self, entry_id: StreamId) -> None:
@@ -99,9 +95,9 @@ class PendingList(dict[StreamId, Pending]):
         if i < len(block) and block[i] == entry_id:  # dead: it lives again
             return
         block.insert(i, entry_id)
-        self._n_sorted += 1
         if len(block) > 2 * _BLOCK_SIZE:
             self._blocks[index : index + 1] = [block[:_BLOCK_SIZE], block[_BLOCK_SIZE:]]
+            self._forget_dead()
 
     def _block_index(self, entry_id: StreamId) -> int:
         """Return the index of the first block that ends at or behind an id, or of the last one."""
@@ -113,7 +109,6 @@ class PendingList(dict[StreamId, Pending]):
         """Drop a block's dead ids, and the block if none is left; return what is left."""
         block = self._blocks[index]
         live = [entry_id for entry_id in block if entry_id in self]
-        self._n_sorted -= len(block) - len(live)
         if live or len(self._blocks) == 1:
             self._blocks[index] = live
         else:
@@ -121,7 +116,9 @@ class PendingList(dict[StreamId, Pending]):
         return live
 
     def _forget_dead(self) -> None:
+        """Sort afresh once the dead outnumber the living."""
+        if len(self._blocks) * _BLOCK_SIZE < 2 * (len(self) + 2 * _BLOCK_SIZE):
+            return
         live = sorted(self)
-        self._n_sorted = len(live)
         cuts = range(0, len(live), _BLOCK_SIZE)
         self._blocks = [live[cut : cut + _BLOCK_SIZE] for cut in cuts] or [[]]
