@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from streamlab.engines.live import LabError, LiveEngine
-from streamlab.engines.overheads import Overheads, measure_overheads
+from streamlab.engines.overheads import Overheads
 from streamlab.engines.simulated import SimulatedEngine
 from streamlab.named_scenarios import load_scenario
 from streamlab.run import Comparison, EngineName, Run
@@ -46,7 +46,7 @@ class Lab:
     redis_url
         The server for the live engine; None starts a private one, which ends with the run.
     overheads
-        What a command and a timer cost in the simulation; nothing, unless given.
+        What commands and timers cost in the simulation: nothing, unless given (see `Overheads.of`).
 
     Raises
     ------
@@ -73,7 +73,7 @@ class Lab:
             _check_length(self.scenario)
         self.engine: EngineName = engine
         self._redis_url = redis_url
-        self._overheads = overheads or Overheads()
+        self._overheads = overheads
         self._simulation: SimulatedEngine | None = None
 
     def run(self, progress: Progress | None = None) -> Run:
@@ -174,13 +174,10 @@ def run_both(
 ) -> Comparison:
     """Run a scenario on both engines and set them side by side: simulated first, live second.
 
-    A command and a timer cost something on this machine. It is measured first, and the simulation charged
-    with it.
+    The live run comes first. What commands and timers cost in it, the simulation is charged with.
     """
-    lab = Lab(scenario, engine="live", redis_url=redis_url)
-    overheads = _run_coroutine(measure_overheads(redis_url))
-    live = lab.run(progress)
-    simulated = Lab(lab.scenario, overheads=overheads).run()
+    live = Lab(scenario, engine="live", redis_url=redis_url).run(progress)
+    simulated = Lab(live.scenario, overheads=Overheads.of(live)).run()
     return simulated.compare(live)
 
 

@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 from streamlab.events import ACKED, ADDED, CLAIMED, DEAD_LETTERED, DELIVERED, PROCESSED, Event
 
-
 #: Seconds within which two events are of one moment: sums of binary fractions that should be equal differ.
 _SAME_MOMENT = 1e-9
 
@@ -68,6 +67,7 @@ class Lives:
 
     def __init__(self, events: Iterable[Event]) -> None:
         self.added: dict[str, float] = {}
+        self.producer: dict[str, str] = {}  #: by whom it was added
         self.processed: dict[str, float] = {}  #: when it was first processed
         self.stints: list[Stint] = []
         self.dead_lettered: set[str] = set()
@@ -81,6 +81,7 @@ class Lives:
         for at, kind, actor, entry_id, delivery_count in events:
             if kind == ADDED:
                 self.added[entry_id] = at
+                self.producer[entry_id] = actor
             elif kind in (DELIVERED, CLAIMED):
                 stint = Stint(entry_id, actor, at, delivery_count, kind == CLAIMED)
                 self.stints.append(stint)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from typing import Any
 
 import redis.asyncio
@@ -18,6 +19,9 @@ from redis.exceptions import DataError, ResponseError
 
 from streamlab.stream_commands import CommandError, Reply, StreamCommands, Waiter
 from streamlab.virtual_time import DEFAULT_EPOCH_MS
+
+#: Seconds, or a function that gives them anew for each half of a command's way.
+RoundTrip = float | Callable[[], float]
 
 
 class SimulatedServer:
@@ -45,7 +49,7 @@ class SimulatedServer:
         # The added thousandth of a millisecond keeps 0.29 s from becoming 289 ms in binary.
         return self.epoch_ms + int(asyncio.get_running_loop().time() * 1000 + 0.001)
 
-    def client(self, *, round_trip: float = 0.0, name: str = "") -> SimulatedRedis:
+    def client(self, *, round_trip: RoundTrip = 0.0, name: str = "") -> SimulatedRedis:
         """Return a client; `round_trip` is how long each of its commands takes, in seconds."""
         return SimulatedRedis(self, round_trip=round_trip, name=name)
 
@@ -54,19 +58,24 @@ class SimulatedRedis(redis.asyncio.Redis):
     """A client of a `SimulatedServer`.
 
     Replies are text (``decode_responses=True``). Commands are those of `StreamCommands`; any other gives
-    the server's own ``unknown command``. A command takes `round_trip` seconds: half of it before the
-    server executes it, half until its reply is seen.
+    the server's own ``unknown command``. A command takes `round_trip` seconds (a number, or a function that
+    gives one each time): half of it before the server executes it, half until its reply is seen.
     """
 
     def __init__(
-        self, server: SimulatedServer | None = None, *, round_trip: float = 0.0, name: str = ""
+        self, server: SimulatedServer | None = None, *, round_trip: RoundTrip = 0.0, name: str = ""
     ) -> None:
-        if not round_trip >= 0:
+        if not callable(round_trip) and not round_trip >= 0:
             raise ValueError(f"round_trip is {round_trip!r}: give seconds, 0 or more")
         # Protocol 2: the model answers in RESP2's shapes, and redis-py chooses its callbacks by this.
         super().__init__(protocol=2, decode_responses=True, client_name=name or None)
         self.server = SimulatedServer() if server is None else server
-        self._half_trip = round_trip / 2
+        #: Gives the seconds of a round trip; None: it takes no time.
+        self._trip: Callable[[], float] | None
+        if callable(round_trip):
+            self._trip = round_trip
+        else:
+            self._trip = (lambda: round_trip) if round_trip else None
         self._last_round = -1
 
     def __repr__(self) -> str:
@@ -78,8 +87,8 @@ class SimulatedRedis(redis.asyncio.Redis):
         return self._shaped(args[0], reply, options)
 
     async def _execute(self, args: tuple[Any, ...]) -> Reply:
-        if self._half_trip:
-            await asyncio.sleep(self._half_trip)
+        if self._trip is not None:
+            await asyncio.sleep(self._trip() / 2)
         server = self.server
         server.n_commands += 1
         try:
@@ -89,16 +98,16 @@ class SimulatedRedis(redis.asyncio.Redis):
             raise _as_redis_error(error) from None
         if isinstance(reply, Waiter):
             reply = await self._wait(reply)
-            if self._half_trip:
-                await asyncio.sleep(self._half_trip)
+            if self._trip is not None:
+                await asyncio.sleep(self._trip() / 2)
         else:
             await self._travel_back()
         return reply
 
     async def _travel_back(self) -> None:
         """Let the reply travel, and let others have their turn as they do while one waits for a socket."""
-        if self._half_trip:
-            await asyncio.sleep(self._half_trip)
+        if self._trip is not None:
+            await asyncio.sleep(self._trip() / 2)
             return
         # A client that has had to wait since its last command has given others their turn already.
         rounds = getattr(asyncio.get_running_loop(), "rounds", None)
@@ -177,8 +186,8 @@ class SimulatedPipeline(Pipeline):
             return []
         client, server = self._client, self._client.server
         replies: list[Any] = []
-        if client._half_trip:
-            await asyncio.sleep(client._half_trip)
+        if client._trip is not None:
+            await asyncio.sleep(client._trip() / 2)
         as_transaction = self.is_transaction or self.explicit_transaction
         with server.commands.transaction() if as_transaction else contextlib.nullcontext():
             for args, options in stack:

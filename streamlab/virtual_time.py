@@ -132,9 +132,6 @@ class VirtualLoop(_EventLoop):
     ----------
     start
         What the clock shows at first, in seconds.
-    timer_delay
-        How late every timer fires, in seconds: 0 is a perfect machine. A real one is late by its
-        scheduler's delay, and a simulation that is compared with it has to be late as well.
     callbacks_per_instant
         How many callbacks may run without the clock moving before `TimeStandsStill` is raised.
     """
@@ -143,13 +140,9 @@ class VirtualLoop(_EventLoop):
         self,
         *,
         start: float = 0.0,
-        timer_delay: float = 0.0,
         callbacks_per_instant: int = 50_000_000,
     ) -> None:
-        if not (math.isfinite(timer_delay) and timer_delay >= 0):
-            raise ValueError(f"timer_delay is {timer_delay!r}: give seconds, 0 or more")
         self._now = float(start)
-        self._timer_delay = timer_delay
         self._callbacks_per_instant = callbacks_per_instant
         self._ready: deque[_Handle | _TimerHandle] = deque()
         #: A heap of (when, number, timer); the number keeps timers of one moment in the order they were set.
@@ -367,7 +360,6 @@ class VirtualLoop(_EventLoop):
         *args: *Ts,
         context: contextvars.Context | None = None,
     ) -> asyncio.TimerHandle:
-        when += self._timer_delay
         if when != when:
             raise ValueError("a timer cannot be set for NaN seconds")
         timer = _TimerHandle(

@@ -398,6 +398,7 @@ def test_a_url_cannot_undo_the_settings(parameter: str) -> None:
         ("redis://:s3cr3t?@host", "redis://***"),
         ("redis://:s3cr3t#@host", "redis://***"),
         ("redis://:12/s3cr3t@host", "redis://***"),
+        ("redis://:12#s3cr3t@host", "redis://***"),
         ("redis://[s3cr3t@host", "redis://***"),
         ("s3cr3t@host", "***"),
     ],

@@ -304,16 +304,6 @@ def test_cancelled_timers_do_not_pile_up(loop):
     assert len(loop._timers) < 200
 
 
-def test_timers_are_late_if_the_machine_is():
-    """``timer_delay`` is what a real machine's scheduler costs each timer."""
-    loop = VirtualLoop(timer_delay=0.001)
-    loop.run_until_complete(asyncio.sleep(1))
-    assert loop.time() == pytest.approx(1.001)
-    loop.close()
-    with pytest.raises(ValueError, match="0 or more"):
-        VirtualLoop(timer_delay=-1)
-
-
 def test_an_error_in_a_callback_goes_to_the_handler_and_the_run_goes_on(loop, caplog):
     """As in asyncio: told to the handler or, without one, logged."""
     contexts: list[str] = []

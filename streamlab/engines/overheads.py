@@ -1,56 +1,108 @@
-"""What a command and a timer cost on this machine.
+"""What commands and timers cost: nothing, a fixed time, or what they cost in a real run.
 
-A simulation in which both cost nothing is right about the order of things and too fast by a fraction of a
-millisecond an entry. Charged with what was measured, it can be compared with a real run.
+A simulation in which both cost nothing is right about the order of things, and too fast by a fraction of a
+millisecond an entry. On a real machine a command takes a round trip and a timer fires late, now more and
+now less, as other work comes and goes. To compare the two, the simulation is charged, actor by actor and
+moment by moment, with what the machine cost in that very run.
 """
 
 from __future__ import annotations
 
-import asyncio
-import statistics
-from dataclasses import dataclass
+import itertools
+from bisect import bisect
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from streamlab.connection import stream_client
-from streamlab.servers import PrivateServer
+from streamlab.metrics import Stint
 
-#: How often each is measured: enough for a steady median, done in about a second.
-_ROUNDS = 200
-#: Seconds between two measurements, so that the processor rests in between as it does in a run.
-_PAUSE = 0.003
+if TYPE_CHECKING:
+    from streamlab.run import Run
+
+
+class Trace:
+    """A cost that changes over time: what was measured last before a moment is what it is then."""
+
+    __slots__ = ("_at", "_seconds")
+
+    def __init__(self, measured: list[tuple[float, float]]) -> None:
+        measured = sorted(measured)
+        self._at = [at for at, _ in measured]
+        self._seconds = [max(seconds, 0.0) for _, seconds in measured]
+
+    def at(self, moment: float) -> float:
+        """Return the cost in seconds at a moment of the run."""
+        if not self._at:
+            return 0.0
+        return self._seconds[max(bisect(self._at, moment) - 1, 0)]
+
+    @classmethod
+    def constant(cls, seconds: float) -> Trace:
+        """Return a cost that is always the same."""
+        if not seconds >= 0:
+            raise ValueError(f"a cost is {seconds!r}: give seconds, 0 or more")
+        return cls([(0.0, seconds)])
+
+
+_NOTHING = Trace([])
 
 
 @dataclass(frozen=True, slots=True)
 class Overheads:
-    """Seconds that a command takes (`round_trip`), and that a timer is late (`timer_delay`)."""
+    """By actor: how long its commands take (`round_trips`), how late its timers fire (`delays`)."""
 
-    round_trip: float = 0.0
-    timer_delay: float = 0.0
+    round_trips: dict[str, Trace] = field(default_factory=dict)
+    delays: dict[str, Trace] = field(default_factory=dict)
 
-    def __str__(self) -> str:
-        return f"round trip {self.round_trip * 1000:.2f} ms, timers {self.timer_delay * 1000:.2f} ms late"
+    def round_trip(self, actor: str) -> Trace | None:
+        """Return what this actor's commands take; None: nothing."""
+        return self.round_trips.get(actor)
+
+    def delay(self, actor: str) -> Trace:
+        """Return how late this actor's timers fire."""
+        return self.delays.get(actor, _NOTHING)
+
+    @classmethod
+    def of(cls, run: Run) -> Overheads:
+        """Find the overheads in the events of a live run.
+
+        - A consumer's round trip: from an entry's being processed to its XACK's being answered. (So only
+          consumers that acknowledge each entry show theirs.)
+        - A producer's: an entry that was added while its consumer waited for it was delivered after half of
+          the producer's round trip and half of the consumer's.
+        - A consumer's timer is as late as processing took longer than the service time that was drawn for
+          it, which the seed tells.
+        - A producer's timer is as late as its XADD was sent later than planned.
+        """
+        scenario = run.scenario
+        trips: dict[str, Trace] = {}
+        delays: dict[str, Trace] = {}
+        ways: dict[str, list[tuple[float, float]]] = {p.name: [] for p in scenario.producers}
+        for consumer in scenario.consumers:
+            sample = consumer.service.sampler(scenario.rng(consumer.name))
+            stints = _processed_by(run, consumer.name)
+            delays[consumer.name] = Trace(
+                [(stint.begun, stint.processed - stint.begun - sample()) for stint in stints]
+            )
+            acked = [(s.processed, s.acked - s.processed) for s in stints if s.acked == s.acked]
+            trip = Trace(acked if consumer.ack == "each" else [])
+            trips[consumer.name] = trip
+            for before, stint in itertools.pairwise(stints):
+                sent = run.lives.added.get(stint.id)
+                if sent is not None and before.acked < sent:
+                    way = stint.delivered - sent - trip.at(stint.delivered) / 2
+                    ways[run.lives.producer[stint.id]].append((sent, 2 * way))
+        for producer in scenario.producers:
+            trips[producer.name] = Trace(ways[producer.name])
+            sent_at = sorted(
+                at for i, at in run.lives.added.items() if run.lives.producer[i] == producer.name
+            )
+            planned = (at for at, _ in scenario.arrivals(producer))
+            late = [(at, sent - at) for at, sent in zip(planned, sent_at, strict=False)]
+            delays[producer.name] = Trace(late)
+        return cls(trips, delays)
 
 
-async def measure_overheads(redis_url: str | None = None) -> Overheads:
-    """Measure both, as medians, against a server (None: a private one, started for it)."""
-    if redis_url is None:
-        with PrivateServer() as server:
-            return await _measure(server.url)
-    return await _measure(redis_url)
-
-
-async def _measure(url: str) -> Overheads:
-    loop = asyncio.get_running_loop()
-    client = stream_client(url, name="streamlab-overheads")
-    round_trips, delays = [], []
-    try:
-        await client.ping()
-        for _ in range(_ROUNDS):
-            began = loop.time()
-            await asyncio.sleep(_PAUSE)
-            woke = loop.time()
-            await client.ping()
-            delays.append(woke - began - _PAUSE)
-            round_trips.append(loop.time() - woke)
-    finally:
-        await client.aclose()
-    return Overheads(statistics.median(round_trips), statistics.median(delays))
+def _processed_by(run: Run, consumer: str) -> list[Stint]:
+    """Return what a consumer processed, in the order in which it did."""
+    stints = (s for s in run.lives.stints if s.consumer == consumer and s.processed == s.processed)
+    return sorted(stints, key=lambda stint: stint.processed)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
-from streamlab.actors import consume, ensure_group, produce
+from streamlab.actors import Handler, consume, ensure_group, produce
 from streamlab.engines.inspection import final_state, is_drained
 from streamlab.engines.overheads import Overheads
 from streamlab.events import CRASHED, STOPPED, EventLog
@@ -30,17 +30,17 @@ class SimulatedEngine:
     Parameters
     ----------
     overheads
-        What a command and a timer cost.
+        What commands and timers cost; None: nothing.
     """
 
-    def __init__(self, scenario: Scenario, *, overheads: Overheads = Overheads()) -> None:  # noqa: B008
+    def __init__(self, scenario: Scenario, *, overheads: Overheads | None = None) -> None:
         self.scenario = scenario
-        self.loop = VirtualLoop(start=-_LEAD, timer_delay=overheads.timer_delay)
+        self.loop = VirtualLoop(start=-_LEAD)
         self.server = SimulatedServer(epoch_ms=scenario.epoch_ms)
         self.log = EventLog(clock=self.loop.time)
         self.crashes: dict[str, str] = {}
         self.tasks: dict[str, asyncio.Task[int]] = {}
-        self._round_trip = overheads.round_trip
+        self._overheads = overheads
         self._admin = self.server.client(name="lab")
         self._wall = 0.0
         self._conductor = self.loop.create_task(self._conduct(), name="lab")
@@ -174,16 +174,18 @@ class SimulatedEngine:
             self.crashes[task.get_name()] = f"{type(error).__name__}: {error}"
 
     def _client(self, name: str) -> SimulatedRedis:
-        return self.server.client(round_trip=self._round_trip, name=name)
+        trip = self._overheads.round_trip(name) if self._overheads is not None else None
+        now = self.loop.time
+        return self.server.client(round_trip=(lambda: trip.at(now())) if trip else 0.0, name=name)
 
     def _consume(self, consumer: Consumer, stop: asyncio.Event) -> Coroutine[Any, Any, int]:
-        scenario = self.scenario
+        scenario, handler = self.scenario, self.scenario.handler(consumer)
         return consume(
             self._client(consumer.name),
             scenario.stream,
             scenario.group,
             consumer.name,
-            scenario.handler(consumer),
+            handler if self._overheads is None else self._delayed(consumer.name, handler),
             count=consumer.count,
             block=consumer.block,
             ack=consumer.ack,
@@ -193,14 +195,30 @@ class SimulatedEngine:
 
     def _produce(self, producer: Producer) -> Coroutine[Any, Any, int]:
         scenario = self.scenario
+        arrivals = scenario.arrivals(producer)
+        if self._overheads is not None:
+            delay = self._overheads.delay(producer.name)
+            arrivals = ((at + delay.at(at), fields) for at, fields in arrivals)
         return produce(
             self._client(producer.name),
             scenario.stream,
-            scenario.arrivals(producer),
+            arrivals,
             name=producer.name,
             maxlen=scenario.maxlen,
             report=self.log.report,
         )
+
+    def _delayed(self, name: str, handler: Handler) -> Handler:
+        """Return the handler, with its timer as late as timers were."""
+        assert self._overheads is not None
+        delay, loop = self._overheads.delay(name), self.loop
+
+        async def handle(entry_id: str, fields: dict[str, str]) -> None:
+            late = delay.at(loop.time())
+            await handler(entry_id, fields)
+            await asyncio.sleep(late)
+
+        return handle
 
     def _raise_if_failed(self) -> None:
         if self._conductor.done():

@@ -64,7 +64,6 @@ class Pair:
         self.readers = [server.connect() for _ in range(N_READERS)]
         self.reader_ids = [str(reader.ask("CLIENT", "ID")) for reader in self.readers]
         self.waiters: list[Waiter | None] = []
-        self.answers: dict[int, Answer] = {}
         self.reset()
 
     def reset(self) -> None:
@@ -77,7 +76,8 @@ class Pair:
         self.main.ask("FLUSHALL")
         self.model = StreamCommands(version=self.server.as_redis)
         self.waiters = [None] * N_READERS
-        self.answers = {}
+        self.answers: dict[int, Answer] = {}
+        self.woken: dict[int, Answer] = {}  # by reader, the last answer to a read that waited
         self.slack_ms = 1
         self.done: list[Step] = []
 
@@ -184,6 +184,7 @@ class Pair:
             if reply is not False:
                 assert not isinstance(answer, bool)
                 self.waiters[number] = None
+                self.woken[number] = reply
                 self._compare((f"reader {number}", *waiter.keys), reply, answer)
 
     def _compare(self, args: Sequence[str], reply: Answer, expected: Answer) -> None:

@@ -10,7 +10,6 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -30,7 +29,11 @@ class Connection:
     def __init__(self, path: str) -> None:
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.settimeout(_PATIENCE_S)
-        self._socket.connect(path)
+        try:
+            self._socket.connect(path)
+        except OSError:
+            self._socket.close()
+            raise
         self._reader = hiredis.Reader(
             replyError=CommandError, encoding="utf-8", errors="surrogateescape"
         )
@@ -152,8 +155,11 @@ def identify(program: str) -> tuple[str, Version]:
 
 
 def programs() -> list[str]:
-    """Return the servers of this machine: on the PATH, and in ``STREAMLAB_TEST_SERVERS``."""
-    named = os.environ.get("STREAMLAB_TEST_SERVERS", "").split(os.pathsep)
-    newer = Path.home() / ".cache/newer-redis/bin"
-    found = [shutil.which("redis-server"), *map(str, sorted(newer.glob("*-server-*"))), *named]
-    return [program for program in dict.fromkeys(found) if program and os.path.exists(program)]
+    """Return the servers on the PATH: ``redis-server``, and others named like ``redis-server-8``."""
+    found: dict[str, str] = {}
+    for folder in os.get_exec_path():
+        for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
+            path = os.path.join(folder, name)
+            if re.fullmatch(r"(redis|valkey)-server(-[0-9.]+)?", name) and os.access(path, os.X_OK):
+                found.setdefault(os.path.realpath(path), path)
+    return [*found.values()]
