@@ -1,6 +1,6 @@
 """Consuming and acknowledging from a real Redis: streamlab against hand-written loops and libraries.
 
-    python benchmarks/consumer.py [--entries N] [--repeats N] [--only PART …] [--json]
+    python benchmarks/consumer.py [--entries N] [--repeats N] [--seconds S] [--only PART …] [--json]
 
 One consumer of a group empties a stream in which all entries are waiting. The server is a private one on a
 unix socket. Everybody has hiredis, reads 100 entries at a time, and calls a handler that counts, for each
@@ -360,7 +360,7 @@ def main(arguments: list[str] | None = None) -> int:
         candidates = available(rivals(server.url), options.only)
         if not candidates:
             parser.error(f"no rival's name holds {' or '.join(options.only)}")
-        results = measure(candidates, options.entries, options.repeats)
+        results = measure(candidates, options.entries, options.repeats, options.seconds)
         kind = str(server.binary)
     best = best_hand_written(results)
     if options.json:

@@ -1,6 +1,6 @@
 """Simulating one producer and four consumers: streamlab against other simulators.
 
-    python benchmarks/simulation.py [--entries N] [--repeats N] [--random] [--no-growth] [--json]
+    python benchmarks/simulation.py [--entries N] [--repeats N] [--seconds S] [--random] [--no-growth] [--json]
 
 Everybody simulates the same load: 800 entries a second for four consumers that take one entry at a time
 and 4 ms for it, always (the scenario ``one-to-many``), or with ``--random`` on average, exponentially
@@ -404,7 +404,7 @@ def main(arguments: list[str] | None = None) -> int:
     candidates = available(rivals(load), options.only)
     if not candidates:
         parser.error(f"no rival's name holds {' or '.join(options.only)}")
-    results = measure(candidates, options.entries, options.repeats)
+    results = measure(candidates, options.entries, options.repeats, options.seconds)
     base = find(results, BASE)
     growth = None
     if not options.no_growth:

@@ -125,6 +125,13 @@ class EventLog:
         self._ids.append(event.id)
         self._counts.append(event.delivery_count)
 
+    def copy(self) -> EventLog:
+        """Return a log of what has happened so far, which does not grow with this one."""
+        log = EventLog()
+        log._times, log._counts = self._times[:], self._counts[:]
+        log._kinds, log._actors, log._ids = self._kinds[:], self._actors[:], self._ids[:]
+        return log
+
     @classmethod
     def of(cls, events: Iterable[Event]) -> EventLog:
         """Return a log of these events, sorted by time."""

@@ -8,6 +8,7 @@ delivered; *pending* what has been delivered and not yet acknowledged.
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -152,15 +153,24 @@ class Lives:
         }
 
     def series(self) -> Series:
-        """Return how backlog and pending went; one point for every moment at which one of them changed."""
+        """Return how backlog and pending went; one point for every moment at which one of them changed.
+
+        An entry that was trimmed before anybody was given it leaves the backlog when a later one is
+        delivered: a group's position only moves on, so from then on it cannot be delivered any more.
+        """
         changes: list[tuple[float, int, int]] = [(at, 1, 0) for at in self.added.values()]
-        first: set[str] = set()
+        in_line = deque(sorted(self.added, key=id_key))
         last = {stint.id: stint for stint in self.stints}
+        seen: set[str] = set()
         for stint in self.stints:
-            if stint.id not in first:
-                first.add(stint.id)
+            if stint.id not in seen:
+                seen.add(stint.id)
                 # A reply may overtake the news of its own XADD, but no entry is read before it is added.
-                changes.append((max(stint.delivered, self.added.get(stint.id, 0.0)), -1, 1))
+                at = max(stint.delivered, self.added.get(stint.id, 0.0))
+                changes.append((at, 0, 1))
+                while in_line and id_key(in_line[0]) <= id_key(stint.id):
+                    gone = in_line.popleft()
+                    changes.append((max(at, self.added[gone]), -1, 0))
             if not math.isnan(stint.acked) and stint is last[stint.id]:
                 changes.append((stint.acked, 0, -1))
         changes.sort(key=lambda change: change[0])
@@ -192,6 +202,12 @@ class Lives:
             inside += change
             before = at
         return area / self.end if self.end else 0.0
+
+
+def id_key(entry_id: str) -> tuple[int, int]:
+    """Return what entry ids are sorted by: milliseconds, then sequence number."""
+    ms, _, seq = entry_id.partition("-")
+    return int(ms), int(seq)
 
 
 def _busy(stints: Iterable[Stint]) -> float:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import streamlab
 from streamlab.events import Event, EventLog
-from streamlab.metrics import ConsumerMetrics, Lives, Series, Spread, spread
+from streamlab.metrics import ConsumerMetrics, Lives, Series, Spread, id_key, spread
 from streamlab.named_scenarios import from_dict
 from streamlab.scenario import Scenario
 
@@ -118,9 +118,9 @@ class Run:
         missing = [i for i in lives.added if i not in lives.processed and i not in to_come]
         if self.scenario.maxlen is None:
             return [], missing
-        first = _id_key(self.final.first_id) if self.final.first_id else (math.inf, 0)
-        trimmed = [i for i in missing if _id_key(i) < first]
-        return trimmed, [i for i in missing if _id_key(i) >= first]
+        first = id_key(self.final.first_id) if self.final.first_id else (math.inf, 0)
+        trimmed = [i for i in missing if id_key(i) < first]
+        return trimmed, [i for i in missing if id_key(i) >= first]
 
     @property
     def trimmed(self) -> int:
@@ -179,9 +179,7 @@ class Run:
 
     def assignment(self) -> list[tuple[int, str]]:
         """Return who was first given which entry: its number (1 is the first that was added), consumer."""
-        number = {
-            entry_id: i for i, entry_id in enumerate(sorted(self.lives.added, key=_id_key), 1)
-        }
+        number = {entry_id: i for i, entry_id in enumerate(sorted(self.lives.added, key=id_key), 1)}
         first: dict[int, str] = {}
         for stint in self.lives.stints:
             if stint.id in number:
@@ -348,11 +346,6 @@ class Comparison:
             )
             lines.append(f"{what:<20}{values}  {'agrees' if fine else 'DIFFERS'}")
         return "\n".join(lines)
-
-
-def _id_key(entry_id: str) -> tuple[int, int]:
-    ms, _, seq = entry_id.partition("-")
-    return int(ms), int(seq)
 
 
 def _rounded(seconds: float) -> float | None:

@@ -222,7 +222,8 @@ class Scenario:
         Entries are produced for `duration` seconds, or until there are `entries` of them, all producers
         together; whichever comes first. None is no limit: a replay ends by itself.
     drain
-        Seconds that consumers are given, after production has ended, to finish what is left.
+        Seconds that consumers are given, after production has ended, to finish what is left; what they
+        hold at the end of it, they still finish if it takes them no more than a second.
     maxlen
         Trim the stream to about this many entries as they are added (``MAXLEN ~``), read or not.
     epoch_ms

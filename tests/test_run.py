@@ -94,6 +94,16 @@ def test_an_entry_that_was_trimmed_is_not_lost():
     assert (run.trimmed, run.lost) == (2, 0)
 
 
+def test_a_trimmed_entry_leaves_the_backlog_when_a_later_one_is_delivered():
+    """From then on nobody can be given it any more."""
+    run = run_of(
+        *story(1, "C1", 0), *story(2, "C1", 1), *story(3, "C1", 2, 5, 6, 6), *story(4, "C1", 7)
+    )
+    assert list(zip(run.series.at, run.series.backlog, strict=True)) == [
+        (0, 1), (1, 2), (2, 3), (5, 0), (6, 0), (7, 1)
+    ]  # fmt: skip
+
+
 def test_a_claimed_entry_is_a_redelivery_and_processing_it_twice_a_duplicate():
     """C1 is slow, C2 claims and does the work, then C1 does it as well."""
     run = run_of(

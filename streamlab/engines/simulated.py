@@ -96,7 +96,8 @@ class SimulatedEngine:
             scenario=self.scenario,
             engine="simulated",
             server=f"model of Redis {'.'.join(map(str, self.server.version))}",
-            events=self.log,
+            # A run so far must not change while the simulation goes on.
+            events=self.log if self.finished else self.log.copy(),
             final=final,
             wall=self._wall,
             n_commands=self.server.n_commands,

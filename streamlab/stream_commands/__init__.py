@@ -137,10 +137,14 @@ class StreamCommands(Keyspace):
         return words, command
 
     def _unknown_command(self, args: Sequence[str]) -> CommandError:
-        text = f"ERR unknown command '{shown(args[0])}'"
+        error = f"ERR unknown command '{shown(args[0])[:128]}'"
         if len(args) > 1 or not self.behaviour.unknown_command_is_terse:
-            text += ", with args beginning with: "
-        return CommandError(text + "".join(f"'{shown(word)}' " for word in args[1:]))
+            error += ", with args beginning with: "
+        beginning = ""
+        for word in args[1:]:
+            if len(beginning) < 128:
+                beginning += f"'{shown(word)[: 128 - len(beginning)]}' "
+        return CommandError(error + beginning)
 
     def _serve_ready(self) -> None:
         """Serve the readers of the keys that changed, in the order in which they blocked."""

@@ -1,0 +1,159 @@
+"""`Lab` on the simulated engine: run through, stepped, killed, dropped."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+
+import pytest
+
+from streamlab.engines.overheads import Overheads, Trace
+from streamlab.lab import Lab, LabError
+from streamlab.scenario import Arrivals, Scenario, ScenarioError, Service, consumers, producers
+
+SHORT = Scenario(
+    name="short",
+    producers=producers(2, Arrivals("constant", rate=5)),
+    consumers=consumers(2, Service("constant", mean=0.15)),
+    duration=2.0,
+)
+
+
+def test_stepping_gives_the_same_run_as_running_through():
+    """Moment by moment, in pieces, or at once: the same events."""
+    stepped, pieces = Lab(SHORT), Lab(SHORT)
+    while stepped.step():
+        pass
+    for when in (0.1, 0.15, 1.0, 1.7):
+        pieces.run_until(when)
+    assert stepped.run().events == pieces.run().events == Lab(SHORT).run().events
+
+
+def test_progress_does_not_change_the_run():
+    """It is told the time and the number of events, and nothing else happens."""
+    told: list[tuple[float, int]] = []
+    run = Lab("many-to-one").run(lambda now, n_events: told.append((now, n_events)))
+    assert run.events == Lab("many-to-one").run().events
+    assert told == sorted(told)
+    assert told[-1][1] == len(run.events)
+
+
+def test_a_run_so_far_stays_as_it_was():
+    """What `run_until` returned does not grow with the simulation."""
+    lab = Lab(SHORT)
+    half = lab.run_until(1.0)
+    n_events = len(half.events)
+    whole = lab.run()
+    assert len(half.events) == n_events < len(whole.events)
+    assert (half.added, whole.added) == (11, 20)
+
+
+def test_time_does_not_run_back():
+    """An earlier moment needs a new lab, and the error says so."""
+    lab = Lab(SHORT)
+    lab.run_until(1.0)
+    assert lab.now == 1.0
+    with pytest.raises(ValueError, match=r"it is 1 s already.*0.5"):
+        lab.run_until(0.5)
+
+
+def test_a_killed_consumer_ends_where_it_stands_and_what_it_held_stays_pending():
+    """C1 is killed in the middle of an entry; C2 does all the rest, and nobody does that one."""
+    with Lab(dataclasses.replace(SHORT, drain=5.0)) as lab:
+        lab.run_until(0.1)
+        lab.kill("C1")
+        lab.kill("C1")  # dead already: nothing more happens
+        run = lab.run()
+    assert [(e.at, e.actor) for e in run.events if e.kind == "crashed"] == [(0.1, "C1")]
+    assert list(run.final.pending.values()) == ["C1"]
+    assert (run.processed, run.added, run.lost) == (19, 20, 0)
+    assert run.consumers["C1"].processed == 0
+    with pytest.raises(ScenarioError, match="there is no 'C9': there are C1, C2, P1, P2"):
+        lab.kill("C9")
+
+
+def test_a_run_ends_when_everybody_is_dead():
+    """Nobody is left to drain the stream: the run ends, and says what is undelivered."""
+    lab = Lab(SHORT)
+    lab.run_until(0.05)
+    lab.kill("C1")
+    lab.kill("C2")
+    run = lab.run()
+    assert (run.pending, run.undelivered, run.lost) == (1, 19, 0)
+    assert run.broken() == []
+
+
+def test_an_overloaded_consumer_leaves_the_rest_undelivered():
+    """When the time to drain is over, what is left is undelivered, not lost."""
+    scenario = dataclasses.replace(SHORT.with_consumers(1).with_service(0.5), drain=2.0)
+    run = Lab(scenario).run()
+    assert run.added == 20
+    assert run.processed + run.undelivered == 20
+    assert run.undelivered > 0
+    assert run.lost == 0
+
+
+def test_a_lab_runs_inside_a_running_loop():
+    """As in a notebook's cell, called or awaited."""
+
+    async def cell() -> bool:
+        return Lab(SHORT).run().events == (await Lab(SHORT).run_async()).events
+
+    assert asyncio.run(cell())
+
+
+def test_trimming_loses_what_was_not_read_and_the_run_says_so():
+    """MAXLEN does not ask the group."""
+    scenario = dataclasses.replace(
+        SHORT.with_consumers(1).with_service(0.01).with_rate(500), maxlen=100, duration=4.0
+    )
+    run = Lab(scenario).run()
+    assert run.trimmed > 0
+    assert run.lost == 0
+    assert run.added == run.processed + run.trimmed
+    assert run.series.backlog[-1] == 0
+
+
+def test_overheads_cost_what_they_say():
+    """A round trip of 10 ms and timers 5 ms late: an entry takes 5 + 5 ms to arrive, and 155 to be done."""
+    scenario = dataclasses.replace(SHORT.with_producers(1).with_consumers(1), entries=1)
+    overheads = Overheads(
+        {"C1": Trace.constant(0.010), "P1": Trace.constant(0.010)}, {"C1": Trace.constant(0.005)}
+    )
+    run = Lab(scenario, overheads=overheads).run()
+    assert run.sojourn.p50 == pytest.approx(0.010 + 0.155)
+    (stint,) = run.lives.stints
+    assert stint.acked - stint.processed == pytest.approx(0.010)
+
+
+def test_overheads_are_found_again_in_the_events_of_a_run():
+    """What a run was charged with is what `Overheads.of` finds in it."""
+    scenario = SHORT.with_service(0.05)
+    actors = ("C1", "C2", "P1", "P2")
+    charged = Overheads(
+        {name: Trace.constant(0.004) for name in actors},
+        {name: Trace.constant(0.002) for name in actors},
+    )
+    found = Overheads.of(Lab(scenario, overheads=charged).run())
+    for name in actors:
+        assert found.round_trip(name).at(1.0) == pytest.approx(0.004, abs=1e-6), name
+        assert found.delay(name).at(1.0) == pytest.approx(0.002, abs=1e-6), name
+
+
+def test_a_trace_holds_what_was_measured_last():
+    """Before the first measurement, the first; between two, the earlier; never less than nothing."""
+    trace = Trace([(2.0, 0.2), (1.0, 0.1), (3.0, -0.3)])
+    assert [trace.at(moment) for moment in (0, 1, 1.9, 2, 9)] == [0.1, 0.1, 0.1, 0.2, 0.0]
+    assert Trace([]).at(5) == 0
+    with pytest.raises(ValueError, match="0 or more"):
+        Trace.constant(-1)
+
+
+def test_what_a_lab_cannot_do_is_said():
+    """An unknown engine, a URL for the simulation, stepping a live lab."""
+    with pytest.raises(ScenarioError, match="known are simulated, live"):
+        Lab(SHORT, engine="virtual")
+    with pytest.raises(ScenarioError, match="leave the URL out"):
+        Lab(SHORT, redis_url="redis://localhost")
+    with pytest.raises(LabError, match="only a simulated lab can be stepped"):
+        Lab(SHORT, engine="live").step()
