@@ -187,13 +187,6 @@ def selector_loop(load: Load, n_entries: int) -> Outcome:
     return _run_actors(_JumpingLoop(), lambda _: server.client(), load, n_entries)
 
 
-def looptime(load: Load, n_entries: int) -> Outcome:
-    """streamlab's actors and model on the loop of looptime."""
-    loop = imported("looptime").new_event_loop(start=0, end=None, noop_cycles=0)
-    server = SimulatedServer()
-    return _run_actors(loop, lambda _: server.client(), load, n_entries)
-
-
 def fakeredis(load: Load, n_entries: int) -> Outcome:
     """streamlab's actors over fakeredis' asyncio client, in virtual time.
 
@@ -331,7 +324,6 @@ def rivals(load: Load) -> list[Rival]:
         rival("SimPy, Resource", simpy_resource, ("simpy",)),
         rival("Ciw, a node with 4 servers", ciw_node, ("ciw",)),
         rival("same actors and model, asyncio's loop with a virtual clock", selector_loop),
-        rival("same actors and model, looptime", looptime, ("looptime",)),
         rival("same actors, fakeredis", fakeredis, ("fakeredis",)),
     ]
 

@@ -250,6 +250,14 @@ def test_idle_long_enough(idle_ms: int, claimed: list[str]) -> None:
     assert ids(model.claim("g", "bob", [(1, 1)], idle_ms, 1000)) == claimed
 
 
+def test_pending_for_long_enough() -> None:
+    """XPENDING IDLE lists what has been idle for that long or longer."""
+    model = stream_of(1)
+    model.read_group("g", "alice", 0)
+    counts = [len(model.pending("g", now_ms, min_idle_ms=1000)) for now_ms in (999, 1000)]
+    assert counts == [0, 1]
+
+
 def test_claim_moves_and_counts() -> None:
     """A claimed entry is the claimer's, idle for 0 ms, and was delivered once more."""
     model = stream_of(1)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from streamlab.stream_model import Behaviour, Group, StreamModel
@@ -56,7 +55,6 @@ class Keyspace:
         self._waiting: defaultdict[str, defaultdict[str | None, dict[Waiter, None]]]
         self._waiting = defaultdict(lambda: defaultdict(dict))
         self._ready: list[str] = []  # keys whose readers may have something to read now
-        self._in_transaction = False
 
     def stream(self, key: str) -> StreamModel | None:
         """Return the stream at a key, None if there is no such key."""
@@ -107,19 +105,3 @@ class Keyspace:
         """Note that the readers blocked on a key must be looked at when the command is over."""
         if key in self._waiting and key not in self._ready:
             self._ready.append(key)
-
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """Execute several commands as MULTI does: blocked readers are served when it ends.
-
-        The commands' time is theirs; the readers are served at the time of the last one.
-        """
-        self._in_transaction = True
-        try:
-            yield
-        finally:
-            self._in_transaction = False
-            self._serve_ready()
-
-    def _serve_ready(self) -> None:
-        raise NotImplementedError

@@ -7,8 +7,9 @@ grammar over it is `streamlab.stream_commands`.
 from .entry_log import EntryLog, Fields, StoredEntry
 from .groups import Consumer, Group
 from .ids import MAX_ID, MIN_ID, StreamId, format_id, next_id, parse_id, previous_id
-from .model import References, StreamError, StreamModel
+from .model import References, StreamModel
 from .pending import Pending, PendingList
+from .plain_stream import StreamError
 from .versions import Behaviour
 
 __all__ = [

@@ -45,12 +45,10 @@ class Group:
 
     def deliver(self, entry_id: StreamId, consumer: Consumer, now_ms: int) -> None:
         """Enter a newly delivered entry in the pending lists of the group and of the consumer."""
-        held = self.pending.get(entry_id)
-        if held is None:
+        if entry_id in self.pending:  # delivered before: XGROUP SETID moved the group back
+            self.redeliver(entry_id, consumer, now_ms, 1)
+        else:
             self.enter(entry_id, Pending(consumer, now_ms))
-        else:  # delivered before; XGROUP SETID moved the group back
-            self.hand_over(entry_id, held, consumer)
-            self.redeliver(entry_id, held, now_ms, 1)
 
     def enter(self, entry_id: StreamId, pending: Pending) -> None:
         """Put an entry on the pending lists."""
@@ -60,9 +58,14 @@ class Group:
             self._delivery_times.note(entry_id, pending.delivered_at_ms)
 
     def redeliver(
-        self, entry_id: StreamId, pending: Pending, delivered_at_ms: int, delivery_count: int
+        self, entry_id: StreamId, consumer: Consumer, delivered_at_ms: int, delivery_count: int
     ) -> None:
-        """Note when and how often a pending entry was delivered now."""
+        """Make a pending entry a consumer's, and note when and how often it was delivered."""
+        pending = self.pending[entry_id]
+        if pending.consumer is not consumer:
+            del pending.consumer.pending[entry_id]
+            pending.consumer = consumer
+            consumer.pending.add(entry_id, pending)
         pending.delivered_at_ms = delivered_at_ms
         pending.delivery_count = delivery_count
         self.pending.move_to_end(entry_id)
@@ -77,10 +80,3 @@ class Group:
         if self._delivery_times is None:
             self._delivery_times = DeliveryTimes(self.pending)
         return self._delivery_times.walk(time_ms)
-
-    def hand_over(self, entry_id: StreamId, pending: Pending, consumer: Consumer) -> None:
-        """Make a pending entry another consumer's."""
-        if pending.consumer is not consumer:
-            del pending.consumer.pending[entry_id]
-            pending.consumer = consumer
-            consumer.pending.add(entry_id, pending)

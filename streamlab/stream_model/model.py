@@ -8,10 +8,11 @@ from functools import partial
 from typing import Literal
 
 from .counting import lag, note_read
-from .entry_log import EntryLog, Fields, StoredEntry
+from .entry_log import Fields, StoredEntry
 from .groups import Consumer, Group
-from .ids import MAX_ID, MAX_U64, MIN_ID, StreamId, next_id
+from .ids import MAX_ID, MIN_ID, StreamId, next_id
 from .pending import Pending, PendingList
+from .plain_stream import PlainStream, StreamError
 from .versions import OLDEST, Behaviour
 
 References = Literal["KEEPREF", "DELREF", "ACKED"]
@@ -21,10 +22,6 @@ AUTOCLAIM_SCAN_FACTOR = 10
 """XAUTOCLAIM looks at this many pending entries for each one it may claim."""
 
 
-class StreamError(Exception):
-    """A request that the stream refuses, in Redis' words."""
-
-
 class _Groups(dict[str, Group]):
     """The groups of a stream by name."""
 
@@ -32,7 +29,7 @@ class _Groups(dict[str, Group]):
         raise StreamError(f"There is no consumer group {name!r}: create it first")
 
 
-class StreamModel:
+class StreamModel(PlainStream):
     """A stream and its consumer groups: a state machine without clock, network or threads.
 
     The time is an argument (``now_ms``), ids are pairs ``(ms, seq)``, an entry is the pair of its
@@ -40,169 +37,8 @@ class StreamModel:
     """
 
     def __init__(self, behaviour: Behaviour = OLDEST) -> None:
-        self.behaviour = behaviour
-        self.entries = EntryLog()
+        super().__init__(behaviour)
         self.groups = _Groups()
-        self.last_id: StreamId = MIN_ID
-        self.max_deleted_id: StreamId = MIN_ID  # the highest id ever taken out by XDEL
-        self.entries_added = 0  # ever, deleted and trimmed ones included
-
-    def __len__(self) -> int:
-        return len(self.entries)
-
-    @property
-    def first_id(self) -> StreamId:
-        """The lowest id in the stream; ``(0, 0)`` when it is empty."""
-        first = self.entries.first
-        return first[0] if first else MIN_ID
-
-    # --- entries ------------------------------------------------------------------------------
-
-    def next_id(self, now_ms: int) -> StreamId:
-        """Return the id that ``*`` stands for: the time, or one more if that is taken already."""
-        last_ms, last_seq = self.last_id
-        if now_ms > last_ms:
-            return now_ms, 0
-        if last_seq < MAX_U64:
-            return last_ms, last_seq + 1
-        return last_ms + 1, 0
-
-    def next_seq(self, ms: int) -> StreamId:
-        """Return the id that ``ms-*`` stands for."""
-        last_ms, last_seq = self.last_id
-        if ms != last_ms:
-            return ms, 0
-        if last_seq == MAX_U64:
-            raise StreamError("Elements are too large to be stored")  # so Redis puts it
-        return ms, last_seq + 1
-
-    def add(self, fields: Fields, now_ms: int, entry_id: StreamId | None = None) -> StreamId:
-        """Append an entry (``XADD``) and return its id, which must be above all that ever were."""
-        if entry_id is None:
-            entry_id = self.next_id(now_ms)
-        if entry_id <= self.last_id or entry_id > MAX_ID:
-            raise StreamError(
-                "The ID specified in XADD is equal or smaller than the target stream top item"
-            )
-        self.entries.append(entry_id, fields)
-        self.last_id = entry_id
-        self.entries_added += 1
-        return entry_id
-
-    def range(
-        self, start: StreamId = MIN_ID, end: StreamId = MAX_ID, count: int | None = None
-    ) -> list[StoredEntry]:
-        """Return the entries from ``start`` to ``end``, both included (``XRANGE``)."""
-        return self.entries.range(start, end, count)
-
-    def reversed_range(
-        self, end: StreamId = MAX_ID, start: StreamId = MIN_ID, count: int | None = None
-    ) -> list[StoredEntry]:
-        """Return the same, highest id first (``XREVRANGE``)."""
-        return self.entries.reversed_range(end, start, count)
-
-    def read(self, after: StreamId, count: int | None = None) -> list[StoredEntry]:
-        """Return the entries above an id (``XREAD``)."""
-        return self.entries.after(after, count)
-
-    def delete(self, ids: Iterable[StreamId]) -> int:
-        """Delete entries (``XDEL``), pending or not; return how many there were."""
-        n_deleted = 0
-        for entry_id in ids:
-            if self.entries.remove(entry_id):
-                self.max_deleted_id = max(self.max_deleted_id, entry_id)
-                n_deleted += 1
-        return n_deleted
-
-    def trim(
-        self,
-        *,
-        max_length: int | None = None,
-        min_id: StreamId = MIN_ID,
-        approximate: bool = False,
-        limit: int = 0,
-        references: References = "KEEPREF",
-    ) -> int:
-        """Remove the oldest entries (``XTRIM MAXLEN``, or else ``MINID``); return how many went.
-
-        An approximate trim removes whole nodes only (see `EntryLog`), and no more than ``limit``
-        entries (0: any number). What groups still need goes too, unless told otherwise.
-        """
-        return self.entries.trim(
-            max_length=max_length,
-            min_id=min_id,
-            whole_nodes=approximate,
-            limit=limit,
-            may_remove=None if references == "KEEPREF" else partial(self._release, references),
-        )
-
-    def delete_ex(self, ids: Iterable[StreamId], references: References) -> list[int]:
-        """Delete entries with regard to the groups (``XDELEX``).
-
-        Returns for each id -1 (no such entry), 1 (deleted) or 2 (kept: a group needs it).
-        """
-        return [
-            (1 if self.delete([entry_id]) else -1) if self._release(references, entry_id) else 2
-            for entry_id in ids
-        ]
-
-    def ack_delete(
-        self, group_name: str, ids: Iterable[StreamId], references: References
-    ) -> list[int]:
-        """Acknowledge entries and delete them (``XACKDEL``).
-
-        Returns for each id -1 (not pending), 1 (deleted) or 2 (kept: a group needs it).
-        """
-        results: list[int] = []
-        for entry_id in ids:
-            if not self.ack(group_name, [entry_id]):
-                results.append(-1)
-            elif self._release(references, entry_id):
-                self.delete([entry_id])
-                results.append(1)
-            else:
-                results.append(2)
-        return results
-
-    def is_referenced(self, entry_id: StreamId) -> bool:
-        """Tell whether a group has not read an entry yet, or has it pending."""
-        return any(
-            group.last_id < entry_id or entry_id in group.pending for group in self.groups.values()
-        )
-
-    def _release(self, references: References, entry_id: StreamId) -> bool:
-        """Tell whether an entry may be deleted; with DELREF, make sure that it may."""
-        if references == "DELREF":
-            for name in self.groups:
-                self.ack(name, [entry_id])
-        return references != "ACKED" or not self.is_referenced(entry_id)
-
-    def set_id(
-        self,
-        last_id: StreamId,
-        *,
-        entries_added: int | None = None,
-        max_deleted_id: StreamId = MIN_ID,
-    ) -> None:
-        """Set the last id, and what is remembered of the past (``XSETID``)."""
-        if last_id < self.max_deleted_id and self.behaviour.setid_minds_deleted:
-            raise StreamError(
-                "The ID specified in XSETID is smaller than current max_deleted_entry_id"
-            )
-        last = self.entries.last
-        if last is not None and last_id < last[0]:
-            raise StreamError(
-                "The ID specified in XSETID is smaller than the target stream top item"
-            )
-        if last is not None and entries_added is not None and entries_added < len(self):
-            raise StreamError(
-                "The entries_added specified in XSETID is smaller than the target stream length"
-            )
-        self.last_id = last_id
-        if entries_added is not None:
-            self.entries_added = entries_added
-        if max_deleted_id != MIN_ID:
-            self.max_deleted_id = max_deleted_id
 
     # --- groups and consumers -----------------------------------------------------------------
 
@@ -310,8 +146,7 @@ class StreamModel:
                 pending = group.pending[entry_id]
                 idle_ms = now_ms - pending.delivered_at_ms
                 claimed.append((entry_id, fields, idle_ms, pending.delivery_count))
-                group.hand_over(entry_id, pending, consumer)
-                group.redeliver(entry_id, pending, now_ms, pending.delivery_count + 1)
+                group.redeliver(entry_id, consumer, now_ms, pending.delivery_count + 1)
                 consumer.active_at_ms = now_ms
                 if len(claimed) == count:
                     break
@@ -342,7 +177,7 @@ class StreamModel:
             fields = self.entries.get(entry_id)
             if fields is not None:
                 pending = consumer.pending[entry_id]
-                group.redeliver(entry_id, pending, now_ms, pending.delivery_count + 1)
+                group.redeliver(entry_id, consumer, now_ms, pending.delivery_count + 1)
             found.append((entry_id, fields))
         return found
 
@@ -417,17 +252,15 @@ class StreamModel:
             if pending is None:
                 if not force:
                     continue
-                consumer = group.asking(consumer_name, now_ms)
-                pending = Pending(consumer, now_ms)
+                pending = Pending(group.asking(consumer_name, now_ms), now_ms)
                 group.enter(entry_id, pending)
             elif min_idle_ms and now_ms - pending.delivered_at_ms < min_idle_ms:
                 continue
             consumer = group.asking(consumer_name, now_ms)
-            group.hand_over(entry_id, pending, consumer)
             n_deliveries = pending.delivery_count + (not justid)
             group.redeliver(
                 entry_id,
-                pending,
+                consumer,
                 now_ms if delivered_at_ms is None else delivered_at_ms,
                 n_deliveries if delivery_count is None else delivery_count,
             )
@@ -475,8 +308,7 @@ class StreamModel:
             if min_idle_ms and now_ms - pending.delivered_at_ms < min_idle_ms:
                 continue
             consumer = group.asking(consumer_name, now_ms)
-            group.hand_over(entry_id, pending, consumer)
-            group.redeliver(entry_id, pending, now_ms, pending.delivery_count + (not justid))
+            group.redeliver(entry_id, consumer, now_ms, pending.delivery_count + (not justid))
             consumer.active_at_ms = now_ms
             claimed.append((entry_id, fields))
             count -= 1
@@ -485,3 +317,71 @@ class StreamModel:
     def lag(self, group_name: str) -> int | None:
         """Return how many entries the group has not been given yet; None if it cannot be told."""
         return lag(self, self.groups[group_name])
+
+    # --- deleting with regard to the groups ---------------------------------------------------
+
+    def trim(
+        self,
+        *,
+        max_length: int | None = None,
+        min_id: StreamId = MIN_ID,
+        approximate: bool = False,
+        limit: int = 0,
+        references: References = "KEEPREF",
+    ) -> int:
+        """Remove the oldest entries (``XTRIM MAXLEN``, or else ``MINID``); return how many went.
+
+        An approximate trim removes whole nodes only (see `EntryLog`), and no more than ``limit``
+        entries (0: any number). What groups still need goes too, unless told otherwise.
+        """
+        return self.entries.trim(
+            max_length=max_length,
+            min_id=min_id,
+            whole_nodes=approximate,
+            limit=limit,
+            may_remove=None if references == "KEEPREF" else partial(self._release, references),
+        )
+
+    def delete_ex(self, ids: Iterable[StreamId], references: References) -> list[int]:
+        """Delete entries with regard to the groups (``XDELEX``).
+
+        Returns for each id -1 (no such entry), 1 (deleted) or 2 (kept: a group needs it).
+        """
+        results: list[int] = []
+        for entry_id in ids:
+            if not self._release(references, entry_id):
+                results.append(2)
+            else:
+                results.append(1 if self.delete([entry_id]) else -1)
+        return results
+
+    def ack_delete(
+        self, group_name: str, ids: Iterable[StreamId], references: References
+    ) -> list[int]:
+        """Acknowledge entries and delete them (``XACKDEL``).
+
+        Returns for each id -1 (not pending), 1 (deleted) or 2 (kept: a group needs it).
+        """
+        results: list[int] = []
+        for entry_id in ids:
+            if not self.ack(group_name, [entry_id]):
+                results.append(-1)
+            elif self._release(references, entry_id):
+                self.delete([entry_id])
+                results.append(1)
+            else:
+                results.append(2)
+        return results
+
+    def is_referenced(self, entry_id: StreamId) -> bool:
+        """Tell whether a group has not read an entry yet, or has it pending."""
+        return any(
+            group.last_id < entry_id or entry_id in group.pending for group in self.groups.values()
+        )
+
+    def _release(self, references: References, entry_id: StreamId) -> bool:
+        """Tell whether an entry may be deleted; with DELREF, make sure that it may."""
+        if references == "DELREF":
+            for name in self.groups:
+                self.ack(name, [entry_id])
+        return references != "ACKED" or not self.is_referenced(entry_id)

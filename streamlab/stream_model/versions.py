@@ -1,6 +1,8 @@
 """Where the versions of Redis differ: all of it, in one table.
 
-Everything else in the model and in the command grammar is the same from Redis 7.0 on.
+Everything else in the model and in the command grammar is the same from Redis 7.0 on. The model is
+compared with 7.0 and 8.6; for what lies between, the versions are those that Redis' release notes
+give. Not modelled: what numbers beyond 64 bits do, and XADD IDMP (8.6).
 """
 
 from __future__ import annotations

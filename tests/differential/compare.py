@@ -44,6 +44,8 @@ def _reads_last(args: Sequence[str]) -> bool:
 
 
 def _quoted(arg: str) -> str:
+    if len(arg) > 100:
+        return f"{arg[:10]}…({len(arg)} characters)"
     return arg if arg.isascii() and arg.isprintable() and arg and " " not in arg else repr(arg)
 
 

@@ -18,12 +18,20 @@ FIELDS = ("a", "b", "field", "7", "")
 VALUES = ("1", "-4097", "70000", "x", "long" * 20, "ü", "", "007", "9223372036854775807", "\udcff")
 MIN_IDLES = ("0", "0", "0", "0", "0", "0", "1000", "50000", "50000", "-1", "99999999999")
 IDLES = ("0", "1000", "60000", "60000", "999999999999", "-5")
+MAX_U64 = (1 << 64) - 1
 NONSENSE_NUMBERS = ("x", "", "-1", "01", "1.0", "99999999999999999999", "9223372036854775807", " 1")
 NONSENSE_IDS = (
     "x", "", "1-", "-1", "1-x", "1-1-1", "-", "+", "$", ">", "*", "1-*", "*-1", "(1-1", "(", "(-",
     "18446744073709551615-18446744073709551615", "18446744073709551616", "007-01", "+1-1", " 1-1",
     "-0-1", "1--1", "18446744073709551615-0", "0-18446744073709551615", "0-0", "1" * 130, "1-1\0",
     "li\r\nne",
+)  # fmt: skip
+# All but BLOCK: most commands are for a connection that must not block.
+OPTIONS = (
+    ("COUNT", "2"), ("COUNT",), ("FORCE",), ("JUSTID",), ("IDLE", "0"), ("TIME", "1"), ("LASTID", "9"),
+    ("GROUP", "g", "bob"), ("NOACK",), ("STREAMS",), ("CLAIM", "0"), ("MAXLEN", "3"), ("MINID", "3"),
+    ("LIMIT", "2"), ("NOMKSTREAM",), ("MKSTREAM", "MKSTREAM", "MKSTREAM"), ("ENTRIESREAD", "1"),
+    ("FULL",), ("IDS", "1", "1-1"), ("ACKED",), ("RETRYCOUNT", "2"), ("x",), ("1-1",), ("0",),
 )  # fmt: skip
 REFERENCES = ("KEEPREF", "DELREF", "ACKED")
 
@@ -52,7 +60,7 @@ class Generator:
             *[self.xdel] * 3,
             *[self.xtrim] * 2,
             *[self.xinfo] * 6,
-            self.xread,
+            *[self.xread] * 3,
             self.xlen,
             self.xrange,
             self.xsetid,
@@ -133,9 +141,9 @@ class Generator:
         return word.lower() if self.chance(20) else word
 
     def spoil(self, args: Args) -> Args:
-        """Take an argument away, double one, or replace one by nonsense."""
+        """Take an argument away, double one, replace one by nonsense, or put in an option."""
         i = self.rng.randrange(1, len(args)) if len(args) > 1 else 0
-        kind = self.rng.randrange(5)
+        kind = self.rng.randrange(6)
         if kind == 0 and i:
             return args[:i] + args[i + 1 :]
         if kind == 1:
@@ -144,7 +152,10 @@ class Generator:
             return args[: i or 1]
         if kind == 3 and i:
             return [*args[:i], self.rng.choice(NONSENSE_IDS), *args[i + 1 :]]
-        return [*args, self.rng.choice(("COUNT", "x", "FORCE", "1-1", "IDLE", "0"))]
+        option = list(self.rng.choice(OPTIONS))
+        if kind == 4 and i:
+            return [*args[:i], *option, *args[i:]]
+        return args + option
 
     def fields(self) -> Args:
         one = [self.rng.choice(FIELDS), self.rng.choice(VALUES)]
@@ -178,6 +189,8 @@ class Generator:
         ms, seq = self.stream().last_id
         if self.chance(50):
             return "*"
+        if self.chance(100):
+            return f"{MAX_U64}-{self.rng.choice((MAX_U64 - 1, MAX_U64))}"
         if self.chance(8):
             return self.id()
         if self.chance(5):
@@ -312,9 +325,9 @@ class Generator:
 
     def many(self) -> list[Args]:
         """Make a run of XADD that fills more than one node."""
-        big = self.rng.choice(("", "x" * 50, "1" * 15))
+        big = self.rng.choice(("", "x" * 50, "1" * 15, "y" * 300, "z" * 5000))
         names = ["n", "name"] if self.chance(2) else ["n", "n"]
-        n = self.rng.choice((60, 130, 220))
+        n = self.rng.choice((60, 130, 220)) if len(big) < 1000 else 20
         key = self.rng.choice(("s", "t"))
         run = [
             ["XADD", key, f"{3 + i // 50}-*", self.rng.choice(names), f"{big}{i}"] for i in range(n)

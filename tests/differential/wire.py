@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import select
 import shutil
 import socket
 import subprocess
@@ -53,15 +54,9 @@ class Connection:
 
     def poll(self) -> Answer | bool:
         """Return a reply if one has come, else False."""
-        self._socket.setblocking(False)
-        try:
-            self._reader.feed(self._socket.recv(1 << 16))
-        except BlockingIOError:
-            pass
-        finally:
-            self._socket.settimeout(_PATIENCE_S)
-        reply = self._reader.gets()
-        return False if reply is False else _plain(reply)
+        if not select.select([self._socket], [], [], 0)[0]:
+            return False
+        return self.receive()  # if it has begun to come, all of it will
 
     def ask(self, *args: str) -> Answer:
         """Send a command and wait for its reply."""
