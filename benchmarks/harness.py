@@ -89,9 +89,7 @@ def run_checked(rival: Rival, n_entries: int) -> Outcome:
     gc.collect()  # nobody pays for what another has left behind; within a run the collector is on, for all
     outcome = rival.run(n_entries)
     if outcome.n_processed != n_entries:
-        raise Miscounted(
-            f"{rival.name} processed {outcome.n_processed:,} of {n_entries:,} entries"
-        )
+        raise Miscounted(f"{rival.name} processed {outcome.n_processed:,} of {n_entries:,} entries")
     return outcome
 
 

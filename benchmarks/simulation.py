@@ -50,7 +50,10 @@ RATE = 800.0  # entries per second
 SERVICE = 0.004  # seconds
 STREAM, GROUP = "orders", "workers"
 
-SMALL, LARGE = 10_000, 1_000_000  # entries: what an entry costs must not depend on how many there are
+SMALL, LARGE = (
+    10_000,
+    1_000_000,
+)  # entries: what an entry costs must not depend on how many there are
 
 BASE = "SimPy, Store"
 STREAMLAB = "streamlab, Lab"
@@ -387,7 +390,11 @@ def main(arguments: list[str] | None = None) -> int:
         help="leave out the long run, which shows that an entry's cost does not grow",
     )
     parser.add_argument(
-        "--large", type=int, default=LARGE, metavar="N", help="entries in the long run (%(default)s)"
+        "--large",
+        type=int,
+        default=LARGE,
+        metavar="N",
+        help="entries in the long run (%(default)s)",
     )
     options = parser.parse_args(arguments)
     logging.getLogger("fakeredis").setLevel(logging.WARNING)

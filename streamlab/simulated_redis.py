@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import deque
 from collections.abc import Callable
+from functools import partial
+from itertools import chain
 from typing import Any
 
 import redis.asyncio
@@ -17,7 +20,8 @@ from redis._parsers.base import BaseParser
 from redis.asyncio.client import Pipeline
 from redis.exceptions import DataError, ResponseError
 
-from streamlab.stream_commands import CommandError, Reply, StreamCommands, Waiter
+from streamlab.stream_commands import CommandError, Reply, StreamCommands, Waiter, plain
+from streamlab.stream_model import format_id
 from streamlab.virtual_time import DEFAULT_EPOCH_MS
 
 #: Seconds, or a function that gives them anew for each half of a command's way.
@@ -33,25 +37,78 @@ class SimulatedServer:
         The Redis version to behave as.
     epoch_ms
         The server's clock, in milliseconds since 1970, at loop time 0.
+    loop
+        The only event loop that it will be used on, if that is known: before Python 3.12, asking asyncio
+        for the running one costs a system call each time.
     """
 
     def __init__(
-        self, *, version: tuple[int, int, int] = (7, 0, 15), epoch_ms: int = DEFAULT_EPOCH_MS
+        self,
+        *,
+        version: tuple[int, int, int] = (7, 0, 15),
+        epoch_ms: int = DEFAULT_EPOCH_MS,
+        loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         self.commands = StreamCommands(version=version)
         self.version = version
         self.epoch_ms = epoch_ms
         #: Commands executed so far.
         self.n_commands = 0
+        self._loop = loop
+        self._time_outs: dict[int, _TimeOuts] = {}
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop that its clients run on now."""
+        return self._loop or asyncio.get_running_loop()
 
     def now_ms(self) -> int:
         """Return the server's time in milliseconds since 1970."""
         # The added thousandth of a millisecond keeps 0.29 s from becoming 289 ms in binary.
-        return self.epoch_ms + int(asyncio.get_running_loop().time() * 1000 + 0.001)
+        return self.epoch_ms + int(self.loop.time() * 1000 + 0.001)
+
+    def time_outs(self, timeout_ms: int) -> _TimeOuts:
+        """Return the time-outs of the readers that wait so long."""
+        found = self._time_outs.get(timeout_ms)
+        if found is None:
+            found = self._time_outs[timeout_ms] = _TimeOuts(self, timeout_ms / 1000)
+        return found
 
     def client(self, *, round_trip: RoundTrip = 0.0, name: str = "") -> SimulatedRedis:
         """Return a client; `round_trip` is how long each of its commands takes, in seconds."""
         return SimulatedRedis(self, round_trip=round_trip, name=name)
+
+
+class _TimeOuts:
+    """The time-outs of blocked reads that all wait equally long: one timer is enough for them.
+
+    Most reads are served long before. A timer for each would be set only to be cancelled.
+    """
+
+    def __init__(self, server: SimulatedServer, timeout: float) -> None:
+        self._server = server
+        self._timeout = timeout
+        #: (when, waiter, future), the first to time out first; those that were served are among them.
+        self._queue: deque[tuple[float, Waiter, asyncio.Future[Any]]] = deque()
+        self._timer_is_set = False
+
+    def add(self, waiter: Waiter, future: asyncio.Future[Any]) -> None:
+        loop = self._server.loop
+        self._queue.append((loop.time() + self._timeout, waiter, future))
+        if not self._timer_is_set:
+            self._timer_is_set = True
+            loop.call_later(self._timeout, self._check)
+
+    def _check(self) -> None:
+        loop, queue = self._server.loop, self._queue
+        while queue and (queue[0][2].done() or queue[0][0] <= loop.time()):
+            _, waiter, future = queue.popleft()
+            if not future.done():
+                self._server.commands.cancel(waiter)
+                future.set_result(None)
+        self._timer_is_set = bool(queue)
+        if queue:
+            loop.call_at(queue[0][0], self._check)
 
 
 class SimulatedRedis(redis.asyncio.Redis):
@@ -108,44 +165,101 @@ class SimulatedRedis(redis.asyncio.Redis):
         """Let the reply travel, and let others have their turn as they do while one waits for a socket."""
         if self._trip is not None:
             await asyncio.sleep(self._trip() / 2)
-            return
-        # A client that has had to wait since its last command has given others their turn already.
-        rounds = getattr(asyncio.get_running_loop(), "rounds", None)
-        if rounds is None or rounds == self._last_round:
-            await asyncio.sleep(0)
-        self._last_round = getattr(asyncio.get_running_loop(), "rounds", -1)
+        elif not self._comes_at_once():
+            await self._give_turn()
+
+    def _comes_at_once(self) -> bool:
+        """Return whether others have had their turn since this client's last command."""
+        rounds = getattr(self.server.loop, "rounds", self._last_round)
+        if rounds == self._last_round:
+            return False
+        self._last_round = rounds
+        return True
+
+    async def _give_turn(self) -> None:
+        await asyncio.sleep(0)
+        self._last_round = getattr(self.server.loop, "rounds", -1)
 
     async def _wait(self, waiter: Waiter) -> Reply:
         """Wait for a blocked read: first come, first served, is the model's; the time-out is the loop's."""
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Reply | CommandError] = loop.create_future()
-
-        def deliver(reply: Reply | CommandError) -> None:
-            if not future.done():
-                future.set_result(reply)
-
-        waiter.on_ready = deliver
-        timer = (
-            loop.call_later(waiter.timeout_ms / 1000, self._time_out, waiter, future)
-            if waiter.timeout_ms
-            else None
-        )
+        future: asyncio.Future[Reply | CommandError] = self.server.loop.create_future()
+        waiter.on_ready = partial(_deliver, future)
+        if waiter.timeout_ms:
+            self.server.time_outs(waiter.timeout_ms).add(waiter, future)
         try:
             reply = await future
         except asyncio.CancelledError:
             self.server.commands.cancel(waiter)
             raise
-        finally:
-            if timer is not None:
-                timer.cancel()
         if isinstance(reply, CommandError):
             raise _as_redis_error(reply)
         return reply
 
-    def _time_out(self, waiter: Waiter, future: asyncio.Future[Reply | CommandError]) -> None:
-        if not future.done():
-            self.server.commands.cancel(waiter)
-            future.set_result(None)
+    # ---- what a simulation executes for every entry, without arguments to build and to parse -----
+
+    async def xadd(  # type: ignore[override]
+        self, name: Any, fields: Any, id: Any = "*", maxlen: int | None = None, **options: Any
+    ) -> Any:
+        """Append an entry (``XADD``) and return its id."""
+        texts = tuple(chain.from_iterable(fields.items())) if isinstance(fields, dict) else ()
+        is_plain = id == "*" and maxlen is None and not options and _are_texts(name, *texts)
+        if not is_plain or not texts or self._trip is not None:
+            return await super().xadd(name, fields, id, maxlen, **options)
+        server = self.server
+        server.n_commands += 1
+        try:
+            return plain.add(server.commands, name, texts, server.now_ms())
+        except CommandError as error:
+            raise _as_redis_error(error) from None
+        finally:
+            if not self._comes_at_once():
+                await self._give_turn()
+
+    async def xreadgroup(  # type: ignore[override]
+        self,
+        groupname: Any,
+        consumername: Any,
+        streams: Any,
+        count: int | None = None,
+        block: int | None = None,
+        **options: Any,
+    ) -> Any:
+        """Read entries as a consumer of a group (``XREADGROUP``)."""
+        key, after = next(iter(streams.items())) if len(streams) == 1 else ("", "")
+        is_plain = after == ">" and not options and _are_texts(groupname, consumername, key)
+        if not is_plain or not count or block is None or self._trip is not None:
+            return await super().xreadgroup(
+                groupname, consumername, streams, count, block, **options
+            )
+        server = self.server
+        server.n_commands += 1
+        request = plain.new_entries(key, groupname, consumername, count, block)
+        try:
+            found = plain.read_new(server.commands, request, server.now_ms())
+        except CommandError as error:
+            raise _as_redis_error(error) from None
+        if isinstance(found, Waiter):
+            reply: Any = await self._wait(found)
+            if reply is None:
+                return []
+            return [[key, [(id, dict(zip(f[::2], f[1::2]))) for id, f in reply[0][1]]]]  # noqa: B905
+        if not self._comes_at_once():
+            await self._give_turn()
+        return [[key, [(format_id(id), dict(zip(f[::2], f[1::2]))) for id, f in found]]]  # noqa: B905
+
+    async def xack(self, name: Any, groupname: Any, *ids: Any) -> Any:
+        """Acknowledge entries (``XACK``) and return how many were pending."""
+        if not ids or not _are_texts(name, groupname, *ids) or self._trip is not None:
+            return await super().xack(name, groupname, *ids)
+        server = self.server
+        server.n_commands += 1
+        try:
+            return plain.ack(server.commands, name, groupname, ids)
+        except CommandError as error:
+            raise _as_redis_error(error) from None
+        finally:
+            if not self._comes_at_once():
+                await self._give_turn()
 
     def _shaped(self, name: Any, reply: Reply, options: dict[str, Any]) -> Any:
         options.pop("keys", None)
@@ -213,6 +327,20 @@ class SimulatedPipeline(Pipeline):
                     self.annotate_exception(reply, number, args)
                     raise reply
         return replies
+
+
+def _deliver(future: asyncio.Future[Any], reply: Reply | CommandError) -> None:
+    """Hand a reply to the reader that waits for it, unless that has been cancelled meanwhile."""
+    if not future.done():
+        future.set_result(reply)
+
+
+_ONLY_TEXT = {str}
+
+
+def _are_texts(*args: Any) -> bool:
+    """Return whether all these are text already, with nothing to encode."""
+    return set(map(type, args)) == _ONLY_TEXT
 
 
 def _as_text(arg: Any) -> str:

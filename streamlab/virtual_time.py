@@ -18,13 +18,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
-import heapq
+import functools
 import logging
 import math
 import sys
 import weakref
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Iterator
+from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, TypeVarTuple, Unpack, cast
 
 T = TypeVar("T")
@@ -55,66 +56,37 @@ class TimeStandsStill(RuntimeError):
     """Callbacks keep each other busy and the clock never moves (a loop that polls without waiting)."""
 
 
-class _Handle(asyncio.Handle):
-    """A callback in the queue. Leaner than its base: nothing is kept for a debug mode."""
+#: What asyncio.sleep() sets its timer with: such a timer needs no handle, its future is enough.
+_WAKE_SLEEPER = getattr(asyncio.futures, "_set_result_unless_cancelled", None)
+
+
+class _Handle(list[Any]):
+    """A callback in the queue: ``[callback, args, context]``; no callback once it is cancelled.
+
+    A list, because nothing that has attributes is made as fast, and one is made for each time that a task
+    goes on.
+    """
 
     __slots__ = ()
-    _callback: Callable[..., object]
-    _context: contextvars.Context
-
-    def __init__(
-        self,
-        callback: Callable[..., object],
-        args: tuple[Any, ...],
-        context: contextvars.Context,
-    ) -> None:
-        self._callback = callback
-        self._args = args
-        self._context = context
-        self._cancelled = False
 
     def cancel(self) -> None:
-        self._cancelled = True
-        self._callback = self._args = None  # type: ignore[assignment]  # as asyncio does: free them now
+        self[:] = None, (), None  # as asyncio does: free them now
+
+    def cancelled(self) -> bool:
+        return self[0] is None
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {'cancelled' if self._cancelled else self._callback}>"
+        return f"<{type(self).__name__} {'cancelled' if self.cancelled() else self[0]}>"
 
 
-class _TimerHandle(asyncio.TimerHandle):
-    """A callback for a moment. Tells the loop when it is cancelled, so that the heap can be cleaned."""
+class _TimerHandle(_Handle):
+    """A callback for a moment."""
 
-    __slots__ = ()
-    _callback: Callable[..., object]
-    _context: contextvars.Context
-    _loop: VirtualLoop
+    __slots__ = ("_when",)
+    _when: float
 
-    def __init__(
-        self,
-        when: float,
-        callback: Callable[..., object],
-        args: tuple[Any, ...],
-        loop: VirtualLoop,
-        context: contextvars.Context,
-    ) -> None:
-        self._callback = callback
-        self._args = args
-        self._context = context
-        self._cancelled = False
-        self._when = when
-        self._loop = loop
-        self._scheduled = True
-
-    def cancel(self) -> None:
-        if not self._cancelled:
-            self._cancelled = True
-            self._callback = self._args = None  # type: ignore[assignment]
-            if self._scheduled:  # asyncio.sleep() cancels its timer also after it has fired
-                self._loop._timer_was_cancelled()
-
-    def __repr__(self) -> str:
-        what = "cancelled" if self._cancelled else self._callback
-        return f"<{type(self).__name__} at {self._when} {what}>"
+    def when(self) -> float:
+        return self._when
 
 
 if TYPE_CHECKING:
@@ -144,16 +116,19 @@ class VirtualLoop(_EventLoop):
     ) -> None:
         self._now = float(start)
         self._callbacks_per_instant = callbacks_per_instant
-        self._ready: deque[_Handle | _TimerHandle] = deque()
+        self._ready: deque[_Handle] = deque()
         #: A heap of (when, number, timer); the number keeps timers of one moment in the order they were set.
-        self._timers: list[tuple[float, int, _TimerHandle]] = []
+        #: The timer of an asyncio.sleep() is the future that it awaits.
+        self._timers: list[tuple[float, int, _TimerHandle | asyncio.Future[Any]]] = []
         self._n_timers = 0
-        self._n_cancelled_timers = 0
+        self._n_timers_worth_cleaning = 128
         #: Grows by one each time round the loop. Whoever remembers it knows whether others had their turn.
         self.rounds = 0
         self._stopping = False
         self._running = False
         self._closed = False
+        #: A method would do; this spares a call for everything that anybody awaits.
+        self.create_future = functools.partial(asyncio.Future, loop=self)  # type: ignore[method-assign]
         self._exception_handler: (
             Callable[[asyncio.AbstractEventLoop, dict[str, Any]], object] | None
         )
@@ -171,62 +146,57 @@ class VirtualLoop(_EventLoop):
         """Return when the next callback runs: now, at the next timer, or None if never."""
         if self._ready:
             return self._now
-        self._drop_cancelled_timers()
-        return max(self._now, self._timers[0][0]) if self._timers else None
+        timers = self._timers
+        while timers and _is_off(timers[0][2]):
+            heappop(timers)
+        return max(self._now, timers[0][0]) if timers else None
 
     # ---- the run loop --------------------------------------------------------------------------
-
-    def _run_round(self) -> int:
-        """Run what is ready now, timers that are due included; return how many callbacks ran."""
-        ready, timers, now = self._ready, self._timers, self._now
-        while timers and timers[0][0] <= now:
-            timer = heapq.heappop(timers)[2]
-            timer._scheduled = False
-            if timer._cancelled:
-                self._n_cancelled_timers -= 1
-            else:
-                ready.append(timer)
-        self.rounds += 1
-        n = len(ready)
-        popleft = ready.popleft
-        for _ in range(n):
-            handle = popleft()
-            if not handle._cancelled:
-                try:
-                    handle._context.run(handle._callback, *handle._args)
-                except (SystemExit, KeyboardInterrupt):
-                    raise
-                except BaseException as error:
-                    self.call_exception_handler(
-                        {
-                            "message": f"Exception in callback {handle!r}",
-                            "exception": error,
-                            "handle": handle,
-                        }
-                    )
-        return n
 
     def _run(self, until: float) -> None:
         """Run until the clock would pass `until`, until stopped, or until nothing is left to run."""
         ready, timers = self._ready, self._timers
+        now = self._now
         budget = self._callbacks_per_instant
         self._stopping = False
         while not self._stopping:
             if not ready:
-                if self._n_cancelled_timers:
-                    self._drop_cancelled_timers()
+                while timers and timers[0][2].cancelled():
+                    heappop(timers)
                 if not timers or timers[0][0] > until:
                     return
-                if timers[0][0] > self._now:
-                    self._now = timers[0][0]
+                if timers[0][0] > now:
+                    self._now = now = timers[0][0]
                     budget = self._callbacks_per_instant
-            budget -= self._run_round()
+            while timers and timers[0][0] <= now:
+                timer = heappop(timers)[2]
+                if isinstance(timer, _TimerHandle):
+                    ready.append(timer)
+                elif not timer.done():
+                    timer.set_result(None)  # which makes its sleeper ready
+            self.rounds += 1
+            budget -= len(ready)
+            for _ in range(len(ready)):
+                handle = ready.popleft()
+                callback, args, context = handle
+                if callback is not None:
+                    try:
+                        context.run(callback, *args)
+                    except (SystemExit, KeyboardInterrupt):
+                        raise
+                    except BaseException as error:
+                        self._report_failed(handle, error)
             if budget < 0:
                 raise TimeStandsStill(
                     f"{self._callbacks_per_instant:,} callbacks ran at virtual time {self._now:g} s and the "
                     "clock never moved: some loop polls without waiting. Let it block (XREADGROUP with "
                     "BLOCK) or sleep."
                 )
+
+    def _report_failed(self, handle: _Handle, error: BaseException) -> None:
+        self.call_exception_handler(
+            {"message": f"Exception in callback {handle!r}", "exception": error, "handle": handle}
+        )
 
     def run_until_complete(self, future: Generator[Any, None, T] | Awaitable[T]) -> T:
         """Run until `future` (a coroutine or a future) is done, and return its result.
@@ -331,9 +301,11 @@ class VirtualLoop(_EventLoop):
         *args: *Ts,
         context: contextvars.Context | None = None,
     ) -> asyncio.Handle:
-        handle = _Handle(callback, args, contextvars.copy_context() if context is None else context)
+        handle = _Handle(
+            (callback, args, contextvars.copy_context() if context is None else context)
+        )
         self._ready.append(handle)
-        return handle
+        return cast(asyncio.Handle, handle)
 
     def call_soon_threadsafe(
         self,
@@ -351,6 +323,13 @@ class VirtualLoop(_EventLoop):
         *args: *Ts,
         context: contextvars.Context | None = None,
     ) -> asyncio.TimerHandle:
+        if callback is _WAKE_SLEEPER and cast(Any, args)[1] is None:
+            # asyncio.sleep() does nothing with its timer but cancel it, when its future is done already.
+            # And a heap of sleepers does not need cleaning: they are seldom cancelled.
+            self._n_timers += 1
+            sleeper: Any = cast(Any, args)[0]
+            heappush(self._timers, (self._now + delay, self._n_timers, sleeper))
+            return cast(asyncio.TimerHandle, sleeper)
         return self.call_at(self._now + delay, callback, *args, context=context)
 
     def call_at(
@@ -360,34 +339,30 @@ class VirtualLoop(_EventLoop):
         *args: *Ts,
         context: contextvars.Context | None = None,
     ) -> asyncio.TimerHandle:
+        timer = _TimerHandle(
+            (callback, args, contextvars.copy_context() if context is None else context)
+        )
+        timer._when = when
+        return cast(asyncio.TimerHandle, self._set_timer(when, timer))
+
+    def _set_timer(self, when: float, timer: Any) -> Any:
         if when != when:
             raise ValueError("a timer cannot be set for NaN seconds")
-        timer = _TimerHandle(
-            when, callback, args, self, contextvars.copy_context() if context is None else context
-        )
+        timers = self._timers
+        if len(timers) >= self._n_timers_worth_cleaning:
+            self._clean_timers()
         self._n_timers += 1
-        heapq.heappush(self._timers, (when, self._n_timers, timer))
+        heappush(timers, (when, self._n_timers, timer))
         return timer
 
-    def _timer_was_cancelled(self) -> None:
-        # One blocking read leaves one cancelled timer: without cleaning, the heap would only grow.
-        self._n_cancelled_timers += 1
-        if self._n_cancelled_timers > 64 and self._n_cancelled_timers * 2 > len(self._timers):
-            # In place: the run loop holds on to this very list.
-            self._timers[:] = [item for item in self._timers if not item[2]._cancelled]
-            heapq.heapify(self._timers)
-            self._n_cancelled_timers = 0
-
-    def _drop_cancelled_timers(self) -> None:
-        timers = self._timers
-        while timers and timers[0][2]._cancelled:
-            heapq.heappop(timers)[2]._scheduled = False
-            self._n_cancelled_timers -= 1
+    def _clean_timers(self) -> None:
+        # One time-out leaves one cancelled timer: without cleaning, the heap would only grow.
+        # In place: the run loop holds on to this very list.
+        self._timers[:] = [item for item in self._timers if not _is_off(item[2])]
+        heapify(self._timers)
+        self._n_timers_worth_cleaning = max(128, 2 * len(self._timers))
 
     # ---- futures and tasks ---------------------------------------------------------------------
-
-    def create_future(self) -> asyncio.Future[Any]:
-        return asyncio.Future(loop=self)
 
     def create_task(  # type: ignore[override]  # typeshed's parameters differ by Python version
         self, coro: Coroutine[Any, Any, T], **options: Any
@@ -448,7 +423,6 @@ class VirtualLoop(_EventLoop):
         self._closed = True
         self._ready.clear()
         self._timers.clear()
-        self._n_cancelled_timers = 0
 
     def _check_closed(self) -> None:
         if self._closed:
@@ -476,6 +450,11 @@ class VirtualLoop(_EventLoop):
             f"{getattr(func, '__name__', func)!r} cannot run in a thread on a virtual loop: threads take real "
             "time. Call it directly, or run this scenario on the live engine."
         )
+
+
+def _is_off(timer: _TimerHandle | asyncio.Future[Any]) -> bool:
+    """Return whether nothing happens when this timer is due."""
+    return timer.cancelled()
 
 
 def _where(task: asyncio.Task[Any]) -> str:

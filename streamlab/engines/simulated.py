@@ -36,7 +36,7 @@ class SimulatedEngine:
     def __init__(self, scenario: Scenario, *, overheads: Overheads | None = None) -> None:
         self.scenario = scenario
         self.loop = VirtualLoop(start=-_LEAD)
-        self.server = SimulatedServer(epoch_ms=scenario.epoch_ms)
+        self.server = SimulatedServer(epoch_ms=scenario.epoch_ms, loop=self.loop)
         self.log = EventLog(clock=self.loop.time)
         self.crashes: dict[str, str] = {}
         self.tasks: dict[str, asyncio.Task[int]] = {}

@@ -56,13 +56,15 @@ class Node:
         if self.n_ever >= NODE_MAX_ENTRIES:
             return False
         entry_id, fields = entry
-        text = "".join(fields)
+        # Entries with the field names of the first one are stored without them.
+        stored = fields[1::2] if fields[::2] == self.names else fields
+        text = "".join(stored)
         n = len(text)
         is_short = n < 64 and text.isascii()
-        bound = n + 2 * len(fields) + 28 if is_short else 4 * n + 10 * len(fields) + 28
+        bound = n + 2 * len(stored) + 28 if is_short else 4 * n + 10 * len(stored) + 28
         if self._size_bound + bound >= NODE_MAX_BYTES:
             self._reckon()
-            if self._size + n_bytes(text) >= NODE_MAX_BYTES:
+            if self._size + n_bytes("".join(fields)) >= NODE_MAX_BYTES:
                 return False
         self.entries.append(entry)
         self.last_id = entry_id

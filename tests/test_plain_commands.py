@@ -1,0 +1,92 @@
+"""The plain forms of XADD, XREADGROUP and XACK do what the grammar does."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+import redis.asyncio
+from redis.exceptions import DataError, RedisError
+
+from streamlab.simulated_redis import SimulatedRedis, SimulatedServer
+from streamlab.virtual_time import VirtualLoop
+
+
+class Grammatical(SimulatedRedis):
+    """A client on which redis-py builds the arguments of every command, and the grammar parses them."""
+
+    xadd = redis.asyncio.Redis.xadd
+    xreadgroup = redis.asyncio.Redis.xreadgroup
+    xack = redis.asyncio.Redis.xack
+
+
+async def attempt(command: Any) -> Any:
+    try:
+        return await command
+    except RedisError as error:
+        return type(error), str(error)
+
+
+async def story(client: SimulatedRedis) -> list[Any]:
+    """Add, read, wait, time out and acknowledge, rightly and wrongly; return all that was answered."""
+
+    def read(**options: Any) -> Any:
+        return client.xreadgroup(
+            "workers", "C1", {"orders": ">"}, **{"count": 1, "block": 50} | options
+        )
+
+    told = [await attempt(read())]  # no such key
+    told.append(await client.xgroup_create("orders", "workers", "0", mkstream=True))
+    told.append(await attempt(client.xadd("orders", {"a": "1", "b": "zwei"})))
+    told.append(await attempt(client.xadd("orders", {"a": 2, "b": b"bytes"})))
+    told += [await read(), await read(count=5), await read()]  # the last one times out
+    waiting = [asyncio.create_task(read()) for _ in range(3)]
+    await asyncio.sleep(0)
+    waiting[0].cancel()
+    told += [await client.xadd("orders", {"c": str(n)}) for n in range(3)]
+    told += await asyncio.gather(*waiting[1:])
+    told.append(await client.xack("orders", "workers", told[2]))
+    told += [await client.xack("orders", "workers", told[2], told[3], "7-7")]
+    told += [
+        await client.xack("orders", "nobody", "7-7"),
+        await client.xack("nothing", "workers", "7-7"),
+    ]
+    told.append(await attempt(client.xack("orders", "workers", "seven")))
+    await client.set("text", "no stream")
+    told.append(await attempt(client.xadd("text", {"a": "1"})))
+    told.append(await attempt(client.xack("text", "workers", "7-7")))
+    told.append(await attempt(client.xreadgroup("workers", "C1", {"text": ">"}, 1, 50)))
+    told.append(await attempt(client.xreadgroup("nobody", "C1", {"orders": ">"}, 1, 50)))
+    with pytest.raises(DataError, match="non-empty"):
+        await client.xadd("orders", {})
+    told.append(await client.xinfo_stream("orders", full=True))
+    return [*told, asyncio.get_running_loop().time()]
+
+
+@pytest.mark.parametrize("version", [(6, 2, 0), (7, 0, 15), (7, 2, 0), (8, 6, 3)])
+def test_plain_commands_answer_as_the_grammar_does(version: tuple[int, int, int]) -> None:
+    """Every reply, error text, time and the final state are the same."""
+    plain = VirtualLoop().run_until_complete(
+        story(SimulatedRedis(SimulatedServer(version=version)))
+    )
+    parsed = VirtualLoop().run_until_complete(story(Grammatical(SimulatedServer(version=version))))
+    assert plain == parsed
+
+
+def test_time_outs_of_one_length_share_a_timer() -> None:
+    """Each reader still times out at its own time."""
+
+    async def main() -> list[float]:
+        client = SimulatedRedis()
+        await client.xgroup_create("orders", "workers", "0", mkstream=True)
+        loop = asyncio.get_running_loop()
+
+        async def wait(start: float) -> float:
+            await asyncio.sleep(start)
+            assert await client.xreadgroup("workers", "C1", {"orders": ">"}, 1, 5000) == []
+            return loop.time()
+
+        return await asyncio.gather(*map(wait, (0.0, 1.5, 4.0, 30.0)))
+
+    assert VirtualLoop().run_until_complete(main()) == [5.0, 6.5, 9.0, 35.0]
