@@ -37,7 +37,7 @@ fuzz: $(VENV)/dev ## compare the stream model with real servers, for long
 
 clean: ## remove the environment and what tools leave behind
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
-	find . -name __pycache__ -o -name .ipynb_checkpoints | xargs rm -rf
+	find . \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
 
 # One empty file for each set of packages that is installed, renewed when pyproject.toml changes.
 $(VENV)/course: pyproject.toml | $(VENV)/made

@@ -50,6 +50,11 @@ LIBRARIES = ("walrus", "FastStream", "taskiq-redis")
 Drain = Callable[[str, int], Awaitable[Outcome]]
 
 
+def client_of(url: str) -> Any:
+    """Return streamlab's client: text, RESP2, no time-out. Typed loosely, as replies have many types."""
+    return stream_client(url)
+
+
 class Counter:
     """What is done with an entry: it is counted. `finished` is set with the last one."""
 
@@ -75,7 +80,7 @@ class Counter:
 async def streamlab(url: str, n_entries: int) -> Outcome:
     """`consume()` with COUNT 100 and the acknowledgements of a batch in one command."""
     counter = Counter(n_entries)
-    async with stream_client(url) as client:
+    async with client_of(url) as client:
         await client.ping()
         began = time.perf_counter()
         n_processed = await consume(
@@ -88,7 +93,7 @@ async def streamlab(url: str, n_entries: int) -> Outcome:
 async def streamlab_each(url: str, n_entries: int) -> Outcome:
     """`consume()` with COUNT 100 and an XACK for every entry, its default."""
     counter = Counter(n_entries)
-    async with stream_client(url) as client:
+    async with client_of(url) as client:
         await client.ping()
         began = time.perf_counter()
         n_processed = await consume(
@@ -101,7 +106,7 @@ async def pipelined_inline(url: str, n_entries: int) -> Outcome:
     """The fastest loop: XACK and the next XREADGROUP in one round trip, and the work done on the spot."""
     n = 0
     ids: list[str] = []
-    async with stream_client(url) as client:
+    async with client_of(url) as client:
         await client.ping()
         began = time.perf_counter()
         while True:
@@ -123,7 +128,7 @@ async def pipelined_handler(url: str, n_entries: int) -> Outcome:
     counter = Counter(n_entries)
     handle = counter.handle
     ids: list[str] = []
-    async with stream_client(url) as client:
+    async with client_of(url) as client:
         await client.ping()
         began = time.perf_counter()
         while True:
@@ -143,7 +148,7 @@ async def pipelined_handler(url: str, n_entries: int) -> Outcome:
 async def ack_per_batch(url: str, n_entries: int) -> Outcome:
     """One XACK for a batch, awaited before the next read."""
     counter = Counter(n_entries)
-    async with stream_client(url) as client:
+    async with client_of(url) as client:
         await client.ping()
         began = time.perf_counter()
         while reply := await client.xreadgroup(GROUP, CONSUMER, {STREAM: ">"}, COUNT):
@@ -157,7 +162,7 @@ async def ack_per_batch(url: str, n_entries: int) -> Outcome:
 async def ack_per_entry(url: str, n_entries: int) -> Outcome:
     """One XACK for each entry: a round trip for each."""
     counter = Counter(n_entries)
-    async with stream_client(url) as client:
+    async with client_of(url) as client:
         await client.ping()
         began = time.perf_counter()
         while reply := await client.xreadgroup(GROUP, CONSUMER, {STREAM: ">"}, COUNT):
@@ -287,7 +292,7 @@ def rivals(url: str) -> list[Rival]:
     ) -> Rival:
         def run(n_entries: int) -> Outcome:
             _fill(url, fields(), n_entries)
-            outcome = asyncio.run(cast(Any, drain(url, n_entries)))
+            outcome: Outcome = asyncio.run(cast(Any, drain(url, n_entries)))
             _check(url, name)
             return outcome
 
@@ -341,11 +346,11 @@ def verdict(results: list[Result], best: Result | None) -> list[str]:
         return []
     lines = []
     if (times := ratio(ours, best)) is not None:
-        lines.append(f"{STREAMLAB}: {times:.2f} × {BEST} (goal: 0.9)")  # noqa: RUF001
+        lines.append(f"{STREAMLAB}: {times:.2f} × {BEST} (goal: 0.9)")
     for result in results:
         if result.name.startswith(LIBRARIES):
             times = ratio(ours, result)
-            lines.append(f"{STREAMLAB}: {times:.3g} × {result.name} (goal: above 1)")  # noqa: RUF001
+            lines.append(f"{STREAMLAB}: {times:.3g} × {result.name} (goal: above 1)")
     return lines
 
 

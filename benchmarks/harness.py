@@ -137,12 +137,12 @@ def table(results: Sequence[Result], base: Result | None, base_name: str) -> str
         (
             result.name + (f" ({result.note})" if result.note else ""),
             f"{result.median:,.0f}",
-            f"{min(result.rates):,.0f}–{max(result.rates):,.0f}",  # noqa: RUF001
+            f"{min(result.rates):,.0f}–{max(result.rates):,.0f}",
             "" if (times := ratio(result, base)) is None else f"{times:.3g}",
         )
         for result in sorted(results, key=lambda result: -result.median)
     ]
-    header = ("what", "entries/s", "lowest–highest", f"× {base_name}")  # noqa: RUF001
+    header = ("what", "entries/s", "lowest–highest", f"× {base_name}")
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
 
     def line(cells: Sequence[str]) -> str:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-import random
 import selectors
 import sys
 import time
@@ -41,7 +40,7 @@ from streamlab.actors import Handler, consume, ensure_group, produce
 from streamlab.events import PROCESSED
 from streamlab.lab import Lab
 from streamlab.named_scenarios import SCENARIOS
-from streamlab.scenario import Arrivals, Producer, Scenario
+from streamlab.scenario import Arrivals, Producer, Scenario, ServiceKind
 from streamlab.simulated_redis import SimulatedServer
 from streamlab.virtual_time import VirtualLoop
 
@@ -63,7 +62,7 @@ class Load:
     """The work that everybody is given."""
 
     def __init__(self, *, is_random: bool) -> None:
-        kind = "exponential" if is_random else "constant"
+        kind: ServiceKind = "exponential" if is_random else "constant"
         scenario = SCENARIOS["one-to-many"]().with_rate(RATE).with_service(SERVICE)
         self.is_random = is_random
         self.scenario = dataclasses.replace(
@@ -368,14 +367,14 @@ def verdict(results: list[Result], base: Result | None) -> Iterator[str]:
         return
     times = ratio(ours, base)
     if times is not None:
-        yield f"{STREAMLAB}: {times:.2f} × SimPy, Store (goal: above 1; at the least 0.5)"  # noqa: RUF001
+        yield f"{STREAMLAB}: {times:.2f} × SimPy, Store (goal: above 1; at the least 0.5)"
     for name, least in (
         ("Ciw, a node with 4 servers", 1),
         ("same actors, fakeredis", 15),
     ):
         times = ratio(ours, find(results, name))
         if times is not None:
-            yield f"{STREAMLAB}: {times:.2f} × {name} (goal: above {least})"  # noqa: RUF001
+            yield f"{STREAMLAB}: {times:.2f} × {name} (goal: above {least})"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -426,7 +425,7 @@ def main(arguments: list[str] | None = None) -> int:
     if growth is not None:
         print(
             f"An entry costs {growth.small_us:.1f} µs among {growth.n_small:,} and {growth.large_us:.1f} µs "
-            f"among {growth.n_large:,}: {growth.ratio:.2f} × (goal: 1.2 at the most)"  # noqa: RUF001
+            f"among {growth.n_large:,}: {growth.ratio:.2f} × (goal: 1.2 at the most)"
         )
     return 0
 

@@ -12,8 +12,6 @@ from typing import Any
 
 import pytest
 
-from streamlab.servers import find_servers
-
 ROOT = Path(__file__).parent.parent
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT)}  # also where the package is not installed
 N_ENTRIES = 60
@@ -98,11 +96,11 @@ def test_the_table_names_its_base() -> None:
         assert "goal" in done.stdout
 
 
-@pytest.mark.parametrize("benchmark", RIVALS_NEED)
+@pytest.mark.parametrize(
+    "benchmark", ["simulation.py", pytest.param("consumer.py", marks=pytest.mark.redis)]
+)
 def test_missing_rivals_step_aside(benchmark: str) -> None:
     """Where a rival is not installed, it is named with the extra that brings it, and the others run."""
-    if benchmark == "consumer.py" and not find_servers():
-        pytest.skip("no redis-server on the PATH")
     script = (
         "import importlib.util, runpy, sys\n"
         f"missing = {RIVALS_NEED[benchmark]!r}\n"

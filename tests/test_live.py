@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import os
 import signal
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from streamlab.engines.live import LiveEngine
 from streamlab.lab import Lab, LabError, run_both
 from streamlab.named_scenarios import load_scenario, to_toml
 from streamlab.scenario import Arrivals, Scenario, Service, consumers, producers
+from tests.process_table import runs
 
 pytestmark = pytest.mark.redis
 
@@ -27,14 +27,6 @@ SHORT = Scenario(
     consumers=consumers(2, Service("constant", mean=0.002)),
     duration=1.0,
 )
-
-
-def is_gone(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    return False
 
 
 def descendants(pid: int) -> dict[int, str]:
@@ -129,7 +121,7 @@ def test_a_killed_worker_is_dead_and_what_it_held_stays_pending():
                     await asyncio.sleep(0.01)
             pid = engine.workers["C2"].process.pid
             engine.kill("C2")
-            assert is_gone(pid)
+            assert not runs(pid)
             return pid, await running
 
     _, run = asyncio.run(main())
@@ -177,7 +169,7 @@ def test_a_server_that_goes_away_is_told(capsys):
                 await running
             return pids
 
-    assert all(map(is_gone, asyncio.run(main())))
+    assert not any(map(runs, asyncio.run(main())))
 
 
 @pytest.fixture
@@ -212,14 +204,14 @@ def test_ctrl_c_ends_everything(live_run, eventually):
     lab.send_signal(signal.SIGINT)
     assert lab.wait(10) == 130
     assert lab.stderr.read() == b"interrupted: workers and private servers have been ended\n"
-    eventually(lambda: all(map(is_gone, below)), "all workers and the server are gone")
+    eventually(lambda: not any(map(runs, below)), "all workers and the server are gone")
 
 
 def test_sigkill_of_the_lab_ends_everything(live_run, eventually):
     """The lab itself has no chance to clean up, and still no process is left."""
     lab, below = live_run
     lab.kill()
-    eventually(lambda: all(map(is_gone, below)), "all workers and the server are gone")
+    eventually(lambda: not any(map(runs, below)), "all workers and the server are gone")
 
 
 def test_a_wrong_password_is_one_line_and_one_attempt(redis_server, capsys):

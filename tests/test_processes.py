@@ -14,41 +14,11 @@ from pathlib import Path
 import pytest
 
 from streamlab.processes import GuardedProcess, guarded_popen
+from tests.process_table import group_runs, runs
 
 Eventually = Callable[[Callable[[], object], str], None]
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
-
-
-def runs(pid: int) -> bool:
-    """Tell whether a process runs; a zombie that nobody has collected yet does not."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    stat = Path(f"/proc/{pid}/stat")
-    try:
-        return stat.read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return not Path("/proc/self/stat").exists()
-
-
-def group_runs(group: int) -> bool:
-    """Tell whether anything runs in a process group, its guard included."""
-    if not Path("/proc/self/stat").exists():
-        try:
-            os.killpg(group, 0)
-        except (ProcessLookupError, PermissionError):
-            return False
-        return True
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            state, _parent, its_group = stat.read_text().rpartition(")")[2].split()[:3]
-        except OSError:  # gone while we looked
-            continue
-        if int(its_group) == group and state != "Z":
-            return True
-    return False
 
 
 @pytest.mark.parametrize("paused", [False, True], ids=["running", "paused"])

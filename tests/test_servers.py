@@ -27,6 +27,7 @@ from streamlab.servers import (
     find_servers,
     identify_server,
 )
+from tests.process_table import runs
 
 Eventually = Callable[[Callable[[], object], str], None]
 
@@ -191,15 +192,7 @@ def test_ends_with_its_owner(
             owner.stdin.close()
         owner.wait(5)
 
-    def gone() -> bool:
-        try:
-            os.kill(int(pid), 0)
-        except ProcessLookupError:
-            return True
-        state = Path(f"/proc/{pid}/stat")  # a zombie that nobody collects is gone, too
-        return state.exists() and state.read_text().rpartition(")")[2].split()[0] == "Z"
-
-    eventually(gone, "the server ends after its owner")
+    eventually(lambda: not runs(int(pid)), "the server ends after its owner")
     eventually(lambda: not Path(folder).exists(), "the folder is removed")
 
 

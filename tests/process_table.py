@@ -1,0 +1,41 @@
+"""What runs on this machine, for tests that kill.
+
+A killed process whose parent has gone stays in the table as a zombie until init collects it, and some take a second
+or more for that; so `os.kill(pid, 0)` is not the question to ask.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def runs(pid: int) -> bool:
+    """Tell whether a process runs; a zombie that nobody has collected yet does not."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    stat = Path(f"/proc/{pid}/stat")
+    try:
+        return stat.read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return not Path("/proc/self/stat").exists()
+
+
+def group_runs(group: int) -> bool:
+    """Tell whether anything runs in a process group, its guard included."""
+    if not Path("/proc/self/stat").exists():
+        try:
+            os.killpg(group, 0)
+        except (ProcessLookupError, PermissionError):
+            return False
+        return True
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _parent, its_group = stat.read_text().rpartition(")")[2].split()[:3]
+        except OSError:  # gone while we looked
+            continue
+        if int(its_group) == group and state != "Z":
+            return True
+    return False
