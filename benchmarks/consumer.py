@@ -3,8 +3,8 @@
     python benchmarks/consumer.py [--entries N] [--repeats N] [--seconds S] [--only PART …] [--json]
 
 One consumer of a group empties a stream in which all entries are waiting. The server is a private one on a
-unix socket. Everybody has hiredis, reads 100 entries at a time, and calls a handler that counts, for each
-entry or, where a library hands over batches, for each batch.
+unix socket. Everybody has hiredis, reads 100 entries at a time, and calls a handler that counts for each
+entry; one loop, as the fastest there is, counts on the spot.
 """
 
 from __future__ import annotations
@@ -182,11 +182,17 @@ async def walrus(url: str, n_entries: int) -> Outcome:
     )
     database.ping()
     n = 0
+
+    def handle(entry_id: str, fields: dict[str, str]) -> None:
+        nonlocal n
+        n += 1
+
     began = time.perf_counter()
     group = database.consumer_group(GROUP, [STREAM], consumer=CONSUMER)
     stream = group.streams[STREAM]
     while entries := stream.read(count=COUNT):
-        n += len(entries)
+        for entry_id, fields in entries:
+            handle(entry_id, fields)
         stream.ack(*(entry_id for entry_id, _ in entries))
     seconds = time.perf_counter() - began
     database.close()

@@ -9,6 +9,7 @@ moment by moment, with what the machine cost in that very run.
 from __future__ import annotations
 
 import itertools
+import math
 from bisect import bisect
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -25,7 +26,9 @@ class Trace:
     __slots__ = ("_at", "_seconds")
 
     def __init__(self, measured: list[tuple[float, float]]) -> None:
-        measured = sorted(measured)
+        measured = sorted(
+            (at, seconds) for at, seconds in measured if at == at and seconds == seconds
+        )
         self._at = [at for at, _ in measured]
         self._seconds = [max(seconds, 0.0) for _, seconds in measured]
 
@@ -65,8 +68,9 @@ class Overheads:
     def of(cls, run: Run) -> Overheads:
         """Find the overheads in the events of a live run.
 
-        - A consumer's round trip: from an entry's being processed to its XACK's being answered. (So only
-          consumers that acknowledge each entry show theirs.)
+        - A consumer's round trip: from an entry's being processed to its XACK's being answered; and from that
+          to the next delivery, if the entry was there already. (So only consumers that acknowledge each
+          entry show theirs.)
         - A producer's: an entry that was added while its consumer waited for it was delivered after half of
           the producer's round trip and half of the consumer's.
         - A consumer's timer is as late as processing took longer than the service time that was drawn for
@@ -83,14 +87,19 @@ class Overheads:
             delays[consumer.name] = Trace(
                 [(stint.begun, stint.processed - stint.begun - sample()) for stint in stints]
             )
-            acked = [(s.processed, s.acked - s.processed) for s in stints if s.acked == s.acked]
-            trip = Trace(acked if consumer.ack == "each" else [])
-            trips[consumer.name] = trip
+            waited: list[tuple[float, Stint]] = []
+            measured: list[tuple[float, float]] = []
             for before, stint in itertools.pairwise(stints):
-                sent = run.lives.added.get(stint.id)
-                if sent is not None and before.acked < sent:
-                    way = stint.delivered - sent - trip.at(stint.delivered) / 2
-                    ways[run.lives.producer[stint.id]].append((sent, 2 * way))
+                measured.append((before.processed, before.acked - before.processed))
+                sent = run.lives.added.get(stint.id, math.inf)
+                if before.acked < sent < stint.delivered:
+                    waited.append((sent, stint))
+                elif sent < before.acked < stint.delivered:
+                    measured.append((before.acked, stint.delivered - before.acked))
+            trip = trips[consumer.name] = Trace(measured if consumer.ack == "each" else [])
+            for sent, stint in waited:
+                way = stint.delivered - sent - trip.at(stint.delivered) / 2
+                ways[run.lives.producer[stint.id]].append((sent, 2 * way))
         for producer in scenario.producers:
             trips[producer.name] = Trace(ways[producer.name])
             sent_at = sorted(
