@@ -20,8 +20,11 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import redis
 import redis.asyncio
+from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection
+from redis.asyncio.connection import UnixDomainSocketConnection as UnixConnection
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
+from redis.connection import HiredisRespSerializer
 from redis.retry import Retry
 
 OLDEST_VERSION = (6, 2, 0)
@@ -53,6 +56,8 @@ def stream_client(url: str, *, name: str | None = None) -> redis.asyncio.Redis:
     settings = _settings(url, name)
     with _readable(url):
         client = redis.asyncio.Redis.from_url(url, retry=AsyncRetry(NoBackoff(), 0), **settings)
+        pool = client.connection_pool
+        pool.connection_class = _PACKED_IN_C.get(pool.connection_class, pool.connection_class)
         _try_settings(client.connection_pool)
     return client
 
@@ -64,6 +69,39 @@ def sync_stream_client(url: str, *, name: str | None = None) -> redis.Redis:
         client = redis.Redis.from_url(url, retry=Retry(NoBackoff(), 0), **settings)
         _try_settings(client.connection_pool)
     return client
+
+
+class _PacksInC:
+    """Packs commands with hiredis, as redis-py's connections without asyncio do.
+
+    Those with asyncio read replies in C and write commands in Python: writing an XACK of a hundred entries
+    takes them half as long as reading the entries.
+    """
+
+    _packer = HiredisRespSerializer()
+
+    def pack_command(self, *args: Any) -> list[bytes]:
+        packed: list[bytes] = self._packer.pack(*args)
+        return packed
+
+
+class _TcpConnection(_PacksInC, Connection):
+    pass
+
+
+class _TlsConnection(_PacksInC, SSLConnection):
+    pass
+
+
+class _UnixConnection(_PacksInC, UnixConnection):
+    pass
+
+
+_PACKED_IN_C: dict[type[AbstractConnection], type[AbstractConnection]] = {
+    Connection: _TcpConnection,
+    SSLConnection: _TlsConnection,
+    UnixConnection: _UnixConnection,
+}
 
 
 def _settings(url: str, name: str | None) -> dict[str, Any]:

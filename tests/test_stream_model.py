@@ -358,6 +358,13 @@ def test_delref_takes_references_along() -> None:
     assert (model.delete_ex([(1, 1)], "DELREF"), pending_of(model)) == ([1], [])
 
 
+def test_trimming_reaches_the_last_possible_id() -> None:
+    """Also the entry with the largest of all ids can be trimmed with regard to the groups."""
+    model = StreamModel()
+    model.add(ONE, 0, MAX_ID)
+    assert model.trim(max_length=0, references="DELREF") == 1
+
+
 @pytest.mark.parametrize(("n_entries", "n_removed"), [(100, 0), (101, 0), (200, 100), (250, 200)])
 def test_approximate_trim(n_entries: int, n_removed: int) -> None:
     """``MAXLEN ~`` removes whole nodes of 100 entries."""

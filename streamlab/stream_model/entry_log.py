@@ -229,9 +229,9 @@ class EntryLog:
                 n_candidates = min(n_too_many, n_in_node)
 
             if may_remove is not None:
-                kept = _keep(
-                    node.entries, min_id if max_length is None else MAX_ID, n_too_many, may_remove
-                )
+                if max_length is not None:
+                    n_candidates = n_in_node  # those that stay do not make others stay
+                kept = _keep(node.entries, n_candidates, n_too_many, may_remove)
                 n = n_in_node - len(kept)
                 node.entries = kept
             elif goes_altogether or not whole_nodes:
@@ -269,17 +269,17 @@ def _after(entries: list[StoredEntry], entry_id: StreamId) -> int:
 
 def _keep(
     entries: list[StoredEntry],
-    below: StreamId,
+    n_candidates: int,
     at_most: int,
     may_remove: Callable[[StreamId], bool],
 ) -> list[StoredEntry]:
-    """Remove up to ``at_most`` entries below an id that may be removed; return the others."""
+    """Remove ``at_most`` of the first entries, of those that may be removed; return the others."""
     kept: list[StoredEntry] = []
-    for i, entry in enumerate(entries):
-        if at_most == 0 or entry[0] >= below:
+    for i, entry in enumerate(entries[:n_candidates]):
+        if at_most == 0:
             return kept + entries[i:]
         if may_remove(entry[0]):
             at_most -= 1
         else:
             kept.append(entry)
-    return kept
+    return kept + entries[n_candidates:]

@@ -189,7 +189,7 @@ class Generator:
         ms, seq = self.stream().last_id
         if self.chance(50):
             return "*"
-        if self.chance(100):
+        if self.chance(60):
             return f"{MAX_U64}-{self.rng.choice((MAX_U64 - 1, MAX_U64))}"
         if self.chance(8):
             return self.id()
