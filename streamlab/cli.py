@@ -193,6 +193,10 @@ def _lab(arguments: argparse.Namespace) -> int:
     command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={notebooks}", str(start)]
     if arguments.no_browser:
         command.append("--no-browser")
+    if (
+        hasattr(os, "geteuid") and os.geteuid() == 0
+    ):  # as in most containers; Jupyter refuses otherwise
+        command.append("--allow-root")
     jupyter = subprocess.Popen(command)
     while True:
         try:

@@ -74,9 +74,15 @@ class SimulatedServer:
             found = self._time_outs[timeout_ms] = _TimeOuts(self, timeout_ms / 1000)
         return found
 
-    def client(self, *, round_trip: RoundTrip = 0.0, name: str = "") -> SimulatedRedis:
+    def client(
+        self,
+        *,
+        round_trip: RoundTrip = 0.0,
+        wake: Callable[[], float] | None = None,
+        name: str = "",
+    ) -> SimulatedRedis:
         """Return a client; `round_trip` is how long each of its commands takes, in seconds."""
-        return SimulatedRedis(self, round_trip=round_trip, name=name)
+        return SimulatedRedis(self, round_trip=round_trip, wake=wake, name=name)
 
 
 class _TimeOuts:
@@ -116,11 +122,17 @@ class SimulatedRedis(redis.asyncio.Redis):
 
     Replies are text (``decode_responses=True``). Commands are those of `StreamCommands`; any other gives
     the server's own ``unknown command``. A command takes `round_trip` seconds (a number, or a function that
-    gives one each time): half of it before the server executes it, half until its reply is seen.
+    gives one each time): half of it before the server executes it, half until its reply is seen. The reply
+    to a read that had to wait takes `wake()` seconds instead, if that is given.
     """
 
     def __init__(
-        self, server: SimulatedServer | None = None, *, round_trip: RoundTrip = 0.0, name: str = ""
+        self,
+        server: SimulatedServer | None = None,
+        *,
+        round_trip: RoundTrip = 0.0,
+        wake: Callable[[], float] | None = None,
+        name: str = "",
     ) -> None:
         if not callable(round_trip) and not round_trip >= 0:
             raise ValueError(f"round_trip is {round_trip!r}: give seconds, 0 or more")
@@ -133,6 +145,7 @@ class SimulatedRedis(redis.asyncio.Redis):
             self._trip = round_trip
         else:
             self._trip = (lambda: round_trip) if round_trip else None
+        self._wake = wake
         self._last_round = -1
 
     def __repr__(self) -> str:
@@ -155,7 +168,9 @@ class SimulatedRedis(redis.asyncio.Redis):
             raise _as_redis_error(error) from None
         if isinstance(reply, Waiter):
             reply = await self._wait(reply)
-            if self._trip is not None:
+            if self._wake is not None:
+                await asyncio.sleep(self._wake())
+            elif self._trip is not None:
                 await asyncio.sleep(self._trip() / 2)
         else:
             await self._travel_back()

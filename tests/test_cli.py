@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import signal
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 
 import pytest
 
@@ -196,6 +201,38 @@ def test_a_worker_that_nobody_started_says_so():
     )
     assert done.returncode == 2
     assert b"streamlab run --engine live" in done.stderr
+
+
+def test_the_course_opens_in_jupyterlab(tmp_path):
+    """``streamlab lab`` serves the notebooks on 127.0.0.1 only, behind its token, until Ctrl-C."""
+    pytest.importorskip("jupyterlab", reason="the course extra is not installed")
+    private = {
+        name: str(tmp_path) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")
+    }
+    lab = subprocess.Popen(
+        [sys.executable, "-m", "streamlab", "lab", "--no-browser"],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | private | {"PYTHONWARNINGS": "ignore"},
+        start_new_session=True,
+    )
+    try:
+        for line in lab.stderr:
+            found = re.search(r"http://(localhost|127\.0\.0\.1):(\d+)/lab\S*[?&]token=(\w+)", line)
+            if found:
+                break
+        else:
+            pytest.fail(f"JupyterLab did not start: {lab.wait()}")
+        base = f"http://127.0.0.1:{found[2]}/api/contents/00_start_here.ipynb"
+        with urllib.request.urlopen(f"{base}?token={found[3]}", timeout=30) as answer:
+            assert json.load(answer)["type"] == "notebook"
+        with pytest.raises(urllib.error.HTTPError, match="403") as refused:
+            urllib.request.urlopen(base, timeout=30)
+        refused.value.close()
+    finally:
+        os.killpg(lab.pid, signal.SIGTERM)
+        lab.wait(30)
+        lab.stderr.close()
 
 
 def test_help_and_version(capsys):

@@ -136,15 +136,20 @@ def test_overheads_are_found_again_in_the_events_of_a_run():
     )
     found = Overheads.of(Lab(scenario, overheads=charged).run())
     for name in actors:
-        assert found.round_trip(name).at(1.0) == pytest.approx(0.004, abs=1e-6), name
-        assert found.delay(name).at(1.0) == pytest.approx(0.002, abs=1e-6), name
+        assert found.round_trips[name].reader(lambda: 1.0)() == pytest.approx(0.004, abs=1e-6), name
+        assert found.delays[name].reader(lambda: 1.0)() == pytest.approx(0.002, abs=1e-6), name
+    assert found.wakes["C1"].reader(lambda: 1.0)() == pytest.approx(0.002, abs=1e-6)
 
 
-def test_a_trace_holds_what_was_measured_last():
-    """Before the first measurement, the first; between two, the earlier; never less than nothing."""
-    trace = Trace([(2.0, 0.2), (1.0, 0.1), (3.0, -0.3)])
-    assert [trace.at(moment) for moment in (0, 1, 1.9, 2, 9)] == [0.1, 0.1, 0.1, 0.2, 0.0]
-    assert Trace([]).at(5) == 0
+def test_a_trace_gives_each_measurement_once_and_the_median_after_that():
+    """What was measured last before a moment; a stall strikes once; never less than nothing."""
+    now = 0.0
+    read = Trace([(2.0, 0.9), (1.0, 0.1), (3.0, -0.3), (4.0, 0.2)]).reader(lambda: now)
+    given = []
+    for now in (0.5, 1.0, 1.5, 2.0, 2.5, 3.5, 9.0):  # noqa: B007
+        given.append(read())
+    assert given == pytest.approx([0.15, 0.1, 0.15, 0.9, 0.15, 0.0, 0.2])
+    assert Trace([]).reader(lambda: 5.0)() == 0
     with pytest.raises(ValueError, match="0 or more"):
         Trace.constant(-1)
 

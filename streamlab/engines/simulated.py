@@ -6,12 +6,12 @@ import asyncio
 import contextlib
 import gc
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from typing import Any, TypeVar
 
-from streamlab.actors import Handler, consume, ensure_group, produce
+from streamlab.actors import Fields, Handler, consume, ensure_group, produce
 from streamlab.engines.inspection import final_state, is_drained
-from streamlab.engines.overheads import Overheads
+from streamlab.engines.overheads import Overheads, Trace
 from streamlab.events import CRASHED, STOPPED, EventLog
 from streamlab.run import Run
 from streamlab.scenario import Consumer, Producer, Scenario
@@ -195,18 +195,29 @@ class SimulatedEngine:
             self.crashes[task.get_name()] = f"{type(error).__name__}: {error}"
 
     def _client(self, name: str) -> SimulatedRedis:
-        trip = self._overheads.round_trip(name) if self._overheads is not None else None
-        now = self.loop.time
-        return self.server.client(round_trip=(lambda: trip.at(now())) if trip else 0.0, name=name)
+        if self._overheads is None:
+            return self.server.client(name=name)
+        trips, wakes = self._overheads.round_trips.get(name), self._overheads.wakes.get(name)
+        return self.server.client(
+            round_trip=trips.reader(self.loop.time) if trips is not None else 0.0,
+            wake=wakes.reader(self.loop.time) if wakes is not None else None,
+            name=name,
+        )
+
+    def _delay(self, name: str) -> Callable[[], float] | None:
+        """Return what tells how late this actor's timers are; None if they are not."""
+        delays = self._overheads.delays.get(name) if self._overheads is not None else None
+        return delays.reader(self.loop.time) if delays is not None else None
 
     def _consume(self, consumer: Consumer, stop: asyncio.Event) -> Coroutine[Any, Any, int]:
-        scenario, handler = self.scenario, self.scenario.handler(consumer)
+        scenario, delay = self.scenario, self._delay(consumer.name)
+        handler = scenario.handler(consumer)
         return consume(
             self._client(consumer.name),
             scenario.stream,
             scenario.group,
             consumer.name,
-            handler if self._overheads is None else self._delayed(consumer.name, handler),
+            handler if delay is None else _delayed(handler, delay),
             count=consumer.count,
             block=consumer.block,
             ack=consumer.ack,
@@ -217,9 +228,8 @@ class SimulatedEngine:
     def _produce(self, producer: Producer) -> Coroutine[Any, Any, int]:
         scenario = self.scenario
         arrivals = scenario.arrivals(producer)
-        if self._overheads is not None:
-            delay = self._overheads.delay(producer.name)
-            arrivals = ((at + delay.at(at), fields) for at, fields in arrivals)
+        if self._overheads is not None and producer.name in self._overheads.delays:
+            arrivals = _late(arrivals, self._overheads.delays[producer.name])
         return produce(
             self._client(producer.name),
             scenario.stream,
@@ -229,18 +239,27 @@ class SimulatedEngine:
             report=self.log.report,
         )
 
-    def _delayed(self, name: str, handler: Handler) -> Handler:
-        """Return the handler, with its timer as late as timers were."""
-        assert self._overheads is not None
-        delay, loop = self._overheads.delay(name), self.loop
-
-        async def handle(entry_id: str, fields: dict[str, str]) -> None:
-            late = delay.at(loop.time())
-            await handler(entry_id, fields)
-            await asyncio.sleep(late)
-
-        return handle
-
     def _raise_if_failed(self) -> None:
         if self._conductor.done():
             self._conductor.result()
+
+
+def _delayed(handler: Handler, delay: Callable[[], float]) -> Handler:
+    """Return the handler, with its timer as late as timers are."""
+
+    async def handle(entry_id: str, fields: dict[str, str]) -> None:
+        late = delay()
+        await handler(entry_id, fields)
+        await asyncio.sleep(late)
+
+    return handle
+
+
+def _late(
+    arrivals: Iterable[tuple[float, Fields]], delays: Trace
+) -> Iterator[tuple[float, Fields]]:
+    """Yield the arrivals, each as late as the timer for it was."""
+    planned = 0.0
+    delay = delays.reader(lambda: planned)
+    for planned, fields in arrivals:  # read by the clock above
+        yield planned + delay(), fields
