@@ -201,6 +201,8 @@ class SimulatedRedis(redis.asyncio.Redis):
         waiter.on_ready = partial(_deliver, future)
         if waiter.timeout_ms:
             self.server.time_outs(waiter.timeout_ms).add(waiter, future)
+        if waiter.retry_at_ms is not None:
+            self._look_again(waiter, future)
         try:
             reply = await future
         except asyncio.CancelledError:
@@ -209,6 +211,21 @@ class SimulatedRedis(redis.asyncio.Redis):
         if isinstance(reply, CommandError):
             raise _as_redis_error(reply)
         return reply
+
+    def _look_again(self, waiter: Waiter, future: asyncio.Future[Reply | CommandError]) -> None:
+        """Let a blocked ``XREADGROUP … CLAIM`` look when an entry will have been idle for long enough."""
+        if waiter.retry_at_ms is None:
+            return
+        server, loop = self.server, self.server.loop
+
+        def look() -> None:
+            if not future.done():
+                server.commands.retry(waiter, server.now_ms())
+                if not future.done():
+                    self._look_again(waiter, future)
+
+        # At least a millisecond on: an entry that cannot be claimed yet is not asked for in a circle.
+        loop.call_later(max(waiter.retry_at_ms - server.now_ms(), 1) / 1000, look)
 
     # ---- what a simulation executes for every entry, without arguments to build and to parse -----
 

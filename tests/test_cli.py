@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 
@@ -16,6 +19,11 @@ import pytest
 from streamlab import __version__
 from streamlab.cli import main
 from streamlab.run import Run
+
+
+def listens(port: int) -> bool:
+    with contextlib.closing(socket.socket()) as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
 
 
 def lines_of(capsys) -> list[str]:
@@ -223,8 +231,13 @@ def test_the_course_opens_in_jupyterlab(tmp_path):
                 break
         else:
             pytest.fail(f"JupyterLab did not start: {lab.wait()}")
-        base = f"http://127.0.0.1:{found[2]}/api/contents/00_start_here.ipynb"
-        with urllib.request.urlopen(f"{base}?token={found[3]}", timeout=30) as answer:
+        port, token = int(found[2]), found[3]
+        deadline = time.monotonic() + 30  # it says so a moment before it listens
+        while not listens(port):
+            assert time.monotonic() < deadline, f"nothing listens on port {port}"
+            time.sleep(0.05)
+        base = f"http://127.0.0.1:{port}/api/contents/00_start_here.ipynb"
+        with urllib.request.urlopen(f"{base}?token={token}", timeout=30) as answer:
             assert json.load(answer)["type"] == "notebook"
         with pytest.raises(urllib.error.HTTPError, match="403") as refused:
             urllib.request.urlopen(base, timeout=30)

@@ -125,6 +125,23 @@ def test_a_cancelled_reader_takes_no_entry(loop):
     )
 
 
+def test_a_blocked_read_with_claim_takes_an_entry_once_it_is_idle(loop):
+    """XREADGROUP CLAIM (8.4): C2 waits for new entries, and gets C1's after its 3 s of idleness."""
+
+    async def main() -> tuple[float, object]:
+        server = SimulatedServer(version=(8, 4, 0), epoch_ms=0)
+        client = server.client()
+        await client.xgroup_create("s", "g", mkstream=True)
+        await client.xadd("s", {"n": 1})
+        await client.xreadgroup("g", "C1", {"s": ">"}, 1)
+        reply = await client.execute_command(
+            "XREADGROUP", "GROUP", "g", "C2", "BLOCK", 0, "CLAIM", 3000, "STREAMS", "s", ">"
+        )
+        return loop.time(), reply[0][1][0][0]
+
+    assert loop.run_until_complete(main()) == (3, "0-1")
+
+
 def test_a_pipeline_is_one_round_trip_and_a_transaction_is_atomic(loop):
     """Two commands, one trip; a reader is woken when MULTI ends, and sees both entries."""
 

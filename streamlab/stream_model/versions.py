@@ -1,7 +1,7 @@
 """Where the versions of Redis differ: all of it, in one table.
 
 Everything else in the model and in the command grammar is the same from Redis 7.0 on. The model is
-compared with 7.0 and 8.6; for what lies between, the versions are those that Redis' release notes
+compared with 7.0 and 8.6; for what lies between, the versions are those that Redis' sources and releases
 give. Not modelled: what numbers beyond 64 bits do, and XADD IDMP (8.6).
 """
 
