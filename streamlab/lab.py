@@ -172,9 +172,9 @@ def run_both(
     redis_url: str | None = None,
     progress: Progress | None = None,
 ) -> Comparison:
-    """Run a scenario on both engines and set them side by side: simulated first, live second.
+    """Run a scenario on both engines; return the simulated run (`one`) beside the live one (`other`).
 
-    The live run comes first. What commands and timers cost in it, the simulation is charged with.
+    The live run goes first: what commands and timers cost in it, the simulation is charged with.
     """
     live = Lab(scenario, engine="live", redis_url=redis_url).run(progress)
     simulated = Lab(live.scenario, overheads=Overheads.of(live)).run()

@@ -8,7 +8,7 @@ import time
 from random import Random
 
 from .compare import Pair, random_steps, run, shrink
-from .wire import PrivateServer
+from .wire import Server
 
 
 def main() -> int:
@@ -21,7 +21,7 @@ def main() -> int:
     n_found = 0
     n_commands = 0
     started = time.monotonic()
-    with PrivateServer(options.server) as server:
+    with Server(options.server) as server:
         name = f"{server.kind} {'.'.join(map(str, server.version))}"
         pair = Pair(server)
         for n in range(options.sequences):

@@ -9,7 +9,7 @@ from random import Random
 from streamlab.stream_commands import CommandError, StreamCommands, Waiter
 
 from .generate import Args, Generator
-from .wire import Answer, PrivateServer
+from .wire import Answer, Server
 
 N_READERS = 3
 
@@ -68,7 +68,7 @@ class Divergence(AssertionError):
 class Pair:
     """A server and a model that are given the same commands."""
 
-    def __init__(self, server: PrivateServer) -> None:
+    def __init__(self, server: Server) -> None:
         self.server = server
         self.main = server.connect()
         self.readers = [server.connect() for _ in range(N_READERS)]
@@ -354,7 +354,7 @@ def run(pair: Pair, steps: Iterable[Step]) -> Divergence | None:
     return None
 
 
-def shrink(server: PrivateServer, steps: list[Step]) -> tuple[list[Step], Divergence]:
+def shrink(server: Server, steps: list[Step]) -> tuple[list[Step], Divergence]:
     """Leave out steps as long as the sequence still diverges."""
     divergence = _run_fresh(server, steps)
     assert divergence is not None, "the sequence does not diverge again"
@@ -372,7 +372,7 @@ def shrink(server: PrivateServer, steps: list[Step]) -> tuple[list[Step], Diverg
     return steps, divergence
 
 
-def _run_fresh(server: PrivateServer, steps: list[Step]) -> Divergence | None:
+def _run_fresh(server: Server, steps: list[Step]) -> Divergence | None:
     pair = Pair(server)  # a divergence leaves readers in any state
     try:
         return run(pair, steps)

@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_a
 
 from .compare import N_READERS, Pair, Step, random_steps, run, shrink
 from .generate import Args, Generator
-from .wire import PrivateServer
+from .wire import Server
 
 pytestmark = pytest.mark.redis
 
@@ -28,7 +28,7 @@ readers = st.integers(0, N_READERS - 1)
 class Commands(RuleBasedStateMachine):
     """Each rule is a command; each makes its own arguments, mostly sensible ones."""
 
-    server: PrivateServer
+    server: Server
 
     def __init__(self) -> None:
         super().__init__()
@@ -129,7 +129,7 @@ class Commands(RuleBasedStateMachine):
         self.pair.do(Step((tuple(self.make.blocking()),), reader))
 
 
-def test_state_machine(real_server: PrivateServer) -> None:
+def test_state_machine(real_server: Server) -> None:
     """Whatever commands Hypothesis thinks of, model and server give the same replies."""
     machine = type("Commands", (Commands,), {"server": real_server})
     run_state_machine_as_test(
@@ -144,7 +144,7 @@ def test_state_machine(real_server: PrivateServer) -> None:
     )
 
 
-def test_random_sequences(real_server: PrivateServer) -> None:
+def test_random_sequences(real_server: Server) -> None:
     """Random sequences, with runs of entries that fill several nodes, give the same replies."""
     pair = Pair(real_server)
     for seed in range(N_SEQUENCES):

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import re
 import select
-import shutil
 import socket
-import subprocess
-import tempfile
-import time
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Self
 
 import hiredis
 
+from streamlab.servers import PrivateServer
 from streamlab.stream_commands import CommandError, Reply
 
 Version = tuple[int, int, int]
@@ -95,66 +88,13 @@ def _as_ms(reply: Answer) -> int:
     return int(str(seconds)) * 1000 + int(str(microseconds)) // 1000
 
 
-class PrivateServer:
-    """A server of our own, without a port and without persistence, gone when the test is."""
+class Server(PrivateServer):
+    """A private server that the model is compared with."""
 
     def __init__(self, program: str) -> None:
-        self.program = program
-        self.kind, self.version = identify(program)
+        super().__init__(program)
         # Valkey left Redis at 7.2.4, and counts on its own since.
         self.as_redis = self.version if self.kind == "redis" else VALKEY_AS_REDIS
-        self._folder = tempfile.mkdtemp(prefix="sl-")
-        self.path = f"{self._folder}/s"
-        self._process = subprocess.Popen(
-            [program, "--port", "0", "--unixsocket", self.path, "--save", "", "--appendonly", "no"],
-            cwd=self._folder,
-            stdout=subprocess.DEVNULL,
-        )
-        deadline = time.monotonic() + 10
-        while True:
-            try:
-                self.connect().close()
-                return
-            except OSError:
-                if time.monotonic() > deadline or self._process.poll() is not None:
-                    self.close()
-                    raise
-                time.sleep(0.01)
 
     def connect(self) -> Connection:
-        return Connection(self.path)
-
-    def close(self) -> None:
-        self._process.kill()
-        self._process.wait()
-        shutil.rmtree(self._folder)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-
-def identify(program: str) -> tuple[str, Version]:
-    """Return what kind of server a program is, and its version."""
-    text = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
-    match = re.search(r"(Redis|Valkey) server v=(\d+)\.(\d+)\.(\d+)", text)
-    assert match, text
-    return match[1].lower(), (int(match[2]), int(match[3]), int(match[4]))
-
-
-def programs() -> list[str]:
-    """Return the servers on the PATH: ``redis-server``, and others named like ``redis-server-8``."""
-    found: dict[str, str] = {}
-    for folder in os.get_exec_path():
-        for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
-            path = os.path.join(folder, name)
-            if re.fullmatch(r"(redis|valkey)-server(-[0-9.]+)?", name) and os.access(path, os.X_OK):
-                found.setdefault(os.path.realpath(path), path)
-    return [*found.values()]
+        return Connection(str(self.socket_path))
