@@ -21,7 +21,9 @@ CLAIMED: Final = "claimed"  #: XCLAIM or XAUTOCLAIM gave it to another consumer
 DEAD_LETTERED: Final = "dead_lettered"  #: given up, and moved to the dead-letter stream
 FAILED: Final = "failed"  #: the handler raised an error; the entry stays pending
 VOID: Final = "void"  #: XACK was answered with 0: nobody had it pending any more
-REJECTED: Final = "rejected"  #: a fenced acknowledgement was refused: another consumer owns the entry
+REJECTED: Final = (
+    "rejected"  #: a fenced acknowledgement was refused: another consumer owns the entry
+)
 TRIMMED: Final = "trimmed"  #: removed from the stream (XTRIM, XDEL, DEL), whoever still needed it
 # An actor's life.
 STARTED: Final = "started"

@@ -53,8 +53,9 @@ class SimulatedServer:
         self.commands = StreamCommands(version=version)
         self.version = version
         self.epoch_ms = epoch_ms
-        #: Commands executed so far.
+        #: Commands executed so far, and how often one went there and its reply back: a pipeline goes once.
         self.n_commands = 0
+        self.n_round_trips = 0
         self._loop = loop
         self._time_outs: dict[int, _TimeOuts] = {}
         #: Reads that wait, and whose they are.
@@ -96,9 +97,13 @@ class SimulatedServer:
         round_trip: RoundTrip = 0.0,
         wake: Callable[[], float] | None = None,
         name: str = "",
+        is_lab: bool = False,
     ) -> SimulatedRedis:
-        """Return a client; `round_trip` is how long each of its commands takes, in seconds."""
-        return SimulatedRedis(self, round_trip=round_trip, wake=wake, name=name)
+        """Return a client; `round_trip` is how long each of its commands takes, in seconds.
+
+        The lab's own client (`is_lab`) reaches the server when it is down as well, and is not counted.
+        """
+        return SimulatedRedis(self, round_trip=round_trip, wake=wake, name=name, is_lab=is_lab)
 
 
 class _TimeOuts:
@@ -149,6 +154,7 @@ class SimulatedRedis(redis.asyncio.Redis):
         round_trip: RoundTrip = 0.0,
         wake: Callable[[], float] | None = None,
         name: str = "",
+        is_lab: bool = False,
     ) -> None:
         if not callable(round_trip) and not round_trip >= 0:
             raise ValueError(f"round_trip is {round_trip!r}: give seconds, 0 or more")
@@ -162,6 +168,8 @@ class SimulatedRedis(redis.asyncio.Redis):
         else:
             self._trip = (lambda: round_trip) if round_trip else None
         self._wake = wake
+        self._is_lab = is_lab
+        self._counted = 0 if is_lab else 1
         self._last_round = -1
         #: Replies to lose: (command, how many of that name from now on until the one).
         self._to_lose: list[tuple[str, int]] = []
@@ -193,7 +201,7 @@ class SimulatedRedis(redis.asyncio.Redis):
     def _check_way_there(self) -> None:
         if self._is_severed:
             raise asyncio.CancelledError("this client's process is dead")
-        if self.server.is_down:
+        if self.server.is_down and not self._is_lab:
             raise ConnectionError("the simulated server is down")
 
     def _check_way_back(self, *commands: str) -> None:
@@ -216,7 +224,8 @@ class SimulatedRedis(redis.asyncio.Redis):
         server = self.server
         if self._is_troubled or server.is_down:
             self._check_way_there()
-        server.n_commands += 1
+        server.n_commands += self._counted
+        server.n_round_trips += self._counted
         try:
             reply = server.commands.execute([_as_text(arg) for arg in args], server.now_ms())
         except CommandError as error:
@@ -309,7 +318,8 @@ class SimulatedRedis(redis.asyncio.Redis):
         if not is_plain or not texts or self._is_special:
             return await super().xadd(name, fields, id, maxlen, **options)
         server = self.server
-        server.n_commands += 1
+        server.n_commands += self._counted
+        server.n_round_trips += self._counted
         try:
             return plain.add(server.commands, name, texts, server.now_ms())
         except CommandError as error:
@@ -335,7 +345,8 @@ class SimulatedRedis(redis.asyncio.Redis):
                 groupname, consumername, streams, count, block, **options
             )
         server = self.server
-        server.n_commands += 1
+        server.n_commands += self._counted
+        server.n_round_trips += self._counted
         request = plain.new_entries(key, groupname, consumername, count, block)
         try:
             found = plain.read_new(server.commands, request, server.now_ms())
@@ -355,7 +366,8 @@ class SimulatedRedis(redis.asyncio.Redis):
         if not ids or not _are_texts(name, groupname, *ids) or self._is_special:
             return await super().xack(name, groupname, *ids)
         server = self.server
-        server.n_commands += 1
+        server.n_commands += self._counted
+        server.n_round_trips += self._counted
         try:
             return plain.ack(server.commands, name, groupname, ids)
         except CommandError as error:
@@ -407,10 +419,11 @@ class SimulatedPipeline(Pipeline):
             await asyncio.sleep(client._trip() / 2)
         if client._is_troubled or server.is_down:
             client._check_way_there()
+        server.n_round_trips += client._counted
         as_transaction = self.is_transaction or self.explicit_transaction
         with server.commands.transaction() if as_transaction else contextlib.nullcontext():
             for args, options in stack:
-                server.n_commands += 1
+                server.n_commands += client._counted
                 try:
                     reply = server.commands.execute(
                         [_as_text(arg) for arg in args],

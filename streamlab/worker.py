@@ -23,6 +23,7 @@ from redis.asyncio import Redis
 from streamlab.actors import consume, produce
 from streamlab.connection import redact, stream_client
 from streamlab.events import Event, Report
+from streamlab.job import Job
 from streamlab.named_scenarios import from_dict
 from streamlab.scenario import Producer, Scenario
 
@@ -111,19 +112,26 @@ def _actor(
             return _producing(client, scenario, producer, stop, report)
     for consumer in scenario.consumers:
         if consumer.name == name:
+            job = Job(scenario, consumer, scenario.rng(name), _die)
             return lambda _: consume(
                 client,
                 scenario.stream,
                 scenario.group,
                 name,
-                scenario.handler(consumer),
+                job.handler(scenario.effect(client)),
                 count=consumer.count,
                 block=min(consumer.block or LONGEST_BLOCK, LONGEST_BLOCK),
                 ack=consumer.ack,
+                recovery=scenario.recovery,
                 stop=stop,
-                report=report,
+                report=job.report(report),
             )
     raise ValueError(f"{scenario.name} has no actor {name!r}")
+
+
+def _die() -> None:
+    """End this process where it stands."""
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _producing(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import json
 import os
 import subprocess
@@ -25,6 +24,7 @@ from streamlab.connection import (
 )
 from streamlab.engines.inspection import final_state, is_drained
 from streamlab.events import CRASHED, Event, EventLog
+from streamlab.named_scenarios import to_dict
 from streamlab.processes import GuardedProcess, guarded_popen
 from streamlab.run import FinalState, Run
 from streamlab.scenario import Scenario
@@ -224,7 +224,7 @@ class LiveEngine:
         )
         worker = self.workers[name] = Worker(name, process)
         # By its standard input, not as an argument: the URL may hold a password, and `ps` shows arguments.
-        scenario = dataclasses.asdict(self.scenario)
+        scenario = to_dict(self.scenario)
         worker.tell({"name": name, "url": self.url, "scenario": scenario})
 
     async def _until_ready(self) -> None:

@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Callable, Sequence
 
 from streamlab import scripts
-from streamlab.stream_model import format_id
 
 from .arguments import CommandError, Reply, entry_id, integer
 from .entries import xadd
@@ -15,9 +14,7 @@ from .keyspace import Keyspace
 
 Script = Callable[[Keyspace, Sequence[str], Sequence[str], int], Reply]
 
-_NO_LUA = (
-    "ERR there is no Lua here: only the scripts of streamlab.scripts are known. Use a real server for your own"
-)
+_NO_LUA = "ERR there is no Lua here: only the scripts of streamlab.scripts are known. Use a real server for your own"
 
 
 def fenced_ack(db: Keyspace, keys: Sequence[str], args: Sequence[str], now_ms: int) -> Reply:
