@@ -28,6 +28,10 @@ class InjectedError(Exception):
     """What a handler raises because a `Fail` says so."""
 
 
+def told_by_events(entry_id: str, error: Exception) -> None:
+    """Do nothing more about a handler's error: that it failed is among the events."""
+
+
 class Job:
     """A consumer's work in a scenario.
 

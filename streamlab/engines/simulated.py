@@ -35,7 +35,7 @@ from streamlab.faults import (
     Slow,
     TimedFault,
 )
-from streamlab.job import InjectedError, Job
+from streamlab.job import InjectedError, Job, told_by_events
 from streamlab.run import Run
 from streamlab.scenario import Consumer, Producer, Scenario
 from streamlab.simulated_redis import SimulatedRedis, SimulatedServer
@@ -422,7 +422,7 @@ class SimulatedEngine:
             recovery=scenario.recovery,
             patience=_PATIENCE,
             stop=process.stop,
-            on_error=_reported,
+            on_error=told_by_events,
             report=job.report(self.log.report),
         )
 
@@ -445,10 +445,6 @@ class SimulatedEngine:
     def _raise_if_failed(self) -> None:
         if self._conductor.done():
             self._conductor.result()
-
-
-def _reported(entry_id: str, error: Exception) -> None:
-    """Do nothing more about a handler's error: that it failed is among the events."""
 
 
 def _delayed(handler: Handler, delay: Callable[[], float]) -> Handler:
