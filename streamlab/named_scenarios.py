@@ -124,10 +124,10 @@ def zombie() -> Scenario:
     """
     return _under_way(
         "zombie",
-        "pause C2 at 1s for 0.7s",
-        recovery=Recovery("autoclaim", min_idle=0.6, interval=0.1),
-        producers=producers(1, Arrivals("constant", rate=10)),
-        consumers=consumers(4, Service("constant", mean=0.3)),
+        "pause-in-work C2 nth 2 for 1.5s",
+        recovery=Recovery("autoclaim", min_idle=1.0, interval=0.1),
+        producers=producers(1, Arrivals("constant", rate=4)),
+        consumers=consumers(4, Service("constant", mean=0.8)),
         sink="naive",
     )
 
