@@ -53,7 +53,7 @@ def _usual(rng: Random, seed: int) -> Scenario:
         duration=None,
         entries=ENTRIES,
         seed=seed,
-        drain=20.0,
+        drain=10.0,
         redis_version="8.6.0" if strategy == "read-claim" else rng.choice(("7.0.15", "7.2.0")),
         sink=rng.choice(("idempotent", "idempotent", "naive", "none")),
         recovery=_recovery(rng, strategy, service, count),
@@ -81,7 +81,7 @@ def _recovery(rng: Random, strategy: str, service: Service, count: int) -> Recov
         if strategy == "restart" or rng.random() < 0.4
         else None,
         # Some are shorter than min_idle: a dead consumer is looked at while it still holds something.
-        remove_after=round(min_idle * rng.uniform(0.6, 3), 3) if rng.random() < 0.25 else None,
+        remove_after=round(min_idle * rng.uniform(0.6, 2), 3) if rng.random() < 0.35 else None,
     )
 
 
@@ -118,7 +118,7 @@ def _hoarder(rng: Random, seed: int) -> Scenario:
         duration=None,
         entries=ENTRIES,
         seed=seed,
-        drain=20.0,
+        drain=10.0,
         sink="idempotent",
         recovery=Recovery(strategy, min_idle=0.2, heartbeat=0.08, fenced=rng.random() < 0.5),
         faults=(crash,),
