@@ -20,7 +20,7 @@ from typing import Any, ClassVar, Final
 #: The field by which an entry kills whoever touches it.
 POISON_FIELD: Final = "poison"
 #: Redis commands whose replies can be lost.
-LOSABLE: Final = ("XREADGROUP", "XACK", "XADD", "XAUTOCLAIM", "XCLAIM")
+LOSABLE: Final = ("XREADGROUP", "XACK", "XADD", "XAUTOCLAIM", "XCLAIM", "EVALSHA")
 
 
 class FaultError(ValueError):

@@ -11,34 +11,23 @@ from pathlib import Path
 from typing import Any, Literal
 
 import streamlab
+from streamlab import invariants
 from streamlab.events import Event, EventLog
+from streamlab.final_state import FinalState
 from streamlab.metrics import ConsumerMetrics, Lives, Series, Spread, id_key, spread
 from streamlab.named_scenarios import from_dict, to_dict
 from streamlab.scenario import Scenario
 
+__all__ = ["Comparison", "EngineName", "FinalState", "Run", "RunFileError"]
+
 EngineName = Literal["simulated", "live"]
+
+#: What is a tuple in a `FinalState`, and a list in JSON.
+_TUPLES = ("undelivered", "dead_letters")
 
 
 class RunFileError(ValueError):
     """A file that does not hold a run. The message says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class FinalState:
-    """What the server held at the end of a run, as the server itself says.
-
-    `undelivered` are the ids after the group's last-delivered id; `first_id` is that of the stream's first
-    entry ("" if it is empty). `effects` is the ledger of the scenario's sink.
-    """
-
-    pending: dict[str, str] = field(default_factory=dict)  #: entry id -> consumer
-    undelivered: tuple[str, ...] = ()
-    first_id: str = ""
-    length: int = 0
-    dead_letters: tuple[str, ...] = ()  #: the ids that they had in the stream
-    effects: dict[str, int] = field(
-        default_factory=dict
-    )  #: how often each entry's happened, if told
 
 
 @dataclass(frozen=True)
@@ -193,19 +182,13 @@ class Run:
         return sorted(first.items())
 
     def broken(self) -> list[str]:
-        """Return what must never be and is, a line each; empty if all is well."""
+        """Return what must never be and is, a line each; empty if all is well.
+
+        These are the invariants; `checks.invariants` tells the story of the first entry that breaks one.
+        """
         lines = [f"{actor} ended by itself: {words}" for actor, words in self.crashes.items()]
-        if self._missing[1]:
-            lines.append(
-                f"{self.lost} of {self.added} entries are lost, the first is {self._missing[1][0]}"
-            )
-        if self.lives.ack_without_effect:
-            first = self.lives.ack_without_effect[0]
-            lines.append(f"entry {first} was acknowledged before it was processed")
-        # Nothing can have been processed twice unless somebody was given it twice.
-        if self.duplicates > self.redelivered:
-            lines.append(f"{self.duplicates} duplicates after only {self.redelivered} redeliveries")
-        return lines
+        wrong = invariants.broken(self.scenario, self.events, self.final)
+        return lines + [verdict.words for verdict in wrong]
 
     # ---- export --------------------------------------------------------------------------------
 
@@ -280,14 +263,7 @@ class Run:
                 engine=header["engine"],
                 server=header["server"],
                 events=events,
-                final=FinalState(
-                    final["pending"],
-                    tuple(final["undelivered"]),
-                    final["first_id"],
-                    final["length"],
-                    tuple(final["dead_letters"]),
-                    final["effects"],
-                ),
+                final=FinalState(**final | {key: tuple(final[key]) for key in _TUPLES}),
                 wall=header["wall"],
                 n_commands=header["n_commands"],
                 n_round_trips=header["n_round_trips"],
