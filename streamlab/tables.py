@@ -37,9 +37,7 @@ def entries(run: Run) -> pd.DataFrame:
     deliveries
         How often it was delivered or claimed.
     state
-        How it stood at the end: ``undelivered``, ``pending``, ``acked``, ``dead-lettered``,
-        ``processed`` (and neither pending nor acknowledged: read with ``NOACK``), ``trimmed`` from the
-        stream before it was processed, or ``lost``, which must never be.
+        How it stood at the end, see `Run.state_of`.
     """
     lives = run.lives
     producer_of = {event.id: event.actor for event in run.events if event.kind == ADDED}
@@ -49,7 +47,6 @@ def entries(run: Run) -> pd.DataFrame:
     for stint in lives.stints:
         if stint.id in by_entry:
             by_entry[stint.id].append(stint)
-    undelivered = set(run.final.undelivered)
     frame = pd.DataFrame(
         {
             "id": pd.Series(list(by_entry), dtype="str"),
@@ -68,7 +65,7 @@ def entries(run: Run) -> pd.DataFrame:
     frame["sojourn"] = frame["processed"] - frame["added"]
     frame["deliveries"] = pd.Series([len(stints) for stints in by_entry.values()], dtype="int64")
     frame["state"] = pd.Series(
-        [_state(run, entry_id, undelivered) for entry_id in by_entry],
+        [run.state_of(entry_id) for entry_id in by_entry],
         dtype="str",
     )
     frame.index = pd.RangeIndex(1, len(frame) + 1, name="number")
@@ -172,26 +169,6 @@ def comparison(one: Run | Comparison, other: Run | None = None) -> pd.DataFrame:
     )
     frame.index = pd.Index([what for what, *_ in rows], dtype="str", name="")
     return frame
-
-
-def _state(run: Run, entry_id: str, undelivered: set[str]) -> str:
-    lives = run.lives
-    if entry_id in lives.dead_lettered:
-        return "dead-lettered"
-    if entry_id in lives.acked:
-        return "acked"
-    if entry_id in run.final.pending:
-        return "pending"
-    if entry_id in undelivered:
-        return "undelivered"
-    if entry_id in lives.processed:
-        return "processed"
-    # It is nowhere. Only what lies before the first entry that is left can have been trimmed.
-    first = run.final.first_id
-    was_trimmed = run.scenario.maxlen is not None and (
-        not first or _order(entry_id) < _order(first)
-    )
-    return "trimmed" if was_trimmed else "lost"
 
 
 def _first(stints_of_entry: list[Stint], what: str) -> float:
