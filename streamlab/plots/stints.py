@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from streamlab.events import ADDED, CRASHED, PAUSED, RESUMED, STARTED, STOPPED
-from streamlab.metrics import Stint
+from streamlab.events import CRASHED, PAUSED, RESUMED, STARTED, STOPPED
+from streamlab.metrics import Stint, id_key
 from streamlab.run import Run
 
 # The phases of an entry in a consumer's hands.
@@ -105,7 +105,7 @@ def lay_out(run: Run, start: float | None, end: float | None, max_entries: int) 
     """
     if max_entries < 1:
         raise ValueError(f"max_entries is {max_entries}: give a whole number of at least 1")
-    producer_of, absences = _actors(run)
+    producer_of, absences = run.lives.producer, absences_of(run)
     first, last = _window(run, absences, start, end)
     if not first < last:
         raise ValueError(
@@ -165,20 +165,17 @@ def _candidates(
 # ---- what the events say of actors -------------------------------------------------------------------
 
 
-def _actors(run: Run) -> tuple[dict[str, str], dict[str, list[Absence]]]:
-    """Return who added each entry, and when each actor was away."""
-    producer_of: dict[str, str] = {}
+def absences_of(run: Run) -> dict[str, list[Absence]]:
+    """Return when each actor was away."""
     absences: dict[str, list[Absence]] = {}
-    for at, kind, actor, entry_id, _ in run.events:
-        if kind == ADDED:
-            producer_of[entry_id] = actor
-        elif kind in (CRASHED, STOPPED, PAUSED, STARTED, RESUMED):
+    for at, kind, actor, _, _ in run.events:
+        if kind in (CRASHED, STOPPED, PAUSED, STARTED, RESUMED):
             list_of = absences.setdefault(actor, [])
             if list_of and list_of[-1].end == math.inf:
                 list_of[-1] = list_of[-1]._replace(end=at)
             if kind in (CRASHED, STOPPED, PAUSED):
                 list_of.append(Absence(kind, at, math.inf))
-    return producer_of, absences
+    return absences
 
 
 def _gone_after(absences: Iterable[Absence], when: float) -> float:
@@ -278,12 +275,7 @@ def _or_never(seconds: float) -> float:
 
 def _numbers(run: Run) -> dict[str, int]:
     """Return the number of every entry: 1 is the one with the smallest id."""
-    return {entry_id: i for i, entry_id in enumerate(sorted(run.lives.added, key=_id_key), 1)}
-
-
-def _id_key(entry_id: str) -> tuple[int, int]:
-    ms, _, seq = entry_id.partition("-")
-    return int(ms), int(seq)
+    return {entry_id: i for i, entry_id in enumerate(sorted(run.lives.added, key=id_key), 1)}
 
 
 def _first_consumers(stints: Iterable[Stint]) -> dict[str, str]:
