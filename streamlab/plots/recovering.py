@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
@@ -14,17 +13,17 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.patheffects import withStroke
-from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from streamlab.events import CRASHED, PAUSED, REJECTED, TRIMMED, VOID
 from streamlab.metrics import Stint
 from streamlab.plots import captions
-from streamlab.plots.episode import Episode, episode_of, stranded
+from streamlab.plots.episode import Episode, episode_of
 from streamlab.plots.looks import AWAY, Box, corners
+from streamlab.plots.pending import draw_pending
 from streamlab.plots.style import (
-    FAINT,
     GRID,
     INK,
+    OTHERS,
     TROUBLE,
     Chart,
     finish,
@@ -36,9 +35,8 @@ from streamlab.plots.style import (
 )
 from streamlab.run import Run
 
-#: The followed entry at work, others that were lost with it, and everything else.
+#: The followed entry at work, and done.
 WORK: Final = "#0072B2"
-OTHERS: Final = "#c9ced3"
 DONE: Final = "#009E73"
 _DEAD_LETTERS: Final = "dead letters"
 _SIZE: Final = 11.0
@@ -76,7 +74,7 @@ def recovery(run: Run, entry: str | None = None) -> Figure:
     above = chart.add_subplot(grid[0])
     below = chart.add_subplot(grid[1], sharex=above)
     LanePainter(above, run, episode).draw()
-    _draw_pending(below, run, episode)
+    draw_pending(below, run, episode)
     above.tick_params(axis="x", labelbottom=False, length=0)
     time_axis(below, episode.start, episode.end, "time since the start of the run")
     below.tick_params(labelsize=10.5)
@@ -383,41 +381,6 @@ class LanePainter:
 
 def _overlaps(start: float, end: float, episode: Episode) -> bool:
     return start < episode.end and end > episode.start
-
-
-def _draw_pending(ax: Axes, run: Run, episode: Episode) -> None:
-    """Draw the pending entries over time, and how many of them nobody works at."""
-    tidy(ax)
-    series = run.series
-    at, pending = _cut(series.at, series.pending, episode)
-    ax.fill_between(at, pending, step="post", color=OTHERS, linewidth=0, label="_pending")
-    ax.step(at, pending, where="post", color=FAINT, linewidth=1.4)
-    changes: Counter[float] = Counter()
-    for start, end in stranded(run, episode.absences):
-        changes[start] += 1
-        changes[end] -= 1
-    times = sorted(time for time, change in changes.items() if change)
-    counts = list(itertools.accumulate((changes[time] for time in times), initial=0))
-    times = [0.0, *times]
-    at, n_stranded = _cut(times, counts, episode)
-    ax.fill_between(
-        at, n_stranded, step="post", facecolor="white", edgecolor=TROUBLE, hatch="////",
-        linewidth=1.2, label="_stranded",
-    )  # fmt: skip
-    ax.set_ylim(0, max(*pending, 1) * 1.15)
-    ax.set_ylabel("pending\nentries", fontsize=12, color=INK)
-    ax.yaxis.set_major_locator(MaxNLocator(4, integer=True))
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-    ax.grid(axis="y", color=GRID, linewidth=0.8)
-
-
-def _cut(at: list[float], values: list[int], episode: Episode) -> tuple[list[float], list[int]]:
-    """Return the part of a step curve that lies in the window."""
-    inside = [i for i, time in enumerate(at) if episode.start < time < episode.end]
-    before = (inside[0] if inside else sum(time <= episode.start for time in at)) - 1
-    x = [episode.start, *(at[i] for i in inside)]
-    y = [values[max(before, 0)], *(values[i] for i in inside)]
-    return [*x, episode.end], [*y, y[-1]]
 
 
 def _key(episode: Episode) -> list[Patch | Line2D]:

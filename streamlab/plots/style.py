@@ -29,6 +29,7 @@ COLOURS: Final = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#F0E44
 TROUBLE: Final = "#D55E00"
 INK: Final = "#222222"
 GRID: Final = "#e4e4e4"
+OTHERS: Final = "#c9ced3"  # what is there, and not what a figure is about
 FAINT: Final = "#767676"  # 4.5:1 on white: the faintest that may carry text
 MARKERS: Final = ("o", "s", "^", "D", "v", "P", "*")
 Floats = NDArray[np.float64]
