@@ -296,15 +296,20 @@ class LanePainter:
             if stint.claimed:
                 words = f"{stint.consumer} claims it"
             elif stint.consumer == before.consumer:
-                words = f"{stint.consumer} is back\nand reads it again"
+                words = f"{stint.consumer} is back"
             else:
                 words = f"{stint.consumer} is given it again"
-            middle = (y + self._y(stint.consumer, self.episode.entry)) / 2
-            near = abs(self.middle[stint.consumer] - self.middle[before.consumer]) < 1.5
+            lane, target = self.middle[before.consumer], self.middle[stint.consumer]
+            if stint.consumer == before.consumer:
+                at = lane - 0.37
+            elif abs(target - lane) < 1.5:
+                at = lane + math.copysign(0.37, target - lane)
+            else:
+                at = (lane + target) / 2
             # The way to the dead letters goes down on the right.
             left = stint is stints[-1] and not math.isnan(self.episode.dead_lettered)
             dx, ha = (-10, "right") if left else (10, "left")
-            self._words(words, stint.delivered, y if near else middle, dx, 0, ha=ha, bold=True)
+            self._words(words, stint.delivered, at, dx, 0, ha=ha, bold=True)
 
     def _end(self) -> None:
         """Mark what became of the entry."""
@@ -327,7 +332,9 @@ class LanePainter:
         settled = episode.settled
         if math.isnan(settled):
             words = "still pending"
-            self._words(words, episode.end, y, -6, 14, ha="right", ink=TROUBLE, bold=True)
+            self._words(
+                words, episode.end, y, -40, 0, ha="right", ink=TROUBLE, bold=True, boxed=True
+            )
             return
         whose = {event.at: event for event in episode.ends}
         by = whose[settled].actor if settled in whose else last.consumer
