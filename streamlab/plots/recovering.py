@@ -68,7 +68,7 @@ def recovery(run: Run, entry: str | None = None) -> Figure:
         say_nothing_happened(ax, "no worker was lost, and no entry was given twice")
         return finish(ax, "Nothing had to be recovered", "A run in which nothing was lost: empty.")
     n_lanes = len(episode.lanes) + (not math.isnan(episode.dead_lettered))
-    heights = [0.75 * n_lanes + 0.5, 1.7]
+    heights = [(0.75 if len(episode.rows) == 1 else 1.0) * n_lanes + 0.5, 1.7]
     chart = Chart(11, sum(heights) + 1.5)
     grid = chart.add_gridspec(2, 1, height_ratios=heights, hspace=0.04)
     above = chart.add_subplot(grid[0])
@@ -92,7 +92,8 @@ class LanePainter:
         self.middle = {name: i + 0.5 for i, name in enumerate(episode.lanes)}
         self.dead_y = len(episode.lanes) + 0.5
         n_rows = len(episode.rows)
-        self.row_height = 0.46 if n_rows == 1 else 0.8 / n_rows
+        # Room above for words, and below for the bracket.
+        self.row_height = (0.46 if n_rows == 1 else 0.5) / n_rows
 
     def draw(self) -> None:
         ax, episode = self.ax, self.episode
@@ -375,7 +376,7 @@ class LanePainter:
             return
         before = episode.stints[episode.stints.index(claimed) - 1]
         start, end = before.delivered, before.delivered + recovery.min_idle
-        y = self._y(before.consumer, episode.entry) + self.row_height * 0.5 + 0.1
+        y = self.middle[before.consumer] + len(episode.rows) * self.row_height * 0.5 + 0.1
         self.ax.plot(
             [start, start, end, end], [y - 0.06, y, y, y - 0.06], color=INK, linewidth=1.6,
             zorder=8, label="_min-idle",
