@@ -260,6 +260,13 @@ def test_a_group_that_is_made_anew_has_its_backlog_again():
     assert run.lives.stints[2].outcome == "group_destroyed"
 
 
+def test_a_group_that_is_made_anew_from_the_beginning():
+    """Redis writes that place "0", which is no whole entry id."""
+    run = run_of(*given(1, "C1", 0.0), *done(1, "C1", 1.0), (2.0, "group_destroyed", "lab"))
+    run.events.append(Event(3.0, "recreated", "C1", "0"))
+    assert list(zip(run.series.at, run.series.backlog, strict=True)) == [(0, 0), (1, 0), (3, 1)]
+
+
 def test_what_is_trimmed_leaves_the_backlog_at_once_and_the_pending_when_it_is_found_gone():
     """The stream is trimmed at 2 s with an entry pending and two in line; at 3 s C2 finds the pending one gone."""
     run = run_of(
