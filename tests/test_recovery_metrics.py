@@ -124,6 +124,13 @@ def test_an_acknowledgement_that_nobody_heard_of_settles_an_entry():
     assert not still.recovery.lost_workers[0].recovered
 
 
+def test_what_was_gone_before_the_worker_needs_no_recovery():
+    """XCLAIM drops what was trimmed from the list of pending entries, and says nothing of it."""
+    run = run_of(*given(1, "C1", 0.0), (0.5, "trimmed", "lab", 1), (1.0, "crashed", "C1"))
+    (lost,) = run.recovery.lost_workers
+    assert (lost.held, lost.settled, lost.time) == (("1-0",), (1.0,), 0.0)
+
+
 def test_producers_that_crash_are_no_lost_workers():
     """What is to be recovered is what consumers hold."""
     run = run_of(*given(1, "C1", 0.0), *done(1, "C1", 1.0), (2.0, "crashed", "P1"))
