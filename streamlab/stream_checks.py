@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from itertools import islice
 from typing import Any
 
@@ -228,8 +229,9 @@ def _check_worker(answer: object, trial: _Trial) -> None:
         trial.client.xreadgroup(GROUP, name, {KEY: ">"}, count=trial.random.randint(2, 4))
     others = {i: name for i, name in trial.pending().items() if name == "bob"}
     expected = [entry for entry in trial.entries() if entry[0] not in others]
-    handled: list[Entry] = []
     dies_at = expected[trial.random.randint(1, len(expected) - 1)][0]
+    handled: list[Entry] = []
+    deaths: list[str] = []
 
     def handle(entry_id: str, fields: dict[str, str]) -> None:
         if trial.pending().get(entry_id) != "ann":
@@ -237,25 +239,21 @@ def _check_worker(answer: object, trial: _Trial) -> None:
                 f"When {entry_id} was handled it was not pending for the consumer.",
                 "acknowledge after the work, not before; and only what was handed to it.",
             )
-        if entry_id == dies_at and (not handled or handled[-1][0] != dies_at):
-            handled.append((entry_id, fields))
+        if entry_id == dies_at and not deaths:
+            deaths.append(entry_id)
             raise _HandlerDies
         handled.append((entry_id, fields))
 
     case = f"With {_count(len(trial.entries()))}, some of them pending,"
-    try:
+    with suppress(_HandlerDies):
         _call(answer, case, trial.watched, KEY, GROUP, "ann", handle, may_raise=_HandlerDies)
-    except _HandlerDies:
-        pass
-    else:
-        if dies_at not in dict(handled):
-            _compare(handled, expected, case)
+    if not deaths:
+        _compare(handled, expected, case)
     if trial.pending().get(dies_at) != "ann":
         raise Objection(
             f"Its handler failed on {dies_at}, and that entry is not pending any more.",
             "let the exception pass: what was not done must not be acknowledged.",
         )
-    handled = [entry for entry in handled if entry[0] != dies_at]
     _call(answer, "Started again,", trial.watched, KEY, GROUP, "ann", handle)
     _compare(handled, expected, case)
     left = trial.pending()
