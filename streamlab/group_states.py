@@ -24,10 +24,7 @@ States = dict[str, str]
 
 
 def entry_states(client: redis.Redis, key: str, group: str) -> States:
-    """Ask a server (``XINFO GROUPS``, ``XPENDING``, ``XRANGE``) for the states by id.
-
-    Raises KeyError if there is no such group.
-    """
+    """Ask a server (``XINFO GROUPS``, ``XPENDING``, ``XRANGE``) for the states by id."""
     groups = {state.name: state for state in parse_groups(client.xinfo_groups(key))}
     lines: Any = client.xpending_range(key, group, "-", "+", 10_000)
     held = {p.id: (p.consumer, p.delivery_count) for p in parse_pending_range(lines)}
@@ -102,7 +99,11 @@ def draw_states(table: Mapping[str, Mapping[str, str]]) -> Chart:
     ax.set_yticks(range(len(table)), list(table), fontsize=9)
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
-    ax.set_title("From undelivered to pending to done, and never back", loc="left", fontsize=11.5)
+    back = _leads_back(transitions(list(table.values())))
+    title = (
+        "The states of entries" if back else "From undelivered to pending to done, and never back"
+    )
+    ax.set_title(title, loc="left", fontsize=11.5)
     last = Counter(_kind(state) for state in list(table.values())[-1].values())
     told = ", ".join(f"{n} {kind}" for kind, n in last.items())
     chart.alt = f"The states of {len(columns)} entries after each of {len(table)} commands; in the end {told}."
@@ -111,7 +112,7 @@ def draw_states(table: Mapping[str, Mapping[str, str]]) -> Chart:
 
 def draw_transitions(counted: Transitions) -> Chart:
     """Draw the three states, and an arrow for each way that was taken, with how often."""
-    chart = Chart(8, 1.9)
+    chart = Chart(8, 2.1)
     ax = chart.add_subplot(xlim=(0, 10), ylim=(0.45, 1.95))
     ax.axis("off")
     at = {UNDELIVERED: 1.0, PENDING: 5.0, DONE: 9.0}
@@ -131,9 +132,18 @@ def draw_transitions(counted: Transitions) -> Chart:
         style = {"arrowstyle": "-|>", "connectionstyle": f"arc3,rad={bend}", "color": INK}
         ax.annotate("", (ends[1], y), (ends[0], y), arrowprops=style)
         ax.text(sum(ends) / 2, high, f"{_command(before, after)}\n{n:,} ×", ha="center", fontsize=9)
+    title = (
+        "Something leads back" if _leads_back(counted) else "There are ways forwards, and none back"
+    )
+    ax.set_title(title, loc="left", fontsize=11.5)
     told = "; ".join(f"{before} to {after} {n} times" for (before, after), n in counted.items())
     chart.alt = f"What entries did: {told}."
     return chart
+
+
+def _leads_back(counted: Transitions) -> bool:
+    order = (UNDELIVERED, PENDING, DONE)
+    return any(order.index(after) < order.index(before) for before, after in counted)
 
 
 def _command(before: str, after: str) -> str:
