@@ -19,19 +19,36 @@ PROCESSED: Final = "processed"  #: the handler returned: the effect has happened
 ACKED: Final = "acked"  #: XACK was answered
 CLAIMED: Final = "claimed"  #: XCLAIM or XAUTOCLAIM gave it to another consumer
 DEAD_LETTERED: Final = "dead_lettered"  #: given up, and moved to the dead-letter stream
+FAILED: Final = "failed"  #: the handler raised an error; the entry stays pending
+VOID: Final = "void"  #: XACK was answered with 0: nobody had it pending any more
+REJECTED: Final = (
+    "rejected"  #: a fenced acknowledgement was refused: another consumer owns the entry
+)
+TRIMMED: Final = "trimmed"  #: removed from the stream (XTRIM, XDEL, DEL), whoever still needed it
 # An actor's life.
 STARTED: Final = "started"
 STOPPED: Final = "stopped"
 CRASHED: Final = "crashed"
 PAUSED: Final = "paused"
 RESUMED: Final = "resumed"
+DISCONNECTED: Final = "disconnected"  #: it lost its connection, and tries again
+RECREATED: Final = "recreated"  #: it found the group gone and made it anew; `id` is where it begins
+REMOVED: Final = "removed"  #: XGROUP DELCONSUMER, of a consumer that held nothing
+# What befalls the server, or what is done to the stream behind everybody's back; the actor is "lab".
+SERVER_DOWN: Final = "server_down"
+SERVER_UP: Final = "server_up"
+GROUP_DESTROYED: Final = "group_destroyed"
+STREAM_DELETED: Final = "stream_deleted"
 
+_OF_ENTRIES: Final = (
+    ADDED, DELIVERED, PROCESSED, ACKED, CLAIMED, DEAD_LETTERED, FAILED, VOID, REJECTED, TRIMMED,
+)  # fmt: skip
 KINDS: Final = (
-    ADDED, DELIVERED, PROCESSED, ACKED, CLAIMED, DEAD_LETTERED,
-    STARTED, STOPPED, CRASHED, PAUSED, RESUMED,
+    *_OF_ENTRIES, STARTED, STOPPED, CRASHED, PAUSED, RESUMED, DISCONNECTED, RECREATED, REMOVED,
+    SERVER_DOWN, SERVER_UP, GROUP_DESTROYED, STREAM_DELETED,
 )  # fmt: skip
 #: What the actor is called in JSON: an entry's events happen to a producer or a consumer.
-_ROLES: Final = {ADDED: "producer"} | dict.fromkeys(KINDS[1:6], "consumer")
+_ROLES: Final = {ADDED: "producer"} | dict.fromkeys(_OF_ENTRIES[1:], "consumer")
 
 #: ``report(kind, actor, id="", delivery_count=0, at=None)``; `at` is the event loop's time, None for now
 Report = Callable[..., None]

@@ -135,8 +135,10 @@ class Lab:
             If there is nobody of that name.
         """
         simulation = self._simulated()
-        if name not in simulation.tasks:
-            raise ScenarioError(f"there is no {name!r}: there are {', '.join(simulation.tasks)}")
+        if name not in simulation.processes:
+            raise ScenarioError(
+                f"there is no {name!r}: there are {', '.join(simulation.processes)}"
+            )
         simulation.kill(name)
 
     def close(self) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+from streamlab.faults import Fault, FaultError, parse_fault
 from streamlab.replay import AIRPORTS, DEPARTURES_EPOCH
 from streamlab.scenario import (
     Arrivals,
@@ -151,21 +152,32 @@ def from_toml(text: str) -> Scenario:
 
 
 def from_dict(table: dict[str, Any]) -> Scenario:
-    """Return the scenario that `dataclasses.asdict` made this of."""
+    """Return the scenario that `to_dict` made this of."""
     scenario: Scenario = _decode(table, Scenario, "")
     return scenario
+
+
+def to_dict(scenario: Scenario) -> dict[str, Any]:
+    """Return the scenario as what JSON can hold; `from_dict` reads it back to an equal one."""
+    table = dataclasses.asdict(dataclasses.replace(scenario, faults=()))
+    return table | {"faults": [str(fault) for fault in scenario.faults]}
 
 
 def to_toml(scenario: Scenario) -> str:
     """Return the scenario as TOML that `from_toml` reads back to an equal one."""
     lines = []
-    for key, value in dataclasses.asdict(scenario).items():
-        if key not in ("producers", "consumers") and value is not None:
+    table = to_dict(scenario)
+    recovery = table.pop("recovery")
+    actors = {key: table.pop(key) for key in ("producers", "consumers")}
+    for key, value in table.items():
+        if value is not None:
             lines.append(f"{key} = {_toml_value(value)}")
-    for key in ("producers", "consumers"):
-        for actor in getattr(scenario, key):
+    lines += ["", "[recovery]"]
+    lines += [f"{key} = {_toml_value(v)}" for key, v in recovery.items() if v is not None]
+    for key, rows in actors.items():
+        for row in rows:
             lines += ["", f"[[{key}]]"]
-            lines += [f"{k} = {_toml_value(v)}" for k, v in dataclasses.asdict(actor).items()]
+            lines += [f"{k} = {_toml_value(v)}" for k, v in row.items()]
     return "\n".join(lines) + "\n"
 
 
@@ -185,6 +197,10 @@ def _toml_value(value: object) -> str:
         return (
             "{ " + ", ".join(f"{key} = {_toml_value(item)}" for key, item in value.items()) + " }"
         )
+    if isinstance(value, list):
+        return f"[{', '.join(map(_toml_value, value))}]"
+    if isinstance(value, bool):
+        return "true" if value else "false"
     if isinstance(value, str):
         escaped = value.replace("\\", "\\\\").replace('"', '\\"')
         return f'"{escaped}"'  # names are printable: no control character is left to escape
@@ -193,6 +209,11 @@ def _toml_value(value: object) -> str:
 
 def _decode(value: Any, kind: Any, where: str) -> Any:
     """Return `value` as a `kind`, or say at which key it is not one."""
+    if kind is Fault:
+        try:
+            return parse_fault(value) if isinstance(value, str) else parse_fault("")
+        except FaultError as error:
+            raise ScenarioError(f"{where}: {error}") from None
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
         if not isinstance(value, dict):
             raise ScenarioError(f"{where} is {value!r}: write a table")
@@ -204,13 +225,20 @@ def _decode(value: Any, kind: Any, where: str) -> Any:
                 at = f"{where}.{key}" if where else key
                 raise ScenarioError(f"unknown key {at}: {hint}known are {', '.join(types_of)}")
         prefix = f"{where}." if where else ""
-        return kind(
-            **{key: _decode(item, types_of[key], prefix + key) for key, item in value.items()}
-        )
+        decoded = {key: _decode(item, types_of[key], prefix + key) for key, item in value.items()}
+        try:
+            return kind(**decoded)
+        except ScenarioError:
+            raise
+        except ValueError as error:  # of a Recovery, which knows nothing of scenarios
+            raise ScenarioError(str(error)) from None
     origin, args = typing.get_origin(kind), typing.get_args(kind)
     if origin is tuple:
         if not isinstance(value, list | tuple):
-            raise ScenarioError(f"{where} is {value!r}: write [[{where}]] tables")
+            form = (
+                f"a list of texts: {where} = [...]" if args[0] is Fault else f"[[{where}]] tables"
+            )
+            raise ScenarioError(f"{where} is {value!r}: write {form}")
         return tuple(_decode(item, args[0], f"{where}[{i}]") for i, item in enumerate(value, 1))
     if origin is types.UnionType:
         if value is None:
@@ -220,5 +248,8 @@ def _decode(value: Any, kind: Any, where: str) -> Any:
         return float(value)
     if kind in (int, float, str) and (not isinstance(value, kind) or isinstance(value, bool)):
         word = {int: "a whole number", float: "a number", str: "a text"}[kind]
+        raise ScenarioError(f"{where} is {value!r}: give {word}")
+    if kind is bool and not isinstance(value, bool):
+        word = "true or false"
         raise ScenarioError(f"{where} is {value!r}: give {word}")
     return value

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import streamlab
 from streamlab.events import Event, EventLog
 from streamlab.metrics import ConsumerMetrics, Lives, Series, Spread, id_key, spread
-from streamlab.named_scenarios import from_dict
+from streamlab.named_scenarios import from_dict, to_dict
 from streamlab.scenario import Scenario
 
 EngineName = Literal["simulated", "live"]
@@ -28,13 +28,17 @@ class FinalState:
     """What the server held at the end of a run, as the server itself says.
 
     `undelivered` are the ids after the group's last-delivered id; `first_id` is that of the stream's first
-    entry ("" if it is empty).
+    entry ("" if it is empty). `effects` is the ledger of the scenario's sink.
     """
 
     pending: dict[str, str] = field(default_factory=dict)  #: entry id -> consumer
     undelivered: tuple[str, ...] = ()
     first_id: str = ""
     length: int = 0
+    dead_letters: tuple[str, ...] = ()  #: the ids that they had in the stream
+    effects: dict[str, int] = field(
+        default_factory=dict
+    )  #: how often each entry's happened, if told
 
 
 @dataclass(frozen=True)
@@ -48,8 +52,9 @@ class Run:
     wall
         How long the run took, in seconds of the clock on the wall; not part of what is compared or saved
         as a result, being different each time.
-    n_commands
-        How many commands the actors sent (simulated engine only; 0 where it is not known).
+    n_commands, n_round_trips
+        How many commands the actors sent, and how often they waited for the way there and back, which a
+        pipeline does once (simulated engine only; 0 where it is not known).
     crashes
         What workers that ended by themselves said, by actor.
     """
@@ -61,6 +66,7 @@ class Run:
     final: FinalState
     wall: float = 0.0
     n_commands: int = 0
+    n_round_trips: int = 0
     crashes: dict[str, str] = field(default_factory=dict)
 
     @functools.cached_property
@@ -240,11 +246,12 @@ class Run:
         """Write the run as JSON lines: a header, then an event a line."""
         header = {
             "streamlab": streamlab.__version__,
-            "scenario": dataclasses.asdict(self.scenario),
+            "scenario": to_dict(self.scenario),
             "engine": self.engine,
             "server": self.server,
             "wall": self.wall,
             "n_commands": self.n_commands,
+            "n_round_trips": self.n_round_trips,
             "final": dataclasses.asdict(self.final),
             "crashes": self.crashes,
         }
@@ -278,9 +285,12 @@ class Run:
                     tuple(final["undelivered"]),
                     final["first_id"],
                     final["length"],
+                    tuple(final["dead_letters"]),
+                    final["effects"],
                 ),
                 wall=header["wall"],
                 n_commands=header["n_commands"],
+                n_round_trips=header["n_round_trips"],
                 crashes=header["crashes"],
             )
         except OSError as error:

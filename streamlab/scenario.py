@@ -6,7 +6,6 @@ that a run can be repeated and an actor's arrivals do not change when another on
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import heapq
 import itertools
@@ -14,15 +13,26 @@ import math
 import random
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Literal, TypeVar, get_args
 
-from streamlab.actors import Fields, Handler
+from streamlab.actors import (
+    Effect,
+    Fields,
+    Recovery,
+    idempotent_sink,
+    naive_sink,
+)
+from streamlab.faults import POISON_FIELD, Fault, FaultError, Poison, ServerDown, parse_fault
 from streamlab.replay import replay
 from streamlab.virtual_time import DEFAULT_EPOCH_MS
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
 
 ArrivalKind = Literal["constant", "poisson", "bursts", "replay"]
 ServiceKind = Literal["constant", "exponential", "lognormal"]
 AckKind = Literal["each", "batch"]
+SinkKind = Literal["none", "naive", "idempotent"]
 
 T = TypeVar("T")
 
@@ -165,14 +175,9 @@ class Service:
         location, scale = math.log(mean) - variance / 2, math.sqrt(variance)
         return lambda: rng.lognormvariate(location, scale)
 
-    def handler(self, rng: random.Random) -> Handler:
-        """Return a handler that is busy for a service time."""
-        sample, sleep = self.sampler(rng), asyncio.sleep
-
-        async def handle(entry_id: str, fields: dict[str, str]) -> None:
-            await sleep(sample())
-
-        return handle
+    def with_mean(self, mean: float) -> Service:
+        """Return the same kind of service with another mean, in seconds."""
+        return dataclasses.replace(self, mean=mean)
 
     def faster(self, factor: float) -> Service:
         """Return the same service, `factor` times faster."""
@@ -228,6 +233,15 @@ class Scenario:
         Trim the stream to about this many entries as they are added (``MAXLEN ~``), read or not.
     epoch_ms
         The simulated server's clock at the start of the run, in milliseconds since 1970.
+    redis_version
+        The version that the simulated server behaves as, ``"7.0.15"`` for instance.
+    sink
+        Where effects go: ``"none"`` (an entry's service time is all there is to it), ``"naive"`` or
+        ``"idempotent"``: a hash on the server that counts each entry's effects. See `ledger_key`.
+    recovery
+        How entries come back that a consumer did not finish.
+    faults
+        What goes wrong. In TOML and on the command line each is a text, ``"kill C2 at 3s"``.
     """
 
     name: str = "my-scenario"
@@ -241,10 +255,19 @@ class Scenario:
     drain: float = 60.0
     maxlen: int | None = None
     epoch_ms: int = DEFAULT_EPOCH_MS
+    redis_version: str = "7.0.15"
+    sink: SinkKind = "none"
+    recovery: Recovery = Recovery()  # noqa: RUF009 (frozen)
+    faults: tuple[Fault, ...] = ()
 
     def __post_init__(self) -> None:
         for what in ("name", "stream", "group"):
             _require_name(getattr(self, what), what)
+        _require_kind(self.sink, "sink", SinkKind)
+        _require(
+            len(_version(self.redis_version)) == 3,
+            f"redis_version is {self.redis_version!r}: write it as 7.0.15",
+        )
         _require(len(self.producers) >= 1, "there are 0 producers: give at least one")
         _require(len(self.consumers) >= 1, "there are 0 consumers: give at least one")
         names = [p.name for p in self.producers] + [c.name for c in self.consumers]
@@ -270,6 +293,42 @@ class Scenario:
             self.duration is not None or self.entries is not None or not endless,
             f"producer {', '.join(endless)} never ends: give a duration or a number of entries",
         )
+        for fault in self.faults:
+            self._check_target(fault)
+
+    def _check_target(self, fault: Fault) -> None:
+        """Require that a fault is aimed at somebody who is there."""
+        target = getattr(fault, "target", None)
+        if target is None:
+            return
+        consumers, producers = [c.name for c in self.consumers], [p.name for p in self.producers]
+        at_a_producer = isinstance(fault, Poison) or getattr(fault, "command", "") == "XADD"
+        known = producers if at_a_producer else consumers
+        _require(
+            target in known,
+            f"the fault {str(fault)!r} is aimed at {target}, and only {', '.join(known)} can be its target",
+        )
+
+    @property
+    def ledger_key(self) -> str:
+        """The key of the hash in which a sink counts effects."""
+        return f"{{{self.stream}}}:effects"
+
+    @property
+    def dead_letter_key(self) -> str:
+        """The key of the dead-letter stream."""
+        return self.recovery.dead_letter_of(self.stream)
+
+    @property
+    def version(self) -> tuple[int, int, int]:
+        """The simulated server's version, as three numbers."""
+        major, minor, patch = _version(self.redis_version)
+        return major, minor, patch
+
+    @property
+    def needs_persistence(self) -> bool:
+        """Whether a real server has to keep what it had when it goes down."""
+        return any(isinstance(fault, ServerDown) for fault in self.faults)
 
     def rng(self, actor: str) -> random.Random:
         """Return the source of an actor's random numbers."""
@@ -283,7 +342,16 @@ class Scenario:
             entries = itertools.takewhile(lambda entry: entry[0] < duration, entries)
         if self.entries is not None:
             entries = itertools.islice(entries, self._share_of(producer))
-        return entries
+        poisoned = {
+            f.nth for f in self.faults if isinstance(f, Poison) and f.target == producer.name
+        }
+        return _poisoned(entries, poisoned) if poisoned else entries
+
+    def effect(self, client: Redis) -> Effect | None:
+        """Return what has the effect of an entry in this scenario; None if there is none."""
+        if self.sink == "none":
+            return None
+        return (naive_sink if self.sink == "naive" else idempotent_sink)(client, self.ledger_key)
 
     def _share_of(self, producer: Producer) -> int:
         """Return how many of the first `entries` arrivals, all producers together, are this one's."""
@@ -299,11 +367,25 @@ class Scenario:
         mine = self.producers.index(producer)
         return sum(number == mine for _, number in itertools.islice(arrivals, self.entries))
 
-    def handler(self, consumer: Consumer) -> Handler:
-        """Return what a consumer does with an entry in this scenario."""
-        return consumer.service.handler(self.rng(consumer.name))
-
     # ---- variations ----------------------------------------------------------------------------
+
+    def with_faults(self, *faults: Fault | str) -> Scenario:
+        """Return the scenario with more faults; texts are read by `parse_fault`."""
+        try:
+            more = tuple(parse_fault(f) if isinstance(f, str) else f for f in faults)
+        except FaultError as error:
+            raise ScenarioError(str(error)) from None
+        return dataclasses.replace(self, faults=self.faults + more)
+
+    def with_recovery(self, strategy: str | None = None, **changes: object) -> Scenario:
+        """Return the scenario with another strategy of recovery, or other fields of it."""
+        if strategy is not None:
+            changes["strategy"] = strategy
+        try:
+            recovery = dataclasses.replace(self.recovery, **changes)  # type: ignore[arg-type]
+        except ValueError as error:
+            raise ScenarioError(str(error)) from None
+        return dataclasses.replace(self, recovery=recovery)
 
     def with_producers(self, n: int) -> Scenario:
         """Return the scenario with producers P1 … Pn, all like its first; constant ones take turns."""
@@ -373,6 +455,20 @@ class Scenario:
             ),
             duration=None if self.duration is None else self.duration / factor,
         )
+
+
+def _poisoned(
+    entries: Iterable[tuple[float, Fields]], numbers: set[int]
+) -> Iterator[tuple[float, Fields]]:
+    """Yield the entries, those with these numbers poisoned."""
+    for number, (at, fields) in enumerate(entries, 1):
+        yield (at, {**fields, POISON_FIELD: "1"}) if number in numbers else (at, fields)
+
+
+def _version(text: object) -> tuple[int, ...]:
+    """Return a version as numbers; none if it is not one."""
+    parts = text.split(".") if isinstance(text, str) else []
+    return tuple(map(int, parts)) if all(part.isdecimal() for part in parts) else ()
 
 
 def producers(n: int, arrivals: Arrivals) -> tuple[Producer, ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -18,7 +19,7 @@ from typing import Any
 import redis.asyncio
 from redis._parsers.base import BaseParser
 from redis.asyncio.client import Pipeline
-from redis.exceptions import DataError, ResponseError
+from redis.exceptions import ConnectionError, DataError, ResponseError
 
 from streamlab.stream_commands import CommandError, Reply, StreamCommands, Waiter, plain
 from streamlab.stream_model import format_id
@@ -52,10 +53,16 @@ class SimulatedServer:
         self.commands = StreamCommands(version=version)
         self.version = version
         self.epoch_ms = epoch_ms
-        #: Commands executed so far.
+        #: Commands executed so far, and how often one went there and its reply back: a pipeline goes once.
         self.n_commands = 0
+        self.n_round_trips = 0
         self._loop = loop
         self._time_outs: dict[int, _TimeOuts] = {}
+        #: Reads that wait, and whose they are.
+        self._blocked: dict[asyncio.Future[Any], tuple[SimulatedRedis, Waiter]] = {}
+        #: The server's own timers are not those of the client that happened to cause them.
+        self.context = contextvars.Context()
+        self.is_down = False
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -66,6 +73,16 @@ class SimulatedServer:
         """Return the server's time in milliseconds since 1970."""
         # The added thousandth of a millisecond keeps 0.29 s from becoming 289 ms in binary.
         return self.epoch_ms + int(self.loop.time() * 1000 + 0.001)
+
+    def go_down(self) -> None:
+        """Refuse every command from now on, and drop those who wait; what is stored stays."""
+        self.is_down = True
+        for client in {client: None for client, _ in self._blocked.values()}:
+            client.cut()
+
+    def come_up(self) -> None:
+        """Serve again."""
+        self.is_down = False
 
     def time_outs(self, timeout_ms: int) -> _TimeOuts:
         """Return the time-outs of the readers that wait so long."""
@@ -80,9 +97,13 @@ class SimulatedServer:
         round_trip: RoundTrip = 0.0,
         wake: Callable[[], float] | None = None,
         name: str = "",
+        is_lab: bool = False,
     ) -> SimulatedRedis:
-        """Return a client; `round_trip` is how long each of its commands takes, in seconds."""
-        return SimulatedRedis(self, round_trip=round_trip, wake=wake, name=name)
+        """Return a client; `round_trip` is how long each of its commands takes, in seconds.
+
+        The lab's own client (`is_lab`) reaches the server when it is down as well, and is not counted.
+        """
+        return SimulatedRedis(self, round_trip=round_trip, wake=wake, name=name, is_lab=is_lab)
 
 
 class _TimeOuts:
@@ -103,7 +124,7 @@ class _TimeOuts:
         self._queue.append((loop.time() + self._timeout, waiter, future))
         if not self._timer_is_set:
             self._timer_is_set = True
-            loop.call_later(self._timeout, self._check)
+            loop.call_later(self._timeout, self._check, context=self._server.context)
 
     def _check(self) -> None:
         loop, queue = self._server.loop, self._queue
@@ -114,7 +135,7 @@ class _TimeOuts:
                 future.set_result(None)
         self._timer_is_set = bool(queue)
         if queue:
-            loop.call_at(queue[0][0], self._check)
+            loop.call_at(queue[0][0], self._check, context=self._server.context)
 
 
 class SimulatedRedis(redis.asyncio.Redis):
@@ -133,6 +154,7 @@ class SimulatedRedis(redis.asyncio.Redis):
         round_trip: RoundTrip = 0.0,
         wake: Callable[[], float] | None = None,
         name: str = "",
+        is_lab: bool = False,
     ) -> None:
         if not callable(round_trip) and not round_trip >= 0:
             raise ValueError(f"round_trip is {round_trip!r}: give seconds, 0 or more")
@@ -146,10 +168,50 @@ class SimulatedRedis(redis.asyncio.Redis):
         else:
             self._trip = (lambda: round_trip) if round_trip else None
         self._wake = wake
+        self._is_lab = is_lab
+        self._counted = 0 if is_lab else 1
         self._last_round = -1
+        #: Replies to lose: (command, how many of that name from now on until the one).
+        self._to_lose: list[tuple[str, int]] = []
+        self._is_severed = False
+        #: Whether a command has to be looked at before and after it is executed.
+        self._is_troubled = False
 
     def __repr__(self) -> str:
         return f"<SimulatedRedis as of Redis {'.'.join(map(str, self.server.version))}>"
+
+    # ---- what can go wrong between a client and its server ----------------------------------------
+
+    def cut(self) -> None:
+        """Cut the connection: who waits for a reply gets a ConnectionError; the next command connects anew."""
+        for future, (client, waiter) in self.server._blocked.items():
+            if client is self and not future.done():
+                self.server.commands.cancel(waiter)
+                future.set_result(_ConnectionLost())
+
+    def sever(self) -> None:
+        """Let no command of this client reach the server any more: its process is dead."""
+        self._is_severed = self._is_troubled = True
+
+    def lose_reply(self, command: str, nth: int = 1) -> None:
+        """Execute the `nth` command of this name from now on, lose its reply, and cut the connection."""
+        self._to_lose.append((command.upper(), nth))
+        self._is_troubled = True
+
+    def _check_way_there(self) -> None:
+        if self._is_severed:
+            raise asyncio.CancelledError("this client's process is dead")
+        if self.server.is_down and not self._is_lab:
+            raise ConnectionError("the simulated server is down")
+
+    def _check_way_back(self, *commands: str) -> None:
+        """Lose the reply, if that is due."""
+        for command in commands:
+            self._to_lose = [(name, n - (name == command)) for name, n in self._to_lose]
+        due = [item for item in self._to_lose if item[1] <= 0]
+        if due:
+            self._to_lose = [item for item in self._to_lose if item[1] > 0]
+            raise ConnectionError(f"connection lost before the reply to {due[0][0]} came")
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         """Execute a command against the model, and shape the reply as redis-py does."""
@@ -160,7 +222,10 @@ class SimulatedRedis(redis.asyncio.Redis):
         if self._trip is not None:
             await asyncio.sleep(self._trip() / 2)
         server = self.server
-        server.n_commands += 1
+        if self._is_troubled or server.is_down:
+            self._check_way_there()
+        server.n_commands += self._counted
+        server.n_round_trips += self._counted
         try:
             reply = server.commands.execute([_as_text(arg) for arg in args], server.now_ms())
         except CommandError as error:
@@ -174,6 +239,8 @@ class SimulatedRedis(redis.asyncio.Redis):
                 await asyncio.sleep(self._trip() / 2)
         else:
             await self._travel_back()
+        if self._is_troubled:
+            self._check_way_back(args[0].upper())
         return reply
 
     async def _travel_back(self) -> None:
@@ -197,22 +264,29 @@ class SimulatedRedis(redis.asyncio.Redis):
 
     async def _wait(self, waiter: Waiter) -> Reply:
         """Wait for a blocked read: first come, first served, is the model's; the time-out is the loop's."""
-        future: asyncio.Future[Reply | CommandError] = self.server.loop.create_future()
+        future: asyncio.Future[Reply | CommandError | _ConnectionLost]
+        future = self.server.loop.create_future()
         waiter.on_ready = partial(_deliver, future)
         if waiter.timeout_ms:
             self.server.time_outs(waiter.timeout_ms).add(waiter, future)
         if waiter.retry_at_ms is not None:
             self._look_again(waiter, future)
+        blocked = self.server._blocked
+        blocked[future] = self, waiter
         try:
             reply = await future
         except asyncio.CancelledError:
             self.server.commands.cancel(waiter)
             raise
+        finally:
+            del blocked[future]
         if isinstance(reply, CommandError):
             raise _as_redis_error(reply)
+        if isinstance(reply, _ConnectionLost):
+            raise ConnectionError("connection closed by the simulated server")
         return reply
 
-    def _look_again(self, waiter: Waiter, future: asyncio.Future[Reply | CommandError]) -> None:
+    def _look_again(self, waiter: Waiter, future: asyncio.Future[Any]) -> None:
         """Let a blocked ``XREADGROUP … CLAIM`` look when an entry will have been idle for long enough."""
         if waiter.retry_at_ms is None:
             return
@@ -225,7 +299,13 @@ class SimulatedRedis(redis.asyncio.Redis):
                     self._look_again(waiter, future)
 
         # At least a millisecond on: an entry that cannot be claimed yet is not asked for in a circle.
-        loop.call_later(max(waiter.retry_at_ms - server.now_ms(), 1) / 1000, look)
+        delay = max(waiter.retry_at_ms - server.now_ms(), 1) / 1000
+        loop.call_later(delay, look, context=server.context)
+
+    @property
+    def _is_special(self) -> bool:
+        """Whether something has to happen on a command's way that the short cuts below leave out."""
+        return self._trip is not None or self._is_troubled or self.server.is_down
 
     # ---- what a simulation executes for every entry, without arguments to build and to parse -----
 
@@ -235,10 +315,11 @@ class SimulatedRedis(redis.asyncio.Redis):
         """Append an entry (``XADD``) and return its id."""
         texts = tuple(chain.from_iterable(fields.items())) if isinstance(fields, dict) else ()
         is_plain = id == "*" and maxlen is None and not options and _are_texts(name, *texts)
-        if not is_plain or not texts or self._trip is not None:
+        if not is_plain or not texts or self._is_special:
             return await super().xadd(name, fields, id, maxlen, **options)
         server = self.server
-        server.n_commands += 1
+        server.n_commands += self._counted
+        server.n_round_trips += self._counted
         try:
             return plain.add(server.commands, name, texts, server.now_ms())
         except CommandError as error:
@@ -259,12 +340,13 @@ class SimulatedRedis(redis.asyncio.Redis):
         """Read entries as a consumer of a group (``XREADGROUP``)."""
         key, after = next(iter(streams.items())) if len(streams) == 1 else ("", "")
         is_plain = after == ">" and not options and _are_texts(groupname, consumername, key)
-        if not is_plain or not count or block is None or self._trip is not None:
+        if not is_plain or not count or block is None or self._is_special:
             return await super().xreadgroup(
                 groupname, consumername, streams, count, block, **options
             )
         server = self.server
-        server.n_commands += 1
+        server.n_commands += self._counted
+        server.n_round_trips += self._counted
         request = plain.new_entries(key, groupname, consumername, count, block)
         try:
             found = plain.read_new(server.commands, request, server.now_ms())
@@ -281,10 +363,11 @@ class SimulatedRedis(redis.asyncio.Redis):
 
     async def xack(self, name: Any, groupname: Any, *ids: Any) -> Any:
         """Acknowledge entries (``XACK``) and return how many were pending."""
-        if not ids or not _are_texts(name, groupname, *ids) or self._trip is not None:
+        if not ids or not _are_texts(name, groupname, *ids) or self._is_special:
             return await super().xack(name, groupname, *ids)
         server = self.server
-        server.n_commands += 1
+        server.n_commands += self._counted
+        server.n_round_trips += self._counted
         try:
             return plain.ack(server.commands, name, groupname, ids)
         except CommandError as error:
@@ -334,10 +417,13 @@ class SimulatedPipeline(Pipeline):
         replies: list[Any] = []
         if client._trip is not None:
             await asyncio.sleep(client._trip() / 2)
+        if client._is_troubled or server.is_down:
+            client._check_way_there()
+        server.n_round_trips += client._counted
         as_transaction = self.is_transaction or self.explicit_transaction
         with server.commands.transaction() if as_transaction else contextlib.nullcontext():
             for args, options in stack:
-                server.n_commands += 1
+                server.n_commands += client._counted
                 try:
                     reply = server.commands.execute(
                         [_as_text(arg) for arg in args],
@@ -353,12 +439,18 @@ class SimulatedPipeline(Pipeline):
                 except ResponseError as error:
                     replies.append(error)
         await client._travel_back()
+        if client._is_troubled:
+            client._check_way_back(*(str(args[0]).upper() for args, _ in stack))
         if raise_on_error:
             for number, (reply, (args, _)) in enumerate(zip(replies, stack, strict=True), 1):
                 if isinstance(reply, ResponseError):
                     self.annotate_exception(reply, number, args)
                     raise reply
         return replies
+
+
+class _ConnectionLost:
+    """What comes instead of a reply when the connection is cut."""
 
 
 def _deliver(future: asyncio.Future[Any], reply: Reply | CommandError) -> None:

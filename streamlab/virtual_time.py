@@ -40,6 +40,10 @@ _DESTROYED = "Task was destroyed but it is pending!"
 
 logger = logging.getLogger(__name__)
 
+#: Whose callbacks these are: what is set in a task's context holds for all that the task starts.
+#: See `VirtualLoop.hold`.
+PROCESS: contextvars.ContextVar[object] = contextvars.ContextVar("streamlab_process", default=None)
+
 #: Python 3.12 and later note the current task per thread (by loop until 3.13, by thread alone from 3.14
 #: on), and offer this function to put it aside; Python 3.11 keeps it by loop and needs nothing.
 _swap_current_task = getattr(asyncio.tasks, "_swap_current_task", None)
@@ -124,6 +128,8 @@ class VirtualLoop(_EventLoop):
         self._n_timers_worth_cleaning = 128
         #: Grows by one each time round the loop. Whoever remembers it knows whether others had their turn.
         self.rounds = 0
+        #: What the processes that are held back would do now, in order.
+        self._held: dict[object, list[_Handle]] = {}
         self._stopping = False
         self._running = False
         self._closed = False
@@ -155,7 +161,7 @@ class VirtualLoop(_EventLoop):
 
     def _run(self, until: float) -> None:
         """Run until the clock would pass `until`, until stopped, or until nothing is left to run."""
-        ready, timers = self._ready, self._timers
+        ready, timers, held = self._ready, self._timers, self._held
         now = self._now
         budget = self._callbacks_per_instant
         self._stopping = False
@@ -180,6 +186,9 @@ class VirtualLoop(_EventLoop):
                 handle = ready.popleft()
                 callback, args, context = handle
                 if callback is not None:
+                    if held and (process := context.get(PROCESS)) in held:
+                        held[process].append(handle)
+                        continue
                     try:
                         context.run(callback, *args)
                     except (SystemExit, KeyboardInterrupt):
@@ -292,6 +301,19 @@ class VirtualLoop(_EventLoop):
             f"deadlock at virtual time {self._now:g} s: no callback is ready, no timer is set, and these "
             f"still wait: {who}"
         )
+
+    # ---- processes -----------------------------------------------------------------------------
+
+    def hold(self, process: object) -> None:
+        """Hold back all that runs in contexts where `PROCESS` is this one, as SIGSTOP does.
+
+        The rest of the world goes on: timers fire, replies arrive, and wait for `release`.
+        """
+        self._held.setdefault(process, [])
+
+    def release(self, process: object) -> None:
+        """Let a process go on where it was held back, as SIGCONT does; no matter if it was not."""
+        self._ready.extend(self._held.pop(process, ()))
 
     # ---- callbacks -----------------------------------------------------------------------------
 
@@ -421,6 +443,7 @@ class VirtualLoop(_EventLoop):
         if self._running:
             raise RuntimeError("a running loop cannot be closed")
         self._closed = True
+        self._held.clear()
         self._ready.clear()
         self._timers.clear()
 

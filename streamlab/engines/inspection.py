@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from streamlab.actors import Entry
@@ -15,11 +16,21 @@ if TYPE_CHECKING:
 _PAGE = 10_000
 
 
-async def is_drained(client: Redis, scenario: Scenario) -> bool:
-    """Return whether nothing is pending and nothing undelivered (``XINFO GROUPS``, ``XRANGE``)."""
+async def is_drained(client: Redis, scenario: Scenario, *, hopeless: Collection[str] = ()) -> bool:
+    """Return whether nothing is pending and nothing undelivered (``XINFO GROUPS``, ``XRANGE``).
+
+    What is pending for consumers that are `hopeless` (dead, and nobody claims) does not count: nothing
+    will come of waiting for it.
+    """
     group = await _group(client, scenario)
-    if group is None or group["pending"]:
+    if group is None:
         return False
+    if group["pending"]:
+        if not hopeless:
+            return False
+        summary = await client.xpending(scenario.stream, scenario.group)
+        if any(row["name"] not in hopeless for row in summary["consumers"]):
+            return False
     # Not by the group's lag: it may be unknown, and before Redis 7.0 there is none.
     last = group["last-delivered-id"]
     return not await client.xrange(scenario.stream, min=f"({last}", count=1)
@@ -39,9 +50,11 @@ async def final_state(client: Redis, scenario: Scenario) -> FinalState:
     If the group is gone, nothing is pending and nothing will be delivered.
     """
     stream, group = scenario.stream, scenario.group
+    dead = await _dead_letters(client, scenario)
+    effects = await _effects(client, scenario)
     info = await _group(client, scenario)
     if info is None:
-        return FinalState(length=await client.xlen(stream))
+        return FinalState(length=await client.xlen(stream), dead_letters=dead, effects=effects)
     first: list[Entry] = await client.xrange(stream, count=1)  # type: ignore[assignment]
     pending: dict[str, str] = {}
     start = "-"
@@ -60,5 +73,27 @@ async def final_state(client: Redis, scenario: Scenario) -> FinalState:
             break
         last = entries[-1][0]
     return FinalState(
-        pending, tuple(undelivered), first[0][0] if first else "", await client.xlen(stream)
+        pending,
+        tuple(undelivered),
+        first[0][0] if first else "",
+        await client.xlen(stream),
+        dead,
+        effects,
     )
+
+
+async def _dead_letters(client: Redis, scenario: Scenario) -> tuple[str, ...]:
+    """Return the ids that the entries in the dead-letter stream had in the stream that they come from."""
+    key = scenario.dead_letter_key
+    if scenario.recovery.max_deliveries is None or await client.type(key) != "stream":
+        return ()
+    letters: list[Entry] = await client.xrange(key)  # type: ignore[assignment]
+    return tuple(fields["dead:id"] for _, fields in letters if "dead:id" in fields)
+
+
+async def _effects(client: Redis, scenario: Scenario) -> dict[str, int]:
+    """Return what the sink's ledger says: how often each entry's effect has happened."""
+    if scenario.sink == "none":
+        return {}
+    ledger = await client.hgetall(scenario.ledger_key)
+    return {str(entry_id): int(n) for entry_id, n in ledger.items()}

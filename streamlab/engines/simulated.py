@@ -4,24 +4,50 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import gc
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from streamlab.actors import Fields, Handler, consume, ensure_group, produce
 from streamlab.engines.inspection import final_state, is_drained
+from streamlab.engines.mishaps import LAB, befall
 from streamlab.engines.overheads import Overheads, Trace
-from streamlab.events import CRASHED, STOPPED, EventLog
+from streamlab.events import (
+    CRASHED,
+    PAUSED,
+    RECREATED,
+    RESUMED,
+    SERVER_DOWN,
+    SERVER_UP,
+    STOPPED,
+    EventLog,
+)
+from streamlab.faults import (
+    Disconnect,
+    Fault,
+    Kill,
+    LostReply,
+    Pause,
+    Restart,
+    ServerDown,
+    Slow,
+    TimedFault,
+)
+from streamlab.job import InjectedError, Job, told_by_events
 from streamlab.run import Run
 from streamlab.scenario import Consumer, Producer, Scenario
 from streamlab.simulated_redis import SimulatedRedis, SimulatedServer
-from streamlab.virtual_time import VirtualLoop
+from streamlab.virtual_time import PROCESS, VirtualLoop
 
 #: Seconds before time 0 at which consumers start, so that they wait when the first entry comes.
 _LEAD = 1.0
 #: Seconds given to consumers to finish what they hold when the run ends.
 _LAST_CALL = 1.0
+
+#: Seconds for which actors go on trying to reach a server that is down.
+_PATIENCE = 3600.0
 
 T = TypeVar("T")
 
@@ -42,6 +68,31 @@ def _rare_garbage_collections() -> Iterator[None]:
         gc.set_threshold(*usual)
 
 
+class SimulatedDeath(BaseException):
+    """Ends an actor's task from within, where SIGKILL would end a worker: no code of an actor catches it."""
+
+
+def _die() -> NoReturn:
+    raise SimulatedDeath
+
+
+class Process:
+    """One life of an actor: a task, its client, and what SIGKILL, SIGSTOP and SIGCONT would do to it."""
+
+    def __init__(self, name: str, client: SimulatedRedis) -> None:
+        self.name = name
+        self.client = client
+        self.stop = asyncio.Event()
+        self.is_paused = False
+        self.is_killed = False
+        self.task: asyncio.Task[int]
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs, or would if it were not paused."""
+        return not self.task.done()
+
+
 class SimulatedEngine:
     """One run of a scenario in virtual time. Can be run through, or stepped.
 
@@ -54,13 +105,19 @@ class SimulatedEngine:
     def __init__(self, scenario: Scenario, *, overheads: Overheads | None = None) -> None:
         self.scenario = scenario
         self.loop = VirtualLoop(start=-_LEAD)
-        self.server = SimulatedServer(epoch_ms=scenario.epoch_ms, loop=self.loop)
+        self.server = SimulatedServer(
+            version=scenario.version, epoch_ms=scenario.epoch_ms, loop=self.loop
+        )
         self.log = EventLog(clock=self.loop.time)
         self.crashes: dict[str, str] = {}
-        self.tasks: dict[str, asyncio.Task[int]] = {}
+        self.processes: dict[str, Process] = {}
+        self.consumers = {consumer.name: consumer for consumer in scenario.consumers}
+        self.jobs: dict[str, Job] = {}
         self._overheads = overheads
-        self._admin = self.server.client(name="lab")
+        self._admin = self.server.client(name="lab", is_lab=True)
         self._wall = 0.0
+        self._is_ending = False
+        self._n_to_start = 0  # dead workers that a supervisor is about to start again
         self._conductor = self.loop.create_task(self._conduct(), name="lab")
         self.run_until(0.0)
 
@@ -121,6 +178,7 @@ class SimulatedEngine:
             final=final,
             wall=self._wall,
             n_commands=self.server.n_commands,
+            n_round_trips=self.server.n_round_trips,
             crashes=self.crashes,
         )
 
@@ -128,23 +186,102 @@ class SimulatedEngine:
         """Ask the server something, at this moment and in no time."""
         return self.loop.run_until_complete(question)
 
+    # ---- what can be done to its actors and its server -------------------------------------------
+
     def kill(self, name: str) -> None:
         """End an actor where it stands: nothing of it runs any more, what it held stays pending."""
-        task = self.tasks[name]
-        if task.done():
-            return
-        task.cancel()
+        process = self.processes[name]
+        self._kill(process)
         self.loop.run_until(self.now)
-        if not task.done():
+        if process.alive:
             raise RuntimeError(
                 f"{name} was killed and still runs: something swallows its cancellation"
             )
-        self.log.report(CRASHED, name)
+
+    def pause(self, name: str) -> None:
+        """Let an actor stand still, while the world goes on."""
+        process = self.processes[name]
+        if process.alive and not process.is_paused:
+            process.is_paused = True
+            self.loop.hold(process)
+            self.log.report(PAUSED, name)
+
+    def resume(self, name: str) -> None:
+        """Let a paused actor go on as if nothing had happened."""
+        process = self.processes[name]
+        if process.alive and process.is_paused:
+            process.is_paused = False
+            self.log.report(RESUMED, name)
+            self.loop.release(process)
+
+    def start(self, name: str) -> None:
+        """Start an actor that is dead or has stopped, under its own name; no matter if it runs."""
+        if not self._is_ending and not self.processes[name].alive:
+            self._start(self.consumers[name])
+
+    def restart(self, name: str) -> None:
+        """Ask a consumer to stop; once it has finished what it holds, it is started again."""
+        process = self.processes[name]
+        if process.alive:
+            process.stop.set()
+            process.task.add_done_callback(lambda _: self.start(name))
+        else:
+            self.start(name)
+
+    def add_consumer(self, consumer: Consumer) -> None:
+        """Let one more consumer join the group."""
+        self.consumers[consumer.name] = consumer
+        self._start(consumer)
+
+    async def carry_out(self, fault: TimedFault) -> None:
+        """Let a timed fault happen now."""
+        if isinstance(fault, Kill):
+            self._kill(self.processes[fault.target])
+        elif isinstance(fault, Restart):
+            self.restart(fault.target)
+        elif isinstance(fault, Pause):
+            self.pause(fault.target)
+            self._later(fault.duration, lambda: self.resume(fault.target))
+        elif isinstance(fault, Slow):
+            job = self.jobs[fault.target]
+            job.slowness *= fault.factor
+            self._later(
+                fault.duration, lambda: setattr(job, "slowness", job.slowness / fault.factor)
+            )
+        elif isinstance(fault, Disconnect):
+            self.processes[fault.target].client.cut()
+        elif isinstance(fault, ServerDown):
+            if not self.server.is_down:
+                self.server.go_down()
+                self.log.report(SERVER_DOWN, LAB)
+                self._later(fault.duration, self._server_up)
+        else:
+            await befall(fault, self._admin, self.scenario, self.log.report)
+
+    def _server_up(self) -> None:
+        self.server.come_up()
+        self.log.report(SERVER_UP, LAB)
+
+    def _later(self, delay: float, act: Callable[[], None]) -> None:
+        """Do something later, by the lab's own hand."""
+        self.loop.call_later(delay, act, context=contextvars.Context())
+
+    def _kill(self, process: Process) -> None:
+        if process.task.done() or process.is_killed:
+            return
+        process.is_killed = True
+        process.client.sever()
+        process.task.cancel()
+        self.loop.release(process)  # a stopped process dies of SIGKILL as well
+        self.log.report(CRASHED, process.name)
 
     def close(self) -> None:
         """End all actors and the loop."""
         if self.loop.is_closed():
             return
+        self._is_ending = True
+        for process in self.processes.values():
+            self.loop.release(process)
         tasks = [task for task in asyncio.all_tasks(self.loop) if not task.done()]
         for task in tasks:
             task.cancel()
@@ -156,43 +293,100 @@ class SimulatedEngine:
     # ---- the course of a run -------------------------------------------------------------------
 
     async def _conduct(self) -> None:
-        scenario, admin, stop = self.scenario, self._admin, asyncio.Event()
-        await ensure_group(admin, scenario.stream, scenario.group)
+        scenario = self.scenario
+        await ensure_group(self._admin, scenario.stream, scenario.group)
         for consumer in scenario.consumers:
-            self._start(consumer.name, self._consume(consumer, stop))
+            self._start(consumer)
         await asyncio.sleep(-self.loop.time())
+        faults = self._take_in_hand(scenario.faults)
         for producer in scenario.producers:
-            self._start(producer.name, self._produce(producer))
-        await asyncio.wait([self.tasks[producer.name] for producer in scenario.producers])
+            self._start(producer)
+        await asyncio.wait([self.processes[producer.name].task for producer in scenario.producers])
+        await faults
         await self._drain()
-        stop.set()
-        consumers = [self.tasks[consumer.name] for consumer in scenario.consumers]
-        await asyncio.wait(consumers, timeout=_LAST_CALL)
-        for consumer in scenario.consumers:
-            # It waits for entries that nobody will add.
-            if self.tasks[consumer.name].cancel():
-                self.log.report(STOPPED, consumer.name)
-        await asyncio.wait(consumers)
+        await self._end()
+
+    def _take_in_hand(self, faults: Iterable[Fault]) -> asyncio.Task[None]:
+        """Let timed faults happen when it is time, and see to the lost replies of producers."""
+        timed = sorted((f for f in faults if isinstance(f, TimedFault)), key=lambda f: f.when)
+
+        async def watch_the_clock() -> None:
+            for fault in timed:
+                await asyncio.sleep(fault.when - self.now)
+                await self.carry_out(fault)
+
+        return self.loop.create_task(watch_the_clock(), name="faults")
 
     async def _drain(self) -> None:
         """Wait until all is done, or the time for it is over, or nobody is left to do it."""
         deadline = self.loop.time() + self.scenario.drain
         pause = 0.001
-        while not await is_drained(self._admin, self.scenario) and self.loop.time() < deadline:
-            if all(self.tasks[consumer.name].done() for consumer in self.scenario.consumers):
+        while self.loop.time() < deadline:
+            alive = [name for name in self.consumers if self.processes[name].alive]
+            if not alive and not self._n_to_start:
+                return
+            dead = self.consumers.keys() - set(alive)
+            gone_for_good = not self.scenario.recovery.claims and not self._n_to_start
+            if await is_drained(self._admin, self.scenario, hopeless=dead if gone_for_good else ()):
                 return
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, 1.0)
 
-    def _start(self, name: str, actor: Coroutine[Any, Any, int]) -> None:
-        task = self.loop.create_task(actor, name=name)
-        self.tasks[name] = task
-        task.add_done_callback(self._note_crash)
+    async def _end(self) -> None:
+        """Let consumers finish what they hold."""
+        self._is_ending = True
+        processes = [self.processes[name] for name in self.consumers]
+        for process in processes:
+            self.resume(process.name)
+            process.stop.set()
+        tasks = [process.task for process in processes]
+        await asyncio.wait(tasks, timeout=_LAST_CALL)
+        for process in processes:
+            # It waits for entries that nobody will add.
+            if process.task.cancel():
+                self.log.report(STOPPED, process.name)
+        await asyncio.wait(tasks)
 
-    def _note_crash(self, task: asyncio.Task[int]) -> None:
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self.log.report(CRASHED, task.get_name())
-            self.crashes[task.get_name()] = f"{type(error).__name__}: {error}"
+    def _start(self, actor: Consumer | Producer) -> None:
+        is_new = actor.name not in self.processes
+        process = Process(actor.name, self._client(actor.name))
+        if isinstance(actor, Consumer):
+            if is_new:
+                self.jobs[actor.name] = Job(
+                    self.scenario, actor, self.scenario.rng(actor.name), _die
+                )
+            act = self._consume(actor, process, self.jobs[actor.name], is_new)
+        else:
+            act = self._produce(actor, process)
+        if is_new:
+            for fault in self.scenario.faults:
+                if isinstance(fault, LostReply) and fault.target == actor.name:
+                    process.client.lose_reply(fault.command, fault.nth)
+        # What the actor's task starts is of the same process.
+        context = contextvars.copy_context()
+        context.run(PROCESS.set, process)
+        process.task = self.loop.create_task(act, name=actor.name, context=context)
+        process.task.add_done_callback(lambda task: self._ended(process))
+        self.processes[actor.name] = process
+
+    def _ended(self, process: Process) -> None:
+        """Note how an actor ended; a supervisor may start it again."""
+        task = process.task
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            process.client.sever()
+            self.log.report(CRASHED, process.name)
+            if not isinstance(error, SimulatedDeath | InjectedError):
+                self.crashes[process.name] = f"{type(error).__name__}: {error}"
+        died = error is not None or process.is_killed
+        delay = self.scenario.recovery.restarts_after
+        if died and delay is not None and process.name in self.consumers and not self._is_ending:
+            self._n_to_start += 1
+            self._later(delay, lambda: self._start_again(process.name))
+
+    def _start_again(self, name: str) -> None:
+        self._n_to_start -= 1
+        self.start(name)
 
     def _client(self, name: str) -> SimulatedRedis:
         if self._overheads is None:
@@ -209,11 +403,15 @@ class SimulatedEngine:
         delays = self._overheads.delays.get(name) if self._overheads is not None else None
         return delays.reader(self.loop.time) if delays is not None else None
 
-    def _consume(self, consumer: Consumer, stop: asyncio.Event) -> Coroutine[Any, Any, int]:
-        scenario, delay = self.scenario, self._delay(consumer.name)
-        handler = scenario.handler(consumer)
-        return consume(
-            self._client(consumer.name),
+    async def _consume(self, consumer: Consumer, process: Process, job: Job, is_new: bool) -> int:
+        scenario, delay, client = self.scenario, self._delay(consumer.name), process.client
+        handler = job.handler(scenario.effect(client))
+        if not is_new and await ensure_group(
+            client, scenario.stream, scenario.group, patience=_PATIENCE
+        ):
+            self.log.report(RECREATED, consumer.name, "0")
+        return await consume(
+            client,
             scenario.stream,
             scenario.group,
             consumer.name,
@@ -221,21 +419,26 @@ class SimulatedEngine:
             count=consumer.count,
             block=consumer.block,
             ack=consumer.ack,
-            stop=stop,
-            report=self.log.report,
+            recovery=scenario.recovery,
+            patience=_PATIENCE,
+            stop=process.stop,
+            on_error=told_by_events,
+            report=job.report(self.log.report),
         )
 
-    def _produce(self, producer: Producer) -> Coroutine[Any, Any, int]:
+    def _produce(self, producer: Producer, process: Process) -> Coroutine[Any, Any, int]:
         scenario = self.scenario
         arrivals = scenario.arrivals(producer)
         if self._overheads is not None and producer.name in self._overheads.delays:
             arrivals = _late(arrivals, self._overheads.delays[producer.name])
         return produce(
-            self._client(producer.name),
+            process.client,
             scenario.stream,
             arrivals,
             name=producer.name,
             maxlen=scenario.maxlen,
+            patience=_PATIENCE,
+            stop=process.stop,
             report=self.log.report,
         )
 

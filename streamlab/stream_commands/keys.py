@@ -1,10 +1,10 @@
-"""The few commands on keys and strings that a lesson on streams needs."""
+"""The few commands on keys, strings and hashes that a lesson on streams needs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .arguments import WRONG_TYPE, CommandError, Reply, syntax_error, wrong_arity
+from .arguments import WRONG_TYPE, CommandError, Reply, integer, syntax_error, wrong_arity
 from .keyspace import Keyspace
 
 
@@ -28,7 +28,9 @@ def exists(db: Keyspace, args: Sequence[str], now_ms: int) -> Reply:
 def key_type(db: Keyspace, args: Sequence[str], now_ms: int) -> Reply:
     """Name the type of a key's value."""
     value = db.keys.get(args[1])
-    return "none" if value is None else "string" if isinstance(value, str) else "stream"
+    if value is None:
+        return "none"
+    return "string" if isinstance(value, str) else "hash" if isinstance(value, dict) else "stream"
 
 
 def set_string(db: Keyspace, args: Sequence[str], now_ms: int) -> Reply:
@@ -46,6 +48,43 @@ def get_string(db: Keyspace, args: Sequence[str], now_ms: int) -> Reply:
     if value is None or isinstance(value, str):
         return value
     raise CommandError(WRONG_TYPE)
+
+
+def _hash(db: Keyspace, key: str) -> dict[str, str] | None:
+    value = db.keys.get(key)
+    if value is None or isinstance(value, dict):
+        return value
+    raise CommandError(WRONG_TYPE)
+
+
+def _hash_or_new(db: Keyspace, key: str) -> dict[str, str]:
+    found = _hash(db, key)
+    if found is None:
+        found = db.keys[key] = {}
+    return found
+
+
+def hash_set_new(db: Keyspace, args: Sequence[str], now_ms: int) -> Reply:
+    """Set a field of a hash, unless it is there."""
+    values = _hash_or_new(db, args[1])
+    if args[2] in values:
+        return 0
+    values[args[2]] = args[3]
+    return 1
+
+
+def hash_increment(db: Keyspace, args: Sequence[str], now_ms: int) -> Reply:
+    """Add to a number in a hash."""
+    step = integer(args[3])
+    values = _hash(db, args[1]) or {}
+    number = integer(values.get(args[2], "0"), "ERR hash value is not an integer") + step
+    _hash_or_new(db, args[1])[args[2]] = str(number)
+    return number
+
+
+def hash_all(db: Keyspace, args: Sequence[str], now_ms: int) -> Reply:
+    """Return all fields and values of a hash."""
+    return [text for pair in (_hash(db, args[1]) or {}).items() for text in pair]
 
 
 def flush(db: Keyspace, args: Sequence[str], now_ms: int) -> Reply:

@@ -44,12 +44,12 @@ class Waiter:
 
 
 class Keyspace:
-    """Streams (and plain strings, so that WRONGTYPE can be met) by key."""
+    """Streams by key; and strings and hashes, so that WRONGTYPE can be met and effects be counted."""
 
     def __init__(self, *, version: tuple[int, int, int] = (7, 0, 15)) -> None:
         self.version = version
         self.behaviour = Behaviour.of(version)
-        self.keys: dict[str, StreamModel | str] = {}
+        self.keys: dict[str, StreamModel | str | dict[str, str]] = {}
         # Per key and group (None: XREAD), in the order of arrival. That of different groups does not
         # matter: they take nothing away from each other.
         self._waiting: defaultdict[str, defaultdict[str | None, dict[Waiter, None]]]
@@ -59,7 +59,7 @@ class Keyspace:
     def stream(self, key: str) -> StreamModel | None:
         """Return the stream at a key, None if there is no such key."""
         value = self.keys.get(key)
-        if isinstance(value, str):
+        if isinstance(value, str | dict):
             raise CommandError(WRONG_TYPE)
         return value
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from streamlab.stream_model import Behaviour
 
-from . import entries, groups, info, keys, references
+from . import entries, groups, info, keys, known_scripts, references
 from .arguments import Reply
 from .keyspace import Keyspace
 
@@ -54,6 +54,11 @@ _ARITIES: dict[str, tuple[Handler | None, int]] = {
     "TYPE": (keys.key_type, 2),
     "SET": (keys.set_string, -3),
     "GET": (keys.get_string, 2),
+    "HSETNX": (keys.hash_set_new, 4),
+    "HINCRBY": (keys.hash_increment, 4),
+    "HGETALL": (keys.hash_all, 2),
+    "EVAL": (known_scripts.run_text, -3),
+    "EVALSHA": (known_scripts.run_digest, -3),
     "FLUSHALL": (keys.flush, -1),
     "FLUSHDB": (keys.flush, -1),
 }

@@ -1,0 +1,105 @@
+"""`produce`: add entries at their times, and none of them twice."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from streamlab.events import ADDED, DISCONNECTED, STARTED, STOPPED, Report
+
+from .redis_calls import Entry, Fields, Patience, ignore, is_connection_lost
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+#: Entries fetched at once when a producer looks for its own.
+_PAGE = 1000
+
+
+async def produce(
+    client: Redis,
+    stream: str,
+    arrivals: Iterable[tuple[float, Fields]],
+    *,
+    name: str = "P1",
+    maxlen: int | None = None,
+    patience: float = 30.0,
+    stop: asyncio.Event | None = None,
+    report: Report = ignore,
+) -> int:
+    """Add entries at their times (``XADD``), and return how many were added.
+
+    If the connection is lost before the reply has come, nobody knows whether the entry was added. Then the
+    producer looks for it in the stream before it sends it again; so no two entries may have the same fields.
+
+    Parameters
+    ----------
+    arrivals
+        Pairs of a time and the entry's fields; times in seconds after the call, ascending. Times are kept
+        against the start, not against the entry before: a late entry does not delay all that follow.
+    maxlen
+        Trim the stream to about this many entries (``MAXLEN ~``).
+    patience
+        Seconds to go on trying when the server cannot be reached; then its error is raised.
+    stop
+        Once set, no further entry is added.
+    """
+    loop = asyncio.get_running_loop()
+    start = loop.time()
+    n_added, last_id = 0, ""
+    report(STARTED, name)
+    for at, fields in arrivals:
+        delay = start + at - loop.time()
+        if delay > 0:
+            await asyncio.sleep(delay)
+        if stop is not None and stop.is_set():
+            break
+        sent_at = loop.time()
+        try:
+            last_id = await client.xadd(stream, fields, maxlen=maxlen)  # type: ignore[arg-type,assignment]
+        except Exception as error:
+            if not is_connection_lost(error):
+                raise
+            report(DISCONNECTED, name)
+            last_id = await _add_if_missing(
+                client, stream, fields, maxlen, last_id, Patience(patience), error
+            )
+        report(ADDED, name, last_id, 0, sent_at)
+        n_added += 1
+    report(STOPPED, name)
+    return n_added
+
+
+async def _add_if_missing(
+    client: Redis,
+    stream: str,
+    fields: Fields,
+    maxlen: int | None,
+    after: str,
+    patience: Patience,
+    error: Exception,
+) -> str:
+    """Add an entry that may have been added already; return its id."""
+    while True:
+        await patience.wait(error)
+        try:
+            found = await _find(client, stream, fields, after)
+            return found or await client.xadd(stream, fields, maxlen=maxlen)  # type: ignore[arg-type,return-value]
+        except Exception as again:
+            if not is_connection_lost(again):
+                raise
+            error = again
+
+
+async def _find(client: Redis, stream: str, fields: Fields, after: str) -> str:
+    """Return the id of the entry with these fields, among those after an id; "" if there is none."""
+    start = f"({after}" if after else "-"
+    while True:
+        page: list[Entry] = await client.xrange(stream, min=start, count=_PAGE)  # type: ignore[assignment]
+        for entry_id, found in page:
+            if found == fields:
+                return entry_id
+        if len(page) < _PAGE:
+            return ""
+        start = f"({page[-1][0]}"

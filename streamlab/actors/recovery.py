@@ -1,0 +1,133 @@
+"""`Recovery`: how entries come back that a consumer was given and did not finish. Data, read by `consume`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Literal, get_args
+
+Strategy = Literal["none", "restart", "claim", "autoclaim", "read-claim", "nack"]
+
+#: Seconds until a supervisor has started a dead worker again, unless told otherwise.
+USUAL_RESTART: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """How entries come back that a consumer was given and did not finish.
+
+    Attributes
+    ----------
+    strategy
+        ``"none"``: nobody claims anything. ``"restart"``: nobody does, but a dead worker is started again
+        under its own name, and reads its own history. ``"claim"``: consumers look for idle entries with
+        ``XPENDING … IDLE`` and take them with ``XCLAIM``. ``"autoclaim"``: they walk the pending entries list
+        with ``XAUTOCLAIM``. ``"read-claim"``: every read takes idle entries first (``XREADGROUP … CLAIM``,
+        Redis 8.4). ``"nack"``: as autoclaim; an entry whose handler failed is given back at once
+        (``XNACK``, Redis 8.8).
+    min_idle
+        Seconds that an entry must have been idle before another consumer may take it. Has to exceed the
+        longest time that a living consumer takes for an entry and what it prefetched before it; or be
+        renewed by a heartbeat.
+    interval
+        Seconds between a consumer's looks for idle entries; None: half of `min_idle`.
+    heartbeat
+        Seconds after which a consumer renews what it holds (``XCLAIM … JUSTID``); None: never. At most
+        half of `min_idle`.
+    max_deliveries
+        How often an entry is given to a handler before it is moved to the dead-letter stream; None: no limit.
+        It is looked at before the handler sees the entry: one that kills the process never reaches any
+        code after it.
+    dead_letter
+        The key of the dead-letter stream; "": the stream's, with ``:dead`` behind it, in its hash slot.
+    fenced
+        Acknowledge only what the consumer still owns, by the delivery it was given it with: a paused
+        consumer that wakes cannot acknowledge what another one has taken over.
+    restart_after
+        Seconds until a supervisor starts a dead worker again under its own name; None: it does not
+        (but for the strategy ``"restart"``, which has it after half a second).
+    remove_after
+        Seconds of idleness after which a consumer that holds nothing is removed from the group; None: never.
+        For workers whose names change. Has to exceed the time that a read blocks.
+    history
+        Read the own history first, at the start and after a lost connection. To switch it off is wrong,
+        and there to be shown.
+    """
+
+    strategy: Strategy = "none"
+    min_idle: float = 0.5
+    interval: float | None = None
+    heartbeat: float | None = None
+    max_deliveries: int | None = None
+    dead_letter: str = ""
+    fenced: bool = False
+    restart_after: float | None = None
+    remove_after: float | None = None
+    history: bool = True
+
+    def __post_init__(self) -> None:
+        if self.strategy not in get_args(Strategy):
+            raise ValueError(
+                f"recovery.strategy is {self.strategy!r}: known are {', '.join(get_args(Strategy))}"
+            )
+        for what in ("min_idle", "interval", "heartbeat", "restart_after", "remove_after"):
+            value: object = getattr(self, what)
+            if value is None and what != "min_idle":
+                continue
+            fine = (
+                isinstance(value, int | float)
+                and not isinstance(value, bool)
+                and math.isfinite(value)
+                and (value > 0 or (value == 0 and what == "restart_after"))
+            )
+            if not fine:
+                raise ValueError(f"recovery.{what} is {value!r}: give seconds, more than 0")
+        limit: object = self.max_deliveries
+        if limit is not None and (
+            not isinstance(limit, int) or isinstance(limit, bool) or limit < 1
+        ):
+            raise ValueError(
+                f"recovery.max_deliveries is {limit!r}: give a whole number of at least 1"
+            )
+        if self.heartbeat is not None and self.heartbeat > self.min_idle / 2:
+            raise ValueError(
+                f"recovery.heartbeat is {self.heartbeat:g} s and min_idle {self.min_idle:g} s: one missed "
+                "heartbeat would give the entry away; take at most half of min_idle"
+            )
+
+    @property
+    def claims(self) -> bool:
+        """Whether consumers take over what others left."""
+        return self.strategy in ("claim", "autoclaim", "read-claim", "nack")
+
+    @property
+    def looks_every(self) -> float:
+        """Seconds between two looks for idle entries."""
+        return self.min_idle / 2 if self.interval is None else self.interval
+
+    @property
+    def restarts_after(self) -> float | None:
+        """Seconds until a dead worker is started again; None: never."""
+        if self.restart_after is None and self.strategy == "restart":
+            return USUAL_RESTART
+        return self.restart_after
+
+    def dead_letter_of(self, stream: str) -> str:
+        """Return the key of a stream's dead letters: in a cluster, one that lies on the same node."""
+        if self.dead_letter:
+            return self.dead_letter
+        opened = stream.find("{")
+        has_tag = opened >= 0 and stream.find("}", opened) > opened + 1
+        return f"{stream}:dead" if has_tag else f"{{{stream}}}:dead"
+
+
+#: One of each kind, as `streamlab run --recovery NAME` and the tables take them.
+RECOVERIES: Final[dict[str, Callable[[], Recovery]]] = {
+    "none": Recovery,
+    "restart": lambda: Recovery("restart"),
+    "claim": lambda: Recovery("claim"),
+    "autoclaim": lambda: Recovery("autoclaim"),
+    "read-claim": lambda: Recovery("read-claim"),
+    "nack": lambda: Recovery("nack"),
+}

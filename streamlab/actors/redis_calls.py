@@ -1,0 +1,155 @@
+"""What the actors ask of Redis, beyond single commands: groups, replies, scripts, lost connections."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import redis.exceptions
+from redis.exceptions import NoScriptError, ResponseError
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+Fields = Mapping[str, str]
+Entry = tuple[str, dict[str, str]]
+
+#: Seconds between two tries to reach a server again: at first, and at the most.
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
+
+
+def ignore(
+    kind: str, actor: str, id: str = "", delivery_count: int = 0, at: float | None = None
+) -> None:
+    """Report to nobody."""
+
+
+async def ensure_group(
+    client: Redis, stream: str, group: str, *, start: str = "0", patience: float = 0.0
+) -> bool:
+    """Create a consumer group, and the stream if need be (``XGROUP CREATE … MKSTREAM``).
+
+    `start` is the last-delivered id: ``"0"`` delivers everything that the stream holds, ``"$"`` only what
+    comes. `patience` is for how many seconds to go on trying when the server cannot be reached. Return
+    whether the group is new; an existing one stays as it is.
+    """
+    tries = Patience(patience)
+    while True:
+        try:
+            await client.xgroup_create(stream, group, id=start, mkstream=True)
+            return True
+        except ResponseError as error:
+            if not str(error).startswith("BUSYGROUP"):
+                raise
+            return False
+        except Exception as error:
+            if not is_connection_lost(error):
+                raise
+            await tries.wait(error)
+
+
+def is_group_gone(error: ResponseError) -> bool:
+    """Return whether a command failed because its group, or the whole stream, does not exist any more.
+
+    A reader that was blocked when the stream was deleted hears ``UNBLOCKED`` before Redis 7.2. In a
+    script's error, the code does not stand first on every version.
+    """
+    return "NOGROUP" in str(error) or str(error).startswith("UNBLOCKED")
+
+
+def is_connection_lost(error: Exception) -> bool:
+    """Return whether a command failed because there is no connection, so that trying again makes sense.
+
+    A refused password and the like are ConnectionErrors to redis-py: to repeat those would be hammering.
+    """
+    hopeless = (
+        redis.exceptions.AuthenticationError,
+        redis.exceptions.AuthorizationError,
+        redis.exceptions.MaxConnectionsError,
+    )
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, hopeless):
+            return False
+        cause = cause.__cause__
+    lost = (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, ConnectionError)
+    return isinstance(error, lost)
+
+
+class Patience:
+    """Waits between tries, each twice as long as the one before; up to a second, and only for so long."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._waited = 0.0
+        self._pause = _FIRST_PAUSE
+
+    async def wait(self, error: Exception) -> None:
+        """Wait before the next try; raise `error` if patience has come to its end."""
+        if self._waited >= self._seconds:
+            raise error
+        await asyncio.sleep(self._pause)
+        self._waited += self._pause
+        self._pause = min(self._pause * 2, _LONGEST_PAUSE)
+
+    def restore(self) -> None:
+        """Begin anew: a try has succeeded."""
+        self._waited, self._pause = 0.0, _FIRST_PAUSE
+
+
+@lru_cache(maxsize=64)
+def _digest(script: str) -> str:
+    return hashlib.sha1(script.encode()).hexdigest()
+
+
+async def run_script(
+    client: Redis, script: str, keys: Sequence[str], args: Sequence[str | int]
+) -> Any:
+    """Run a Lua script by its digest (``EVALSHA``); send its text only if the server has not got it."""
+    try:
+        return await client.evalsha(_digest(script), len(keys), *keys, *args)
+    except NoScriptError:
+        return await client.eval(script, len(keys), *keys, *args)
+
+
+def entries_of(reply: Any) -> list[Any]:
+    """Return the entries in a reply to a read of one stream; none if the read timed out."""
+    if not reply:
+        return []
+    entries: list[Any] = next(iter(reply.values())) if isinstance(reply, dict) else reply[0][1]
+    # Some versions of redis-py wrap a RESP3 reply once more.
+    return entries[0] if entries and isinstance(entries[0], list) else entries
+
+
+async def delivery_counts(
+    client: Redis, stream: str, group: str, consumer: str, ids: Sequence[str]
+) -> list[int]:
+    """Return how often each of a consumer's entries was delivered; 0 if it is not its own any more.
+
+    Only ``XPENDING`` tells, an entry at a time: all in one round trip.
+    """
+    pipe = client.pipeline(transaction=False)
+    for entry_id in ids:
+        pipe.xpending_range(stream, group, entry_id, entry_id, 1, consumer)
+    return [rows[0]["times_delivered"] if rows else 0 for rows in await pipe.execute()]
+
+
+async def safe_start(client: Redis, stream: str, group: str) -> str:
+    """Return an id from which a lost group could begin again without losing an entry.
+
+    All up to it has been delivered and acknowledged. In this order: what is delivered between the two
+    replies lies beyond the first.
+    """
+    pipe = client.pipeline(transaction=False)
+    pipe.xinfo_groups(stream)
+    pipe.xpending(stream, group)
+    groups, summary = await pipe.execute()
+    last: str = next(g["last-delivered-id"] for g in groups if g["name"] == group)
+    if not summary["pending"]:
+        return last
+    ms, _, seq = str(summary["min"]).partition("-")
+    before = (int(ms), int(seq) - 1) if int(seq) else (int(ms) - 1, 2**64 - 1)
+    return "0-0" if before[0] < 0 else f"{before[0]}-{before[1]}"

@@ -1,0 +1,113 @@
+"""`Job`: what a consumer of a scenario does with an entry, and what goes wrong with it there.
+
+It takes its service time, then has its effect. Counted faults are carried out here, at the entry that they
+are about. How a worker dies is its engine's: a real one kills itself with SIGKILL, a simulated one is left
+by an exception that nothing catches.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+
+from streamlab.actors import Effect, Handler
+from streamlab.events import PROCESSED, Report
+from streamlab.faults import (
+    POISON_FIELD,
+    CountedFault,
+    CrashBeforeAck,
+    CrashBeforeEffect,
+    Fail,
+    LostReply,
+)
+from streamlab.scenario import Consumer, Scenario
+
+
+class InjectedError(Exception):
+    """What a handler raises because a `Fail` says so."""
+
+
+def told_by_events(entry_id: str, error: Exception) -> None:
+    """Do nothing more about a handler's error: that it failed is among the events."""
+
+
+class Job:
+    """A consumer's work in a scenario.
+
+    Parameters
+    ----------
+    die
+        Ends the process; it does not return.
+    n_handled
+        How many entries earlier lives of this consumer have begun: counted faults count on.
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        consumer: Consumer,
+        rng: random.Random,
+        die: Callable[[], object],
+        *,
+        n_handled: int = 0,
+    ) -> None:
+        mine = [fault for fault in scenario.faults if getattr(fault, "target", "") == consumer.name]
+        self._before_effect = {f.nth for f in mine if isinstance(f, CrashBeforeEffect)}
+        self._before_ack = {f.nth for f in mine if isinstance(f, CrashBeforeAck)}
+        self._failing = {
+            n for f in mine if isinstance(f, Fail) for n in range(f.nth, f.nth + f.times)
+        }
+        #: Whose replies get lost: for who holds the connection to see to.
+        self.lost_replies = [f for f in mine if isinstance(f, LostReply)]
+        self._counts = any(isinstance(fault, CountedFault) for fault in scenario.faults)
+        self._die = die
+        self._rng = rng
+        self._service = consumer.service
+        self._sample = consumer.service.sampler(rng)
+        self.n_handled = n_handled
+        #: What service times are multiplied by.
+        self.slowness = 1.0
+
+    def set_service(self, mean: float) -> None:
+        """Take `mean` seconds for an entry from now on."""
+        self._service = self._service.with_mean(mean)
+        self._sample = self._service.sampler(self._rng)
+
+    def handler(self, effect: Effect | None) -> Handler:
+        """Return the handler: the service time, then the effect; and what goes wrong."""
+        sleep = asyncio.sleep
+
+        async def serve(entry_id: str, fields: dict[str, str]) -> None:
+            await sleep(self._sample() * self.slowness)
+
+        if not self._counts and effect is None:
+            return serve
+
+        async def handle(entry_id: str, fields: dict[str, str]) -> None:
+            self.n_handled = n = self.n_handled + 1
+            if POISON_FIELD in fields:
+                self._die()
+            if n in self._failing:
+                raise InjectedError(f"the handler fails at entry {entry_id}, as the scenario says")
+            await serve(entry_id, fields)
+            if n in self._before_effect:
+                self._die()
+            if effect is not None:
+                await effect(entry_id)
+
+        return handle
+
+    def report(self, report: Report) -> Report:
+        """Return a report that dies after the effect, before the acknowledgement, when it is time."""
+        if not self._before_ack:
+            return report
+
+        def report_and_die(
+            kind: str, actor: str, id: str = "", delivery_count: int = 0, at: float | None = None
+        ) -> None:
+            report(kind, actor, id, delivery_count, at)
+            if kind == PROCESSED and self.n_handled in self._before_ack:
+                self._die()
+
+        return report_and_die

@@ -1,0 +1,80 @@
+"""Lua scripts for what no single command does, and no MULTI does safely: look at who owns an entry, then act.
+
+A server runs them (``EVAL``). The model has no Lua: it knows these texts and does the same by itself
+(`stream_commands.known_scripts`), and the differential tests compare the two.
+
+Why not MULTI: a transaction cannot look before it acts, and if one of its commands fails the others are
+executed all the same.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+#: KEYS: stream. ARGV: group, consumer, then pairs of an entry id and the delivery count it was received with.
+#: Acknowledges what this consumer owns by that delivery. For each: 1 acknowledged, 0 another owns it by
+#: now (or this one, delivered anew), -1 not pending any more.
+FENCED_ACK: Final = """\
+local answers = {}
+for i = 3, #ARGV, 2 do
+  local pending = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[i], ARGV[i], 1)[1]
+  if not pending then
+    answers[#answers + 1] = -1
+  elseif pending[2] == ARGV[2] and pending[4] == tonumber(ARGV[i + 1]) then
+    answers[#answers + 1] = redis.call('XACK', KEYS[1], ARGV[1], ARGV[i])
+  else
+    answers[#answers + 1] = 0
+  end
+end
+return answers
+"""
+
+#: KEYS: stream. ARGV: group, consumer, entry ids. A heartbeat: sets the idle time of what this consumer
+#: still owns back to 0 and leaves the delivery count alone. Gives the ids that are still its own.
+RENEW: Final = """\
+local own = {}
+for i = 3, #ARGV do
+  local pending = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[i], ARGV[i], 1)[1]
+  if pending and pending[2] == ARGV[2] then
+    redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, ARGV[i], 'JUSTID')
+    own[#own + 1] = ARGV[i]
+  end
+end
+return own
+"""
+
+#: KEYS: stream, dead-letter stream. ARGV: group, consumer, entry id. Moves an entry that this consumer owns
+#: to the dead-letter stream, with where it comes from; XADD goes first, so that an error (a key of another
+#: type, no memory) ends the script with the entry still pending. Gives the dead letter's id; nil if this
+#: consumer does not own the entry, or it is gone from the stream.
+DEAD_LETTER: Final = """\
+local pending = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[3], ARGV[3], 1)[1]
+local entry = redis.call('XRANGE', KEYS[1], ARGV[3], ARGV[3])[1]
+if not pending or pending[2] ~= ARGV[2] or not entry then
+  return false
+end
+local id = redis.call('XADD', KEYS[2], '*', 'dead:id', ARGV[3], 'dead:group', ARGV[1],
+  'dead:consumer', ARGV[2], 'dead:deliveries', pending[4], unpack(entry[2]))
+redis.call('XACK', KEYS[1], ARGV[1], ARGV[3])
+return id
+"""
+
+#: KEYS: stream. ARGV: group, own name, idle time in ms. Removes the group's consumers that hold nothing and
+#: have been idle for so long, but for this one. Gives their names. (XGROUP DELCONSUMER destroys what a
+#: consumer holds: between a look and the command, it may have been given something.)
+REMOVE_IDLE_CONSUMERS: Final = """\
+local removed = {}
+for _, flat in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
+  local consumer = {}
+  for i = 1, #flat, 2 do
+    consumer[flat[i]] = flat[i + 1]
+  end
+  if consumer.pending == 0 and consumer.idle >= tonumber(ARGV[3]) and consumer.name ~= ARGV[2] then
+    redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], consumer.name)
+    removed[#removed + 1] = consumer.name
+  end
+end
+return removed
+"""
+
+ALL: Final = (FENCED_ACK, RENEW, DEAD_LETTER, REMOVE_IDLE_CONSUMERS)
