@@ -10,45 +10,13 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import Any
 
-import fakeredis
 import pytest
 import redis
 
-from streamlab.connection import sync_stream_client
-from streamlab.embedded import EmbeddedServer
-
 from .conftest import Eventually
-
-
-@dataclass
-class Target:
-    """A server under test: ordinary redis-py clients of it, and how many of them are blocked."""
-
-    connect: Callable[[], redis.Redis]
-    n_blocked: Callable[[], int]
-
-
-def embedded() -> Target:
-    server = EmbeddedServer()
-    return Target(server.client, lambda: server._server.n_blocked)
-
-
-def as_shipped() -> Target:
-    server = fakeredis.FakeServer(version=(7, 0, 15))
-    return Target(
-        lambda: fakeredis.FakeRedis(server=server, decode_responses=True, protocol=2),
-        lambda: sum(socket._blocked for socket in server.sockets),
-    )
-
-
-def real(url: str) -> Target:
-    client = sync_stream_client(url)
-    return Target(
-        lambda: sync_stream_client(url), lambda: client.info("clients")["blocked_clients"]
-    )
+from .redis_targets import Target, as_shipped, embedded, real
 
 
 @pytest.fixture(
@@ -138,7 +106,9 @@ def test_another_key_wakes_nobody(
     reading = blocked_reader(target, clients(), eventually)
     client.set("other", "1")
     client.xadd("t", {"f": "1"})
-    with pytest.raises(TimeoutError):  # there is no event to wait for: that nothing comes is the point
+    with pytest.raises(
+        TimeoutError
+    ):  # there is no event to wait for: that nothing comes is the point
         reading.result(0.2)
     client.xadd("s", {"f": "1"}, id="1-1")
     assert reading.result(1) == [["s", [("1-1", {"f": "1"})]]]
@@ -176,9 +146,7 @@ def test_first_come_first_served(
     client = clients()
     client.xgroup_create("s", "g", mkstream=True)
     for round_ in range(1, 5):  # by chance fakeredis may be right, but not again and again
-        readings = [
-            blocked_reader(target, clients(), eventually, consumer) for consumer in "abcde"
-        ]
+        readings = [blocked_reader(target, clients(), eventually, consumer) for consumer in "abcde"]
         for n in range(1, 6):
             client.xadd("s", {"f": "1"}, id=f"{round_}-{n}")
         ids = [reading.result(1)[0][1][0][0] for reading in readings]
@@ -190,7 +158,9 @@ def test_first_come_first_served(
 
 def test_a_missing_stream(client: redis.Redis) -> None:
     """XREADGROUP on a missing stream says NOGROUP; fakeredis leaves the code out."""
-    with pytest.raises(redis.ResponseError, match="^NOGROUP No such key 's' or consumer group 'g'"):
+    with pytest.raises(
+        redis.ResponseError, match=r"^NOGROUP No such key 's' or consumer group 'g'"
+    ):
         client.xreadgroup("g", "c", {"s": ">"})
 
 

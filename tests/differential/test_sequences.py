@@ -160,7 +160,7 @@ def test_random_sequences(real_server: Server) -> None:
 
 
 def test_random_sequences_on_the_embedded_server(real_server: Server) -> None:
-    """So does the embedded server, asked through redis-py: in threads and with asyncio, in pipelines, by RESP2 and 3."""
+    """So does the embedded server, asked through redis-py: in threads, with asyncio, in pipelines, by RESP2 and 3."""
     for first, way in enumerate(WAYS):
         pair = EmbeddedPair(real_server, way)
         for seed in range(first, N_SEQUENCES, len(WAYS)):

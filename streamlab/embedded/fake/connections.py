@@ -77,6 +77,7 @@ class AsyncConnection(FakeAsyncRedisConnection):
     async def read_response(self, *args: Any, **kwargs: Any) -> Any:
         """Wait for a reply, and return it; as on a real connection, whatever interrupts that closes it."""
         timeout = kwargs.get("timeout")
+        socket = self._sock
         try:
             await asyncio.sleep(0)  # others have their turn, as while one waits for a network
             if timeout is None and self.socket_timeout is not None:
@@ -86,6 +87,8 @@ class AsyncConnection(FakeAsyncRedisConnection):
                 reply = await super().read_response(*args, **kwargs)
             if isinstance(reply, redis.ConnectionError):
                 raise reply
+            if self._sock is not socket:
+                raise redis.ConnectionError("the connection was closed while it waited for a reply")
         except TimeoutError:
             await self.disconnect()
             raise redis.TimeoutError("Timeout reading from the embedded server") from None
@@ -101,3 +104,4 @@ class AsyncConnection(FakeAsyncRedisConnection):
         await super().disconnect(*args, **kwargs)
         if socket is not None:
             socket.part()
+            socket._response_available.set()  # whoever waits for a reply sees that there will be none

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import hashlib
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -16,6 +17,7 @@ from fakeredis._helpers import NoResponse, SimpleError
 from fakeredis._msgs import FLAG_SKIP_CONVERT_TO_RESP2, UNBLOCKED_MSG
 from fakeredis._socket import AsyncFakeSocket, FakeSocket
 
+from streamlab import scripts
 from streamlab.embedded import refusals
 from streamlab.embedded.blocked import Blocked
 from streamlab.embedded.information import information
@@ -23,6 +25,8 @@ from streamlab.embedded.replies import as_resp3, decoded, encoded
 from streamlab.stream_commands import CommandError, Reply, Waiter
 
 from .databases import StreamDatabase, StreamServer
+
+_KNOWN_SCRIPTS = [[text] for text in scripts.ALL]
 
 
 class _Line:
@@ -68,6 +72,9 @@ class StreamSocket(FakeSocket):
         if streams.knows(name) or name.startswith("X"):
             check = partial(streams.check, words)
             return partial(self._stream_command, words), _Line(name.lower(), check)
+        if name == "SCRIPT" and cmd_name == "script load" and words[2:] in _KNOWN_SCRIPTS:
+            digest = hashlib.sha1(self._words[2]).hexdigest().encode()
+            return lambda: digest, _Line("script", lambda: None)
         refusal = refusals.of(name)
         if refusal is not None:
             raise SimpleError(refusal)
@@ -152,9 +159,10 @@ class StreamSocket(FakeSocket):
         """Forget this connection: its client has gone, and is to be given no entry any more."""
         server = self.stream_server
         with server.lock:
-            if self.read is not None:
-                self.read.cancel()
-                self.read = None
+            read, self.read = self.read, None
+            if read is not None:
+                read.cancel()
+                read.end(None)
             self._blocked = False
             with suppress(ValueError):  # closed or killed already
                 server.sockets.remove(self)
@@ -223,10 +231,13 @@ class AsyncStreamSocket(StreamSocket, AsyncFakeSocket):
     def _block(self, read: Blocked) -> None:
         super()._block(read)
         loop = asyncio.get_running_loop()
-        # Whoever ends the wait may be in another thread.
-        read.when_over = partial(loop.call_soon_threadsafe, self.finish)
-        # The lock is held here.
-        loop.call_soon(self._keep_looking, read)
+
+        def wake() -> None:  # by whoever ends the wait, maybe in another thread
+            with suppress(RuntimeError):  # the loop is closed, and the reader gone with it
+                loop.call_soon_threadsafe(self.finish)
+
+        read.when_over = wake
+        loop.call_soon(self._keep_looking, read)  # not now: the lock is held
 
     def _keep_looking(self, read: Blocked) -> None:
         if self.read is read and not read.is_over:
