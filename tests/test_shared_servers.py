@@ -369,9 +369,10 @@ def test_a_fork_has_servers_of_its_own() -> None:
         "from streamlab import connect\n"
         "client = connect()\n"
         "client.set('a', 'parent')\n"
+        "connect('embedded://', server='second').set('a', 'parent')\n"
         "child = os.fork()\n"
         "if child == 0:\n"
-        "    print(connect().dbsize(), flush=True)\n"
+        "    print(connect().dbsize(), connect('embedded://', server='second').dbsize(), flush=True)\n"
         "    os._exit(0)\n"
         "os.waitpid(child, 0)\n"
         "print(client.get('a'))\n"
@@ -379,7 +380,7 @@ def test_a_fork_has_servers_of_its_own() -> None:
     said = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
     )
-    assert said.stdout.split() == ["0", "parent"]
+    assert said.stdout.split() == ["0", "0", "parent"]
 
 
 # ---- the package -------------------------------------------------------------------------------
