@@ -8,10 +8,14 @@ from typing import Any
 import redis
 from fakeredis._clients import FakeAsyncRedisConnection, FakeRedisConnection
 from fakeredis._clients._async import FakeReader, FakeWriter
+from redis._parsers import Encoder
+
+from streamlab.embedded.replies import delivered
 
 from .databases import StreamServer
 from .sockets import AsyncStreamSocket, SyncStreamSocket
 
+_AS_BYTES = Encoder("utf-8", "strict", decode_responses=False)  # type: ignore[no-untyped-call]
 _GONE = "the embedded server has been closed"
 
 
@@ -47,7 +51,9 @@ class SyncConnection(FakeRedisConnection):
         except BaseException:  # an interrupt among them
             self.disconnect()
             raise
-        return reply
+        if kwargs.get("disable_decoding"):
+            return delivered(reply, _AS_BYTES)
+        return delivered(reply, self.encoder)
 
     def disconnect(self, *args: Any) -> None:
         socket = self._sock
@@ -97,7 +103,9 @@ class AsyncConnection(FakeAsyncRedisConnection):
         except BaseException:  # a cancellation among them
             await self.disconnect()
             raise
-        return reply
+        if kwargs.get("disable_decoding"):
+            return delivered(reply, _AS_BYTES)
+        return delivered(reply, self.encoder)
 
     async def disconnect(self, *args: Any, **kwargs: Any) -> None:
         socket = self._sock

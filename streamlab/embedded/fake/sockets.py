@@ -7,11 +7,12 @@ import copy
 import hashlib
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
 from typing import Any
 
+import hiredis
 from fakeredis._core import CommandItem
 from fakeredis._helpers import NoResponse, SimpleError
 from fakeredis._msgs import FLAG_SKIP_CONVERT_TO_RESP2, UNBLOCKED_MSG
@@ -21,7 +22,7 @@ from streamlab import scripts
 from streamlab.embedded import refusals
 from streamlab.embedded.blocked import Blocked
 from streamlab.embedded.information import information
-from streamlab.embedded.replies import as_resp3, decoded, encoded
+from streamlab.embedded.replies import Carried, as_resp3, decoded
 from streamlab.stream_commands import CommandError, Reply, Waiter
 
 from .databases import StreamDatabase, StreamServer
@@ -60,6 +61,13 @@ class StreamSocket(FakeSocket):
     def __init__(self, server: StreamServer, *args: Any, **kwargs: Any) -> None:
         self.stream_server = server  # fakeredis forgets it when the connection is closed
         super().__init__(server, *args, **kwargs)
+
+    def _parse_commands(self) -> Generator[None, bytes, None]:
+        reader = hiredis.Reader()
+        while True:
+            reader.feed((yield))
+            while not self._paused and (fields := reader.gets()) is not False:
+                self._process_command(fields)
 
     def _process_command(self, fields: list[bytes]) -> None:
         self._words = fields
@@ -113,7 +121,7 @@ class StreamSocket(FakeSocket):
         return self._shaped(words, reply)
 
     def _shaped(self, words: Sequence[str], reply: Reply) -> Any:
-        return as_resp3(words, reply) if self._resp_version == 3 else encoded(reply)
+        return Carried(as_resp3(words, reply) if self._resp_version == 3 else reply)
 
     def _info(self, sections: list[str]) -> bytes:
         server = self._server
