@@ -39,6 +39,8 @@ def _as_client_has_it(reply: Any, encoder: Any) -> Any:
             return reply  # in any encoding but a few that nobody uses
         return encoder.decode(encoded(reply))
     if kind is list:
+        if encoder.decode_responses and _is_ascii(reply):
+            return reply
         return [_as_client_has_it(item, encoder) for item in reply]
     if kind is dict:
         return {
@@ -46,6 +48,17 @@ def _as_client_has_it(reply: Any, encoder: Any) -> Any:
             for name, value in reply.items()
         }
     return reply
+
+
+def _is_ascii(reply: list[Any]) -> bool:
+    for item in reply:
+        kind = type(item)
+        if kind is str:
+            if not item.isascii():
+                return False
+        elif kind is dict or (kind is list and not _is_ascii(item)):
+            return False
+    return True
 
 
 def decoded(data: bytes) -> str:
