@@ -19,7 +19,7 @@ import streamlab
 from streamlab import close_servers, connect, connect_async
 from streamlab.connection import ServerUnusable
 from streamlab.servers import PrivateServer, ServerBinary
-from streamlab.shared_servers import LabRedis, shared_servers
+from streamlab.shared_servers import _shared, shared_servers
 
 from .conftest import Eventually
 from .process_table import runs
@@ -234,7 +234,9 @@ def test_a_private_server_that_died(one_program: ServerBinary, eventually: Event
     with connect() as client:
         pid = client.info("server")["process_id"]
     os.kill(pid, 9)
-    eventually(lambda: not runs(pid), "the server should be gone")
+    server = _shared["lab"].server
+    assert isinstance(server, PrivateServer)
+    eventually(lambda: not server.alive, "the server should be gone")
     with connect() as client:
         assert client.info("server")["process_id"] != pid
 
@@ -387,17 +389,44 @@ def test_a_fork_has_servers_of_its_own() -> None:
 
 
 def test_the_package_imports_on_demand() -> None:
-    """``import streamlab`` loads nothing more; ``from streamlab import connect`` does."""
+    """``import streamlab`` loads nothing more; connect() loads fakeredis only when there is no other server."""
     program = (
         "import sys, streamlab\n"
         "print('redis' in sys.modules)\n"
         "from streamlab import connect\n"
-        "print('fakeredis' in sys.modules, callable(connect))\n"
+        "print('redis' in sys.modules, 'fakeredis' in sys.modules)\n"
+        "connect('embedded://')\n"
+        "print('fakeredis' in sys.modules)\n"
     )
     said = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
     )
-    assert said.stdout.split() == ["False", "True", "True"]
+    assert said.stdout.split() == ["False", "True", "False", "True"]
     with pytest.raises(AttributeError, match="nosuch"):
         streamlab.nosuch  # noqa: B018
-    assert isinstance(LabRedis, type)
+
+
+@pytest.mark.redis
+def test_another_fakeredis(tmp_path: Path) -> None:
+    """With a fakeredis that does not fit, connect() serves a real server as ever; else the error says what to do."""
+    (tmp_path / "fakeredis").mkdir()
+    (tmp_path / "fakeredis" / "__init__.py").write_text("")
+    program = (
+        "from streamlab import connect\n"
+        "print(connect().ping())\n"
+        "try:\n"
+        "    connect('embedded://', server='second')\n"
+        "except ImportError as error:\n"
+        "    print(error)\n"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{Path(__file__).parent.parent}"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    first, second = said.stdout.splitlines()
+    assert first == "True"
+    assert "does not fit fakeredis" in second

@@ -61,7 +61,7 @@ DIVERGENCES: tuple[Divergence, ...] = (
     Divergence(
         "XADD IDMP, XADD IDMPAUTO, XCFGSET",
         "add an entry once, however often it is sent",
-        "syntax error, unknown command",
+        "errors: an id that is none, an unknown command",
         ("XADD s IDMPAUTO p * f 1",),
         (8, 6, 0),
     ),
