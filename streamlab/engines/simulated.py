@@ -8,6 +8,7 @@ import contextvars
 import gc
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
+from functools import partial
 from typing import Any, NoReturn, TypeVar
 
 from streamlab.actors import Fields, Handler, consume, ensure_group, produce
@@ -240,8 +241,7 @@ class SimulatedEngine:
         elif isinstance(fault, Restart):
             self.restart(fault.target)
         elif isinstance(fault, Pause):
-            self.pause(fault.target)
-            self._later(fault.duration, lambda: self.resume(fault.target))
+            self._pause_for(fault.target, fault.duration)
         elif isinstance(fault, Slow):
             job = self.jobs[fault.target]
             job.slowness *= fault.factor
@@ -257,6 +257,10 @@ class SimulatedEngine:
                 self._later(fault.duration, self._server_up)
         else:
             await befall(fault, self._admin, self.scenario, self.log.report)
+
+    def _pause_for(self, name: str, duration: float) -> None:
+        self.pause(name)
+        self._later(duration, lambda: self.resume(name))
 
     def _server_up(self) -> None:
         self.server.come_up()
@@ -352,9 +356,9 @@ class SimulatedEngine:
         process = Process(actor.name, self._client(actor.name))
         if isinstance(actor, Consumer):
             if is_new:
-                self.jobs[actor.name] = Job(
-                    self.scenario, actor, self.scenario.rng(actor.name), _die
-                )
+                pause = partial(self._pause_for, actor.name)
+                rng = self.scenario.rng(actor.name)
+                self.jobs[actor.name] = Job(self.scenario, actor, rng, _die, pause)
             act = self._consume(actor, process, self.jobs[actor.name], is_new)
         else:
             act = self._produce(actor, process)
