@@ -37,6 +37,7 @@ async def consume(
     ack: Literal["each", "batch"] = "each",
     recovery: Recovery = Recovery(),  # noqa: B008 (frozen)
     patience: float = 30.0,
+    must_exist: bool = True,
     stop: asyncio.Event | None = None,
     on_error: OnError = log_error,
     report: Report = ignore,
@@ -65,6 +66,9 @@ async def consume(
         raises an error stays pending and is tried again later; if they do not, the error ends this consumer.
     patience
         Seconds to go on trying when the server cannot be reached; then its error is raised.
+    must_exist
+        Whether a group that is missing at the start is an error, which it is but for a worker that is
+        started again: that one makes it anew, as it does later on.
     stop
         Once set, the consumer finishes and acknowledges what it holds, and returns.
     on_error
@@ -73,9 +77,10 @@ async def consume(
     Raises
     ------
     redis.exceptions.ResponseError
-        ``NOGROUP`` if the group or the stream is not there at the start: see `ensure_group`.
+        ``NOGROUP`` if the group or the stream is not there at the start and must be: see `ensure_group`.
     """
     work = Work(client, stream, group, consumer, handler, ack, recovery, stop, on_error, report)
+    work.has_read = not must_exist
     tries = Patience(patience)
     report(STARTED, consumer)
     if recovery.heartbeat is not None:

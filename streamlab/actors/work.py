@@ -176,7 +176,9 @@ class Work:
             self.heart.result()  # it ends only by an error
         if recovery.strategy in ("autoclaim", "nack"):
             await self.autoclaim(count)
-        elif recovery.strategy == "claim":
+        elif recovery.strategy in ("claim", "read-claim"):
+            # XREADGROUP … CLAIM passes over entries that are gone from the stream, and they would stay
+            # pending for ever: XCLAIM drops them.
             await self.claim(count)
         self.safe_id = await safe_start(self.client, self.stream, self.group)
         if recovery.remove_after is not None:

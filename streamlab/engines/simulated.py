@@ -18,7 +18,6 @@ from streamlab.engines.overheads import Overheads, Trace
 from streamlab.events import (
     CRASHED,
     PAUSED,
-    RECREATED,
     RESUMED,
     SERVER_DOWN,
     SERVER_UP,
@@ -410,10 +409,6 @@ class SimulatedEngine:
     async def _consume(self, consumer: Consumer, process: Process, job: Job, is_new: bool) -> int:
         scenario, delay, client = self.scenario, self._delay(consumer.name), process.client
         handler = job.handler(scenario.effect(client))
-        if not is_new and await ensure_group(
-            client, scenario.stream, scenario.group, patience=_PATIENCE
-        ):
-            self.log.report(RECREATED, consumer.name, "0")
         return await consume(
             client,
             scenario.stream,
@@ -425,6 +420,7 @@ class SimulatedEngine:
             ack=consumer.ack,
             recovery=scenario.recovery,
             patience=_PATIENCE,
+            must_exist=is_new,
             stop=process.stop,
             on_error=told_by_events,
             report=job.report(self.log.report),
