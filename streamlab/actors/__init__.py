@@ -11,13 +11,13 @@ a real one or a simulated one, and the only clock is the event loop's.
     await consume(client, "orders", "billing", "billing-1", handle, recovery=Recovery("autoclaim"))
 """
 
-from .consuming import Handler, consume, reclaim
+from .consuming import Advice, Handler, consume, reclaim
 from .producing import produce
 from .recovery import RECOVERIES, Recovery, Strategy
 from .redis_calls import Entry, Fields, ensure_group, ignore
 from .sinks import Effect, idempotent_sink, naive_sink
 
 __all__ = [
-    "RECOVERIES", "Effect", "Entry", "Fields", "Handler", "Recovery", "Strategy", "consume",
+    "RECOVERIES", "Advice", "Effect", "Entry", "Fields", "Handler", "Recovery", "Strategy", "consume",
     "ensure_group", "idempotent_sink", "ignore", "naive_sink", "produce", "reclaim",
 ]  # fmt: skip

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import dataclasses
 import gc
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from typing import Any, NoReturn, TypeVar
 
-from streamlab.actors import Fields, Handler, consume, ensure_group, produce
+from streamlab.actors import Advice, Fields, Handler, Recovery, consume, ensure_group, produce
 from streamlab.engines.inspection import final_state, is_drained
 from streamlab.engines.mishaps import LAB, befall
 from streamlab.engines.overheads import Overheads, Trace
@@ -83,6 +84,7 @@ class Process:
         self.name = name
         self.client = client
         self.stop = asyncio.Event()
+        self.advice = Advice()
         self.is_paused = False
         self.is_killed = False
         self.task: asyncio.Task[int]
@@ -227,6 +229,20 @@ class SimulatedEngine:
             process.task.add_done_callback(lambda _: self.start(name))
         else:
             self.start(name)
+
+    def nudge(self, name: str) -> None:
+        """Let a consumer read its own history again: something has been claimed for it."""
+        process = self.processes[name]
+        process.advice.look_again()
+        process.client.unblock()
+
+    def set_recovery(self, recovery: Recovery) -> None:
+        """Let everybody recover in this way from now on: consumers, and who starts dead ones again."""
+        self.scenario = dataclasses.replace(self.scenario, recovery=recovery)
+        for name in self.consumers:
+            process = self.processes[name]
+            process.advice.recover(recovery)
+            process.client.unblock()
 
     def add_consumer(self, consumer: Consumer) -> None:
         """Let one more consumer join the group."""
@@ -422,6 +438,7 @@ class SimulatedEngine:
             recovery=scenario.recovery,
             patience=_PATIENCE,
             stop=process.stop,
+            advice=process.advice,
             on_error=_reported,
             report=job.report(self.log.report),
         )
