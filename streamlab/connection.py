@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -47,7 +48,12 @@ class ServerInfo:
         return f"{self.kind.capitalize()} {'.'.join(map(str, self.version))}"
 
 
-def stream_client(url: str, *, name: str | None = None) -> redis.asyncio.Redis:
+def stream_client(
+    url: str,
+    *,
+    name: str | None = None,
+    client_class: type[redis.asyncio.Redis] = redis.asyncio.Redis,
+) -> redis.asyncio.Redis:
     """Make an asyncio client for streams: never re-sends, never times out under ``BLOCK``, text.
 
     ``url`` is ``redis://``, ``rediss://`` or ``unix://``; ``name`` shows in ``CLIENT LIST``. Nothing is
@@ -55,18 +61,20 @@ def stream_client(url: str, *, name: str | None = None) -> redis.asyncio.Redis:
     """
     settings = _settings(url, name)
     with _readable(url):
-        client = redis.asyncio.Redis.from_url(url, retry=AsyncRetry(NoBackoff(), 0), **settings)
+        client = client_class.from_url(url, retry=AsyncRetry(NoBackoff(), 0), **settings)
         pool = client.connection_pool
         pool.connection_class = _PACKED_IN_C.get(pool.connection_class, pool.connection_class)
         _try_settings(client.connection_pool)
     return client
 
 
-def sync_stream_client(url: str, *, name: str | None = None) -> redis.Redis:
+def sync_stream_client(
+    url: str, *, name: str | None = None, client_class: type[redis.Redis] = redis.Redis
+) -> redis.Redis:
     """Make the same client as `stream_client`, for code without asyncio."""
     settings = _settings(url, name)
     with _readable(url):
-        client = redis.Redis.from_url(url, retry=Retry(NoBackoff(), 0), **settings)
+        client = client_class.from_url(url, retry=Retry(NoBackoff(), 0), **settings)
         _try_settings(client.connection_pool)
     return client
 
@@ -195,6 +203,18 @@ async def check_server(
             "or leave the URL out to use a private or simulated server"
         )
     return server
+
+
+def ask_server(url: str) -> ServerInfo:
+    """Check the server at a URL as `check_server` does, for code without asyncio."""
+    # In a thread of its own, since a notebook's already runs a loop.
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, _ask_server(url)).result()
+
+
+async def _ask_server(url: str) -> ServerInfo:
+    async with stream_client(url) as client:
+        return await check_server(client)
 
 
 async def check_stream_key(client: redis.asyncio.Redis, key: str) -> None:

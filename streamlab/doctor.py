@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import platform
 import re
 import shutil
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import metadata
 from itertools import groupby
@@ -20,11 +18,11 @@ from streamlab.connection import (
     OLDEST_VERSION,
     ServerInfo,
     ServerUnusable,
-    check_server,
+    ask_server,
     redact,
-    stream_client,
 )
 from streamlab.servers import PrivateServer, ServerBinary, ServerStartError, find_servers
+from streamlab.shared_servers import later_commands_missing
 
 Area = Literal["Engines", "Servers", "Python", "Extras"]
 State = Literal["ok", "missing", "problem"]
@@ -35,12 +33,6 @@ EXTRAS = {
     "test": "the tests, notebooks included",
     "bench": "the comparison with other simulators and clients",
     "dev": "checking style and types",
-}
-# Commands of the course's last lessons, and the Redis that brought them. Valkey has none of them so far.
-LATER_COMMANDS = {
-    (8, 2, 0): "XACKDEL, XDELEX",
-    (8, 4, 0): "XREADGROUP CLAIM",
-    (8, 6, 0): "XADD IDMP",
 }
 
 
@@ -103,7 +95,8 @@ def _servers() -> list[Finding]:
 
 
 def _private_server(binary: ServerBinary) -> Finding:
-    name = str(ServerInfo(binary.kind, binary.version))
+    server = ServerInfo(binary.kind, binary.version)
+    name = str(server)
     if binary.version < OLDEST_VERSION:
         detail = f"{binary.path}: too old, consumer groups need 6.2"
         return Finding("Servers", name, "problem", detail, _server_remedy())
@@ -112,32 +105,21 @@ def _private_server(binary: ServerBinary) -> Finding:
             pass
     except (ServerStartError, OSError) as error:
         return Finding("Servers", name, "problem", f"{binary.path}: {error}")
-    return Finding("Servers", name, "ok", f"{binary.path}{_without(binary.kind, binary.version)}")
+    return Finding("Servers", name, "ok", f"{binary.path}{_without(server)}")
 
 
 def _server_at(url: str) -> Finding:
     where = f"STREAMLAB_REDIS_URL, {redact(url)}"
     try:
-        # In a thread of its own, since a notebook's already runs a loop.
-        with ThreadPoolExecutor(1) as thread:
-            server = thread.submit(asyncio.run, _ask(url)).result()
+        server = ask_server(url)
     except ServerUnusable as error:
         return Finding("Servers", "by URL", "problem", f"{where}: {error}")
-    return Finding("Servers", str(server), "ok", f"{where}{_without(server.kind, server.version)}")
+    return Finding("Servers", str(server), "ok", f"{where}{_without(server)}")
 
 
-async def _ask(url: str) -> ServerInfo:
-    async with stream_client(url) as client:
-        return await check_server(client)
-
-
-def _without(kind: str, version: tuple[int, int, int]) -> str:
+def _without(server: ServerInfo) -> str:
     """Say which later commands a server does not know."""
-    unknown = [
-        f"{commands} (Redis {since[0]}.{since[1]})"
-        for since, commands in LATER_COMMANDS.items()
-        if kind != "redis" or version < since
-    ]
+    unknown = later_commands_missing(server)
     return f"; without {', '.join(unknown)}" if unknown else ""
 
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
-from streamlab.actors import Effect, Handler
+from streamlab.actors import Effect, Fields, Handler
 from streamlab.events import PROCESSED, Report
 from streamlab.faults import (
     POISON_FIELD,
@@ -26,6 +26,10 @@ from streamlab.scenario import Consumer, Scenario
 
 class InjectedError(Exception):
     """What a handler raises because a `Fail` says so."""
+
+
+def told_by_events(entry_id: str, error: Exception) -> None:
+    """Do nothing more about a handler's error: that it failed is among the events."""
 
 
 class Job:
@@ -107,3 +111,16 @@ class Job:
                 self._die()
 
         return report_and_die
+
+
+def paced(
+    arrivals: Iterable[tuple[float, Fields]], pace: Callable[[], float]
+) -> Iterator[tuple[float, Fields]]:
+    """Yield a producer's arrivals, the gaps between them shorter by the factor that `pace` gives each time."""
+    planned = actual = 0.0
+    for at, fields in arrivals:
+        factor = pace()
+        # Exactly as planned as long as nobody has changed the pace: no sum of rounded gaps.
+        actual = at + (actual - planned) if factor == 1 else actual + (at - planned) / factor
+        planned = at
+        yield actual, fields

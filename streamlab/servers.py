@@ -194,7 +194,7 @@ class PrivateServer:
             raise RuntimeError(f"{self!r} runs already")
         if self._folder is None:
             self._binary = self._choose()  # before there is a folder to clean up
-            self._folder = _private_folder()
+            self._folder = private_folder(_SOCKET)
             _write_private(self._folder / _CONFIGURATION, self._configuration())
         try:
             self._launch(timeout)
@@ -342,11 +342,11 @@ class PrivateServer:
         return f"<PrivateServer {self._binary or self._wanted or 'default'}: {state}>"
 
 
-def _private_folder() -> Path:
-    """Make a folder of mode 0700 whose path is short enough for a unix socket."""
+def private_folder(socket_name: str) -> Path:
+    """Make a temporary folder of mode 0700 whose path leaves room for a unix socket of this name."""
     for parent in dict.fromkeys([tempfile.gettempdir(), "/tmp"]):  # the latter is short
         folder = Path(tempfile.mkdtemp(prefix="streamlab-", dir=parent))
-        if len(os.fsencode(folder / _SOCKET)) <= MAX_SOCKET_PATH:
+        if len(os.fsencode(folder / socket_name)) <= MAX_SOCKET_PATH:
             return folder
         folder.rmdir()
     raise ServerStartError(

@@ -5,10 +5,8 @@ It reads each event once, so that looking at a run is as cheap at its end as at 
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections import deque
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -31,6 +29,7 @@ from streamlab.events import (
     TRIMMED,
     VOID,
     Event,
+    EventLog,
 )
 from streamlab.scenario import Consumer, Scenario
 
@@ -44,6 +43,8 @@ _N_MOVES: Final = 120
 N_POINTS: Final = 120
 #: Entry ids in the short form of a reply.
 _N_IDS: Final = 3
+#: A process reports what one read gave it one after the other, within so many seconds.
+_ONE_READ: Final = 0.005
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,12 +127,14 @@ class Tally:
         self._n_read = 0
         self._read: tuple[float, str, list[str], str] | None = None
 
-    def read(self, log: Iterable[Event], until: float) -> None:
-        """Add up what has been added to the log since the last time, and take it to be `until` now."""
-        for event in itertools.islice(log, self._n_read, None):
-            self._n_read += 1
-            self._pass_time(event.at)
-            self._take(event)
+    def read(self, log: EventLog | list[Event], until: float, origin: float = 0.0) -> None:
+        """Add up what has come since the last time; it is `until` now. The run began at the log's `origin`."""
+        for number in range(self._n_read, len(log)):
+            event = log[number]
+            at = event.at - origin
+            self._pass_time(at)
+            self._take(event._replace(at=at) if origin else event)
+        self._n_read = len(log)
         self._pass_time(until)
         self._finish_read()
 
@@ -153,7 +156,9 @@ class Tally:
     # ---- time ----------------------------------------------------------------------------------
 
     def _pass_time(self, at: float) -> None:
-        if at - self._next_point > 2 * self.window:  # a long silence: only its end will be looked at
+        if (
+            at - self._next_point > 2 * self.window
+        ):  # a long silence: only its end will be looked at
             self._next_point += (
                 math.floor((at - self.window - self._next_point) / self._every) * self._every
             )
@@ -166,7 +171,7 @@ class Tally:
 
     def _take(self, event: Event) -> None:
         at, kind, actor, entry_id, n_deliveries = event
-        if kind != DELIVERED:
+        if kind != DELIVERED and self._read is not None and self._read[1] == actor:
             self._finish_read()
         if kind in _STATES:
             self._change_state(at, kind, actor)
@@ -226,10 +231,12 @@ class Tally:
         doings.delivered += 1
         self._last_delivered = max(self._last_delivered, _numbers(entry_id))
         after = "0" if n_deliveries > 1 else ">"
-        if self._read is None or (self._read[:2], self._read[3]) != ((at, actor), after):
+        reading = self._read
+        is_same = reading is not None and (reading[1], reading[3]) == (actor, after)
+        if reading is None or not is_same or at - reading[0] > _ONE_READ:
             self._finish_read()
-            self._read = (at, actor, [], after)
-        self._read[2].append(entry_id)
+            self._read = reading = (at, actor, [], after)
+        reading[2].append(entry_id)
 
     def _finish_read(self) -> None:
         """Write down the read that gave the last entries: one command gave them all."""

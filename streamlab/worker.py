@@ -1,13 +1,14 @@
 """A worker process: one producer or consumer of a scenario, on a real Redis.
 
 Run by the live engine as ``python -m streamlab worker``. It talks over its standard streams, a line of
-JSON each: in comes its task, then (once it has said ``{"ready": …}``) the time to begin; out go its
-events. SIGTERM lets it finish what it holds.
+JSON each: in comes its task, then (once it has said ``{"ready": …}``) the time to begin, and orders; out go
+its events. SIGTERM lets it finish what it holds.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import json
 import os
@@ -16,16 +17,17 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
 
 import redis.exceptions
 from redis.asyncio import Redis
 
-from streamlab.actors import consume, produce
+from streamlab.actors import Advice, Recovery, consume, ensure_group, produce
 from streamlab.connection import redact, stream_client
-from streamlab.events import Event, Report
-from streamlab.job import Job
+from streamlab.events import CRASHED, RECREATED, Event, Report
+from streamlab.job import InjectedError, Job, paced, told_by_events
 from streamlab.named_scenarios import from_dict
-from streamlab.scenario import Producer, Scenario
+from streamlab.scenario import Consumer, Producer, Scenario
 
 #: A worker looks up from a blocking read at least this often, to see whether it is to stop; in seconds.
 LONGEST_BLOCK = 1.0
@@ -35,19 +37,30 @@ LONGEST_BLOCK = 1.0
 READY = '{"ready": true}'
 
 
+#: Seconds for which a worker goes on trying to reach a server that is down.
+PATIENCE = 60.0
+
+
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What a worker is to do: play the actor `name` of a scenario, on the server at `url`."""
+    """What a worker is to do: play the actor `name` of a scenario, on the server at `url`.
+
+    `life` is 1 at first, and one more each time that it is started again; `n_handled` is how many entries
+    it has begun in earlier ones.
+    """
 
     name: str
     url: str
     scenario: Scenario
+    life: int = 1
+    n_handled: int = 0
 
     @classmethod
     def from_json(cls, line: str) -> Task:
         """Read a task; the lab wrote it."""
         row = json.loads(line)
-        return cls(row["name"], row["url"], from_dict(row["scenario"]))
+        scenario = from_dict(row["scenario"])
+        return cls(row["name"], row["url"], scenario, row["life"], row["n_handled"])
 
 
 def new_loop() -> asyncio.AbstractEventLoop:
@@ -61,7 +74,8 @@ def new_loop() -> asyncio.AbstractEventLoop:
 def main() -> int:
     """Do the task that comes on standard input; return the exit status."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the lab, which ends its workers
-    line = sys.stdin.readline()
+    orders = _Orders()
+    line = orders.wait()
     if not line.startswith("{"):
         print(
             "streamlab worker is started by the lab, which writes its task to standard input: "
@@ -72,18 +86,97 @@ def main() -> int:
     task = Task.from_json(line)
     with asyncio.Runner(loop_factory=new_loop) as runner:
         try:
-            runner.run(_work(task))
+            runner.run(_work(task, orders))
         except redis.exceptions.RedisError as error:
             print(f"{type(error).__name__} from {redact(task.url)}: {error}", file=sys.stderr)
             return 1
     return 0
 
 
-async def _work(task: Task) -> None:
+class _Orders:
+    """What the lab writes to standard input, line by line.
+
+    Not by way of ``sys.stdin``: a thread that waits there would hold up the end of the process.
+    """
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._lines: list[str] = []
+
+    def wait(self) -> str:
+        """Return the next line; "" at the end."""
+        while not self._lines and self._read():
+            pass
+        return self._lines.pop(0) if self._lines else ""
+
+    def listen(self, obey: Callable[[str], None]) -> None:
+        """Hand over every line that comes from now on."""
+        loop = asyncio.get_running_loop()
+
+        def take() -> None:
+            if not self._read():
+                loop.remove_reader(0)  # the lab has gone, and so will we: our guard sees to it
+                self._lines.append("")
+            while self._lines:
+                obey(self._lines.pop(0))
+
+        loop.add_reader(0, take)
+
+    def _read(self) -> bool:
+        data = os.read(0, 1 << 16)
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        self._lines += [line.decode() for line in lines]
+        return bool(data)
+
+
+class _Play:
+    """What can still be changed while an actor plays."""
+
+    def __init__(self) -> None:
+        self.job: Job | None = None
+        #: By how much arrivals are faster than planned.
+        self.pace = 1.0
+        self.advice = Advice()
+        #: Ends a read that the actor waits in.
+        self.unblock: Callable[[], object] = bool
+
+    def obey(self, order: dict[str, Any]) -> None:
+        if self.job is not None and "slowness" in order:
+            self.job.slowness = order["slowness"]
+        if self.job is not None and "service" in order:
+            self.job.set_service(order["service"])
+        self.pace = order.get("pace", self.pace)
+        if "nudge" in order:
+            self.advice.look_again()
+            self.unblock()
+        if "recovery" in order:
+            self.advice.recover(Recovery(**order["recovery"]))
+            self.unblock()
+
+
+async def _work(task: Task, orders: _Orders) -> None:
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
-    scenario = task.scenario
+    begin: asyncio.Future[float | None] = loop.create_future()
+    play = _Play()
+
+    def obey(line: str) -> None:
+        message = json.loads(line or "null")
+        if isinstance(message, dict):
+            play.obey(message)
+        elif not begin.done():
+            begin.set_result(message)
+
+    orders.listen(obey)
     client = stream_client(task.url, name=f"streamlab-{task.name}")
+    errands: set[asyncio.Task[None]] = set()
+
+    def unblock() -> None:
+        errand = loop.create_task(_unblock(client, f"streamlab-{task.name}"))
+        errands.add(errand)
+        errand.add_done_callback(errands.discard)
+
+    play.unblock = unblock
 
     def report(
         kind: str, actor: str, id: str = "", delivery_count: int = 0, at: float | None = None
@@ -92,51 +185,105 @@ async def _work(task: Task) -> None:
         # Unbuffered: what has happened is known even if the next thing that happens is SIGKILL.
         os.write(1, event.to_json().encode() + b"\n")
 
+    def die() -> None:
+        """End this process where it stands."""
+        report(CRASHED, task.name)
+        os.kill(os.getpid(), signal.SIGKILL)
+
     try:
-        await client.ping()
-        act = _actor(client, scenario, task.name, stop, report)
+        if task.life == 1:  # later the server may be down, and is waited for
+            await client.ping()
+        act = _actor(client, task, stop, report, die, play)
         os.write(1, f"{READY}\n".encode())
-        begin = json.loads(await asyncio.to_thread(sys.stdin.readline) or "null")
-        if begin is not None:  # None: the lab has gone
-            await act(begin)
+        at = await begin
+        if at is not None:  # None: the lab has gone
+            await act(at)
+    except InjectedError:
+        die()
     finally:
         await client.aclose()
 
 
+async def _unblock(client: Redis, name: str) -> None:
+    """End the reads that this worker waits in, as if their time were over (``CLIENT UNBLOCK``).
+
+    If that cannot be done, they end by themselves: see `LONGEST_BLOCK`.
+    """
+    with contextlib.suppress(redis.exceptions.ConnectionError):
+        for row in await client.client_list():
+            if row["name"] == name and "b" in row["flags"]:
+                await client.client_unblock(int(row["id"]))
+
+
+Act = Callable[[float], Awaitable[int]]
+
+
 def _actor(
-    client: Redis, scenario: Scenario, name: str, stop: asyncio.Event, report: Report
-) -> Callable[[float], Awaitable[int]]:
+    client: Redis,
+    task: Task,
+    stop: asyncio.Event,
+    report: Report,
+    die: Callable[[], None],
+    play: _Play,
+) -> Act:
     """Return what the actor of this name does once it is told when to begin, all else being prepared."""
+    scenario = task.scenario
     for producer in scenario.producers:
-        if producer.name == name:
-            return _producing(client, scenario, producer, stop, report)
+        if producer.name == task.name:
+            return _producing(client, scenario, producer, stop, report, play)
     for consumer in scenario.consumers:
-        if consumer.name == name:
-            job = Job(scenario, consumer, scenario.rng(name), _die)
-            return lambda _: consume(
-                client,
-                scenario.stream,
-                scenario.group,
-                name,
-                job.handler(scenario.effect(client)),
-                count=consumer.count,
-                block=min(consumer.block or LONGEST_BLOCK, LONGEST_BLOCK),
-                ack=consumer.ack,
-                recovery=scenario.recovery,
-                stop=stop,
-                report=job.report(report),
-            )
-    raise ValueError(f"{scenario.name} has no actor {name!r}")
+        if consumer.name == task.name:
+            rng = scenario.rng(task.name if task.life == 1 else f"{task.name}/{task.life}")
+            play.job = Job(scenario, consumer, rng, die, n_handled=task.n_handled)
+            return _consuming(client, task, consumer, play.job, stop, report, play.advice)
+    raise ValueError(f"{scenario.name} has no actor {task.name!r}")
 
 
-def _die() -> None:
-    """End this process where it stands."""
-    os.kill(os.getpid(), signal.SIGKILL)
+def _consuming(
+    client: Redis,
+    task: Task,
+    consumer: Consumer,
+    job: Job,
+    stop: asyncio.Event,
+    report: Report,
+    advice: Advice,
+) -> Act:
+    scenario = task.scenario
+
+    async def begin_at(begin: float) -> int:
+        await asyncio.sleep(begin - asyncio.get_running_loop().time())
+        if task.life > 1 and await ensure_group(
+            client, scenario.stream, scenario.group, patience=PATIENCE
+        ):
+            report(RECREATED, task.name, "0")
+        return await consume(
+            client,
+            scenario.stream,
+            scenario.group,
+            task.name,
+            job.handler(scenario.effect(client)),
+            count=consumer.count,
+            block=min(consumer.block or LONGEST_BLOCK, LONGEST_BLOCK),
+            ack=consumer.ack,
+            recovery=scenario.recovery,
+            patience=PATIENCE,
+            stop=stop,
+            advice=advice,
+            on_error=told_by_events,
+            report=job.report(report),
+        )
+
+    return begin_at
 
 
 def _producing(
-    client: Redis, scenario: Scenario, producer: Producer, stop: asyncio.Event, report: Report
-) -> Callable[[float], Awaitable[int]]:
+    client: Redis,
+    scenario: Scenario,
+    producer: Producer,
+    stop: asyncio.Event,
+    report: Report,
+    play: _Play,
+) -> Act:
     arrivals = iter(scenario.arrivals(producer))
     # A replay reads its source before the first entry comes out: now, and not when time runs.
     first = list(itertools.islice(arrivals, 1))
@@ -144,12 +291,14 @@ def _producing(
     def begin_at(begin: float) -> Awaitable[int]:
         # All producers count from the same moment, however late each was told of it.
         late = asyncio.get_running_loop().time() - begin
+        at_its_pace = paced(itertools.chain(first, arrivals), lambda: play.pace)
         return produce(
             client,
             scenario.stream,
-            ((at - late, fields) for at, fields in itertools.chain(first, arrivals)),
+            ((at - late, fields) for at, fields in at_its_pace),
             name=producer.name,
             maxlen=scenario.maxlen,
+            patience=PATIENCE,
             stop=stop,
             report=report,
         )

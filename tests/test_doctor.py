@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from streamlab import doctor
+from streamlab.connection import ServerInfo
 from streamlab.doctor import Finding, render, report
 from streamlab.servers import PrivateServer, ServerBinary
 
@@ -153,7 +154,7 @@ def test_the_server_named_by_url(
 )
 def test_what_a_server_cannot_do(kind: str, version: tuple[int, int, int], text: str) -> None:
     """The later lessons' commands that a server lacks are named with the Redis that has them."""
-    said = doctor._without(kind, version)
+    said = doctor._without(ServerInfo(kind, version))
     assert said.startswith(text)
     assert bool(said) == bool(text)
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import json
+import math
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING
 
 import redis.exceptions
 
-from streamlab.actors import ensure_group
+from streamlab.actors import Recovery, ensure_group
 from streamlab.connection import (
     ServerInfo,
     ServerUnusable,
@@ -23,11 +25,33 @@ from streamlab.connection import (
     stream_client,
 )
 from streamlab.engines.inspection import final_state, is_drained
-from streamlab.events import CRASHED, Event, EventLog
+from streamlab.engines.mishaps import LAB, befall
+from streamlab.events import (
+    CRASHED,
+    FAILED,
+    PAUSED,
+    PROCESSED,
+    RESUMED,
+    SERVER_DOWN,
+    SERVER_UP,
+    Event,
+    EventLog,
+)
+from streamlab.faults import (
+    Disconnect,
+    Kill,
+    LostReply,
+    Pause,
+    Restart,
+    ServerDown,
+    Slow,
+    TimedFault,
+)
 from streamlab.named_scenarios import to_dict
 from streamlab.processes import GuardedProcess, guarded_popen
+from streamlab.proxy import Proxy
 from streamlab.run import FinalState, Run
-from streamlab.scenario import Scenario
+from streamlab.scenario import Consumer, Scenario
 from streamlab.servers import PrivateServer
 from streamlab.worker import READY
 
@@ -47,14 +71,19 @@ class LabError(RuntimeError):
 
 
 class Worker:
-    """A worker process, as its lab sees it."""
+    """A worker process, as its lab sees it: one life of an actor."""
 
-    def __init__(self, name: str, process: GuardedProcess) -> None:
+    def __init__(self, name: str, process: GuardedProcess, life: int = 1) -> None:
         self.name = name
         self.process = process
+        self.life = life
         self.ready = asyncio.Event()
         self.gone = asyncio.Event()
         self.killed = False
+        self.is_paused = False
+        self.has_crashed = False  # and it is among the events
+        self.is_to_restart = False
+        self.n_begun = 0  # entries that it has handled or was handling when it died
         self._rest = b""
         assert process.stdout is not None
         os.set_blocking(process.stdout.fileno(), False)
@@ -95,16 +124,26 @@ class LiveEngine:
     """
 
     def __init__(self, scenario: Scenario, *, redis_url: str | None = None) -> None:
+        if redis_url is not None and scenario.needs_persistence:
+            raise LabError(
+                "the fault server-down kills the server: on a private one only, so leave the URL out"
+            )
         self.scenario = scenario
+        self.consumers = {consumer.name: consumer for consumer in scenario.consumers}
         self.workers: dict[str, Worker] = {}
         self.crashes: dict[str, str] = {}
+        self._lives: list[Worker] = []  # whose output has not been read to its end
+        self._proxies: dict[str, Proxy] = {}
         self._redis_url = redis_url
         self._private: PrivateServer | None = None
+        self._is_down = False
+        self._is_ending = False
+        self._later: set[asyncio.Task[None]] = set()
         self._client: Redis | None = None
         self._info: ServerInfo | None = None
         self._stream_is_ours = False
         self._events: list[Event] = []
-        self._origin = 0.0
+        self._origin = math.nan
         self._wall = 0.0
 
     async def __aenter__(self) -> LiveEngine:
@@ -136,8 +175,18 @@ class LiveEngine:
 
     @property
     def now(self) -> float:
-        """Seconds since the run began."""
+        """Seconds since the run began; NaN before."""
         return time.monotonic() - self._origin
+
+    @property
+    def log(self) -> list[Event]:
+        """The events so far, in the order in which they were heard of; their times are the machine's."""
+        return self._events
+
+    @property
+    def origin(self) -> float:
+        """The machine's time (``time.monotonic``) at which the run began; NaN before."""
+        return self._origin
 
     async def run(self, progress: Callable[[float, int], None] | None = None) -> Run:
         """Run the scenario to its end; `progress` is called now and then with time and events so far."""
@@ -174,23 +223,188 @@ class LiveEngine:
             crashes=self.crashes,
         )
 
+    # ---- what can be done to its workers and its server ------------------------------------------
+
     def kill(self, name: str) -> None:
         """Kill a worker (SIGKILL), and see that it is dead."""
         worker = self.workers[name]
-        worker.killed = True
+        if not worker.process.alive:
+            return
+        worker.killed = worker.has_crashed = True
         worker.process.kill()
+        self.report(CRASHED, name)
         if worker.process.alive:
             raise LabError(f"{name} (process {worker.process.pid}) was killed and is still there")
 
+    def pause(self, name: str) -> None:
+        """Let a worker stand still (SIGSTOP), while the world goes on."""
+        worker = self.workers[name]
+        if worker.process.alive and not worker.is_paused:
+            worker.process.pause()
+            worker.is_paused = True
+            self.report(PAUSED, name)
+
+    def resume(self, name: str) -> None:
+        """Let a paused worker go on (SIGCONT) as if nothing had happened."""
+        worker = self.workers[name]
+        if worker.process.alive and worker.is_paused:
+            self.report(RESUMED, name)
+            worker.is_paused = False
+            worker.process.resume()
+
+    def pids(self) -> dict[str, int]:
+        """Return the process ids of the workers that live."""
+        workers = self.workers.items()
+        return {name: worker.process.pid for name, worker in workers if worker.process.alive}
+
+    def start(self, name: str, *, delay: float = 0.0) -> None:
+        """Start a consumer that is dead or has stopped, under its own name; no matter if it runs.
+
+        It begins after `delay` seconds: time that its process takes to start is part of that.
+        """
+        before = self.workers[name]
+        if self._is_ending or before.process.alive:
+            return
+        begin = time.monotonic() + delay
+        worker = self._spawn(name, life=before.life + 1, n_handled=before.n_begun)
+
+        async def begin_when_ready() -> None:
+            await worker.ready.wait()
+            worker.tell(begin)
+
+        self._do(begin_when_ready())
+
+    def restart(self, name: str) -> None:
+        """Ask a consumer to stop (SIGTERM); once it has finished what it holds, it is started again."""
+        worker = self.workers[name]
+        if worker.process.alive:
+            worker.is_to_restart = True
+            worker.process.terminate()
+        else:
+            self.start(name)
+
+    def add_consumer(self, consumer: Consumer) -> None:
+        """Let one more consumer join the group."""
+        self.consumers[consumer.name] = consumer
+        self.scenario = dataclasses.replace(self.scenario, consumers=tuple(self.consumers.values()))
+        worker = self._spawn(consumer.name)
+
+        async def begin_when_ready() -> None:
+            await worker.ready.wait()
+            worker.tell(0)
+
+        self._do(begin_when_ready())
+
+    def order(self, name: str, **order: object) -> None:
+        """Change what a worker does: `slowness`, `service` (mean, in seconds), `pace` (of a producer),
+        `recovery`; `nudge`."""
+        self.workers[name].tell(order)
+
+    def set_service(self, name: str, mean: float) -> None:
+        """Let a consumer take `mean` seconds for an entry from now on."""
+        self._change(name, service=dataclasses.replace(self.consumers[name].service, mean=mean))
+        self.order(name, service=mean)
+
+    def set_pace(self, name: str, pace: float) -> None:
+        """Let a producer be faster than planned by this factor, after the entry that comes next."""
+        self.order(name, pace=pace)
+
+    def nudge(self, name: str) -> None:
+        """Let a consumer read its own history again: something has been claimed for it."""
+        self.order(name, nudge=True)
+
+    def set_recovery(self, recovery: Recovery) -> None:
+        """Let everybody recover in this way from now on: consumers, and who starts dead ones again."""
+        self.scenario = dataclasses.replace(self.scenario, recovery=recovery)
+        for name in self.consumers:
+            self.order(name, recovery=dataclasses.asdict(recovery))
+
+    def _change(self, name: str, **changes: object) -> None:
+        """Change a consumer, for its later lives."""
+        self.consumers[name] = dataclasses.replace(self.consumers[name], **changes)  # type: ignore[arg-type]
+        self.scenario = dataclasses.replace(self.scenario, consumers=tuple(self.consumers.values()))
+
+    async def carry_out(self, fault: TimedFault) -> None:
+        """Let a timed fault happen now."""
+        if isinstance(fault, Kill):
+            self.kill(fault.target)
+        elif isinstance(fault, Restart):
+            self.restart(fault.target)
+        elif isinstance(fault, Pause):
+            self.pause(fault.target)
+            self._after(fault.duration, lambda: self.resume(fault.target))
+        elif isinstance(fault, Slow):
+            self.order(fault.target, slowness=fault.factor)
+            self._after(fault.duration, lambda: self.order(fault.target, slowness=1.0))
+        elif isinstance(fault, Disconnect):
+            await self._disconnect(fault.target)
+        elif isinstance(fault, ServerDown):
+            if not self._is_down:
+                self._do(self._server_down(fault.duration))
+        else:
+            await befall(fault, self.client, self.scenario, self.report)
+
+    async def _disconnect(self, name: str) -> None:
+        """Cut a worker's connections (``CLIENT KILL``)."""
+        for row in await self.client.client_list():
+            if row["name"] == f"streamlab-{name}":
+                await self.client.client_kill_filter(_id=row["id"])
+
+    async def _server_down(self, duration: float) -> None:
+        """Kill the private server, and start it again with what its append-only file holds."""
+        assert self._private is not None
+        self._is_down = True
+        self._private.kill()
+        self.report(SERVER_DOWN, LAB)
+        await asyncio.sleep(duration)
+        await asyncio.to_thread(self._private.restart)
+        self.report(SERVER_UP, LAB)
+        self._is_down = False
+
+    def report(
+        self,
+        kind: str,
+        actor: str,
+        id: str = "",
+        delivery_count: int = 0,
+        at: float | None = None,
+    ) -> None:
+        """Add an event that happens now, or at a time of the machine."""
+        when = time.monotonic() if at is None else at
+        self._events.append(Event(when, kind, actor, id, delivery_count))
+
+    def _after(self, delay: float, act: Callable[[], None]) -> None:
+        async def wait() -> None:
+            await asyncio.sleep(delay)
+            act()
+
+        self._do(wait())
+
+    def _do(self, work: Coroutine[None, None, None]) -> None:
+        """Do something beside everything else; an error in it ends the run."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._later.add(task)
+
+    def _raise_if_failed(self) -> None:
+        for task in [task for task in self._later if task.done()]:
+            self._later.discard(task)
+            task.result()
+
     async def close(self) -> None:
         """End everything: workers, what was written to the server, the private server."""
-        for worker in self.workers.values():
+        self._is_ending = True
+        for task in self._later:
+            task.cancel()
+        await asyncio.gather(*self._later, return_exceptions=True)
+        for worker in {*self.workers.values(), *self._lives}:
             worker.process.close()
+        for proxy in self._proxies.values():
+            await proxy.close()
         if self._client is not None:
             if self._stream_is_ours and self._private is None:
                 # A server that is gone holds nothing of ours.
                 with contextlib.suppress(redis.exceptions.ConnectionError):
-                    await self._client.delete(self.scenario.stream)
+                    await self._client.delete(*self._keys)
             await self._client.aclose()
             self._client = None
         if self._private is not None:
@@ -200,32 +414,64 @@ class LiveEngine:
     # ---- opening -------------------------------------------------------------------------------
 
     async def _open(self) -> None:
-        if self._redis_url is None:
-            self._private = PrivateServer()
-            await asyncio.to_thread(self._private.start)
         scenario = self.scenario
+        if self._redis_url is None:
+            kept = scenario.needs_persistence
+            self._private = PrivateServer(persistence="aof" if kept else "none")
+            await asyncio.to_thread(self._private.start)
         self._client = stream_client(self.url, name="streamlab-lab")
         self._info = await check_server(self._client)
         await check_stream_key(self._client, scenario.stream)
-        if await self._client.exists(scenario.stream):
-            raise ServerUnusable(
-                f"the stream {scenario.stream!r} exists already on this server: streamlab adds nothing to what "
-                "is not its own. Choose another name (stream = in the scenario's TOML), or delete it"
-            )
+        for key in self._keys:
+            if await self._client.exists(key):
+                raise ServerUnusable(
+                    f"the key {key!r} exists already on this server: streamlab adds nothing to what is not "
+                    "its own. Choose another name (stream = in the scenario's TOML), or delete it"
+                )
         self._stream_is_ours = True
         await ensure_group(self._client, scenario.stream, scenario.group)
 
-    def _spawn(self, name: str) -> None:
+    @property
+    def _keys(self) -> list[str]:
+        """The keys that a run writes to."""
+        scenario = self.scenario
+        keys = [scenario.stream]
+        if scenario.sink != "none":
+            keys.append(scenario.ledger_key)
+        if scenario.recovery.max_deliveries is not None:
+            keys.append(scenario.dead_letter_key)
+        return keys
+
+    def _spawn(self, name: str, *, life: int = 1, n_handled: int = 0) -> Worker:
         process = guarded_popen(
             [sys.executable, "-m", "streamlab", "worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
-        worker = self.workers[name] = Worker(name, process)
+        worker = self.workers[name] = Worker(name, process, life)
+        worker.n_begun = n_handled
+        self._lives.append(worker)
         # By its standard input, not as an argument: the URL may hold a password, and `ps` shows arguments.
-        scenario = to_dict(self.scenario)
-        worker.tell({"name": name, "url": self.url, "scenario": scenario})
+        proxy = self._proxies.get(name)
+        worker.tell(
+            {
+                "name": name,
+                "url": self.url if proxy is None else proxy.url,
+                "scenario": to_dict(self.scenario),
+                "life": life,
+                "n_handled": n_handled,
+            }
+        )
+        return worker
+
+    async def _put_proxies(self) -> None:
+        """Put a proxy before the server for each actor that is to lose a reply."""
+        for fault in self.scenario.faults:
+            if isinstance(fault, LostReply):
+                if fault.target not in self._proxies:
+                    self._proxies[fault.target] = await Proxy(self.url).start()
+                self._proxies[fault.target].lose_reply(fault.command, fault.nth)
 
     async def _until_ready(self) -> None:
         try:
@@ -255,7 +501,8 @@ class LiveEngine:
     async def _course(self) -> None:
         """Start all workers, let them wait and begin, and see them to their end."""
         producers = [producer.name for producer in self.scenario.producers]
-        consumers = [consumer.name for consumer in self.scenario.consumers]
+        consumers = list(self.consumers)
+        await self._put_proxies()
         for name in (*consumers, *producers):  # all at once: each takes its time to start
             self._spawn(name)
         await self._until_ready()
@@ -266,16 +513,25 @@ class LiveEngine:
         self._origin = time.monotonic() + 0.05
         for name in producers:
             self.workers[name].tell(self._origin)
-        await self._all_gone(producers)
-        await self._drain(consumers)
-        await self._stop(consumers)
+        await asyncio.gather(self._all_gone(producers), self._watch_the_clock())
+        await self._drain()
+        await self._stop()
+
+    async def _watch_the_clock(self) -> None:
+        """Let timed faults happen when it is time."""
+        timed = [fault for fault in self.scenario.faults if isinstance(fault, TimedFault)]
+        for fault in sorted(timed, key=lambda fault: fault.when):
+            await asyncio.sleep(fault.when - self.now)
+            while self._is_down:  # what is done to the stream waits for the server
+                await asyncio.sleep(_LOOK_EVERY)
+            await self.carry_out(fault)
 
     async def _read_all(self) -> None:
         """Look again and again at what the workers have written."""
         while True:
-            for worker in self.workers.values():
-                if not worker.gone.is_set():
-                    self._read(worker)
+            for worker in list(self._lives):
+                self._read(worker)
+            self._raise_if_failed()
             await asyncio.sleep(_LOOK_EVERY)
 
     def _read(self, worker: Worker) -> None:
@@ -285,28 +541,57 @@ class LiveEngine:
                 if line == READY:
                     worker.ready.set()
                 else:
-                    self._events.append(Event.from_json(line))
+                    self._take(worker, Event.from_json(line))
         elif not worker.process.alive:
-            status = worker.process.returncode
-            if worker.killed or status != 0:
-                self._events.append(Event(time.monotonic(), CRASHED, worker.name))
-            if not worker.killed and status != 0:
-                self.crashes[worker.name] = worker.last_words()
-            worker.ready.set()  # nobody need wait for it any longer
-            worker.gone.set()
+            self._lives.remove(worker)
+            self._note_end(worker)
+
+    def _take(self, worker: Worker, event: Event) -> None:
+        self._events.append(event)
+        if event.kind in (PROCESSED, FAILED):
+            worker.n_begun += 1
+        elif event.kind == CRASHED:  # its last words
+            worker.has_crashed = True
+
+    def _note_end(self, worker: Worker) -> None:
+        """Note how a worker ended; a supervisor may start it again."""
+        status = worker.process.returncode
+        died = worker.has_crashed or status != 0
+        if died and not worker.has_crashed:
+            self.report(CRASHED, worker.name)
+            self.crashes[worker.name] = worker.last_words()
+        worker.ready.set()  # nobody need wait for it any longer
+        worker.gone.set()
+        delay = self.scenario.recovery.restarts_after
+        if self.workers[worker.name] is not worker or worker.name not in self.consumers:
+            return
+        if worker.is_to_restart and not died:
+            self.start(worker.name)
+        elif died and delay is not None:
+            self.start(worker.name, delay=delay)
 
     async def _all_gone(self, names: list[str]) -> None:
         await asyncio.gather(*(self.workers[name].gone.wait() for name in names))
 
-    async def _drain(self, consumers: list[str]) -> None:
+    async def _drain(self) -> None:
         """Wait until all is done, or the time for it is over, or nobody is left to do it."""
         deadline = time.monotonic() + self.scenario.drain
-        while time.monotonic() < deadline and not await is_drained(self.client, self.scenario):
-            if all(self.workers[name].gone.is_set() for name in consumers):
+        recovery = self.scenario.recovery
+        while time.monotonic() < deadline:
+            dead = {name for name in self.consumers if self.workers[name].gone.is_set()}
+            restarts = recovery.restarts_after is not None
+            if len(dead) == len(self.consumers) and not restarts:
+                return
+            hopeless = () if recovery.claims or restarts else dead
+            if not self._is_down and await is_drained(
+                self.client, self.scenario, hopeless=hopeless
+            ):
                 return
             await asyncio.sleep(0.01)
 
-    async def _stop(self, names: list[str]) -> None:
+    async def _stop(self) -> None:
+        self._is_ending = True
+        names = list(self.consumers)
         for name in names:
             if not self.workers[name].gone.is_set():
                 self.workers[name].process.terminate()

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from . import blocking
 from .arguments import CommandError, Reply, shown, wrong_arity
 from .keyspace import Keyspace, Waiter
-from .table import Command, commands_of
+from .table import Command, commands_of, words_of
 
 __all__ = ["CommandError", "Reply", "StreamCommands", "Waiter"]
 
@@ -27,6 +27,7 @@ class StreamCommands(Keyspace):
     def __init__(self, *, version: tuple[int, int, int] = (7, 0, 15)) -> None:
         super().__init__(version=version)
         self._commands = commands_of(self.behaviour)
+        self._words = words_of(self._commands)
         self._in_transaction = False
         self._now_ms = 0
 
@@ -58,12 +59,24 @@ class StreamCommands(Keyspace):
             self._serve_ready()
         return reply
 
+    def knows(self, name: str) -> bool:
+        """Tell whether a word, in capitals, is a command of this grammar on something else than keys."""
+        return name in self._words
+
+    def check(self, args: Sequence[str]) -> None:
+        """Raise the `CommandError` with which a server refuses to queue a command: no such one, wrong arity."""
+        args, (_, fewest, most, name) = self._look_up(args)
+        if not fewest <= len(args) <= most:
+            raise wrong_arity(name)
+
     @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self, now_ms: int | None = None) -> Iterator[None]:
         """Execute several commands as MULTI does: blocked readers are served when it ends.
 
-        They are served at the time of the last command.
+        They are served at the time of the last command, or at ``now_ms`` if there is none.
         """
+        if now_ms is not None:
+            self._now_ms = now_ms
         self._in_transaction = True
         try:
             yield
@@ -88,7 +101,7 @@ class StreamCommands(Keyspace):
         if name not in _CONTAINERS:
             command = self._commands.get(name)
             if command is None:
-                raise self._unknown_command(args)
+                raise self.unknown_command(args)
             return words, command
         if len(words) == 1:
             raise wrong_arity(name.lower())
@@ -99,7 +112,8 @@ class StreamCommands(Keyspace):
             )
         return words, command
 
-    def _unknown_command(self, args: Sequence[str]) -> CommandError:
+    def unknown_command(self, args: Sequence[str]) -> CommandError:
+        """Return the error for a command that does not exist."""
         error = f"ERR unknown command '{shown(args[0])[:128]}'"
         if len(args) > 1 or not self.behaviour.unknown_command_is_terse:
             error += ", with args beginning with: "

@@ -105,3 +105,8 @@ class Keyspace:
         """Note that the readers blocked on a key must be looked at when the command is over."""
         if key in self._waiting and key not in self._ready:
             self._ready.append(key)
+
+    def signal_all(self) -> None:
+        """Note the same of all keys that readers are blocked on."""
+        for key in self._waiting:
+            self.signal(key)

@@ -83,3 +83,12 @@ def commands_of(behaviour: Behaviour) -> dict[str, Command]:
         )
         for name, (handler, arity) in arities.items()
     }
+
+
+def words_of(commands: dict[str, Command]) -> frozenset[str]:
+    """Return the first words of all commands but those on keys of any type."""
+    return frozenset(
+        name.split(" ")[0]
+        for name, command in commands.items()
+        if command.handler is None or command.handler.__module__ != keys.__name__
+    )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from random import Random
 
@@ -24,18 +25,20 @@ TIMES = frozenset({"idle", "inactive", "seen-time", "active-time"})
 class Step:
     """One thing to do.
 
-    ``reader`` None: the commands, on the main connection (several: as a transaction).
+    ``reader`` None: the commands, on the main connection (several: as a transaction, or as a pipeline).
     Otherwise one command, on the connection of that reader, which it may block.
     """
 
     commands: tuple[tuple[str, ...], ...]
     reader: int | None = None
+    is_pipeline: bool = False
 
     def __str__(self) -> str:
         text = " ; ".join(" ".join(_quoted(arg) for arg in args) for args in self.commands)
         if self.reader is not None:
             return f"[reader {self.reader}] {text}"
-        return f"MULTI {text}" if len(self.commands) > 1 else text
+        together = "pipeline" if self.is_pipeline else "MULTI"
+        return f"{together} {text}" if len(self.commands) > 1 else text
 
 
 def _reads_last(args: Sequence[str]) -> bool:
@@ -61,6 +64,13 @@ VALKEYS_ERRORS = {
 """What Valkey says instead: Redis means the sequence numbers of a ``ms-*`` that are used up."""
 
 
+@dataclass(frozen=True)
+class Waiting:
+    """A reader that waits, for something in these keys."""
+
+    keys: Sequence[str]
+
+
 class Divergence(AssertionError):
     """The model and the server answered differently."""
 
@@ -68,12 +78,13 @@ class Divergence(AssertionError):
 class Pair:
     """A server and a model that are given the same commands."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, protocol: int = 2) -> None:
         self.server = server
-        self.main = server.connect()
-        self.readers = [server.connect() for _ in range(N_READERS)]
+        self.main = server.connect(protocol)
+        self.readers = [server.connect(protocol) for _ in range(N_READERS)]
         self.reader_ids = [str(reader.ask("CLIENT", "ID")) for reader in self.readers]
-        self.waiters: list[Waiter | None] = []
+        self.waiters: list[Waiting | None] = []
+        self.answers: dict[int, Answer] = {}
         self.reset()
 
     def reset(self) -> None:
@@ -84,9 +95,9 @@ class Pair:
                 reply = self.readers[number].receive()
                 assert reply is None, reply
         self.main.ask("FLUSHALL")
-        self.model = StreamCommands(version=self.server.as_redis)
+        self.reset_model()
         self.waiters = [None] * N_READERS
-        self.answers: dict[int, Answer] = {}
+        self.answers.clear()
         self.woken: dict[int, Answer] = {}  # by reader, the last answer to a read that waited
         self.slack_ms = 1
         self.done: list[Step] = []
@@ -107,6 +118,8 @@ class Pair:
                 self._read(step.reader, step.commands[0])
         elif len(step.commands) == 1:
             self._command(step.commands[0])
+        elif step.is_pipeline:
+            self._pipeline(step.commands)
         else:
             self._transaction(step.commands)
         self._compare_readers()
@@ -114,34 +127,49 @@ class Pair:
     def _command(self, args: Sequence[str]) -> None:
         before, reply, after = self.main.ask_timed(args)
         self._note_time(before, after)
-        expected = self._ask_model(args, _time_of(args, reply, before, after))
-        assert not isinstance(expected, Waiter), "the main connection must not block"
+        expected = self.ask_model(args, _time_of(args, reply, before, after))
         self._compare(args, reply, expected)
 
+    def _pipeline(self, commands: Sequence[Sequence[str]]) -> None:
+        self.main.send(("TIME",), *commands, ("TIME",))
+        replies = [self.main.receive() for _ in range(len(commands) + 2)]
+        self._several(commands, replies[1:-1], replies[0], replies[-1], is_transaction=False)
+
     def _transaction(self, commands: Sequence[Sequence[str]]) -> None:
-        before = self.main.ask("TIME")
         self.main.send(("TIME",), ("MULTI",), *commands, ("EXEC",), ("TIME",))
         replies = [self.main.receive() for _ in range(len(commands) + 4)]
-        before, after = _ms(replies[0]), _ms(replies[-1])
-        self._note_time(before, after)
         results = replies[-2]
-        if isinstance(results, CommandError):  # a command that cannot even be queued
+        if isinstance(results, CommandError):
+            self.compare_refusal(commands, replies[2:-2])
             return
         assert isinstance(results, list)
-        with self.model.transaction():
-            for args, reply in zip(commands, results, strict=True):
-                now_ms = _time_of(args, reply, before, after)
-                expected = self._ask_model(args, now_ms, may_block=False)
-                assert not isinstance(expected, Waiter)
-                self._compare(args, reply, expected)
+        self._several(commands, results, replies[0], replies[-1], is_transaction=True)
+
+    def _several(
+        self,
+        commands: Sequence[Sequence[str]],
+        replies: Sequence[Answer],
+        began: Answer,
+        ended: Answer,
+        *,
+        is_transaction: bool,
+    ) -> None:
+        before, after = _ms(began), _ms(ended)
+        self._note_time(before, after)
+        times = [
+            _time_of(args, reply, before, after)
+            for args, reply in zip(commands, replies, strict=True)
+        ]
+        expected = self.ask_model_together(commands, times, is_transaction=is_transaction)
+        for args, reply, answer in zip(commands, replies, expected, strict=True):
+            self._compare(args, reply, answer)
 
     def _read(self, number: int, args: Sequence[str]) -> None:
         before = _ms(self.main.ask("TIME"))
         reader = self.readers[number]
         reader.send(args)
-        expected = self._ask_model(args, before)
-        if isinstance(expected, Waiter):
-            expected.on_ready = lambda reply: self.answers.__setitem__(number, reply)
+        expected = self.read_from_model(number, args, before)
+        if isinstance(expected, Waiting):
             self.waiters[number] = expected
             self._wait_until_blocked(number, args)
         else:
@@ -164,9 +192,48 @@ class Pair:
                 raise self._divergence(args, reply, "blocks")
         raise self._divergence(args, "neither blocks nor answers", "blocks")
 
-    def _ask_model(
-        self, args: Sequence[str], now_ms: int, may_block: bool = True
-    ) -> Answer | Waiter:
+    # --- the model's side ---------------------------------------------------------------------
+
+    def reset_model(self) -> None:
+        """Begin anew with the model; nobody is blocked in it any more."""
+        self.model = StreamCommands(version=self.server.as_redis)
+
+    def ask_model(self, args: Sequence[str], now_ms: int) -> Answer:
+        """Execute a command at a time, which must not block."""
+        reply = self._execute(args, now_ms)
+        assert not isinstance(reply, Waiter), "the main connection must not block"
+        return reply
+
+    def ask_model_together(
+        self, commands: Sequence[Sequence[str]], times: Sequence[int], *, is_transaction: bool
+    ) -> list[Answer]:
+        """Execute commands, each at a time of its own, as a transaction or as a pipeline."""
+        with self.model.transaction() if is_transaction else nullcontext():
+            return [
+                self.ask_model(args, now_ms) if not is_transaction else self._queued(args, now_ms)
+                for args, now_ms in zip(commands, times, strict=True)
+            ]
+
+    def _queued(self, args: Sequence[str], now_ms: int) -> Answer:
+        reply = self._execute(args, now_ms, may_block=False)
+        assert not isinstance(reply, Waiter)
+        return reply
+
+    def read_from_model(self, number: int, args: Sequence[str], now_ms: int) -> Answer | Waiting:
+        """Read as a reader; when one that waits is woken, its answer is found in `answers`."""
+        reply = self._execute(args, now_ms)
+        if not isinstance(reply, Waiter):
+            return reply
+        reply.on_ready = lambda answer: self.answers.__setitem__(number, answer)
+        return Waiting(reply.keys)
+
+    def collect_answers(self) -> None:
+        """See that the answers to readers that have been woken are in `answers`."""
+
+    def compare_refusal(self, commands: Sequence[Sequence[str]], replies: Sequence[Answer]) -> None:
+        """Compare how commands were refused that could not all be queued: the model knows no queue."""
+
+    def _execute(self, args: Sequence[str], now_ms: int, may_block: bool = True) -> Answer | Waiter:
         try:
             return self.model.execute(list(args), now_ms, may_block=may_block)
         except CommandError as error:
@@ -182,6 +249,7 @@ class Pair:
         if not any(self.waiters):
             return
         self.main.ask("PING")  # by its reply, those to the readers have been sent
+        self.collect_answers()
         for number, waiter in enumerate(self.waiters):
             if waiter is None:
                 continue
@@ -343,6 +411,18 @@ def _step(args: Args) -> Step:
     return Step((tuple(args),))
 
 
+def pipelined(steps: Iterable[Step]) -> list[Step]:
+    """Put single commands that follow each other into pipelines."""
+    joined: list[Step] = []
+    for step in steps:
+        is_single = step.reader is None and len(step.commands) == 1
+        if is_single and joined and joined[-1].is_pipeline and len(joined[-1].commands) < 7:
+            joined[-1] = Step(joined[-1].commands + step.commands, is_pipeline=True)
+        else:
+            joined.append(Step(step.commands, step.reader, is_pipeline=is_single))
+    return joined
+
+
 def run(pair: Pair, steps: Iterable[Step]) -> Divergence | None:
     """Run a sequence; return where it diverged."""
     pair.reset()
@@ -354,16 +434,16 @@ def run(pair: Pair, steps: Iterable[Step]) -> Divergence | None:
     return None
 
 
-def shrink(server: Server, steps: list[Step]) -> tuple[list[Step], Divergence]:
+def shrink(make_pair: Callable[[], Pair], steps: list[Step]) -> tuple[list[Step], Divergence]:
     """Leave out steps as long as the sequence still diverges."""
-    divergence = _run_fresh(server, steps)
+    divergence = _run_fresh(make_pair, steps)
     assert divergence is not None, "the sequence does not diverge again"
     size = len(steps) // 2
     while size:
         start = 0
         while start < len(steps):
             fewer = steps[:start] + steps[start + size :]
-            found = _run_fresh(server, fewer)
+            found = _run_fresh(make_pair, fewer)
             if found is None:
                 start += size
             else:
@@ -372,8 +452,8 @@ def shrink(server: Server, steps: list[Step]) -> tuple[list[Step], Divergence]:
     return steps, divergence
 
 
-def _run_fresh(server: Server, steps: list[Step]) -> Divergence | None:
-    pair = Pair(server)  # a divergence leaves readers in any state
+def _run_fresh(make_pair: Callable[[], Pair], steps: list[Step]) -> Divergence | None:
+    pair = make_pair()  # a divergence leaves readers in any state
     try:
         return run(pair, steps)
     finally:

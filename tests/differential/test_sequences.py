@@ -153,5 +153,5 @@ def test_random_sequences(real_server: Server) -> None:
         if divergence is not None:
             done = pair.done
             pair.close()
-            raise shrink(real_server, done)[1]
+            raise shrink(lambda: Pair(real_server), done)[1]
     pair.close()

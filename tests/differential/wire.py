@@ -17,10 +17,14 @@ VALKEY_AS_REDIS = (7, 2, 4)
 Answer = Reply | CommandError
 
 
-class Connection:
-    """A blocking RESP2 connection over a unix socket."""
+class Map(list[Reply]):
+    """A map of RESP3, laid out as RESP2 has it: a flat list, or for reads a list of pairs."""
 
-    def __init__(self, path: str) -> None:
+
+class Connection:
+    """A blocking connection over a unix socket."""
+
+    def __init__(self, path: str, protocol: int = 2) -> None:
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.settimeout(_PATIENCE_S)
         try:
@@ -31,6 +35,8 @@ class Connection:
         self._reader = hiredis.Reader(
             replyError=CommandError, encoding="utf-8", errors="surrogateescape"
         )
+        if protocol == 3:
+            self.ask("HELLO", "3")
 
     def send(self, *commands: Sequence[str]) -> None:
         """Send commands in one write."""
@@ -43,7 +49,7 @@ class Connection:
             if not data:
                 raise ConnectionError("the server closed the connection")
             self._reader.feed(data)
-        return _plain(reply)
+        return plain(reply)
 
     def poll(self) -> Answer | bool:
         """Return a reply if one has come, else False."""
@@ -74,12 +80,28 @@ def _encode(args: Sequence[str]) -> bytes:
     return b"".join(parts)
 
 
-def _plain(reply: object) -> Answer:
-    """Check that a reply has only the types that RESP2 knows."""
+def plain(reply: object) -> Answer:
+    """Check that a reply has only the types that RESP2 knows, and lay out RESP3's maps as RESP2 does."""
     if isinstance(reply, list):
-        return [_plain(item) for item in reply]  # type: ignore[misc]
+        return [plain(item) for item in reply]  # type: ignore[misc]
+    if isinstance(reply, dict):
+        values = [plain(value) for value in reply.values()]
+        if all(map(_are_entries, values)):  # a read's
+            return Map([key, value] for key, value in zip(reply, values, strict=True))
+        return Map(item for pair in zip(reply, values, strict=True) for item in pair)
     assert reply is None or isinstance(reply, int | str | CommandError), reply
     return reply
+
+
+def _are_entries(value: object) -> bool:
+    return isinstance(value, list) and not isinstance(value, Map)
+
+
+def kinds(reply: Answer) -> object:
+    """Return the structure of a reply: where it has lists, and where maps."""
+    if not isinstance(reply, list):
+        return None
+    return type(reply), *map(kinds, reply)
 
 
 def _as_ms(reply: Answer) -> int:
@@ -96,5 +118,5 @@ class Server(PrivateServer):
         # Valkey left Redis at 7.2.4, and counts on its own since.
         self.as_redis = self.version if self.kind == "redis" else VALKEY_AS_REDIS
 
-    def connect(self) -> Connection:
-        return Connection(str(self.socket_path))
+    def connect(self, protocol: int = 2) -> Connection:
+        return Connection(str(self.socket_path), protocol)

@@ -1,0 +1,103 @@
+"""The client's end of a connection to an embedded server, as redis-py's pools make them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import redis
+from fakeredis._clients import FakeAsyncRedisConnection, FakeRedisConnection
+from fakeredis._clients._async import FakeReader, FakeWriter
+
+from .databases import StreamServer
+from .sockets import AsyncStreamSocket, SyncStreamSocket
+
+_GONE = "the embedded server has been closed"
+
+
+class SyncConnection(FakeRedisConnection):
+    """A connection of a `redis.Redis`."""
+
+    _server: StreamServer
+
+    def _connect(self) -> SyncStreamSocket:
+        if not self._server.connected:
+            raise redis.ConnectionError(_GONE)
+        return SyncStreamSocket(
+            self._server,
+            client_class=self._client_class,
+            db=self.db,
+            client_info=self._client_info,
+        )
+
+    def read_response(self, *args: Any, **kwargs: Any) -> Any:
+        """Wait for a reply, and return it; as on a real connection, whatever interrupts that closes it."""
+        try:
+            socket = self._sock
+            if socket is not None and socket.read is not None and socket.responses.empty():
+                socket.wait(self.socket_timeout)
+            reply = super().read_response(*args, **kwargs)
+            if isinstance(reply, redis.ConnectionError):
+                raise reply
+        except TimeoutError:
+            self.disconnect()
+            raise redis.TimeoutError("Timeout reading from the embedded server") from None
+        except redis.ResponseError:
+            raise
+        except BaseException:  # an interrupt among them
+            self.disconnect()
+            raise
+        return reply
+
+    def disconnect(self, *args: Any) -> None:
+        socket = self._sock
+        super().disconnect(*args)  # type: ignore[no-untyped-call]
+        if socket is not None:
+            socket.part()
+
+
+class AsyncConnection(FakeAsyncRedisConnection):
+    """A connection of a `redis.asyncio.Redis`."""
+
+    _server: StreamServer
+    _sock: AsyncStreamSocket | None  # type: ignore[assignment]
+
+    async def _connect(self) -> None:
+        if not self._server.connected:
+            raise redis.ConnectionError(_GONE)
+        self._sock = AsyncStreamSocket(
+            self._server,
+            client_class=self._client_class,
+            db=self.db,
+            client_info=self._client_info,
+        )
+        self._reader = FakeReader(self._sock)
+        self._writer = FakeWriter(self._sock)
+
+    async def read_response(self, *args: Any, **kwargs: Any) -> Any:
+        """Wait for a reply, and return it; as on a real connection, whatever interrupts that closes it."""
+        timeout = kwargs.get("timeout")
+        try:
+            await asyncio.sleep(0)  # others have their turn, as while one waits for a network
+            if timeout is None and self.socket_timeout is not None:
+                async with asyncio.timeout(self.socket_timeout):
+                    reply = await super().read_response(*args, **kwargs)
+            else:
+                reply = await super().read_response(*args, **kwargs)
+            if isinstance(reply, redis.ConnectionError):
+                raise reply
+        except TimeoutError:
+            await self.disconnect()
+            raise redis.TimeoutError("Timeout reading from the embedded server") from None
+        except redis.ResponseError:
+            raise
+        except BaseException:  # a cancellation among them
+            await self.disconnect()
+            raise
+        return reply
+
+    async def disconnect(self, *args: Any, **kwargs: Any) -> None:
+        socket = self._sock
+        await super().disconnect(*args, **kwargs)
+        if socket is not None:
+            socket.part()

@@ -1,0 +1,150 @@
+"""The databases of a fakeredis server, with streams that are the model's.
+
+A stream is one more value in fakeredis' database, so that whatever works on keys works on streams.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, MutableMapping
+from functools import partial
+from typing import Any, Self
+
+from fakeredis._core import Database, FakeServer, Item
+from fakeredis.model import BaseModel
+
+from streamlab.embedded.replies import decoded, encoded
+from streamlab.stream_commands import StreamCommands
+from streamlab.stream_model import StreamModel
+
+Version = tuple[int, int, int]
+
+
+class StreamValue(BaseModel):
+    """A stream as a value of a fakeredis database. Unlike a list, it stays when it is empty."""
+
+    _model_type = b"stream"
+    __slots__ = ("model",)
+
+    def __init__(self, model: StreamModel) -> None:
+        self.model = model
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        behaviour = self.model.behaviour  # one object a version, compared by identity
+        return type(self)(copy.deepcopy(self.model, {**memo, id(behaviour): behaviour}))
+
+
+class _Keys(MutableMapping[str, StreamModel | str]):
+    """A fakeredis database as the grammar sees it: streams, and a text for any other value."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def __getitem__(self, key: str) -> StreamModel | str:
+        value = self._database[encoded(key)].value
+        return value.model if type(value) is StreamValue else ""
+
+    def __setitem__(self, key: str, value: StreamModel | str) -> None:
+        stored = StreamValue(value) if isinstance(value, StreamModel) else encoded(value)
+        self._database[encoded(key)] = Item(stored)
+
+    def __delitem__(self, key: str) -> None:
+        del self._database[encoded(key)]
+
+    def __iter__(self) -> Iterator[str]:
+        return map(decoded, self._database)
+
+    def __len__(self) -> int:
+        return len(self._database)
+
+
+class StreamDatabase(Database):
+    """A database whose streams are the model's, and which tells their readers of whatever befalls the keys."""
+
+    def __init__(self, server: StreamServer) -> None:
+        super().__init__(server.lock)
+        self.streams = StreamCommands(version=server.stream_version)
+        self.streams.keys = _Keys(self)  # type: ignore[assignment]
+
+    def notify_watch(self, key: bytes) -> None:
+        super().notify_watch(key)
+        self.streams.signal(decoded(key))
+
+    def swap(self, other: Database) -> None:
+        assert isinstance(other, StreamDatabase)
+        before = [self.states(self._watches), other.states(other._watches)]
+        super().swap(other)
+        for database, states in zip((self, other), before, strict=True):
+            database.notify_changed(states)
+            database.streams.signal_all()
+
+    def __getitem__(self, key: bytes) -> Any:
+        was_there = key in self._dict
+        try:
+            return super().__getitem__(key)
+        except KeyError:
+            if was_there:  # it has expired
+                self.streams.signal(decoded(key))
+            raise
+
+    def _remove_expired(self) -> None:
+        has_expired = self._expiry_heap and self._expiry_heap[0][0] < self.time
+        super()._remove_expired()
+        if has_expired:
+            self.streams.signal_all()
+
+    def states(self, keys: Iterable[bytes]) -> dict[bytes, object]:
+        """Return what WATCH goes by, of some keys: it minds a stream's entries, not its groups."""
+        return {key: self._state(key) for key in [*keys]}
+
+    def _state(self, key: bytes) -> object:
+        value = getattr(self._dict.get(key), "value", None)
+        if type(value) is not StreamValue:
+            return id(value)
+        model = value.model
+        return id(model), len(model), model.entries_added
+
+    def notify_changed(self, before: dict[bytes, object]) -> None:
+        """Tell those who watch keys that have changed."""
+        for key, state in before.items():
+            if self._state(key) != state:
+                self.notify_watch(key)
+
+
+class StreamServer(FakeServer):
+    """What the connections of an embedded server share.
+
+    ``now_ms`` gives the time for ids, idle times and delivery times: in ms since 1970.
+    """
+
+    dbs: dict[int, StreamDatabase]  # type: ignore[assignment]
+
+    def __init__(self, version: Version, now_ms: Callable[[], int] | None) -> None:
+        super().__init__(version=version)
+        self.stream_version = version
+        self.now_ms = now_ms or (lambda: time.time_ns() // 1_000_000)
+        self.dbs = _Databases(partial(StreamDatabase, self))
+        self.started = time.time()
+
+    def look_at_keys(self) -> None:
+        """Remove the keys that have expired, and serve the readers whom that concerns; with the lock held."""
+        for database in [*self.dbs.values()]:
+            database.time = time.time()
+            with database.streams.transaction(self.now_ms()):
+                database._remove_expired()
+
+    @property
+    def n_blocked(self) -> int:
+        """How many clients are blocked."""
+        return sum(socket._blocked for socket in self.sockets)
+
+
+class _Databases(defaultdict[int, StreamDatabase]):
+    """The databases by number; each is made when it is first used."""
+
+    def __missing__(self, number: int) -> StreamDatabase:
+        assert self.default_factory is not None
+        self[number] = made = self.default_factory()
+        return made

@@ -1,0 +1,235 @@
+"""The server's end of a connection: fakeredis answers the commands on keys, the model those on streams."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
+from functools import partial
+from typing import Any
+
+from fakeredis._core import CommandItem
+from fakeredis._helpers import NoResponse, SimpleError
+from fakeredis._msgs import FLAG_SKIP_CONVERT_TO_RESP2, UNBLOCKED_MSG
+from fakeredis._socket import AsyncFakeSocket, FakeSocket
+
+from streamlab.embedded import refusals
+from streamlab.embedded.blocked import Blocked
+from streamlab.embedded.information import information
+from streamlab.embedded.replies import as_resp3, decoded, encoded
+from streamlab.stream_commands import CommandError, Reply, Waiter
+
+from .databases import StreamDatabase, StreamServer
+
+
+class _Line:
+    """A line of the command table, in the place of a fakeredis `Signature`."""
+
+    flags = frozenset({FLAG_SKIP_CONVERT_TO_RESP2})
+
+    def __init__(self, name: str, check: Callable[[], object]) -> None:
+        self.name = name
+        self._check = check
+
+    def check_arity(self, args: Sequence[Any], version: Any) -> None:
+        try:
+            self._check()
+        except CommandError as error:
+            raise SimpleError(str(error)) from None
+
+    def apply(self, args: Sequence[Any], db: Any, version: Any) -> tuple[list[Any], list[Any]]:
+        return [], []  # no arguments to convert, no keys to write back
+
+
+class StreamSocket(FakeSocket):
+    """A connection's end at the server: parses commands, and answers those on streams from the model."""
+
+    _server: StreamServer
+    _db: StreamDatabase
+    _words: list[bytes]
+    read: Blocked | None = None
+    """The read in which the connection is blocked."""
+
+    def __init__(self, server: StreamServer, *args: Any, **kwargs: Any) -> None:
+        self.stream_server = server  # fakeredis forgets it when the connection is closed
+        super().__init__(server, *args, **kwargs)
+
+    def _process_command(self, fields: list[bytes]) -> None:
+        self._words = fields
+        super()._process_command(fields)
+
+    def _name_to_func(self, cmd_name: str) -> tuple[Any, Any]:
+        name = cmd_name.split(" ")[0].upper()
+        words = [decoded(word) for word in self._words]
+        streams = self._db.streams
+        if streams.knows(name) or name.startswith("X"):
+            check = partial(streams.check, words)
+            return partial(self._stream_command, words), _Line(name.lower(), check)
+        refusal = refusals.of(name)
+        if refusal is not None:
+            raise SimpleError(refusal)
+        if name == "INFO":
+            return partial(self._info, words[1:]), _Line("info", lambda: None)
+        try:
+            return super()._name_to_func(cmd_name)
+        except SimpleError:
+            raise SimpleError(str(streams.unknown_command(words))) from None
+
+    def _run_command(self, func: Any, sig: Any, args: Any, from_script: bool) -> Any:
+        if self._in_transaction:
+            return super()._run_command(func, sig, args, from_script)
+        server = self._server
+        with (
+            ExitStack() as held_back
+        ):  # readers are served when the command, or all of EXEC, is over
+            for database in [*server.dbs.values()]:
+                held_back.enter_context(database.streams.transaction(server.now_ms()))
+            return super()._run_command(func, sig, args, from_script)
+
+    def _stream_command(self, words: list[str]) -> Any:
+        database = self._db
+        watched = database.states(database._watches) if database._watches else None
+        may_block = not self._in_transaction
+        try:
+            reply = database.streams.execute(words, self._server.now_ms(), may_block=may_block)
+        except CommandError as error:
+            raise SimpleError(str(error)) from None
+        finally:
+            if watched is not None:
+                database.notify_changed(watched)
+        if isinstance(reply, Waiter):
+            self._block(Blocked(reply, database.streams, words[0]))
+            return NoResponse()
+        return self._shaped(words, reply)
+
+    def _shaped(self, words: Sequence[str], reply: Reply) -> Any:
+        return as_resp3(words, reply) if self._resp_version == 3 else encoded(reply)
+
+    def _info(self, sections: list[str]) -> bytes:
+        server = self._server
+        sizes = {number: len(database) for number, database in sorted(server.dbs.items())}
+        return information(
+            sections,
+            version=server.stream_version,
+            n_clients=len(server.sockets),
+            n_blocked=server.n_blocked,
+            uptime=time.time() - server.started,
+            sizes=sizes,
+        )
+
+    # ---- blocked reads -------------------------------------------------------------------------
+
+    def _block(self, read: Blocked) -> None:
+        self.read = read
+        self._blocked = True
+        self.pause()  # what comes behind it on this connection waits
+
+    def look(self) -> float:
+        """Look whether the blocked read is over, with the lock held; return in how many seconds to look again."""
+        self._server.look_at_keys()
+        return 0.0 if self.read is None else self.read.look(self._server.now_ms())
+
+    def finish(self) -> None:
+        """Give the blocked read's reply to the client, and go on with what came behind it; without the lock."""
+        read, self.read = self.read, None
+        if read is None:
+            return
+        self._blocked = False
+        result = read.result
+        if isinstance(result, CommandError):
+            answer: Any = self._decode_error(SimpleError(str(result)))
+        elif isinstance(result, Exception):
+            answer = result
+        else:
+            answer = self._shaped([read.command], result)
+        self.put_response(answer)
+        self.resume()
+
+    def part(self) -> None:
+        """Forget this connection: its client has gone, and is to be given no entry any more."""
+        server = self.stream_server
+        with server.lock:
+            if self.read is not None:
+                self.read.cancel()
+                self.read = None
+            self._blocked = False
+            with suppress(ValueError):  # closed or killed already
+                server.sockets.remove(self)
+
+    def _cleanup(self, server: Any) -> None:
+        if self.read is not None:
+            self.read.cancel()
+        super()._cleanup(server)
+
+    def kill(self) -> None:
+        super().kill()
+        if self.read is not None:
+            self.read.end(self._connection_error_class("the connection was killed (CLIENT KILL)"))
+
+    def client_unblock(self, client_id: int, *args: bytes) -> int:
+        n_unblocked: int = super().client_unblock(client_id, *args)
+        for socket in self._server.sockets:
+            reason, read = socket._unblock_reason, socket.read
+            if reason is not None and read is not None:
+                socket._unblock_reason = None
+                read.cancel()
+                read.end(CommandError(UNBLOCKED_MSG) if reason == b"error" else None)
+        return n_unblocked
+
+    # ---- where fakeredis differs on keys -------------------------------------------------------
+
+    def copy(self, key: CommandItem, newkey: CommandItem, *args: bytes) -> int:
+        n_copied: int = super().copy(key, newkey, *args)
+        if n_copied:  # fakeredis lets the two keys share one value
+            newkey.update(copy.deepcopy(newkey.value))
+        return n_copied
+
+    def flushdb(self, *args: bytes) -> Any:
+        return super().flushdb(*(arg for arg in args if arg.lower() != b"sync"))
+
+    def flushall(self, *args: bytes) -> Any:
+        return super().flushall(*(arg for arg in args if arg.lower() != b"sync"))
+
+
+class SyncStreamSocket(StreamSocket):
+    """The end of a connection whose client waits in a thread."""
+
+    def wait(self, timeout: float | None) -> None:
+        """Wait until the blocked read is over; raise `TimeoutError` after so many seconds."""
+        server, read = self._server, self.read
+        if read is None:
+            return
+        over = threading.Event()
+        with server.lock:
+            read.when_over = over.set
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while not read.is_over:
+            with server.lock:
+                pause = self.look()
+            if deadline is not None:
+                pause = min(pause, deadline - time.monotonic())
+                if pause <= 0 and not read.is_over:
+                    raise TimeoutError
+            over.wait(pause)
+        self.finish()
+
+
+class AsyncStreamSocket(StreamSocket, AsyncFakeSocket):
+    """The end of a connection whose client waits in an event loop."""
+
+    def _block(self, read: Blocked) -> None:
+        super()._block(read)
+        loop = asyncio.get_running_loop()
+        # Whoever ends the wait may be in another thread.
+        read.when_over = partial(loop.call_soon_threadsafe, self.finish)
+        # The lock is held here.
+        loop.call_soon(self._keep_looking, read)
+
+    def _keep_looking(self, read: Blocked) -> None:
+        if self.read is read and not read.is_over:
+            with self._server.lock:
+                pause = self.look()
+            asyncio.get_running_loop().call_later(pause, self._keep_looking, read)

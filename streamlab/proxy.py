@@ -1,0 +1,359 @@
+"""`Proxy`: a network that fails on demand, between clients and a Redis server.
+
+What hurts in practice is not a server that is down but a reply that is lost: the command was executed, and the
+client cannot know. The proxy passes everything on, and loses just the reply that it is told to lose.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from urllib.parse import quote, urlencode
+
+from redis.connection import parse_url
+
+from streamlab.connection import redact
+from streamlab.servers import private_folder
+
+_PIECE = 1 << 16  # bytes passed on at a time
+_MAX_LINE = 1 << 20  # bytes; Redis' own errors and numbers are far below
+_NO_REPLIES = (
+    b">",
+    b"|",
+)  # RESP3: messages that nobody asked for, and remarks on the reply that follows
+_MANY_REPLIES = frozenset({b"SUBSCRIBE", b"PSUBSCRIBE", b"SSUBSCRIBE", b"MONITOR"})
+
+
+class ProtocolError(Exception):
+    """What came is not RESP."""
+
+
+class _Frames:
+    """Finds where the frames of RESP begin, in bytes that come in pieces of any size."""
+
+    def __init__(self) -> None:
+        self._due: list[int] = []  # of each aggregate that is open, the elements still to come
+        self._line = b""  # the beginning of a line whose end has not come
+        self._to_skip = 0  # bytes of a bulk string, with its line end
+        self._is_inside = False
+
+    def begun(self, piece: bytes) -> Iterator[tuple[int, bytes]]:
+        """Give place and first byte of each frame that begins in the next piece."""
+        at = 0
+        while at < len(piece):
+            if self._to_skip:
+                bulk = piece[at : at + self._to_skip]
+                self._bulk(bulk)
+                at += len(bulk)
+                self._to_skip -= len(bulk)
+                if not self._to_skip:
+                    self._element_ends()
+                continue
+            if not self._is_inside:
+                self._is_inside = True
+                yield at, piece[at : at + 1]
+            end = piece.find(b"\n", at) + 1
+            self._line += piece[at : end or len(piece)]
+            if len(self._line) > _MAX_LINE:
+                raise ProtocolError("a line without end")
+            if not end:
+                return
+            line, self._line, at = self._line, b"", end
+            self._read_line(line)
+
+    def _read_line(self, line: bytes) -> None:
+        kind = line[:1]
+        try:
+            if kind in b"$=!":
+                length = int(line[1:])
+                if length >= 0:
+                    self._to_skip = length + 2
+                    return
+            elif kind in b"*~>%|":
+                n_elements = int(line[1:]) * (2 if kind in b"%|" else 1)
+                if n_elements > 0:
+                    self._due.append(n_elements)
+                    return
+        except ValueError:
+            raise ProtocolError(f"not RESP: {line[:40]!r}") from None
+        self._other(line)
+        self._element_ends()
+
+    def _element_ends(self) -> None:
+        while self._due:
+            self._due[-1] -= 1
+            if self._due[-1]:
+                return
+            self._due.pop()
+        self._is_inside = False
+        self._frame_ends()
+
+    def _bulk(self, part: bytes) -> None:
+        """Take note of a part of a bulk string."""
+
+    def _other(self, line: bytes) -> None:
+        """Take note of an element of one line."""
+
+    def _frame_ends(self) -> None:
+        """Take note of a frame's end."""
+
+
+class _Commands(_Frames):
+    """Finds the names of commands."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._name = b""
+        self._names: list[bytes] = []
+
+    def names(self, piece: bytes) -> list[bytes]:
+        """Return the names, in capitals, of the commands that end in the next piece."""
+        for _ in self.begun(piece):
+            pass
+        names, self._names = self._names, []
+        return names
+
+    def _bulk(self, part: bytes) -> None:
+        if b"\n" not in self._name:  # the first string of a command; its line end closes it
+            self._name += part
+
+    def _other(self, line: bytes) -> None:
+        if not self._due and line.strip():  # typed by hand, as in netcat
+            self._name = line.split()[0]
+
+    def _frame_ends(self) -> None:
+        if self._name:
+            self._names.append(self._name.strip().upper())
+        self._name = b""
+
+
+class Proxy:
+    """A proxy before a Redis server, on a private unix socket; ``async with``, or `start` and `close` it.
+
+    ``url`` is that of the server: ``unix://`` or ``redis://``. Clients connect to `url`. Nothing but what it
+    is told to lose is lost; commands behind a lost reply on the same connection have been passed on as
+    far as they had come. It cannot lose replies on a connection that subscribes or monitors.
+    """
+
+    def __init__(self, url: str) -> None:
+        target = parse_url(url)  # type: ignore[no-untyped-call]
+        if not url.startswith(("unix://", "redis://")):
+            raise ValueError(
+                f"a proxy cannot read what passes over TLS: {redact(url)} is no redis:// or unix://"
+            )
+        self._server_url = url
+        self._target = target
+        self._folder: Path | None = None
+        self._listener: asyncio.Server | None = None
+        self._connections: set[_Connection] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._to_lose: list[list[bytes | int]] = []  # [name, how many more of it]
+        self._refuses = False
+        #: Replies lost so far.
+        self.n_lost = 0
+
+    @property
+    def url(self) -> str:
+        """The URL for clients: user, password and database are those of the server's URL."""
+        if self._folder is None:
+            raise RuntimeError("the proxy has not been started: await start()")
+        target = self._target
+        secret = ""
+        if target.get("password"):
+            user, password = target.get("username") or "", target["password"]
+            secret = f"{quote(user, safe='')}:{quote(password, safe='')}@"
+        database = f"?{urlencode({'db': target['db']})}" if target.get("db") else ""
+        return f"unix://{secret}{quote(str(self._folder / 'proxy.sock'))}{database}"
+
+    @property
+    def n_connections(self) -> int:
+        """How many clients are connected now."""
+        return len(self._connections)
+
+    def lose_reply(self, command: str, nth: int = 1) -> None:
+        """Have the ``nth`` command of this name from now on executed, and its reply lost with its connection.
+
+        In whatever way the name is written, on whichever connection, also within a pipeline or
+        transaction. To lose the first and the third, ask twice.
+        """
+        if nth < 1:
+            raise ValueError(f"nth is {nth}: the next command is number 1")
+        self._to_lose.append([command.upper().encode(), nth])
+
+    def cut(self) -> None:
+        """Close all connections now, whatever is under way on them."""
+        for connection in self._connections:
+            connection.abort()
+
+    def refuse(self, refuses: bool = True) -> None:
+        """Cut all connections and accept no more; or, with False, accept them again."""
+        self._refuses = refuses
+        if refuses:
+            self.cut()
+
+    async def start(self) -> Self:
+        """Listen on the socket."""
+        if self._folder is not None:
+            raise RuntimeError(f"{self!r} runs already")
+        self._folder = private_folder("proxy.sock")
+        path = self._folder / "proxy.sock"
+        try:
+            self._listener = await asyncio.start_unix_server(self._accept, path, limit=_PIECE)
+            path.chmod(0o700)
+        except BaseException:
+            shutil.rmtree(self._folder)
+            self._folder = None
+            raise
+        return self
+
+    async def close(self) -> None:
+        """Close all connections and the socket, and remove its folder. Closing twice is allowed."""
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+        self.cut()
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+        if self._folder is not None:
+            shutil.rmtree(self._folder)
+            self._folder = None
+
+    async def __aenter__(self) -> Self:
+        return await self.start() if self._folder is None else self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        state = f"{self.n_connections} connections" if self._folder else "not running"
+        return f"<Proxy before {redact(self._server_url)}: {state}, {self.n_lost} replies lost>"
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._refuses or self._listener is None:
+            writer.transport.abort()
+            return
+        connection = _Connection(self, reader, writer)
+        self._connections.add(connection)
+        task = asyncio.get_running_loop().create_task(self._serve(connection))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _serve(self, connection: _Connection) -> None:
+        try:
+            await connection.run()
+        finally:
+            self._connections.discard(connection)
+
+    async def _reach_server(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if "path" in self._target:
+            return await asyncio.open_unix_connection(self._target["path"], limit=_PIECE)
+        return await asyncio.open_connection(
+            self._target.get("host", "localhost"), self._target.get("port", 6379), limit=_PIECE
+        )
+
+    def _is_doomed(self, name: bytes) -> bool:
+        """Count a command; tell whether its reply is to be lost."""
+        for wish in self._to_lose:
+            if wish[0] == name:
+                wish[1] -= 1  # type: ignore[operator]
+        if [name, 0] not in self._to_lose:
+            return False
+        self._to_lose = [wish for wish in self._to_lose if wish != [name, 0]]
+        return True
+
+
+class _Connection:
+    """One client's connection, and the one to the server that was opened for it."""
+
+    def __init__(
+        self, proxy: Proxy, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        self._proxy = proxy
+        self._client = (reader, writer)
+        self._server: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self._doomed: deque[bool] = deque()  # of each command that has no reply yet
+        self._replies_are_counted = True
+        self._is_cut = False
+
+    def abort(self) -> None:
+        self._is_cut = True
+        for side in (self._client, self._server):
+            if side is not None:
+                side[1].transport.abort()
+
+    async def run(self) -> None:
+        """Pass everything on until one side closes."""
+        writers = [self._client[1]]
+        try:
+            try:
+                self._server = await self._proxy._reach_server()
+            except OSError:
+                return  # the client finds its connection closed
+            writers.append(self._server[1])
+            if self._is_cut:  # while the server was being reached
+                return
+            there = asyncio.ensure_future(self._pass_commands(self._client[0], self._server[1]))
+            back = asyncio.ensure_future(self._pass_replies(self._server[0], self._client[1]))
+            await asyncio.wait((there, back), return_when=asyncio.FIRST_COMPLETED)
+            for task in (there, back):
+                task.cancel()
+            ended = await asyncio.gather(there, back, return_exceptions=True)
+            if True in ended:
+                await self._let_server_finish(*self._server)
+            for error in ended:
+                if isinstance(error, Exception) and not isinstance(error, OSError):
+                    raise error
+        finally:
+            for writer in writers:
+                writer.close()
+                with contextlib.suppress(OSError):  # broken by whoever was there
+                    await writer.wait_closed()
+
+    async def _pass_commands(
+        self, client: asyncio.StreamReader, server: asyncio.StreamWriter
+    ) -> None:
+        commands = _Commands()
+        while piece := await client.read(_PIECE):
+            for name in commands.names(piece):
+                self._doomed.append(self._proxy._is_doomed(name))
+                if name in _MANY_REPLIES:
+                    self._replies_are_counted = False
+            server.write(piece)
+            await server.drain()
+
+    async def _pass_replies(
+        self, server: asyncio.StreamReader, client: asyncio.StreamWriter
+    ) -> bool:
+        """Pass replies on until the server closes, or until one is lost: then return True."""
+        replies = _Frames()
+        while piece := await server.read(_PIECE):
+            for at, kind in replies.begun(piece):
+                is_reply = kind not in _NO_REPLIES and self._replies_are_counted
+                if is_reply and self._doomed and self._doomed.popleft():
+                    self._proxy.n_lost += 1
+                    client.write(piece[:at])
+                    client.close()  # after what has been written
+                    return True
+            client.write(piece)
+            await client.drain()
+        return False
+
+    async def _let_server_finish(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        """See that the server executes what it has been sent behind the command whose reply is lost."""
+        with contextlib.suppress(OSError):  # cut meanwhile
+            writer.write_eof()
+            while await reader.read(_PIECE):
+                pass

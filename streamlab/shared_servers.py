@@ -1,0 +1,270 @@
+"""`connect`: a Redis for everyone. An ordinary redis-py client, of the best server there is here.
+
+That is, in this order: the server at a URL, that at STREAMLAB_REDIS_URL, a private one of the first usable program on
+the PATH, or the embedded one. Private and embedded servers go by name: whoever connects to the same name within the
+process meets the same data, with asyncio or without.
+"""
+
+from __future__ import annotations
+
+import html
+import os
+import threading
+from dataclasses import dataclass
+from typing import Literal
+
+import redis
+import redis.asyncio
+
+from streamlab.connection import (
+    OLDEST_VERSION,
+    ServerInfo,
+    ServerUnusable,
+    ask_server,
+    check_server,
+    redact,
+    stream_client,
+    sync_stream_client,
+)
+from streamlab.embedded import EmbeddedServer
+from streamlab.servers import PrivateServer, ServerStartError, find_servers
+
+EMBEDDED_URL = "embedded://"
+URL_VARIABLE = "STREAMLAB_REDIS_URL"
+# What the course's last lessons need, and the Redis that brought it. Valkey has none of it so far.
+LATER_COMMANDS = {
+    (8, 2, 0): "XACKDEL, XDELEX",
+    (8, 4, 0): "XREADGROUP CLAIM",
+    (8, 6, 0): "XADD IDMP",
+}
+
+
+def later_commands_missing(server: ServerInfo) -> list[str]:
+    """List the later commands that a server does not know, each with the Redis that brought it."""
+    return [
+        f"{commands} (Redis {since[0]}.{since[1]})"
+        for since, commands in LATER_COMMANDS.items()
+        if server.kind != "redis" or server.version < since
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """What a client is connected to."""
+
+    how: Literal["url", "private", "embedded"]
+    server: ServerInfo
+    """Kind and version; of the embedded server, those that its streams are like."""
+    where: str
+    """An address without a password, or the program."""
+    cannot: tuple[str, ...]
+    """What the server cannot do, of what the course speaks of."""
+
+    def __str__(self) -> str:
+        what = {
+            "url": f"{self.server} at {self.where}",
+            "private": f"{self.server}, private to this process ({self.where})",
+            "embedded": f"embedded in {self.where}, streams as of {self.server}",
+        }[self.how]
+        return f"{what}; without {', '.join(self.cannot)}" if self.cannot else what
+
+
+class LabRedis(redis.Redis):
+    """An ordinary `redis.Redis` that shows which server it is connected to."""
+
+    connected: Connected
+
+    def __repr__(self) -> str:
+        return f"<Redis client: {self.connected}>"
+
+    def _repr_html_(self) -> str:
+        return _shown(self.connected)
+
+
+class LabAsyncRedis(redis.asyncio.Redis):
+    """An ordinary `redis.asyncio.Redis` that shows which server it is connected to."""
+
+    connected: Connected
+
+    def __repr__(self) -> str:
+        return f"<asyncio Redis client: {self.connected}>"
+
+    def _repr_html_(self) -> str:
+        return _shown(self.connected)
+
+
+def _shown(connected: Connected) -> str:
+    return f"<div>Connected: {html.escape(str(connected))}</div>"
+
+
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    """A server that goes by a name."""
+
+    server: PrivateServer | EmbeddedServer
+    connected: Connected
+
+
+_shared: dict[str, _Shared] = {}
+_lock = threading.RLock()
+
+
+def connect(url: str | None = None, *, server: str = "lab", fresh: bool = False) -> LabRedis:
+    """Connect to a Redis server, whichever there is, with the settings that streams need.
+
+    Parameters
+    ----------
+    url
+        ``redis://``, ``rediss://`` or ``unix://`` for a server of yours; ``embedded://`` for the embedded one.
+        Without it, STREAMLAB_REDIS_URL is looked at, then programs on the PATH; else it is the embedded one.
+    server
+        The name of the private or embedded server: the same name, the same data, in all of this process.
+    fresh
+        Empty it first (``FLUSHALL``). Refused on a server that was given by URL: its data may be somebody's.
+
+    Raises
+    ------
+    ServerUnusable
+        The server cannot be used; the text says why.
+    """
+    target = _resolve(url, server, fresh)
+    if isinstance(target, str):
+        connected = _by_url(target, ask_server(target))
+        client = sync_stream_client(target, client_class=LabRedis)
+    else:
+        connected = target.connected
+        client = (
+            target.server.client(LabRedis)
+            if isinstance(target.server, EmbeddedServer)
+            else sync_stream_client(target.server.url, client_class=LabRedis)
+        )
+    assert isinstance(client, LabRedis)
+    client.connected = connected
+    return client
+
+
+async def connect_async(
+    url: str | None = None, *, server: str = "lab", fresh: bool = False
+) -> LabAsyncRedis:
+    """Connect as `connect` does, with asyncio; a client of the same name sees the same data."""
+    target = _resolve(url, server, fresh)
+    if isinstance(target, str):
+        client = stream_client(target, client_class=LabAsyncRedis)
+        try:
+            connected = _by_url(target, await check_server(client))
+        except BaseException:
+            await client.aclose()
+            raise
+    else:
+        connected = target.connected
+        client = (
+            target.server.async_client(LabAsyncRedis)
+            if isinstance(target.server, EmbeddedServer)
+            else stream_client(target.server.url, client_class=LabAsyncRedis)
+        )
+    assert isinstance(client, LabAsyncRedis)
+    client.connected = connected
+    return client
+
+
+def shared_servers() -> dict[str, Connected]:
+    """Return the private and embedded servers of this process, by name."""
+    with _lock:
+        return {name: shared.connected for name, shared in _shared.items()}
+
+
+def close_servers(*names: str) -> None:
+    """End private and embedded servers of these names, or all; what they hold is gone.
+
+    They end with the process anyway, however it ends. Clients of a server that was closed raise ``ConnectionError``.
+    """
+    with _lock:
+        for name in names or [*_shared]:
+            shared = _shared.pop(name, None)
+            if shared is None:
+                raise ValueError(f"no server goes by the name {name!r}: there are {[*_shared]}")
+            if isinstance(shared.server, EmbeddedServer):
+                shared.server.close()
+            else:
+                shared.server.stop()
+
+
+def _resolve(url: str | None, name: str, fresh: bool) -> str | _Shared:
+    """Decide on a server: return its URL, or one that goes by the name, started if need be."""
+    with _lock:
+        shared = _shared.get(name)
+        if shared is not None and not _is_usable(shared):
+            shared = None  # it was killed, or this is a fork of the process that it belonged to
+        wanted = url or (None if shared else os.environ.get(URL_VARIABLE))
+        if wanted and wanted != EMBEDDED_URL:
+            if fresh:
+                raise ServerUnusable(
+                    f"fresh=True would delete all data of {redact(wanted)}, which is not this process's own: "
+                    "delete the keys that you mean, or leave the URL out to use a private server"
+                )
+            return wanted
+        if shared is None:
+            shared = _shared[name] = _embedded() if wanted == EMBEDDED_URL else _best()
+        elif wanted == EMBEDDED_URL and not isinstance(shared.server, EmbeddedServer):
+            raise ServerUnusable(
+                f"the server named {name!r} is {shared.connected.server} already: give another name "
+                f"(connect({EMBEDDED_URL!r}, server=…)), or end that one first (close_servers({name!r}))"
+            )
+    if fresh:
+        _empty(shared)
+    return shared
+
+
+def _is_usable(shared: _Shared) -> bool:
+    return isinstance(shared.server, EmbeddedServer) or shared.server.alive
+
+
+def _best() -> _Shared:
+    """Start a private server of the first usable program on the PATH, or the embedded one."""
+    problems: list[str] = []
+    for binary in find_servers():
+        info = ServerInfo(binary.kind, binary.version)
+        if binary.version < OLDEST_VERSION:
+            problems.append(f"{binary.path} is {info}, too old: groups need 6.2")
+            continue
+        try:
+            server = PrivateServer(binary).start()
+        except (ServerStartError, OSError) as error:
+            problems.append(f"{binary.path} does not start: {' '.join(str(error).split())[:200]}")
+            continue
+        cannot = tuple(later_commands_missing(info))
+        return _Shared(server, Connected("private", info, binary.path, cannot))
+    return _embedded(problems)
+
+
+def _embedded(problems: list[str] | None = None) -> _Shared:
+    server = EmbeddedServer()
+    info = ServerInfo("redis", server.version)
+    cannot = ("other processes", "persistence", "Lua scripts", *later_commands_missing(info))
+    why = f" ({'; '.join(problems)})" if problems else ""
+    return _Shared(server, Connected("embedded", info, f"this process{why}", cannot))
+
+
+def _by_url(url: str, info: ServerInfo) -> Connected:
+    return Connected("url", info, redact(url), tuple(later_commands_missing(info)))
+
+
+def _empty(shared: _Shared) -> None:
+    client = (
+        shared.server.client()
+        if isinstance(shared.server, EmbeddedServer)
+        else sync_stream_client(shared.server.url)
+    )
+    with client:
+        client.flushall()
+
+
+def _forget_after_fork() -> None:
+    """Let a forked child begin with no servers: those of its parent are its parent's."""
+    global _lock
+    _lock = threading.RLock()
+    _shared.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_after_fork)
