@@ -347,7 +347,7 @@ class Lab:
         So a read that gave nothing is not among them, and a worker's commands are put together from what
         it reported; for what really travels to a server, ask that: ``MONITOR``.
         """
-        return list(self._read().commands)
+        return [dataclasses.replace(command) for command in self._read().commands]
 
     @property
     def tally(self) -> Tally:
@@ -415,7 +415,11 @@ class Lab:
             self._raise_trouble()
             simulation = self._simulated()
             found = act(simulation)
-            return simulation.call(found) if isinstance(found, Coroutine) else found
+            found = simulation.call(found) if isinstance(found, Coroutine) else found
+            # What follows from it at this very moment follows before anything else is done: or a run that
+            # is done again would differ by who came first.
+            simulation.run_until(simulation.now)
+            return found
 
     def _read(self) -> Tally:
         desk = self._desk

@@ -47,9 +47,9 @@ _N_IDS: Final = 3
 _ONE_READ: Final = 0.005
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Command:
-    """A command as it would be typed, by whom, and its reply in short.
+    """A command as it would be typed, by whom, and its reply in short, which may be still growing.
 
     Those of the lab are what was sent; those of the workers are told by their events.
     """
@@ -118,14 +118,15 @@ class Tally:
         self.window = max(20.0, 40 * max(c.service.mean for c in scenario.consumers))
         self._every = self.window / N_POINTS
         #: ``(time, backlog, pending, added, acked)`` on a grid of times.
-        self.points: deque[tuple[float, int, int, int, int]] = deque(maxlen=N_POINTS + 1)
+        self.points: deque[tuple[float, int, int, int, int]] = deque(maxlen=N_POINTS + 20)
         self._next_point = 0.0
         self._scenario = scenario
         self._consumers: dict[str, Consumer] = {c.name: c for c in scenario.consumers}
         self._producers = {producer.name for producer in scenario.producers}
         self._last_delivered = (0, 0)
         self._n_read = 0
-        self._read: tuple[float, str, list[str], str] | None = None
+        #: The last read of each consumer: when, after which id, what it gave.
+        self._reads: dict[str, tuple[float, str, list[str], Command]] = {}
 
     def read(self, log: EventLog | list[Event], until: float, origin: float = 0.0) -> None:
         """Add up what has come since the last time; it is `until` now. The run began at the log's `origin`."""
@@ -136,7 +137,6 @@ class Tally:
             self._take(event._replace(at=at) if origin else event)
         self._n_read = len(log)
         self._pass_time(until)
-        self._finish_read()
 
     def joined(self, consumer: Consumer) -> None:
         """Note that a consumer has been added."""
@@ -171,8 +171,8 @@ class Tally:
 
     def _take(self, event: Event) -> None:
         at, kind, actor, entry_id, n_deliveries = event
-        if kind != DELIVERED and self._read is not None and self._read[1] == actor:
-            self._finish_read()
+        if kind != DELIVERED:
+            self._reads.pop(actor, None)
         if kind in _STATES:
             self._change_state(at, kind, actor)
         elif kind == ADDED:
@@ -220,9 +220,11 @@ class Tally:
         self.waiting.pop(entry_id, None)
         again = kind == CLAIMED or n_deliveries > 1
         self.owner[entry_id] = actor
-        self._end_bar(entry_id, at)
-        bar = Bar(actor, entry_id, at, again=again)
-        self.bars.append(bar)
+        bar = doings.in_hand.get(entry_id)
+        if bar is None or not bar.again:  # or it was claimed for it, and now it has heard of it
+            self._end_bar(entry_id, at)
+            bar = Bar(actor, entry_id, at, again=again)
+            self.bars.append(bar)
         if doings.state == "running" or doings.state == "paused":
             doings.in_hand[entry_id] = bar
         if kind == CLAIMED:
@@ -230,27 +232,21 @@ class Tally:
             return
         doings.delivered += 1
         self._last_delivered = max(self._last_delivered, _numbers(entry_id))
-        after = "0" if n_deliveries > 1 else ">"
-        reading = self._read
-        is_same = reading is not None and (reading[1], reading[3]) == (actor, after)
-        if reading is None or not is_same or at - reading[0] > _ONE_READ:
-            self._finish_read()
-            self._read = reading = (at, actor, [], after)
-        reading[2].append(entry_id)
+        self._note_read(at, actor, entry_id, "0" if n_deliveries > 1 else ">")
 
-    def _finish_read(self) -> None:
-        """Write down the read that gave the last entries: one command gave them all."""
-        if self._read is None:
-            return
-        at, actor, ids, after = self._read
-        self._read = None
-        consumer = self._consumers.get(actor, self._scenario.consumers[0])
-        block = "" if after == "0" else f"BLOCK {round(consumer.block * 1000)} "
-        text = (
-            f"XREADGROUP GROUP {self._scenario.group} {actor} COUNT {consumer.count} "
-            f"{block}STREAMS {self._scenario.stream} {after}"
-        )
-        self._say(at, actor, text, in_short(ids))
+    def _note_read(self, at: float, actor: str, entry_id: str, after: str) -> None:
+        """Write down the read that gave an entry, or add this one to what it gave: one command gave them all."""
+        reading = self._reads.get(actor)
+        if reading is None or reading[1] != after or at - reading[0] > _ONE_READ:
+            consumer = self._consumers.get(actor, self._scenario.consumers[0])
+            block = "" if after == "0" else f"BLOCK {round(consumer.block * 1000)} "
+            text = (
+                f"XREADGROUP GROUP {self._scenario.group} {actor} COUNT {consumer.count} "
+                f"{block}STREAMS {self._scenario.stream} {after}"
+            )
+            reading = self._reads[actor] = (at, after, [], self._say(at, actor, text, ""))
+        reading[2].append(entry_id)
+        reading[3].reply = in_short(reading[2])
 
     def _processed(self, at: float, actor: str, entry_id: str) -> None:
         doings = self._doings(actor)
@@ -288,8 +284,10 @@ class Tally:
                     bar.ended = at
                 return
 
-    def _say(self, at: float, by: str, text: str, reply: str) -> None:
-        self.commands.append(Command(at, by, text, reply))
+    def _say(self, at: float, by: str, text: str, reply: str) -> Command:
+        command = Command(at, by, text, reply)
+        self.commands.append(command)
+        return command
 
 
 _STATES: Final[dict[str, Literal["running", "paused", "dead", "stopped"]]] = {

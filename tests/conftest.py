@@ -92,7 +92,7 @@ def redis_url(redis_server: PrivateServer) -> str:
     return redis_server.url
 
 
-Eventually = Callable[[Callable[[], object], str], None]
+Eventually = Callable[..., None]
 
 
 @pytest.fixture

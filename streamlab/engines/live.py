@@ -92,6 +92,8 @@ class Worker:
         """Write a line of JSON to the worker."""
         assert self.process.stdin is not None
         # A worker that has died cannot be told anything; that it has died is seen by reading from it.
+        if self.gone.is_set():
+            return
         with contextlib.suppress(BrokenPipeError):
             self.process.stdin.write(json.dumps(message).encode() + b"\n")
             self.process.stdin.flush()
@@ -545,6 +547,7 @@ class LiveEngine:
         elif not worker.process.alive:
             self._lives.remove(worker)
             self._note_end(worker)
+            worker.process.close()
 
     def _take(self, worker: Worker, event: Event) -> None:
         self._events.append(event)

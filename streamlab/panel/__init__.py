@@ -32,7 +32,7 @@ except ModuleNotFoundError as error:
     ) from None
 
 from streamlab.lab import Lab, LabError
-from streamlab.panel.state import STRATEGIES, State, state_of
+from streamlab.panel.state import STRATEGIES, state_of
 from streamlab.scenario import ScenarioError
 
 _HERE = Path(__file__).parent

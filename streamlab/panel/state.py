@@ -15,12 +15,14 @@ State = dict[str, Any]
 _N_WAITING: Final = 60
 _N_COMMANDS: Final = 60
 _N_BARS: Final = 160
+#: Points of a curve that the throughput is an average of.
+_SPAN: Final = 12
 
 #: What the automatic recovery can be switched to, and what that is called.
 STRATEGIES: Final = {
-    "autoclaim": "consumers XAUTOCLAIM",
-    "claim": "consumers XPENDING + XCLAIM",
-    "restart": "a supervisor restarts the dead",
+    "autoclaim": "XAUTOCLAIM",
+    "claim": "XPENDING, XCLAIM",
+    "restart": "restarting the dead",
 }
 
 
@@ -52,13 +54,13 @@ def state_of(lab: Lab) -> State:
         "group": lab.scenario.group,
         "figures": {
             "length": snapshot.length,
-            "last-delivered id": snapshot.last_delivered_id,
-            "lag": "unknown" if snapshot.lag is None else snapshot.lag,
             "backlog": snapshot.backlog,
+            "lag": "unknown" if snapshot.lag is None else snapshot.lag,
             "pending": snapshot.n_pending,
-            "dead letters": snapshot.dead_letters,
             "arrivals": f"{snapshot.arrival_rate:.1f}/s",
             "throughput": f"{snapshot.throughput:.1f}/s",
+            "dead letters": snapshot.dead_letters,
+            "last-delivered id": snapshot.last_delivered_id,
         },
         "n_added": snapshot.n_added,
         "n_acked": snapshot.n_acked,
@@ -107,20 +109,18 @@ def _consumer(consumer: ConsumerView) -> dict[str, Any]:
 
 
 def _curves(tally: Tally, snapshot: Snapshot) -> dict[str, Any]:
-    """Return backlog, pending and throughput over the last seconds; throughput of each half second or so."""
-    points = [point for point in tally.points if point[0] > snapshot.at - tally.window]
-    span = 8
-    throughput = [
-        (points[i][4] - points[max(i - span, 0)][4])
-        / max(points[i][0] - points[max(i - span, 0)][0], 1e-9)
-        if i
-        else 0.0
-        for i in range(len(points))
-    ]
+    """Return backlog, pending and throughput over the last seconds; throughput as a moving average."""
+    points = list(tally.points)
+    begin = snapshot.at - tally.window
+    shown = [i for i, point in enumerate(points) if point[0] > begin]
+    throughput = []
+    for i in shown:
+        before, now = points[max(i - _SPAN, 0)], points[i]
+        throughput.append((now[4] - before[4]) / (now[0] - before[0]) if i else 0.0)
     return {
-        "at": [round(point[0], 3) for point in points],
-        "backlog": [point[1] for point in points],
-        "pending": [point[2] for point in points],
+        "at": [round(points[i][0], 3) for i in shown],
+        "backlog": [points[i][1] for i in shown],
+        "pending": [points[i][2] for i in shown],
         "throughput": [round(value, 2) for value in throughput],
     }
 

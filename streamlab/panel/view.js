@@ -233,6 +233,7 @@ class Scene {
       if (!dot) return;
       dot.look = kind === "dead_lettered" ? "stranded" : "done";
       dot.leaving = true;
+      if (c) dot.path.push({ x: c.x + c.w + 6, y: c.y }); // not across the others' boxes
       dot.path.push({ x: p.done.x, y: p.done.y });
       this.taken.delete(id);
     }
@@ -491,10 +492,11 @@ function render({ model, el }) {
   const scene = new Scene();
 
   // Consumers.
+  const lanes = new Drawing("", 110);
   const consumerBody = make("tbody");
   const consumers = new Rows(consumerBody, (name) => {
     const how = make("span", { class: "state" });
-    const numbers = Object.fromEntries(["holding", "pending", "delivered", "claimed", "acked", "idle"].map((key) => [key, make("td", { class: "n" })]));
+    const numbers = Object.fromEntries(["holding", "pending", "delivered", "acked", "idle"].map((key) => [key, make("td", { class: "n" })]));
     const kill = button("Kill", () => send("kill", name), "kill", `Kill ${name}`);
     const pause = button("Pause", () => send(pause.textContent === "Pause" ? "pause" : "resume", name), "pause", `Pause ${name}`);
     const restart = button("Restart", () => send("restart", name), "restart", `Restart ${name}`);
@@ -507,7 +509,7 @@ function render({ model, el }) {
   const heads = (...words) => make("thead", {}, make("tr", {}, ...words.map((word) => make("th", { class: word.startsWith("#") ? "n" : "", scope: "col" }, word.replace("#", "")))));
   const consumersPart = make("section", { "aria-label": "Consumers" },
     make("div", { class: "bar" }, make("h3", {}, "Consumers"), button("Add consumer", () => send("add_consumer"))),
-    make("div", { class: "scroll consumers" }, make("table", {}, heads("name", "state", "#holds", "#pending", "#delivered", "#claimed", "#acked", "#idle", ""), consumerBody)));
+    make("div", { class: "scroll consumers" }, make("table", {}, heads("name", "state", "#holds", "#pending", "#delivered", "#acked", "#idle", ""), consumerBody)), lanes.canvas);
 
   // Pending entries.
   const picked = new Set();
@@ -528,11 +530,10 @@ function render({ model, el }) {
   const automatic = make("input", { type: "checkbox", class: "automatic", onchange: () => send("set_recovery", automatic.checked ? strategy.value : "none") });
   const nPending = make("span", { class: "badge" });
   const pendingPart = make("section", { "aria-label": "Pending entries list" },
-    make("div", { class: "bar" }, make("h3", {}, "Pending entries list"), nPending,
-      make("label", {}, "new owner ", owner), claim, autoclaim),
-    make("div", { class: "scroll" }, make("table", { class: "pending-table" }, heads("", "entry id", "owner", "idle (mark: min-idle)", "#delivery count", "fields"), pendingBody)),
-    make("div", { class: "bar", style: "margin-top:6px" }, make("label", {}, automatic, " recover automatically: "), strategy,
-      make("label", {}, "min-idle ", minIdle, " s")));
+    make("div", { class: "bar" }, make("h3", {}, "Pending entries list"), nPending, make("span", { class: "grow" }),
+      make("label", { title: "the mark in the bars of idle time" }, "min-idle ", minIdle, " s"), claim, autoclaim),
+    make("div", { class: "scroll" }, make("table", { class: "pending-table" }, heads("", "entry id", "owner", "idle time", "#delivery count", "fields"), pendingBody)),
+    make("div", { class: "bar below" }, make("label", {}, "new owner ", owner), make("label", {}, automatic, " recover automatically by "), strategy));
 
   // Stream, group, sliders.
   const figures = new Map();
@@ -550,16 +551,15 @@ function render({ model, el }) {
   const streamPart = make("section", { "aria-label": "Stream and group" }, make("h3", {}, "Stream and group"), list, rate.node, service.node);
 
   const curves = new Drawing("", 150);
-  const lanes = new Drawing("", 110);
-  const drawPart = make("section", { "aria-label": "Figures" }, make("h3", {}, "The last seconds"), curves.canvas, lanes.canvas);
+  const drawPart = make("section", { "aria-label": "Figures" }, curves.canvas);
 
   // Commands.
   const logBody = make("tbody");
   const logScroll = make("div", { class: "scroll log", tabindex: "0", "aria-label": "Commands" }, make("table", { class: "log" }, logBody));
   const onlyLab = make("input", { type: "checkbox", onchange: () => refresh() });
   const log = new Rows(logBody, () => {
-    const at = make("td", { class: "at" }), who = make("td"), words = make("span"), reply = make("span", { class: "reply" });
-    return { node: make("tr", {}, at, who, make("td", {}, words, make("br"), reply)), at, who, words, reply };
+    const at = make("td", { class: "at" }), who = make("td", { class: "at" }), words = make("span"), reply = make("span", { class: "reply" });
+    return { node: make("tr", {}, at, who, make("td", {}, words, reply)), at, who, words, reply };
   });
   const logPart = make("section", { class: "log", "aria-label": "Commands" },
     make("div", { class: "bar" }, make("h3", {}, "Commands, newest first"), make("label", {}, onlyLab, " only my own")), logScroll);
@@ -597,7 +597,7 @@ function render({ model, el }) {
     consumers.update(state.consumers, (c) => c.name, (row, c) => {
       classes(row.how, `state ${c.state}`);
       write(row.how, c.state);
-      for (const key of ["holding", "pending", "delivered", "claimed", "acked"]) write(row.numbers[key], c[key]);
+      for (const key of ["holding", "pending", "delivered", "acked"]) write(row.numbers[key], c[key]);
       write(row.numbers.idle, seconds(c.idle));
       const away = c.state === "dead" || c.state === "stopped";
       classes(row.node, away && c.pending ? "stranded" : "");
@@ -641,7 +641,9 @@ function render({ model, el }) {
       if (!figures.has(name)) {
         const dd = make("dd", { "data-figure": name });
         figures.set(name, dd);
-        list.append(make("dt", {}, name), dd);
+        const dt = make("dt", {}, name);
+        if (name === "last-delivered id") dt.className = dd.className = "long";
+        list.append(dt, dd);
       }
       write(figures.get(name), value);
       attribute(figures.get(name), "title", String(value));
@@ -666,7 +668,7 @@ function render({ model, el }) {
       write(row.at, at.toFixed(2));
       write(row.who, by);
       write(row.words, command);
-      write(row.reply, reply ? `→ ${reply}` : "");
+      write(row.reply, reply ? ` → ${reply}` : "");
     });
   }
 
