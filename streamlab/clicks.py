@@ -142,7 +142,7 @@ async def claim(
     if not ids:
         raise ScenarioError("there is nothing to claim: give the ids of pending entries")
     stream, group = desk.scenario.stream, desk.scenario.group
-    claimed: list[str] = await engine.client.xclaim(
+    claimed: list[Any] = await engine.client.xclaim(
         stream, group, owner, min_idle_ms, list(ids), justid=True
     )
     text = f"XCLAIM {stream} {group} {owner} {min_idle_ms} {' '.join(ids)} JUSTID"
@@ -158,7 +158,7 @@ async def autoclaim(
     stream, group = desk.scenario.stream, desk.scenario.group
     # It looks at ten times COUNT entries at the most: so one command walks through the whole list.
     count = max(100, (await engine.client.xpending(stream, group))["pending"])
-    claimed: list[str] = await engine.client.xautoclaim(
+    claimed: list[Any] = await engine.client.xautoclaim(
         stream, group, owner, min_idle_ms, "0-0", count, justid=True
     )
     text = f"XAUTOCLAIM {stream} {group} {owner} {min_idle_ms} 0-0 COUNT {count} JUSTID"

@@ -178,7 +178,7 @@ class Lab:
         A simulation goes as fast as it can if it cannot go as fast as that. A live lab starts its server
         and its processes, and returns when they run.
         """
-        if not isinstance(speed, int | float) or not 0 < speed < math.inf:
+        if not 0 < speed < math.inf:
             raise ScenarioError(f"speed is {speed!r}: give a number above 0")
         if self.engine == "live":
             if speed != 1:
@@ -233,7 +233,7 @@ class Lab:
         seed and the same clicks give the same run, to the letter. What was done after `when` is kept, and
         is done again when its time comes; a new click makes another future, and it is forgotten.
         """
-        if not isinstance(when, int | float) or not 0 <= when < math.inf:
+        if not 0 <= when < math.inf:
             raise ScenarioError(f"{when!r} is no moment of a run: give seconds, 0 or more")
         self._stop_clock()
         with self._lock:
@@ -398,14 +398,17 @@ class Lab:
 
     def _click(self, name: str, *args: Any) -> Any:
         """Do something by hand, now, and remember it."""
-        act = CLICKS[name]
         with self._lock:
-            found = self._do(lambda engine: act(self._desk, engine, *args))
+            found = self._act(name, args)
             if self.engine == "simulated":
                 del self._clicks[self._n_done :]
             self._clicks.append(Click(self.now, name, args))
             self._n_done = len(self._clicks)
             return found
+
+    def _act(self, name: str, args: tuple[Any, ...]) -> Any:
+        act = CLICKS[name]
+        return self._do(lambda engine: act(self._desk, engine, *args))
 
     def _do(self, act: Callable[[Any], Any]) -> Any:
         """Let something be done to the engine, or asked of it."""
@@ -458,8 +461,7 @@ class Lab:
             click = self._clicks[self._n_done]
             simulation.run_until(max(click.at, simulation.now))
             self._n_done += 1
-            act = CLICKS[click.name]
-            self._do(lambda engine, act=act, click=click: act(self._desk, engine, *click.args))
+            self._act(click.name, click.args)
         simulation.run_until(max(when, simulation.now))
 
     def _run_simulation(self, progress: Progress | None = None) -> Run:

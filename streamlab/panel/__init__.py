@@ -46,7 +46,7 @@ _UNSEEN: Final = 60.0
 _of_cell: weakref.WeakValueDictionary[str, Panel] = weakref.WeakValueDictionary()
 
 
-class Panel(anywidget.AnyWidget):  # type: ignore[misc]
+class Panel(anywidget.AnyWidget):
     """The control panel of a lab.
 
     Shown by a cell whose last line it is. `close` ends the panel, ``lab.close()`` the lab. When a cell that made
@@ -239,7 +239,7 @@ def _cell_id() -> str | None:
         from IPython import get_ipython
     except ModuleNotFoundError:
         return None
-    shell = get_ipython()  # type: ignore[no-untyped-call]
+    shell = get_ipython()
     parent = shell.get_parent() if hasattr(shell, "get_parent") else {}
     cell = parent.get("metadata", {}).get("cellId")
     return str(cell) if cell else None
