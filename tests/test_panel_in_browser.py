@@ -27,7 +27,7 @@ CROWDED = Scenario(
     producers=producers(2, Arrivals("constant", rate=2.0)),
     consumers=consumers(3, Service("constant", mean=1.2), count=3),
     duration=None,
-    entries=60,
+    entries=48,
     drain=600.0,
 ).with_recovery(min_idle=3.0)
 

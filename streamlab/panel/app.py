@@ -8,12 +8,11 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from streamlab.named_scenarios import to_toml
-from streamlab.scenario import Scenario, ScenarioError
+from streamlab.scenario import Scenario
 
 _CELL = """\
 from pathlib import Path
@@ -47,16 +46,7 @@ def served(
     options: Sequence[str] = (),
     **popen: Any,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Give the running Voila; it is ended when the context is left. `options` are more of Voila's.
-
-    Raises
-    ------
-    ScenarioError
-        If Voila or anywidget is not installed.
-    """
-    missing = [name for name in ("voila", "anywidget") if find_spec(name) is None]
-    if missing:
-        raise ScenarioError(f"{missing[0]} is not installed: pip install 'streamlab[course]'")
+    """Give the running Voila; it is ended when the context is left. `options` are more of Voila's."""
     with tempfile.TemporaryDirectory(prefix="streamlab-panel-") as folder:
         notebook = Path(folder, "panel.ipynb")
         Path(folder, "scenario.toml").write_text(to_toml(scenario), "utf-8")
