@@ -9,50 +9,17 @@ that does what was asked is right, not only the one that the author had in mind.
 from __future__ import annotations
 
 import dataclasses
-import html
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from streamlab.lab import Lab
 from streamlab.run import Run
 from streamlab.scenario import Arrivals, Producer, Scenario, Service, consumers
+from streamlab.verdict import Verdict
 
 #: A scenario with more entries than this is a slip of the finger, and would take a minute.
 MOST_ENTRIES = 100_000
-
-_COLOURS = {True: "#009E73", False: "#D55E00"}
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What is said of an answer: whether it is right, why, and what to think of next if it is not.
-
-    True in a condition if the answer is right. Shows itself in a notebook, and as text.
-    """
-
-    passed: bool
-    words: str
-    hint: str = ""
-
-    def __bool__(self) -> bool:
-        return self.passed
-
-    def __repr__(self) -> str:
-        lines = f"{self._head} {self.words}"
-        return f"{lines}\n  Hint: {self.hint}" if self.hint else lines
-
-    def _repr_html_(self) -> str:
-        hint = f"<br><b>Hint:</b> {html.escape(self.hint)}" if self.hint else ""
-        return (
-            f'<div role="status" style="border-left: 5px solid {_COLOURS[self.passed]}; '
-            f'padding: 0.4em 0.9em"><b>{self._head}</b> {html.escape(self.words)}{hint}</div>'
-        )
-
-    @property
-    def _head(self) -> str:
-        return "✓ Right." if self.passed else "✗ Not yet."
 
 
 class _Objection(Exception):

@@ -18,7 +18,9 @@ from typing import Any, NoReturn
 import redis.exceptions
 
 from streamlab import __version__, worker
+from streamlab.actors import RECOVERIES
 from streamlab.connection import ServerUnusable
+from streamlab.faults import FAULTS, Fault, FaultError, seconds
 from streamlab.lab import Lab, LabError, Progress, run_both
 from streamlab.named_scenarios import SCENARIOS, load_scenario
 from streamlab.replay import ReplayError
@@ -104,7 +106,49 @@ def _scenario(arguments: argparse.Namespace) -> Scenario:
         scenario = dataclasses.replace(scenario, duration=arguments.duration)
     if arguments.seed is not None:
         scenario = dataclasses.replace(scenario, seed=arguments.seed)
+    return _with_failures(scenario, arguments)
+
+
+def _with_failures(scenario: Scenario, arguments: argparse.Namespace) -> Scenario:
+    """Return the scenario with what is to go wrong in it, and how it is to recover."""
+    changes: dict[str, object] = {
+        name: _seconds(value, f"--{name.replace('_', '-')}")
+        for name in ("min_idle", "interval", "heartbeat", "restart_after")
+        if (value := getattr(arguments, name)) is not None
+    }
+    if arguments.max_deliveries is not None:
+        changes["max_deliveries"] = arguments.max_deliveries
+    if arguments.fenced:
+        changes["fenced"] = True
+    if arguments.recovery is not None or changes:
+        scenario = scenario.with_recovery(arguments.recovery, **changes)
+    if arguments.recovery == "read-claim" and scenario.version < (8, 4, 0):
+        # The simulated server has to be one that knows XREADGROUP … CLAIM; a real one says so itself.
+        scenario = dataclasses.replace(scenario, redis_version="8.4.0")
+    if arguments.sink is not None:
+        scenario = dataclasses.replace(scenario, sink=arguments.sink)
+    for text in arguments.fault:
+        scenario = scenario.with_faults(*_expanded(text, scenario))
+    if arguments.faults == "random":
+        scenario = scenario.with_faults(*scenario.random_faults())
     return scenario
+
+
+_RANDOM_KILLS = "kill random every "
+
+
+def _expanded(text: str, scenario: Scenario) -> tuple[Fault | str, ...]:
+    """Return a fault; or, for ``kill random every 1s``, one for each time."""
+    if not text.startswith(_RANDOM_KILLS):
+        return (text,)
+    return scenario.random_kills(_seconds(text.removeprefix(_RANDOM_KILLS), "every"))
+
+
+def _seconds(text: str, what: str) -> float:
+    try:
+        return seconds(text)
+    except FaultError as error:
+        raise ScenarioError(f"{what}: {error}") from None
 
 
 def _show(arguments: argparse.Namespace, runs: list[Run], comparison: Comparison | None) -> None:
@@ -290,6 +334,42 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.add_argument(
         "--speed", type=float, metavar="X", help="arrivals and service, X times faster"
+    )
+    run.add_argument(
+        "--fault",
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help='what goes wrong, several times if need be: "kill C2 at 3s", "kill random every 1s", '
+        + ", ".join(f'"{kind.form}"' for word, kind in FAULTS.items() if word != "kill"),
+    )
+    run.add_argument(
+        "--faults", choices=("random",), help="draw a few faults of any kind, by the seed"
+    )
+    run.add_argument(
+        "--recovery", choices=list(RECOVERIES), help="how unfinished entries come back"
+    )
+    run.add_argument(
+        "--min-idle", metavar="S", help="how long an entry lies before another may claim it (500ms)"
+    )
+    run.add_argument("--interval", metavar="S", help="time between two looks for idle entries")
+    run.add_argument("--heartbeat", metavar="S", help="renew what is held so often")
+    run.add_argument(
+        "--restart-after", metavar="S", help="time until a dead consumer is started again"
+    )
+    run.add_argument(
+        "--max-deliveries",
+        type=int,
+        metavar="N",
+        help="tries before an entry goes to the dead-letter stream",
+    )
+    run.add_argument(
+        "--fenced", action="store_true", help="acknowledge only what the consumer still owns"
+    )
+    run.add_argument(
+        "--sink",
+        choices=("none", "naive", "idempotent"),
+        help="count effects in a hash on the server",
     )
     run.add_argument("--json", action="store_true", help="print the result as one JSON object")
     run.add_argument("--events", action="store_true", help="print every event as a line of JSON")

@@ -20,7 +20,7 @@ from typing import Any, ClassVar, Final
 #: The field by which an entry kills whoever touches it.
 POISON_FIELD: Final = "poison"
 #: Redis commands whose replies can be lost.
-LOSABLE: Final = ("XREADGROUP", "XACK", "XADD", "XAUTOCLAIM", "XCLAIM")
+LOSABLE: Final = ("XREADGROUP", "XACK", "XADD", "XAUTOCLAIM", "XCLAIM", "EVALSHA")
 
 
 class FaultError(ValueError):
@@ -143,6 +143,16 @@ class Fail(CountedFault):
 
 
 @dataclass(frozen=True, slots=True)
+class PauseInWork(CountedFault):
+    """The process stands still for a while in the middle of the nth entry that it handles: a sure zombie."""
+
+    word, form = "pause-in-work", "pause-in-work C2 nth 5 for 2s"
+    target: str
+    nth: int = 1
+    duration: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
 class LostReply(CountedFault):
     """The server executes the nth `command` of a process; the reply is lost with the connection."""
 
@@ -197,8 +207,8 @@ class StreamDeleted(TimedFault):
 FAULTS: Final[dict[str, type[Fault]]] = {
     kind.word: kind
     for kind in (
-        Kill, Restart, Pause, Slow, Disconnect, CrashBeforeEffect, CrashBeforeAck, Fail, LostReply,
-        Poison, ServerDown, TrimWhilePending, GroupDestroyed, StreamDeleted,
+        Kill, Restart, Pause, Slow, Disconnect, CrashBeforeEffect, CrashBeforeAck, Fail, PauseInWork,
+        LostReply, Poison, ServerDown, TrimWhilePending, GroupDestroyed, StreamDeleted,
     )
 }  # fmt: skip
 
@@ -302,7 +312,7 @@ class Weights:
     of: dict[type[Fault], float] = field(
         default_factory=lambda: {
             Kill: 4, Pause: 2, Slow: 1, Restart: 1, Disconnect: 2, CrashBeforeEffect: 2,
-            CrashBeforeAck: 3, Fail: 2, LostReply: 4, Poison: 1, ServerDown: 1, TrimWhilePending: 0.5,
+            CrashBeforeAck: 3, Fail: 2, PauseInWork: 1, LostReply: 4, Poison: 1, ServerDown: 1, TrimWhilePending: 0.5,
             GroupDestroyed: 0.5, StreamDeleted: 0.25,
         }
     )  # fmt: skip

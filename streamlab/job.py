@@ -20,8 +20,12 @@ from streamlab.faults import (
     CrashBeforeEffect,
     Fail,
     LostReply,
+    PauseInWork,
 )
 from streamlab.scenario import Consumer, Scenario
+
+#: Seconds after which a consumer is in the middle of an entry.
+_AT_WORK = 0.001
 
 
 class InjectedError(Exception):
@@ -39,6 +43,8 @@ class Job:
     ----------
     die
         Ends the process; it does not return.
+    pause
+        Lets the process stand still for so many seconds.
     n_handled
         How many entries earlier lives of this consumer have begun: counted faults count on.
     """
@@ -49,6 +55,7 @@ class Job:
         consumer: Consumer,
         rng: random.Random,
         die: Callable[[], object],
+        pause: Callable[[float], object],
         *,
         n_handled: int = 0,
     ) -> None:
@@ -58,10 +65,12 @@ class Job:
         self._failing = {
             n for f in mine if isinstance(f, Fail) for n in range(f.nth, f.nth + f.times)
         }
+        self._pauses = {f.nth: f.duration for f in mine if isinstance(f, PauseInWork)}
         #: Whose replies get lost: for who holds the connection to see to.
         self.lost_replies = [f for f in mine if isinstance(f, LostReply)]
         self._counts = any(isinstance(fault, CountedFault) for fault in scenario.faults)
         self._die = die
+        self._pause = pause
         self._rng = rng
         self._service = consumer.service
         self._sample = consumer.service.sampler(rng)
@@ -90,6 +99,8 @@ class Job:
                 self._die()
             if n in self._failing:
                 raise InjectedError(f"the handler fails at entry {entry_id}, as the scenario says")
+            if n in self._pauses:  # once it is at work
+                asyncio.get_running_loop().call_later(_AT_WORK, self._pause, self._pauses[n])
             await serve(entry_id, fields)
             if n in self._before_effect:
                 self._die()

@@ -8,20 +8,46 @@ delivered; *pending* what has been delivered and not yet acknowledged.
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from streamlab.events import ACKED, ADDED, CLAIMED, DEAD_LETTERED, DELIVERED, PROCESSED, Event
+from streamlab.events import (
+    ACKED,
+    ADDED,
+    CLAIMED,
+    CRASHED,
+    DEAD_LETTERED,
+    DELIVERED,
+    DISCONNECTED,
+    FAILED,
+    GROUP_DESTROYED,
+    PAUSED,
+    PROCESSED,
+    RECREATED,
+    REJECTED,
+    RESUMED,
+    STARTED,
+    STOPPED,
+    STREAM_DELETED,
+    TRIMMED,
+    VOID,
+    Event,
+)
 
-#: Seconds within which two events are of one moment: sums of binary fractions that should be equal differ.
-_SAME_MOMENT = 1e-9
+#: Who is said to have trimmed a stream behind everybody's back.
+_LAB: Final = "lab"
 
 
 @dataclass(slots=True)
 class Stint:
-    """An entry with a consumer: delivered, begun, processed, acknowledged; in seconds, NaN for never."""
+    """An entry with a consumer, from its delivery on; in seconds, NaN for never.
+
+    `begun` and `left` are when the consumer began to work at it and when it stopped: it was `processed`,
+    or the handler failed, or the consumer died or lost its connection over it. `over` is when the entry was
+    no longer pending for this consumer, and `outcome` the kind of event by which that came: acknowledged
+    (by whomever), delivered or claimed once more, dead-lettered, trimmed, void, or the group was gone.
+    """
 
     id: str
     consumer: str
@@ -31,6 +57,14 @@ class Stint:
     begun: float = math.nan
     processed: float = math.nan
     acked: float = math.nan
+    left: float = math.nan
+    over: float = math.nan
+    outcome: str = ""
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether, as far as events tell, it was pending for this consumer at the end."""
+        return not self.outcome
 
 
 class Spread(NamedTuple):
@@ -43,12 +77,21 @@ class Spread(NamedTuple):
     max: float
 
 
-class Series(NamedTuple):
-    """Counts over time: `backlog[i]` and `pending[i]` hold from `at[i]` (seconds) until `at[i + 1]`."""
+class Loss(NamedTuple):
+    """A consumer died (``crashed``) or stood still (``paused``), at so many seconds."""
 
-    at: list[float]
-    backlog: list[int]
-    pending: list[int]
+    at: float
+    kind: str
+    consumer: str
+
+
+class ZombieAck(NamedTuple):
+    """An entry was acknowledged by a consumer that did not own it: `owner` did ("": nobody)."""
+
+    at: float
+    id: str
+    consumer: str
+    owner: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,48 +113,150 @@ class Lives:
         self.added: dict[str, float] = {}
         self.producer: dict[str, str] = {}  #: by whom it was added
         self.processed: dict[str, float] = {}  #: when it was first processed
+        self.acked: set[str] = set()
         self.stints: list[Stint] = []
-        self.dead_lettered: set[str] = set()
+        self.last: dict[str, Stint] = {}  #: the latest stint of each entry
+        self.dead_lettered: dict[str, float] = {}
+        self.trimmed: dict[str, float] = {}  #: when it was removed, or first found to be
+        self.recreated: list[
+            tuple[float, str]
+        ] = []  #: when the group was made anew, and from which id
+        self.losses: list[Loss] = []
+        self.pauses: dict[str, list[tuple[float, float]]] = {}
         self.n_processed = 0
         self.n_redelivered = 0
+        self.n_void = 0
+        self.n_rejected = 0
+        self.zombie_acks: list[ZombieAck] = []
         self.end = 0.0
         self.ack_without_effect: list[str] = []
-        acked: set[str] = set()
-        held: dict[tuple[str, str], Stint] = {}
-        free_at: dict[str, float] = {}  # when the consumer was last done with something
+        self._earlier: dict[tuple[str, str], Stint] = {}
+        self._in_hand: dict[str, dict[str, Stint]] = {}  # of each consumer, what it has yet to do
+        self._free_at: dict[str, float] = {}  # when the consumer was last done with something
+        self._read(events)
+
+    def _read(self, events: Iterable[Event]) -> None:
+        added, producer, last, in_hand = self.added, self.producer, self.last, self._in_hand
         for at, kind, actor, entry_id, delivery_count in events:
             if kind == ADDED:
-                self.added[entry_id] = at
-                self.producer[entry_id] = actor
+                added[entry_id] = at
+                producer[entry_id] = actor
             elif kind in (DELIVERED, CLAIMED):
                 stint = Stint(entry_id, actor, at, delivery_count, kind == CLAIMED)
                 self.stints.append(stint)
-                held[entry_id, actor] = stint
-                if kind == CLAIMED or delivery_count > 1:
+                before = last.get(entry_id)
+                if before is not None:
                     self.n_redelivered += 1
+                    _end(before, at, kind)
+                    self._earlier[entry_id, before.consumer] = before
+                elif kind == CLAIMED or delivery_count > 1:
+                    self.n_redelivered += 1
+                last[entry_id] = stint
+                in_hand.setdefault(actor, {})[entry_id] = stint
             elif kind == PROCESSED:
                 self.n_processed += 1
                 self.processed.setdefault(entry_id, at)
-                done = held.get((entry_id, actor))
+                done = self._leave(entry_id, actor, at)
                 if done is not None:
-                    # One after the other: what was prefetched waits for what came before it.
-                    done.begun = max(done.delivered, free_at.get(actor, 0.0))
                     done.processed = at
-                free_at[actor] = at
+                self._free_at[actor] = at
             elif kind == ACKED:
-                acked.add(entry_id)
-                done = held.pop((entry_id, actor), None)
-                if done is not None:
-                    done.acked = at
-                if entry_id not in self.processed and entry_id not in self.dead_lettered:
-                    self.ack_without_effect.append(entry_id)
-                free_at[actor] = at
-            elif kind == DEAD_LETTERED:
-                self.dead_lettered.add(entry_id)
-            else:
+                self._acked(entry_id, actor, at)
+            elif not self._read_rare(at, kind, actor, entry_id):
                 continue
             self.end = max(self.end, at)
-        self.acked = acked
+        for name, waiting in in_hand.items():
+            if waiting:  # it was at work when the run ended
+                stint = next(iter(waiting.values()))
+                stint.begun = max(stint.delivered, self._free_at.get(name, 0.0))
+
+    def _acked(self, entry_id: str, actor: str, at: float) -> None:
+        self.acked.add(entry_id)
+        stint = self._stint(entry_id, actor)
+        if stint is not None:
+            stint.acked = at
+        owned = self.last.get(entry_id)
+        if owned is not None:
+            if owned.consumer != actor:
+                owner = owned.consumer if owned.is_pending else ""
+                self.zombie_acks.append(ZombieAck(at, entry_id, actor, owner))
+            _end(owned, at, ACKED)
+        if entry_id not in self.processed and entry_id not in self.dead_lettered:
+            self.ack_without_effect.append(entry_id)
+        self._free_at[actor] = at
+
+    def _read_rare(self, at: float, kind: str, actor: str, entry_id: str) -> bool:
+        """Read an event that is not of every entry's life; return whether it is of any entry's."""
+        if kind in (VOID, REJECTED):
+            if kind == VOID:
+                self.n_void += 1
+                owned = self.last.get(entry_id)
+            else:
+                self.n_rejected += 1
+                owned = self._earlier.get((entry_id, actor))
+            if owned is not None:
+                _end(owned, at, kind)
+            self._free_at[actor] = at
+        elif kind == FAILED:
+            self._leave(entry_id, actor, at)
+            self._free_at[actor] = at
+        elif kind in (DEAD_LETTERED, TRIMMED):
+            (self.trimmed if kind == TRIMMED else self.dead_lettered).setdefault(entry_id, at)
+            owned = self.last.get(entry_id)
+            # What is trimmed behind everybody's back stays pending until a consumer finds it gone.
+            if owned is not None and actor != _LAB:
+                _end(owned, at, kind)
+                if owned.consumer == actor:
+                    self._in_hand[actor].pop(entry_id, None)
+        else:
+            self._read_of_actors(at, kind, actor, entry_id)
+            return False
+        return True
+
+    def _read_of_actors(self, at: float, kind: str, actor: str, entry_id: str) -> None:
+        if kind in (GROUP_DESTROYED, STREAM_DELETED):
+            for stint in self.last.values():
+                _end(stint, at, kind)
+        elif kind == RECREATED:
+            self.recreated.append((at, entry_id))
+        elif kind == PAUSED:
+            self.losses.append(Loss(at, kind, actor))
+            self.pauses.setdefault(actor, []).append((at, math.inf))
+        elif kind in (RESUMED, STARTED, CRASHED, STOPPED, DISCONNECTED):
+            pauses = self.pauses.get(actor, [])
+            if kind != DISCONNECTED and pauses and pauses[-1][1] == math.inf:
+                pauses[-1] = (pauses[-1][0], at)
+            if kind == CRASHED:
+                self.losses.append(Loss(at, kind, actor))
+            if kind != RESUMED:
+                # It comes to nothing that it has in hand, and will be given it anew.
+                self._leave(next(iter(self._in_hand.get(actor, ())), ""), actor, at)
+                self._in_hand.get(actor, {}).clear()
+            if kind == STARTED:
+                self._free_at[actor] = at
+
+    def _leave(self, entry_id: str, actor: str, at: float) -> Stint | None:
+        """Note that a consumer stops working at an entry; return its stint, if it had one.
+
+        One after the other: what was prefetched waits for what came before it. What it passed over it will
+        not come to any more.
+        """
+        waiting = self._in_hand.get(actor)
+        if not waiting or entry_id not in waiting:
+            return self._stint(entry_id, actor)
+        first = ""
+        while first != entry_id:
+            first = next(iter(waiting))
+            stint = waiting.pop(first)
+        stint.begun = max(stint.delivered, self._free_at.get(actor, 0.0))
+        stint.left = at
+        return stint
+
+    def _stint(self, entry_id: str, actor: str) -> Stint | None:
+        stint = self.last.get(entry_id)
+        if stint is not None and stint.consumer == actor:
+            return stint
+        return self._earlier.get((entry_id, actor))
 
     def sojourns(self) -> list[float]:
         """Return, for every entry that was processed, the seconds from XADD to its first processing."""
@@ -126,7 +271,7 @@ class Lives:
         return [
             stint.begun - added[stint.id]
             for stint in self.stints
-            if stint.id in added and not math.isnan(stint.begun)
+            if stint.id in added and not math.isnan(stint.processed)
         ]
 
     def consumers(self, names: Iterable[str]) -> dict[str, ConsumerMetrics]:
@@ -134,12 +279,9 @@ class Lives:
         by_name: dict[str, list[Stint]] = {name: [] for name in names}
         for stint in self.stints:
             by_name.setdefault(stint.consumer, []).append(stint)
-        # Owned at the end: an entry belongs to whoever had it last, until anyone acknowledged it.
-        owner = {stint.id: stint.consumer for stint in self.stints}
         pending: dict[str, int] = dict.fromkeys(by_name, 0)
-        for entry_id, name in owner.items():
-            if entry_id not in self.acked:
-                pending[name] += 1
+        for stint in self.last.values():
+            pending[stint.consumer] += stint.is_pending
         return {
             name: ConsumerMetrics(
                 delivered=sum(not stint.claimed for stint in stints),
@@ -147,54 +289,29 @@ class Lives:
                 acked=sum(not math.isnan(stint.acked) for stint in stints),
                 claimed=sum(stint.claimed for stint in stints),
                 pending=pending[name],
-                utilisation=_busy(stints) / self.end if self.end else 0.0,
+                utilisation=math.fsum(map(self.worked, stints)) / self.end if self.end else 0.0,
             )
             for name, stints in by_name.items()
         }
 
-    def series(self) -> Series:
-        """Return how backlog and pending went; one point for every moment at which one of them changed.
-
-        An entry that was trimmed before anybody was given it leaves the backlog when a later one is
-        delivered: a group's position only moves on, so from then on it cannot be delivered any more.
-        """
-        changes: list[tuple[float, int, int]] = [(at, 1, 0) for at in self.added.values()]
-        in_line = deque(sorted(self.added, key=id_key))
-        last = {stint.id: stint for stint in self.stints}
-        seen: set[str] = set()
-        for stint in self.stints:
-            if stint.id not in seen:
-                seen.add(stint.id)
-                # A reply may overtake the news of its own XADD, but no entry is read before it is added.
-                at = max(stint.delivered, self.added.get(stint.id, 0.0))
-                changes.append((at, 0, 1))
-                while in_line and id_key(in_line[0]) <= id_key(stint.id):
-                    gone = in_line.popleft()
-                    changes.append((max(at, self.added[gone]), -1, 0))
-            if not math.isnan(stint.acked) and stint is last[stint.id]:
-                changes.append((stint.acked, 0, -1))
-        changes.sort(key=lambda change: change[0])
-        series = Series([0.0], [0], [0])
-        backlog = pending = 0
-        for at, more_backlog, more_pending in changes:
-            backlog += more_backlog
-            pending += more_pending
-            if at - series.at[-1] < _SAME_MOMENT:
-                series.backlog[-1], series.pending[-1] = backlog, pending
-            else:
-                series.at.append(at)
-                series.backlog.append(backlog)
-                series.pending.append(pending)
-        return series
+    def worked(self, stint: Stint) -> float:
+        """Return for how many seconds its consumer worked at an entry; while it is paused it does not."""
+        if math.isnan(stint.left):
+            return 0.0
+        seconds = stint.left - stint.begun
+        for start, end in self.pauses.get(stint.consumer, ()):
+            seconds -= max(min(end, stint.left) - max(start, stint.begun), 0.0)
+        return seconds
 
     def mean_in_system(self) -> float:
-        """Return how many entries were in the system on average: added, and not yet processed.
+        """Return how many entries were in the system on average: added, and not yet processed or given up.
 
         Found by adding up areas under the curve, not by Little's law, which says that it equals the
         arrival rate times the mean sojourn time.
         """
+        gone = self.trimmed | self.dead_lettered | self.processed
         changes = sorted(
-            [(at, 1) for at in self.added.values()] + [(at, -1) for at in self.processed.values()]
+            [(at, 1) for at in self.added.values()] + [(at, -1) for at in gone.values()]
         )
         area, inside, before = 0.0, 0, 0.0
         for at, change in changes:
@@ -210,8 +327,10 @@ def id_key(entry_id: str) -> tuple[int, int]:
     return int(ms), int(seq)
 
 
-def _busy(stints: Iterable[Stint]) -> float:
-    return sum(stint.processed - stint.begun for stint in stints if not math.isnan(stint.processed))
+def _end(stint: Stint, at: float, kind: str) -> None:
+    """Note how a stint ended, unless it is known."""
+    if not stint.outcome:
+        stint.over, stint.outcome = at, kind
 
 
 def quantile(ordered: Sequence[float], q: float) -> float:

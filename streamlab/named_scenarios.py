@@ -105,6 +105,76 @@ def _departures(name: str, day: str, epoch: float) -> Scenario:
     )
 
 
+def _under_way(name: str, *faults: str, recovery: Recovery, **changes: Any) -> Scenario:
+    """Return what the scenarios of failure begin with: 100 entries a second, four consumers half busy."""
+    scenario = Scenario(
+        name=name,
+        producers=producers(1, Arrivals("constant", rate=100)),
+        consumers=consumers(4, Service("constant", mean=0.02)),
+        duration=5.0,
+        sink="idempotent",
+        recovery=recovery,
+        faults=tuple(map(parse_fault, faults)),
+    )
+    return dataclasses.replace(scenario, **changes)
+
+
+def crash() -> Scenario:
+    """A consumer dies in mid-work, another one between effect and XACK; the others take over."""
+    return _under_way(
+        "crash",
+        "crash-before-effect C2 nth 25",
+        "crash-before-ack C3 nth 50",
+        recovery=Recovery("autoclaim", interval=0.05),
+    )
+
+
+def zombie() -> Scenario:
+    """A consumer stands still for longer than min-idle, wakes, and acknowledges what others own by now.
+
+    Its work takes long, so that the one who took over is still at it when the zombie comes back.
+    """
+    return _under_way(
+        "zombie",
+        "pause-in-work C2 nth 2 for 1.5s",
+        recovery=Recovery("autoclaim", min_idle=1.0, interval=0.1),
+        producers=producers(1, Arrivals("constant", rate=4)),
+        consumers=consumers(4, Service("constant", mean=0.8)),
+        sink="naive",
+    )
+
+
+def poison() -> Scenario:
+    """Two entries kill every worker that touches them, until they are given up."""
+    return _under_way(
+        "poison",
+        "poison P1 nth 50",
+        "poison P1 nth 200",
+        recovery=Recovery("autoclaim", max_deliveries=3, restart_after=0.5),
+    )
+
+
+def lost_reply() -> Scenario:
+    """Commands are executed and their replies lost: an XADD, a read, an acknowledgement."""
+    return _under_way(
+        "lost-reply",
+        "lost-reply P1 XADD nth 100",
+        "lost-reply C1 XREADGROUP nth 30",
+        "lost-reply C2 XACK nth 30",
+        recovery=Recovery("autoclaim"),
+    )
+
+
+def rolling_restart() -> Scenario:
+    """Every consumer is stopped in good order and started again, one after the other: nothing is redelivered."""
+    return _under_way(
+        "rolling-restart",
+        *(f"restart C{i} at {i}s" for i in range(1, 5)),
+        recovery=Recovery("autoclaim"),
+        duration=6.0,
+    )
+
+
 SCENARIOS: Final[dict[str, Callable[[], Scenario]]] = {
     "one-to-one": one_to_one,
     "one-to-many": one_to_many,
@@ -113,6 +183,11 @@ SCENARIOS: Final[dict[str, Callable[[], Scenario]]] = {
     "kill-and-recover": kill_and_recover,
     "departures": departures,
     "departures-day": departures_day,
+    "crash": crash,
+    "zombie": zombie,
+    "poison": poison,
+    "lost-reply": lost_reply,
+    "rolling-restart": rolling_restart,
 }
 
 

@@ -11,34 +11,30 @@ from pathlib import Path
 from typing import Any, Literal
 
 import streamlab
+from streamlab import invariants
 from streamlab.events import Event, EventLog
-from streamlab.metrics import ConsumerMetrics, Lives, Series, Spread, id_key, spread
+from streamlab.final_state import FinalState
+from streamlab.metrics import ConsumerMetrics, Lives, Spread, id_key, spread
 from streamlab.named_scenarios import from_dict, to_dict
+from streamlab.recovery_metrics import (
+    RecoveryMetrics,
+    duplicate_effects,
+    lost_workers,
+    wasted_seconds,
+)
 from streamlab.scenario import Scenario
+from streamlab.series import Series, series_of
+
+__all__ = ["Comparison", "EngineName", "FinalState", "Run", "RunFileError"]
 
 EngineName = Literal["simulated", "live"]
+
+#: What is a tuple in a `FinalState`, and a list in JSON.
+_TUPLES = ("undelivered", "dead_letters")
 
 
 class RunFileError(ValueError):
     """A file that does not hold a run. The message says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class FinalState:
-    """What the server held at the end of a run, as the server itself says.
-
-    `undelivered` are the ids after the group's last-delivered id; `first_id` is that of the stream's first
-    entry ("" if it is empty). `effects` is the ledger of the scenario's sink.
-    """
-
-    pending: dict[str, str] = field(default_factory=dict)  #: entry id -> consumer
-    undelivered: tuple[str, ...] = ()
-    first_id: str = ""
-    length: int = 0
-    dead_letters: tuple[str, ...] = ()  #: the ids that they had in the stream
-    effects: dict[str, int] = field(
-        default_factory=dict
-    )  #: how often each entry's happened, if told
 
 
 @dataclass(frozen=True)
@@ -104,7 +100,12 @@ class Run:
     @property
     def dead_lettered(self) -> int:
         """Entries that were given up and moved to the dead-letter stream."""
-        return len(self.lives.dead_lettered)
+        return len(self.dead_letters)
+
+    @functools.cached_property
+    def dead_letters(self) -> frozenset[str]:
+        """The ids of the entries that were given up, as events or the server tell."""
+        return frozenset(self.lives.dead_lettered).union(self.final.dead_letters)
 
     @property
     def pending(self) -> int:
@@ -120,23 +121,57 @@ class Run:
     def _missing(self) -> tuple[list[str], list[str]]:
         """Entries that were neither processed nor are still to come: trimmed from the stream, or lost."""
         lives = self.lives
-        to_come = self.final.pending.keys() | set(self.final.undelivered) | lives.dead_lettered
-        missing = [i for i in lives.added if i not in lives.processed and i not in to_come]
+        to_come = self.final.pending.keys() | set(self.final.undelivered)
+        trimmed, missing = [], []
+        for entry_id in lives.added:
+            if entry_id in lives.processed or entry_id in self.dead_letters:
+                continue
+            # What was trimmed may be pending still, and nobody can do it any more.
+            if entry_id in lives.trimmed:
+                trimmed.append(entry_id)
+            elif entry_id not in to_come:
+                missing.append(entry_id)
         if self.scenario.maxlen is None:
-            return [], missing
+            return trimmed, missing
         first = id_key(self.final.first_id) if self.final.first_id else (math.inf, 0)
-        trimmed = [i for i in missing if id_key(i) < first]
+        trimmed += [i for i in missing if id_key(i) < first]
         return trimmed, [i for i in missing if id_key(i) >= first]
 
     @property
     def trimmed(self) -> int:
-        """Entries that ``MAXLEN`` removed from the stream before anybody had processed them."""
+        """Entries that were removed from the stream before anybody had processed them."""
         return len(self._missing[0])
 
     @property
     def lost(self) -> int:
         """Entries that were added and are nowhere: not processed, pending, undelivered, dead or trimmed."""
         return len(self._missing[1])
+
+    def state_of(self, entry_id: str) -> str:
+        """Return how an entry stood at the end, in a word.
+
+        ``dead-lettered``, ``acked``, ``pending``, ``undelivered``, ``processed`` (and neither pending nor
+        acknowledged), ``trimmed`` from the stream before it was processed, or ``lost``, which must never be.
+        """
+        if entry_id in self.dead_letters:
+            return "dead-lettered"
+        if entry_id in self.final.pending:
+            return "pending"
+        if entry_id in self.lives.acked:
+            return "acked"
+        if entry_id in self._undelivered:
+            return "undelivered"
+        if entry_id in self.lives.processed:
+            return "processed"
+        return "trimmed" if entry_id in self._trimmed else "lost"
+
+    @functools.cached_property
+    def _undelivered(self) -> frozenset[str]:
+        return frozenset(self.final.undelivered)
+
+    @functools.cached_property
+    def _trimmed(self) -> frozenset[str]:
+        return frozenset(self._missing[0])
 
     # ---- times ---------------------------------------------------------------------------------
 
@@ -158,7 +193,7 @@ class Run:
     @functools.cached_property
     def series(self) -> Series:
         """How backlog and pending went over time."""
-        return self.lives.series()
+        return series_of(self.lives)
 
     @property
     def backlog_max(self) -> int:
@@ -169,6 +204,29 @@ class Run:
     def throughput(self) -> float:
         """Entries processed per second."""
         return self.processed / self.duration if self.duration else 0.0
+
+    @functools.cached_property
+    def recovery(self) -> RecoveryMetrics:
+        """What went wrong, what it cost, and how long it took until it was made good."""
+        lives = self.lives
+        lost = lost_workers(lives, self.events, self.final.pending)
+        has_ledger = self.scenario.sink != "none"
+        return RecoveryMetrics(
+            strategy=self.scenario.recovery.strategy,
+            lost_workers=lost,
+            recovered=all(worker.recovered for worker in lost) and not (self.pending or self.lost),
+            redelivered=self.redelivered,
+            duplicates=self.duplicates,
+            duplicate_effects=duplicate_effects(self.final.effects)
+            if has_ledger
+            else self.duplicates,
+            wasted=wasted_seconds(lives),
+            dead_lettered=self.dead_lettered,
+            void=lives.n_void,
+            rejected=lives.n_rejected,
+            zombie_acks=tuple(lives.zombie_acks),
+            n_round_trips=self.n_round_trips,
+        )
 
     # ---- consumers -----------------------------------------------------------------------------
 
@@ -193,19 +251,13 @@ class Run:
         return sorted(first.items())
 
     def broken(self) -> list[str]:
-        """Return what must never be and is, a line each; empty if all is well."""
+        """Return what must never be and is, a line each; empty if all is well.
+
+        These are the invariants; `checks.invariants` tells the story of the first entry that breaks one.
+        """
         lines = [f"{actor} ended by itself: {words}" for actor, words in self.crashes.items()]
-        if self._missing[1]:
-            lines.append(
-                f"{self.lost} of {self.added} entries are lost, the first is {self._missing[1][0]}"
-            )
-        if self.lives.ack_without_effect:
-            first = self.lives.ack_without_effect[0]
-            lines.append(f"entry {first} was acknowledged before it was processed")
-        # Nothing can have been processed twice unless somebody was given it twice.
-        if self.duplicates > self.redelivered:
-            lines.append(f"{self.duplicates} duplicates after only {self.redelivered} redeliveries")
-        return lines
+        wrong = invariants.broken(self.scenario, self.events, self.final)
+        return lines + [verdict.words for verdict in wrong]
 
     # ---- export --------------------------------------------------------------------------------
 
@@ -240,6 +292,25 @@ class Run:
                 name: dataclasses.asdict(consumer) | {"utilisation": round(consumer.utilisation, 4)}
                 for name, consumer in self.consumers.items()
             },
+            "recovery": self._recovery_summary(),
+        }
+
+    def _recovery_summary(self) -> dict[str, Any]:
+        recovery = self.recovery
+        return {
+            "strategy": recovery.strategy,
+            "recovered": recovery.recovered,
+            "time_max": _rounded(recovery.time_max),
+            "lost_workers": len(recovery.lost_workers),
+            "redelivered": recovery.redelivered,
+            "duplicates": recovery.duplicates,
+            "duplicate_effects": recovery.duplicate_effects,
+            "wasted": round(recovery.wasted, 6),
+            "dead_lettered": recovery.dead_lettered,
+            "zombie_acks": len(recovery.zombie_acks),
+            "void_acks": recovery.void,
+            "rejected_acks": recovery.rejected,
+            "round_trips": recovery.n_round_trips or None,
         }
 
     def save(self, path: str | Path) -> None:
@@ -280,14 +351,7 @@ class Run:
                 engine=header["engine"],
                 server=header["server"],
                 events=events,
-                final=FinalState(
-                    final["pending"],
-                    tuple(final["undelivered"]),
-                    final["first_id"],
-                    final["length"],
-                    tuple(final["dead_letters"]),
-                    final["effects"],
-                ),
+                final=FinalState(**final | {key: tuple(final[key]) for key in _TUPLES}),
                 wall=header["wall"],
                 n_commands=header["n_commands"],
                 n_round_trips=header["n_round_trips"],

@@ -22,7 +22,16 @@ from streamlab.actors import (
     idempotent_sink,
     naive_sink,
 )
-from streamlab.faults import POISON_FIELD, Fault, FaultError, Poison, ServerDown, parse_fault
+from streamlab.faults import (
+    POISON_FIELD,
+    Fault,
+    FaultError,
+    Poison,
+    ServerDown,
+    parse_fault,
+    random_faults,
+    random_kills,
+)
 from streamlab.replay import replay
 from streamlab.virtual_time import DEFAULT_EPOCH_MS
 
@@ -376,6 +385,40 @@ class Scenario:
         except FaultError as error:
             raise ScenarioError(str(error)) from None
         return dataclasses.replace(self, faults=self.faults + more)
+
+    def random_faults(self, *, most: int = 6) -> tuple[Fault, ...]:
+        """Draw one to `most` faults for this scenario, by its seed."""
+        return random_faults(
+            self.rng("faults"),
+            consumers=[c.name for c in self.consumers],
+            producers=[p.name for p in self.producers],
+            duration=self._expected_duration(),
+            entries=self._expected_entries(),
+            most=most,
+        )
+
+    def random_kills(self, every: float) -> tuple[Fault, ...]:
+        """Draw a consumer to be killed every so many seconds of this scenario, by its seed."""
+        _require_number(every, "kill random every (seconds)", 0, above=True)
+        names = [c.name for c in self.consumers]
+        duration = self._expected_duration()
+        return random_kills(self.rng("kills"), consumers=names, every=every, duration=duration)
+
+    def _expected_duration(self) -> float:
+        """Return for how many seconds entries are produced, about."""
+        rate = self._expected_rate()
+        by_entries = math.inf if self.entries is None else self.entries / rate
+        return min(math.inf if self.duration is None else self.duration, by_entries)
+
+    def _expected_entries(self) -> int:
+        return math.ceil(self._expected_rate() * self._expected_duration())
+
+    def _expected_rate(self) -> float:
+        _require(
+            all(p.arrivals.kind != "replay" for p in self.producers),
+            f"{self.name} replays recorded times: name its faults one by one",
+        )
+        return sum(p.arrivals.rate for p in self.producers)
 
     def with_recovery(self, strategy: str | None = None, **changes: object) -> Scenario:
         """Return the scenario with another strategy of recovery, or other fields of it."""

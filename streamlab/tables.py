@@ -1,4 +1,4 @@
-"""A `Run` as pandas data frames: entries, stints, consumers, backlog, events, and two runs compared.
+"""A `Run` as pandas data frames: entries, stints, consumers, backlog, events, recovery, and runs compared.
 
     from streamlab import tables
     tables.consumers(run)
@@ -10,12 +10,28 @@ numbers. The same run gives the same frame.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
-from streamlab.events import ADDED
-from streamlab.metrics import Stint
+from streamlab.events import (
+    ACKED,
+    ADDED,
+    CLAIMED,
+    CRASHED,
+    DEAD_LETTERED,
+    DELIVERED,
+    DISCONNECTED,
+    GROUP_DESTROYED,
+    PAUSED,
+    RESUMED,
+    STARTED,
+    STREAM_DELETED,
+    TRIMMED,
+    VOID,
+)
+from streamlab.metrics import Stint, id_key
+from streamlab.recovery_table import RecoveryTable, as_dicts, compare
 from streamlab.run import Comparison, Run
 
 
@@ -37,23 +53,19 @@ def entries(run: Run) -> pd.DataFrame:
     deliveries
         How often it was delivered or claimed.
     state
-        How it stood at the end: ``undelivered``, ``pending``, ``acked``, ``dead-lettered``,
-        ``processed`` (and neither pending nor acknowledged: read with ``NOACK``), ``trimmed`` from the
-        stream before it was processed, or ``lost``, which must never be.
+        How it stood at the end, see `Run.state_of`.
     """
     lives = run.lives
-    producer_of = {event.id: event.actor for event in run.events if event.kind == ADDED}
     by_entry: dict[str, list[Stint]] = {
-        entry_id: [] for entry_id in sorted(lives.added, key=_order)
+        entry_id: [] for entry_id in sorted(lives.added, key=id_key)
     }
     for stint in lives.stints:
         if stint.id in by_entry:
             by_entry[stint.id].append(stint)
-    undelivered = set(run.final.undelivered)
     frame = pd.DataFrame(
         {
             "id": pd.Series(list(by_entry), dtype="str"),
-            "producer": pd.Series([producer_of[entry_id] for entry_id in by_entry], dtype="str"),
+            "producer": pd.Series([lives.producer[entry_id] for entry_id in by_entry], dtype="str"),
             "consumer": pd.Series(
                 [stints[-1].consumer if stints else "" for stints in by_entry.values()], dtype="str"
             ),
@@ -68,7 +80,7 @@ def entries(run: Run) -> pd.DataFrame:
     frame["sojourn"] = frame["processed"] - frame["added"]
     frame["deliveries"] = pd.Series([len(stints) for stints in by_entry.values()], dtype="int64")
     frame["state"] = pd.Series(
-        [_state(run, entry_id, undelivered) for entry_id in by_entry],
+        [run.state_of(entry_id) for entry_id in by_entry],
         dtype="str",
     )
     frame.index = pd.RangeIndex(1, len(frame) + 1, name="number")
@@ -81,7 +93,7 @@ def stints(run: Run) -> pd.DataFrame:
     Columns: ``number`` and ``id`` of the entry, ``consumer``, ``delivery_count``, ``claimed``, and when it
     was ``delivered``, ``begun``, ``processed`` and ``acked``, in seconds.
     """
-    number = {id: i for i, id in enumerate(sorted(run.lives.added, key=_order), 1)}
+    number = {id: i for i, id in enumerate(sorted(run.lives.added, key=id_key), 1)}
     rows = run.lives.stints
     return pd.DataFrame(
         {
@@ -144,6 +156,89 @@ def events(run: Run) -> pd.DataFrame:
     )
 
 
+def recovery(run: Run) -> pd.DataFrame:
+    """Return a row for every worker that was lost: a consumer that died, or stood still and was replaced.
+
+    Columns: ``consumer``, ``kind`` (``crashed`` or ``paused``), ``at`` (seconds), ``held`` (entries that were
+    pending for it), ``taken_over`` (of these, by others), ``settled`` (of these, in the end), ``time`` (seconds
+    until the last of them was; missing if that never came) and ``recovered``.
+    """
+    rows = run.recovery.lost_workers
+    return pd.DataFrame(
+        {
+            "consumer": pd.Series([lost.consumer for lost in rows], dtype="str"),
+            "kind": pd.Series([lost.kind for lost in rows], dtype="str"),
+            "at": _seconds(lost.at for lost in rows),
+            "held": pd.Series([len(lost.held) for lost in rows], dtype="int64"),
+            "taken_over": pd.Series([lost.taken_over for lost in rows], dtype="int64"),
+            "settled": pd.Series(
+                [sum(not math.isnan(at) for at in lost.settled) for lost in rows], dtype="int64"
+            ),
+            "time": _seconds(lost.time for lost in rows),
+            "recovered": pd.Series([lost.recovered for lost in rows], dtype="bool"),
+        }
+    )
+
+
+def strategies(runs: Mapping[str, Sequence[Run]] | Iterable[Run] | RecoveryTable) -> pd.DataFrame:
+    """Return a row for every strategy of recovery, see `StrategyRow`: give runs, or what `compare` returned.
+
+    Times that never came are infinite.
+    """
+    table = runs if isinstance(runs, RecoveryTable) else compare(runs)
+    return pd.DataFrame(as_dicts(table)).set_index("strategy")
+
+
+def story(run: Run, entry_id: str) -> pd.DataFrame:
+    """Return an entry's whole story, a row for every event: who had it, when, and what happened.
+
+    Columns: ``at`` (seconds), ``event``, ``actor``, ``delivery_count`` (missing where an event has none), ``owner``
+    (the consumer for which it is pending from then on; empty for nobody) and ``since`` (seconds since it was
+    last delivered or claimed). What befell the one who had it (a crash, a pause) is part of its story.
+
+    Raises
+    ------
+    ValueError
+        If the run has no such entry.
+    """
+    rows: list[tuple[float, str, str, int, str, float]] = []
+    owner, delivered = "", math.nan
+    for at, kind, actor, id, delivery_count in run.events:
+        if id == entry_id:
+            if kind in (DELIVERED, CLAIMED):
+                owner, delivered = actor, at
+            elif kind in (ACKED, VOID, DEAD_LETTERED) or (kind == TRIMMED and actor != "lab"):
+                owner = ""
+        elif not owner or not (
+            kind in (GROUP_DESTROYED, STREAM_DELETED)
+            or (actor == owner and kind in (CRASHED, PAUSED, RESUMED, DISCONNECTED, STARTED))
+        ):
+            continue
+        elif kind in (GROUP_DESTROYED, STREAM_DELETED):
+            owner = ""
+        rows.append((at, kind, actor, delivery_count, owner, at - delivered))
+    if not any(kind in (ADDED, DELIVERED, CLAIMED) for _, kind, *_ in rows):
+        raise ValueError(f"this run has no entry {plain(entry_id)!r}: see tables.entries(run)")
+    return pd.DataFrame(
+        {
+            "at": _seconds(row[0] for row in rows),
+            "event": pd.Series([row[1] for row in rows], dtype="str"),
+            "actor": pd.Series([plain(row[2]) for row in rows], dtype="str"),
+            "delivery_count": pd.Series([row[3] or None for row in rows], dtype="Int64"),
+            "owner": pd.Series([plain(row[4]) for row in rows], dtype="str"),
+            "since": _seconds(row[5] for row in rows),
+        }
+    )
+
+
+def plain(text: str) -> str:
+    """Return text without what could act on a screen: control characters are written as ``\\x1b``.
+
+    Names come from whoever calls; pandas escapes HTML in its tables, and leaves control characters alone.
+    """
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
 def comparison(one: Run | Comparison, other: Run | None = None) -> pd.DataFrame:
     """Return what is compared of two runs, a row each: the two values, their difference, ``agrees``.
 
@@ -174,26 +269,6 @@ def comparison(one: Run | Comparison, other: Run | None = None) -> pd.DataFrame:
     return frame
 
 
-def _state(run: Run, entry_id: str, undelivered: set[str]) -> str:
-    lives = run.lives
-    if entry_id in lives.dead_lettered:
-        return "dead-lettered"
-    if entry_id in lives.acked:
-        return "acked"
-    if entry_id in run.final.pending:
-        return "pending"
-    if entry_id in undelivered:
-        return "undelivered"
-    if entry_id in lives.processed:
-        return "processed"
-    # It is nowhere. Only what lies before the first entry that is left can have been trimmed.
-    first = run.final.first_id
-    was_trimmed = run.scenario.maxlen is not None and (
-        not first or _order(entry_id) < _order(first)
-    )
-    return "trimmed" if was_trimmed else "lost"
-
-
 def _first(stints_of_entry: list[Stint], what: str) -> float:
     """Return the first time at which something happened in any of an entry's stints; NaN if it never did."""
     times = [getattr(stint, what) for stint in stints_of_entry]
@@ -202,8 +277,3 @@ def _first(stints_of_entry: list[Stint], what: str) -> float:
 
 def _seconds(values: Iterable[float]) -> pd.Series[float]:
     return pd.Series(list(values), dtype="float64")
-
-
-def _order(entry_id: str) -> tuple[int, int]:
-    ms, _, seq = entry_id.partition("-")
-    return int(ms), int(seq)

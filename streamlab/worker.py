@@ -24,7 +24,7 @@ from redis.asyncio import Redis
 
 from streamlab.actors import Advice, Recovery, consume, ensure_group, produce
 from streamlab.connection import redact, stream_client
-from streamlab.events import CRASHED, RECREATED, Event, Report
+from streamlab.events import CRASHED, PAUSED, RECREATED, Event, Report
 from streamlab.job import InjectedError, Job, paced, told_by_events
 from streamlab.named_scenarios import from_dict
 from streamlab.scenario import Consumer, Producer, Scenario
@@ -190,10 +190,15 @@ async def _work(task: Task, orders: _Orders) -> None:
         report(CRASHED, task.name)
         os.kill(os.getpid(), signal.SIGKILL)
 
+    def pause(duration: float) -> None:
+        """Stand still, until the lab wakes this process: it knows for how long."""
+        report(PAUSED, task.name)
+        os.kill(os.getpid(), signal.SIGSTOP)
+
     try:
         if task.life == 1:  # later the server may be down, and is waited for
             await client.ping()
-        act = _actor(client, task, stop, report, die, play)
+        act = _actor(client, task, stop, report, die, pause, play)
         os.write(1, f"{READY}\n".encode())
         at = await begin
         if at is not None:  # None: the lab has gone
@@ -224,6 +229,7 @@ def _actor(
     stop: asyncio.Event,
     report: Report,
     die: Callable[[], None],
+    pause: Callable[[float], None],
     play: _Play,
 ) -> Act:
     """Return what the actor of this name does once it is told when to begin, all else being prepared."""
@@ -234,7 +240,7 @@ def _actor(
     for consumer in scenario.consumers:
         if consumer.name == task.name:
             rng = scenario.rng(task.name if task.life == 1 else f"{task.name}/{task.life}")
-            play.job = Job(scenario, consumer, rng, die, n_handled=task.n_handled)
+            play.job = Job(scenario, consumer, rng, die, pause, n_handled=task.n_handled)
             return _consuming(client, task, consumer, play.job, stop, report, play.advice)
     raise ValueError(f"{scenario.name} has no actor {task.name!r}")
 

@@ -73,7 +73,8 @@ def test_entries_tell_each_entrys_life(eventful: Run) -> None:
     claimed = frame.loc[
         3, ["added", "delivered", "begun", "processed", "acked", "waiting", "sojourn"]
     ]
-    assert list(claimed) == pytest.approx([0.3, 0.4, 0.8, 0.9, 1.0, 0.5, 0.6])
+    # C1 began with it at once, and died over it.
+    assert list(claimed) == pytest.approx([0.3, 0.4, 0.4, 0.9, 1.0, 0.1, 0.6])
     assert (
         frame.loc[1, ["delivered", "begun", "processed", "acked", "waiting", "sojourn"]]
         .isna()
@@ -199,3 +200,103 @@ def test_frames_do_not_change_from_run_to_run() -> None:
     for table in (tables.entries, tables.stints, tables.consumers, tables.backlog, tables.events):
         pd.testing.assert_frame_equal(table(one), table(other))
         assert repr(table(one).head()) == repr(table(other).head())
+
+
+# ---- recovery --------------------------------------------------------------------------------------
+
+
+def written(*rows: tuple[float, str, str, str, int]) -> Run:
+    scenario = Scenario(name="written", consumers=(Consumer("C1"), Consumer("C2")))
+    events = EventLog.of(Event(*row) for row in rows)
+    return Run(scenario, "simulated", "a test", events, FinalState())
+
+
+@pytest.fixture
+def crashed() -> Run:
+    """C1 dies with two entries: C2 takes both over and does one. Then C2 dies with the other."""
+    return written(
+        (0.0, "added", "P1", "1-0", 0),
+        (0.0, "added", "P1", "2-0", 0),
+        (0.1, "delivered", "C1", "1-0", 1),
+        (0.1, "delivered", "C1", "2-0", 1),
+        (0.3, "crashed", "C1", "", 0),
+        (0.8, "claimed", "C2", "1-0", 2),
+        (0.8, "claimed", "C2", "2-0", 2),
+        (0.9, "started", "C1", "", 0),
+        (1.0, "processed", "C2", "1-0", 0),
+        (1.0, "acked", "C2", "1-0", 0),
+        (1.1, "crashed", "C2", "", 0),
+    )
+
+
+def test_lost_workers_as_a_table(crashed: Run) -> None:
+    """A row each: what they held, what became of it, and no time where it never was all done."""
+    frame = tables.recovery(crashed)
+    assert frame.to_dict("list") == {
+        "consumer": ["C1", "C2"],
+        "kind": ["crashed", "crashed"],
+        "at": [0.3, 1.1],
+        "held": [2, 1],
+        "taken_over": [2, 0],
+        "settled": [1, 0],
+        "time": [pytest.approx(NAN, nan_ok=True)] * 2,
+        "recovered": [False, False],
+    }
+    assert frame["time"].dtype == "float64"
+
+
+def test_an_entrys_story(crashed: Run) -> None:
+    """Its own events and what befell its owner: not C1's restart, which had lost it by then."""
+    frame = tables.story(crashed, "1-0")
+    assert list(zip(frame["at"], frame["event"], frame["actor"], frame["owner"], strict=True)) == [
+        (0.0, "added", "P1", ""),
+        (0.1, "delivered", "C1", "C1"),
+        (0.3, "crashed", "C1", "C1"),
+        (0.8, "claimed", "C2", "C2"),
+        (1.0, "processed", "C2", "C2"),
+        (1.0, "acked", "C2", ""),
+    ]
+    assert list(frame["since"])[1:] == pytest.approx([0.0, 0.2, 0.0, 0.2, 0.2])
+    assert [None if pd.isna(n) else n for n in frame["delivery_count"]] == [
+        None,
+        1,
+        None,
+        2,
+        None,
+        None,
+    ]
+    with pytest.raises(ValueError, match="no entry '9-9'"):
+        tables.story(crashed, "9-9")
+
+
+def test_a_group_that_is_gone_is_part_of_the_story() -> None:
+    """From then on nobody owns the entry, until it is delivered anew."""
+    run = written(
+        (0.0, "added", "P1", "1-0", 0),
+        (0.1, "delivered", "C1", "1-0", 1),
+        (0.2, "trimmed", "lab", "1-0", 0),
+        (0.3, "group_destroyed", "lab", "", 0),
+        (0.4, "crashed", "C1", "", 0),
+    )
+    frame = tables.story(run, "1-0")
+    assert list(zip(frame["event"], frame["owner"], strict=True)) == [
+        ("added", ""), ("delivered", "C1"), ("trimmed", "C1"), ("group_destroyed", ""),
+    ]  # fmt: skip
+
+
+def test_a_name_cannot_act_on_a_screen() -> None:
+    """Control characters are written out, and HTML is escaped by pandas' plain table."""
+    run = written((0.0, "added", "P1\x1b[2J", "1-0", 0), (0.1, "delivered", "<b>C1</b>", "1-0", 1))
+    frame = tables.story(run, "1-0")
+    assert list(frame["actor"]) == ["P1\\x1b[2J", "<b>C1</b>"]
+    html = frame.to_html()
+    assert "<b>C1" not in html
+    assert "&lt;b&gt;C1" in html
+
+
+def test_strategies_as_a_table(crashed: Run) -> None:
+    """What `compare` says, a row each."""
+    frame = tables.strategies({"claim": [crashed], "twice": [crashed, crashed]})
+    assert list(frame.index) == ["claim", "twice"]
+    assert list(frame["n_losses"]) == [2, 4]
+    assert math.isinf(frame.loc["claim", "time_p50"])

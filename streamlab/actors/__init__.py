@@ -11,11 +11,12 @@ a real one or a simulated one, and the only clock is the event loop's.
     await consume(client, "orders", "billing", "billing-1", handle, recovery=Recovery("autoclaim"))
 """
 
-from .consuming import Advice, Handler, consume, reclaim
+from .consuming import consume, reclaim
 from .producing import produce
 from .recovery import RECOVERIES, Recovery, Strategy
 from .redis_calls import Entry, Fields, ensure_group, ignore
 from .sinks import Effect, idempotent_sink, naive_sink
+from .work import Advice, Handler
 
 __all__ = [
     "RECOVERIES", "Advice", "Effect", "Entry", "Fields", "Handler", "Recovery", "Strategy", "consume",

@@ -24,8 +24,8 @@ class Recovery:
         under its own name, and reads its own history. ``"claim"``: consumers look for idle entries with
         ``XPENDING … IDLE`` and take them with ``XCLAIM``. ``"autoclaim"``: they walk the pending entries list
         with ``XAUTOCLAIM``. ``"read-claim"``: every read takes idle entries first (``XREADGROUP … CLAIM``,
-        Redis 8.4). ``"nack"``: as autoclaim; an entry whose handler failed is given back at once
-        (``XNACK``, Redis 8.8).
+        Redis 8.4), and XCLAIM drops those that are gone from the stream. ``"nack"``: as autoclaim; an entry
+        whose handler failed is given back at once (``XNACK``, Redis 8.8).
     min_idle
         Seconds that an entry must have been idle before another consumer may take it. Has to exceed the
         longest time that a living consumer takes for an entry and what it prefetched before it; or be

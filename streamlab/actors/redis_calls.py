@@ -140,16 +140,35 @@ async def delivery_counts(
 async def safe_start(client: Redis, stream: str, group: str) -> str:
     """Return an id from which a lost group could begin again without losing an entry.
 
-    All up to it has been delivered and acknowledged. In this order: what is delivered between the two
-    replies lies beyond the first.
+    All up to it has been delivered and acknowledged. Both in one transaction: a group that is destroyed and
+    made anew between the two would give its place to the other's acknowledgements.
+
+    Raises
+    ------
+    redis.exceptions.ResponseError
+        ``NOGROUP`` if the group or the stream is not there.
     """
-    pipe = client.pipeline(transaction=False)
+    pipe = client.pipeline(transaction=True)
+    pipe.xpending(stream, group)  # first: of a stream that is gone, XINFO does not say NOGROUP
     pipe.xinfo_groups(stream)
-    pipe.xpending(stream, group)
-    groups, summary = await pipe.execute()
+    summary, groups = await pipe.execute()
     last: str = next(g["last-delivered-id"] for g in groups if g["name"] == group)
     if not summary["pending"]:
         return last
-    ms, _, seq = str(summary["min"]).partition("-")
-    before = (int(ms), int(seq) - 1) if int(seq) else (int(ms) - 1, 2**64 - 1)
+    ms, seq = _numbers(summary["min"])
+    before = (ms, seq - 1) if seq else (ms - 1, 2**64 - 1)
     return "0-0" if before[0] < 0 else f"{before[0]}-{before[1]}"
+
+
+async def start_of_new_group(client: Redis, stream: str, safe_id: str) -> str:
+    """Return where a lost group has to begin: at `safe_id`; at 0 if the stream is another one by now.
+
+    Ids begin anew in a stream that was deleted, and a clock may have been set back meanwhile.
+    """
+    last: list[Entry] = await client.xrevrange(stream, count=1)  # type: ignore[assignment]
+    return safe_id if last and _numbers(last[0][0]) >= _numbers(safe_id) else "0"
+
+
+def _numbers(entry_id: object) -> tuple[int, int]:
+    ms, _, seq = str(entry_id).partition("-")
+    return int(ms), int(seq or 0)

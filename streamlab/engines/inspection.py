@@ -6,7 +6,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from streamlab.actors import Entry
-from streamlab.run import FinalState
+from streamlab.final_state import FinalState
 from streamlab.scenario import Scenario
 
 if TYPE_CHECKING:
@@ -79,7 +79,20 @@ async def final_state(client: Redis, scenario: Scenario) -> FinalState:
         await client.xlen(stream),
         dead,
         effects,
+        await _pending_by(client, scenario, info),
     )
+
+
+async def _pending_by(client: Redis, scenario: Scenario, info: dict[str, Any]) -> dict[str, int]:
+    """Return how many entries are pending, as each command says that tells it."""
+    summary = await client.xpending(scenario.stream, scenario.group)
+    consumers: list[dict[str, Any]] = await client.xinfo_consumers(scenario.stream, scenario.group)
+    return {
+        "XINFO GROUPS": info["pending"],
+        "XPENDING": summary["pending"],
+        "XPENDING, by consumer": sum(row["pending"] for row in summary["consumers"]),
+        "XINFO CONSUMERS": sum(row["pending"] for row in consumers),
+    }
 
 
 async def _dead_letters(client: Redis, scenario: Scenario) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ import dataclasses
 import json
 import math
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -42,6 +43,7 @@ from streamlab.faults import (
     Kill,
     LostReply,
     Pause,
+    PauseInWork,
     Restart,
     ServerDown,
     Slow,
@@ -89,8 +91,10 @@ class Worker:
         os.set_blocking(process.stdout.fileno(), False)
 
     def tell(self, message: object) -> None:
-        """Write a line of JSON to the worker."""
+        """Write a line of JSON to the worker; no matter if it has gone."""
         assert self.process.stdin is not None
+        if self.gone.is_set():
+            return
         # A worker that has died cannot be told anything; that it has died is seen by reading from it.
         if self.gone.is_set():
             return
@@ -534,6 +538,11 @@ class LiveEngine:
             for worker in list(self._lives):
                 self._read(worker)
             self._raise_if_failed()
+            if self._private is not None and not self._private.alive and not self._is_down:
+                # Workers would go on trying to reach it for a while. But nobody will start it again.
+                raise LabError(
+                    "the server went away in the middle of the run: see its log, and run again"
+                )
             await asyncio.sleep(_LOOK_EVERY)
 
     def _read(self, worker: Worker) -> None:
@@ -555,14 +564,24 @@ class LiveEngine:
             worker.n_begun += 1
         elif event.kind == CRASHED:  # its last words
             worker.has_crashed = True
+        elif event.kind == PAUSED:  # by itself, in mid-work
+            worker.is_paused = True
+            pauses = (f for f in self.scenario.faults if isinstance(f, PauseInWork))
+            mine = [fault for fault in pauses if fault.target == worker.name]
+            fault = next(fault for fault in mine if fault.nth == worker.n_begun + 1)
+            until = event.at + fault.duration
+            self._after(until - time.monotonic(), lambda: self.resume(worker.name))
 
     def _note_end(self, worker: Worker) -> None:
         """Note how a worker ended; a supervisor may start it again."""
         status = worker.process.returncode
+        if status == -signal.SIGTERM and not worker.ready.is_set():
+            status = 0  # asked to stop before it had begun
         died = worker.has_crashed or status != 0
         if died and not worker.has_crashed:
             self.report(CRASHED, worker.name)
             self.crashes[worker.name] = worker.last_words()
+        worker.process.close()
         worker.ready.set()  # nobody need wait for it any longer
         worker.gone.set()
         delay = self.scenario.recovery.restarts_after

@@ -9,6 +9,7 @@ import dataclasses
 import gc
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
+from functools import partial
 from typing import Any, NoReturn, TypeVar
 
 from streamlab.actors import Advice, Fields, Handler, Recovery, consume, ensure_group, produce
@@ -18,7 +19,6 @@ from streamlab.engines.overheads import Overheads, Trace
 from streamlab.events import (
     CRASHED,
     PAUSED,
-    RECREATED,
     RESUMED,
     SERVER_DOWN,
     SERVER_UP,
@@ -281,8 +281,7 @@ class SimulatedEngine:
         elif isinstance(fault, Restart):
             self.restart(fault.target)
         elif isinstance(fault, Pause):
-            self.pause(fault.target)
-            self._later(fault.duration, lambda: self.resume(fault.target))
+            self._pause_for(fault.target, fault.duration)
         elif isinstance(fault, Slow):
             job = self.jobs[fault.target]
             job.slowness *= fault.factor
@@ -298,6 +297,10 @@ class SimulatedEngine:
                 self._later(fault.duration, self._server_up)
         else:
             await befall(fault, self.client, self.scenario, self.log.report)
+
+    def _pause_for(self, name: str, duration: float) -> None:
+        self.pause(name)
+        self._later(duration, lambda: self.resume(name))
 
     def _server_up(self) -> None:
         self.server.come_up()
@@ -393,9 +396,9 @@ class SimulatedEngine:
         process = Process(actor.name, self._client(actor.name))
         if isinstance(actor, Consumer):
             if is_new:
-                self.jobs[actor.name] = Job(
-                    self.scenario, actor, self.scenario.rng(actor.name), _die
-                )
+                pause = partial(self._pause_for, actor.name)
+                rng = self.scenario.rng(actor.name)
+                self.jobs[actor.name] = Job(self.scenario, actor, rng, _die, pause)
             act = self._consume(actor, process, self.jobs[actor.name], is_new)
         else:
             act = self._produce(actor, process)
@@ -447,10 +450,6 @@ class SimulatedEngine:
     async def _consume(self, consumer: Consumer, process: Process, job: Job, is_new: bool) -> int:
         scenario, delay, client = self.scenario, self._delay(consumer.name), process.client
         handler = job.handler(scenario.effect(client))
-        if not is_new and await ensure_group(
-            client, scenario.stream, scenario.group, patience=_PATIENCE
-        ):
-            self.log.report(RECREATED, consumer.name, "0")
         return await consume(
             client,
             scenario.stream,
@@ -462,6 +461,7 @@ class SimulatedEngine:
             ack=consumer.ack,
             recovery=scenario.recovery,
             patience=_PATIENCE,
+            must_exist=is_new,
             stop=process.stop,
             advice=process.advice,
             on_error=told_by_events,

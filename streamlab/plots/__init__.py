@@ -13,6 +13,12 @@ from streamlab.plots.distribution import sojourn
 from streamlab.plots.lanes import timeline
 from streamlab.plots.page import overview
 from streamlab.plots.picture import Picture, show
+from streamlab.plots.recovering import recovery
+from streamlab.plots.strategies import strategies
 from streamlab.plots.style import Chart
+from streamlab.plots.zombies import zombie
 
-__all__ = ["Chart", "Picture", "backlog", "overview", "shares", "show", "sojourn", "timeline"]
+__all__ = [
+    "Chart", "Picture", "backlog", "overview", "recovery", "shares", "show", "sojourn",
+    "strategies", "timeline", "zombie",
+]  # fmt: skip

@@ -1,4 +1,4 @@
-"""What a timeline says: its title and its alternative text."""
+"""What timelines and recoveries say: their titles and their alternative texts."""
 
 from __future__ import annotations
 
@@ -7,9 +7,13 @@ import statistics
 from collections import Counter
 from collections.abc import Sequence
 
-from streamlab.events import CRASHED
-from streamlab.plots.stints import Drawn, Lanes
+from streamlab.events import ACKED, CRASHED, REJECTED, VOID
+from streamlab.metrics import Stint
+from streamlab.plots.episode import Episode
+from streamlab.plots.stints import Absence, Drawn, Lanes
 from streamlab.plots.style import entries_text, listed, of_consumers, time_text
+from streamlab.recovery_metrics import LostWorker
+from streamlab.run import Run
 
 #: As many deliveries as can be told one by one.
 _MOST_TOLD = 9
@@ -127,4 +131,110 @@ def alt(lanes: Lanes) -> str:
     return (
         f"Timeline of {part} deliveries from {time_text(lanes.start)} to {time_text(lanes.end)}, {lane}. "
         f"{title(lanes)}. Deliveries and claims: {given}."
+    )
+
+
+# ---- recoveries ------------------------------------------------------------------------------------
+
+
+def recovery_title(episode: Episode) -> str:
+    """Say who was lost with what, who took it, and when it was done."""
+    lost = episode.lost
+    if not math.isnan(episode.dead_lettered):
+        killed = [
+            stint.consumer
+            for stint in episode.stints
+            if any(a.kind == CRASHED and a.start == stint.left for a in _away(episode, stint))
+        ]
+        if killed:
+            kills = f"Entry {episode.number:,} kills {listed(dict.fromkeys(killed))}"
+            times = f", {len(killed)} times in all" if len(set(killed)) < len(killed) else ""
+            return f"{kills}{times}; then it goes to the dead letters, and the others go on"
+        return f"Entry {episode.number:,} fails again and again, and goes to the dead letters"
+    if lost is None:
+        to = listed(dict.fromkeys(stint.consumer for stint in episode.stints))
+        return f"Entry {episode.number:,} is given {len(episode.stints)} times, to {to}"
+    them = "it" if len(lost.held) == 1 else "them"
+    how = "dies" if lost.kind == CRASHED else "stands still"
+    begin = f"{lost.consumer} {how} with {entries_text(len(lost.held))}"
+    after = [s for s in episode.stints if s.delivered >= lost.at]
+    if not after:
+        end = "nobody takes it over" if len(lost.held) == 1 else "nobody takes them over"
+        return begin + (f"; {end}" if not lost.recovered else ", done already")
+    takers = list(dict.fromkeys(s.consumer for s in after if s.consumer != lost.consumer))
+    if lost.kind == CRASHED and not takers:
+        who = f"it comes back and reads {them} again"
+    else:
+        who = f"{listed(takers)} claim{'s' * (len(takers) == 1)} {them}"
+    if not lost.recovered:
+        return f"{begin}; {who}, and not all is done at the end"
+    return f"{begin}; {who}: done {time_text(lost.time)} after the loss{_once_more(episode, lost)}"
+
+
+def _once_more(episode: Episode, lost: LostWorker) -> str:
+    """Say if the entry was processed twice, and by whom."""
+    if any(e.kind in (VOID, REJECTED) and e.actor == lost.consumer for e in episode.ends):
+        return f", and once more by {lost.consumer} when it wakes"
+    if any(stint.processed <= lost.at for stint in episode.stints):
+        return ", for the second time"
+    return ""
+
+
+def _away(episode: Episode, stint: Stint) -> Sequence[Absence]:
+    return episode.absences.get(stint.consumer, ())
+
+
+def recovery_alt(run: Run, episode: Episode) -> str:
+    """Return the alternative text of an entry's way through a failure."""
+    steps = []
+    for i, stint in enumerate(episode.stints):
+        verb = (
+            "is claimed by"
+            if stint.claimed
+            else "is delivered again to"
+            if i
+            else "is delivered to"
+        )
+        steps.append(f"{verb} {stint.consumer} at {time_text(stint.delivered)}")
+    if not math.isnan(episode.dead_lettered):
+        steps.append(f"is moved to the dead letters at {time_text(episode.dead_lettered)}")
+    elif math.isnan(episode.settled):
+        steps.append("is still pending at the end")
+    else:
+        steps.append(f"is done at {time_text(episode.settled)}")
+    return (
+        f"Timeline of a recovery from {time_text(episode.start)} to {time_text(episode.end)}. "
+        f"{recovery_title(episode)}. Entry {episode.number:,} {listed(steps, most=8)}. "
+        f"Beneath: pending entries, at most {max(run.series.pending):,}."
+    )
+
+
+def zombie_title(run: Run, episode: Episode) -> str:
+    """Say what came of an acknowledgement by a consumer that did not own the entry."""
+    fenced = "Fenced" if run.scenario.recovery.fenced else "Without fencing"
+    for ack in run.recovery.zombie_acks:
+        if ack.id == episode.entry:
+            whose = f"what {ack.owner} owns and still works at" if ack.owner else "what nobody owns"
+            return f"{fenced}: {ack.consumer} wakes and acknowledges {whose}"
+    for event in episode.ends:
+        if event.kind == REJECTED:
+            return f"{fenced}: {event.actor} wakes, and its acknowledgement is refused; the owner's counts"
+    return f"{fenced}: {episode.ends[-1].actor} acknowledges what is not pending any more"
+
+
+def zombie_alt(run: Run, episode: Episode) -> str:
+    """Return the alternative text of a zombie's story."""
+    owned = [
+        f"{stint.consumer} from {time_text(stint.delivered)} to {time_text(stint.over)}"
+        for stint in episode.stints
+    ]
+    said = {ACKED: "granted", VOID: "answered with 0", REJECTED: "refused"}
+    acks = [
+        f"{event.actor}'s at {time_text(event.at)}, {said[event.kind]}"
+        for event in episode.ends
+        if event.kind in said
+    ]
+    return (
+        f"{zombie_title(run, episode)}. Owner of entry {episode.number:,}: {listed(owned)}. "
+        f"Acknowledgements: {listed(acks)}."
     )

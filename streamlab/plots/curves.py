@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from streamlab.events import CRASHED, Event
+from streamlab.events import CRASHED, GROUP_DESTROYED, PAUSED, SERVER_DOWN, STREAM_DELETED
 from streamlab.plots.style import (
     FAINT,
     GRID,
@@ -40,6 +40,11 @@ from streamlab.run import Run
 
 #: Parts into which the time axis is cut when a curve has more steps than a figure has pixels.
 N_PARTS = 360
+_BEFALLS = {
+    SERVER_DOWN: "server down",
+    GROUP_DESTROYED: "group destroyed",
+    STREAM_DELETED: "stream deleted",
+}
 
 
 def backlog(runs: Runs, *, ax: Axes | None = None) -> Figure:
@@ -179,8 +184,8 @@ def _mark_peak(ax: Axes, at: float, value: float, main: str, marker: str, label:
 
 
 def _mark_moments(ax: Axes, run: Run, highest: float) -> None:
-    """Mark what bends the curves: the end of production, and crashes."""
-    moments = [(event.at, f"{event.actor} crashes", TROUBLE) for event in crashes(run)]
+    """Mark what bends the curves: the end of production, and what goes wrong."""
+    moments = list(_mishaps(run))
     last_added = max(run.lives.added.values())
     left = _value_at(run, last_added)
     if left > 0.05 * highest and left >= 10:
@@ -206,9 +211,15 @@ def _mark_moments(ax: Axes, run: Run, highest: float) -> None:
         )
 
 
-def crashes(run: Run) -> Iterator[Event]:
-    """Yield the events at which an actor crashed."""
-    return (event for event in run.events if event.kind == CRASHED)
+def _mishaps(run: Run) -> Iterator[tuple[float, str, str]]:
+    """Yield what befell actors, the stream and the server: when, in words, and the colour of the words."""
+    for at, kind, actor, _, _ in run.events:
+        if kind == CRASHED:
+            yield at, f"{actor} crashes", TROUBLE
+        elif kind == PAUSED:
+            yield at, f"{actor} stands still", FAINT
+        elif kind in _BEFALLS:
+            yield at, _BEFALLS[kind], TROUBLE
 
 
 def _value_at(run: Run, when: float) -> int:

@@ -22,7 +22,7 @@ _WORDS: Final = {
     WAITING: "delivered, waiting in the consumer's hands",
     PROCESSING: "being processed",
     UNACKED: "processed, not yet acked",
-    ORPHANED: "pending, its consumer gone",
+    ORPHANED: "pending, nobody works at it",
 }
 #: A row's corners: left bottom, left top, right top, right bottom.
 Box = list[tuple[float, float]]

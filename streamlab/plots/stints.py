@@ -8,15 +8,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from streamlab.events import ADDED, CRASHED, PAUSED, RESUMED, STARTED, STOPPED
-from streamlab.metrics import Stint
+from streamlab.events import CRASHED, PAUSED, RESUMED, STARTED, STOPPED
+from streamlab.metrics import Stint, id_key
 from streamlab.run import Run
 
 # The phases of an entry in a consumer's hands.
 WAITING: Final = "waiting"  #: delivered; the consumer is still busy with what came before it
 PROCESSING: Final = "processing"
 UNACKED: Final = "unacked"  #: processed, and not yet acknowledged
-ORPHANED: Final = "orphaned"  #: pending, and its consumer is gone
+ORPHANED: Final = (
+    "orphaned"  #: pending, and nobody works at it: the consumer is gone, or has failed
+)
 
 #: As many deliveries as can be told apart, with a number in each bar: in all, and in a lane.
 READABLE: Final = 40
@@ -103,7 +105,7 @@ def lay_out(run: Run, start: float | None, end: float | None, max_entries: int) 
     """
     if max_entries < 1:
         raise ValueError(f"max_entries is {max_entries}: give a whole number of at least 1")
-    producer_of, absences = _actors(run)
+    producer_of, absences = run.lives.producer, absences_of(run)
     first, last = _window(run, absences, start, end)
     if not first < last:
         raise ValueError(
@@ -151,10 +153,10 @@ def _candidates(
     stints: list[Stint], absences: dict[str, list[Absence]], first: float, last: float
 ) -> Iterator[tuple[Stint, tuple[Phase, ...], Stint | None]]:
     """Yield the stints that reach into the window, with their phases and the entry's next stint."""
-    following, begun = _next_stints(stints), _begun(stints, absences)
+    following = _next_stints(stints)
     for i, stint in enumerate(stints):
         if first <= stint.delivered < last or stint.delivered < first < _is_over(stint):
-            phases = _phases(stint, begun[i], following[i], absences.get(stint.consumer, ()))
+            phases = _phases(stint, following[i], absences.get(stint.consumer, ()))
             # One that was never acknowledged may have been handed on before the window begins.
             if stint.delivered >= first or phases[-1].end > first:
                 yield stint, phases, following[i]
@@ -163,20 +165,17 @@ def _candidates(
 # ---- what the events say of actors -------------------------------------------------------------------
 
 
-def _actors(run: Run) -> tuple[dict[str, str], dict[str, list[Absence]]]:
-    """Return who added each entry, and when each actor was away."""
-    producer_of: dict[str, str] = {}
+def absences_of(run: Run) -> dict[str, list[Absence]]:
+    """Return when each actor was away."""
     absences: dict[str, list[Absence]] = {}
-    for at, kind, actor, entry_id, _ in run.events:
-        if kind == ADDED:
-            producer_of[entry_id] = actor
-        elif kind in (CRASHED, STOPPED, PAUSED, STARTED, RESUMED):
+    for at, kind, actor, _, _ in run.events:
+        if kind in (CRASHED, STOPPED, PAUSED, STARTED, RESUMED):
             list_of = absences.setdefault(actor, [])
             if list_of and list_of[-1].end == math.inf:
                 list_of[-1] = list_of[-1]._replace(end=at)
             if kind in (CRASHED, STOPPED, PAUSED):
                 list_of.append(Absence(kind, at, math.inf))
-    return producer_of, absences
+    return absences
 
 
 def _gone_after(absences: Iterable[Absence], when: float) -> float:
@@ -262,7 +261,13 @@ def _trouble(run: Run, absences: dict[str, list[Absence]]) -> Trouble | None:
 
 
 def _is_over(stint: Stint) -> float:
-    return stint.acked if not math.isnan(stint.acked) else math.inf
+    # A zombie goes on with what has been claimed from it.
+    over = _or_never(stint.over)
+    return over if math.isnan(stint.processed) else max(over, stint.processed)
+
+
+def _or_never(seconds: float) -> float:
+    return math.inf if math.isnan(seconds) else seconds
 
 
 # ---- stints ----------------------------------------------------------------------------------------
@@ -270,12 +275,7 @@ def _is_over(stint: Stint) -> float:
 
 def _numbers(run: Run) -> dict[str, int]:
     """Return the number of every entry: 1 is the one with the smallest id."""
-    return {entry_id: i for i, entry_id in enumerate(sorted(run.lives.added, key=_id_key), 1)}
-
-
-def _id_key(entry_id: str) -> tuple[int, int]:
-    ms, _, seq = entry_id.partition("-")
-    return int(ms), int(seq)
+    return {entry_id: i for i, entry_id in enumerate(sorted(run.lives.added, key=id_key), 1)}
 
 
 def _first_consumers(stints: Iterable[Stint]) -> dict[str, str]:
@@ -295,46 +295,24 @@ def _next_stints(stints: list[Stint]) -> list[Stint | None]:
     return following[::-1]
 
 
-def _begun(stints: list[Stint], absences: dict[str, list[Absence]]) -> list[float]:
-    """Return when the processing of each entry began; infinity if it never did.
-
-    Events tell it of what was processed only. Of what never was, a consumer works at the first as soon as
-    it is done with what came before, and never comes to the others.
-    """
-    free_at: dict[str, float] = {}
-    stuck_until: dict[str, float] = {}  # the end of the life in which it is stuck at an entry
-    begun = [math.inf] * len(stints)
-    for i, stint in enumerate(stints):
-        name = stint.consumer
-        if not math.isnan(stint.processed):
-            begun[i] = stint.begun
-            free_at[name] = max(free_at.get(name, 0.0), stint.processed)
-        elif math.isnan(stint.acked) and stint.delivered >= stuck_until.get(name, -math.inf):
-            at = max(stint.delivered, free_at.get(name, 0.0))
-            gone = _gone_after(absences.get(name, ()), stint.delivered)
-            if at < gone:
-                begun[i] = at
-            stuck_until[name] = gone
-    return begun
-
-
 def _phases(
-    stint: Stint, begun: float, following: Stint | None, absences: Sequence[Absence]
+    stint: Stint, following: Stint | None, absences: Sequence[Absence]
 ) -> tuple[Phase, ...]:
     """Cut a stint into its phases, in order, without gaps; those of no length are left out."""
     handed_on = math.inf if following is None else following.delivered
-    processed = math.inf if math.isnan(stint.processed) else stint.processed
-    acked = _is_over(stint)
+    over = min(_or_never(stint.over), handed_on)
+    begun, left = _or_never(stint.begun), _or_never(stint.left)
+    processed, acked = _or_never(stint.processed), _or_never(stint.acked)
     gone = _gone_after(absences, stint.delivered)
     if acked < math.inf:
         ends = (min(begun, acked), min(processed, acked), acked, acked)
     elif processed < math.inf:
         # It may have been handed on while it was being processed, and was processed all the same.
-        over = max(handed_on, processed)
+        over = max(over, processed)
         ends = (begun, processed, min(max(gone, processed), over), over)
     else:
-        stop = min(gone, handed_on)
-        ends = (min(begun, stop), stop, stop, handed_on)
+        stop = min(gone, left, over)
+        ends = (min(begun, stop), stop, stop, over)
     phases = []
     at = stint.delivered
     for kind, end in zip((WAITING, PROCESSING, UNACKED, ORPHANED), ends, strict=True):

@@ -29,6 +29,7 @@ COLOURS: Final = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#F0E44
 TROUBLE: Final = "#D55E00"
 INK: Final = "#222222"
 GRID: Final = "#e4e4e4"
+OTHERS: Final = "#c9ced3"  # what is there, and not what a figure is about
 FAINT: Final = "#767676"  # 4.5:1 on white: the faintest that may carry text
 MARKERS: Final = ("o", "s", "^", "D", "v", "P", "*")
 Floats = NDArray[np.float64]
@@ -91,13 +92,14 @@ def inches_high(ax: Axes) -> float:
     return chart_of(ax).get_figheight() * part * 0.75
 
 
-def finish(ax: Axes, title: str, alt: str) -> Figure:
+def finish(ax: Axes, title: str, alt: str, *, large: bool = False) -> Figure:
     """Give the axes their title, and the chart its next sentence of alternative text."""
     # A number stays with its unit, and what is in brackets together.
     glued = _GLUED.sub(lambda match: match[0].replace(" ", "\xa0"), title)
-    lines = textwrap.wrap(glued, max(24, int(inches_wide(ax) * 10.5)))
+    lines = textwrap.wrap(glued, max(24, int(inches_wide(ax) * (8 if large else 10.5))))
     words = "\n".join(lines).replace("\xa0", " ")
-    ax.set_title(words, loc="left", fontsize=11.5, color=INK)
+    size, weight = (14, "bold") if large else (11.5, "normal")
+    ax.set_title(words, loc="left", fontsize=size, fontweight=weight, color=INK)
     figure = chart_of(ax)
     if isinstance(figure, Chart):
         figure.alt = f"{figure.alt} {alt}".strip()

@@ -1,0 +1,455 @@
+"""`Work`: what a consumer does between two looks at the clock, in small steps."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from redis.exceptions import ResponseError
+
+from streamlab import scripts
+from streamlab.events import (
+    ACKED,
+    CLAIMED,
+    DEAD_LETTERED,
+    DELIVERED,
+    DISCONNECTED,
+    FAILED,
+    PROCESSED,
+    RECREATED,
+    REJECTED,
+    REMOVED,
+    TRIMMED,
+    VOID,
+    Report,
+)
+
+from .recovery import Recovery
+from .redis_calls import (
+    Entry,
+    delivery_counts,
+    ensure_group,
+    entries_of,
+    ignore,
+    is_connection_lost,
+    is_group_gone,
+    run_script,
+    safe_start,
+    start_of_new_group,
+)
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+#: What is done with an entry: ``await handler(entry_id, fields)``. It returns when the effect has happened.
+Handler = Callable[[str, dict[str, str]], Awaitable[object]]
+#: What is done with an error that left an entry pending: ``on_error(entry_id, error)``.
+OnError = Callable[[str, Exception], None]
+
+#: Entries looked at in one ``XPENDING … IDLE``.
+_PAGE = 100
+
+
+class Advice:
+    """What a consumer may be told while it runs. It listens before each read.
+
+    To be heard at once, end the read that it may be blocked in as well (``CLIENT UNBLOCK``).
+    """
+
+    def __init__(self) -> None:
+        self.is_new = False
+        self.recovery: Recovery | None = None
+
+    def look_again(self) -> None:
+        """Let it read its own history again: what another client has claimed for it lies there."""
+        self.is_new = True
+
+    def recover(self, recovery: Recovery) -> None:
+        """Let it recover in another way from now on."""
+        self.recovery, self.is_new = recovery, True
+
+
+class Work:
+    """What a consumer does and remembers."""
+
+    def __init__(
+        self,
+        client: Redis,
+        stream: str,
+        group: str,
+        consumer: str,
+        handler: Handler,
+        ack: Literal["each", "batch"],
+        recovery: Recovery,
+        stop: asyncio.Event | None,
+        on_error: OnError,
+        report: Report,
+        advice: Advice | None = None,
+    ) -> None:
+        self.client, self.stream, self.group, self.consumer = client, stream, group, consumer
+        self.handler, self.on_error, self.report = handler, on_error, report
+        self.acks_each = ack == "each"
+        self.stop = stop
+        self.advice = advice
+        self.n_processed = 0
+        #: Processed, and still to be acknowledged.
+        self.done: list[str] = []
+        #: What it holds, with the delivery count; kept only if something depends on it.
+        self.held: dict[str, int] = {}
+        #: Acknowledged without an answer: nobody knows whether that was executed.
+        self.in_doubt: set[str] = set()
+        self.is_acking = False
+        #: Whether the group was there once: one that never was is a mistake, and not ours to make.
+        self.has_read = False
+        self.is_group_gone = False
+        #: From where a lost group could begin again.
+        self.safe_id = "0"
+        self.heart: asyncio.Task[None] | None = None
+        self.adopt(recovery)
+
+    def adopt(self, recovery: Recovery) -> None:
+        """Recover in this way from now on."""
+        self.recovery = recovery
+        self.min_idle_ms = round(recovery.min_idle * 1000)
+        self.keeps_track = recovery.fenced or recovery.heartbeat is not None
+        self.can_nack = recovery.strategy == "nack"
+
+    def start_heart(self) -> None:
+        """Renew what is held from time to time, if that is wanted."""
+        if self.recovery.heartbeat is not None:
+            self.heart = asyncio.create_task(self.keep_alive(self.recovery.heartbeat))
+
+    @property
+    def is_stopping(self) -> bool:
+        return self.stop is not None and self.stop.is_set()
+
+    @property
+    def is_advised(self) -> bool:
+        return self.advice is not None and self.advice.is_new
+
+    def follow_advice(self) -> None:
+        """Take in what was said from outside."""
+        if self.advice is None or not self.advice.is_new:
+            return
+        self.advice.is_new = False
+        if self.advice.recovery is not None and self.advice.recovery != self.recovery:
+            if self.heart is not None:
+                self.heart.cancel()
+                self.heart = None
+            self.adopt(self.advice.recovery)
+            self.start_heart()
+
+    # ---- where entries come from ---------------------------------------------------------------
+
+    async def own_history(self, count: int) -> None:
+        """Process what was delivered to this consumer and never acknowledged (``XREADGROUP … 0``)."""
+        # Always "0" would give the same entries again and again, so it moves on.
+        last_id, count = "0", self.count_of_redelivered(count)
+        while not self.is_stopping:
+            reply = await self.client.xreadgroup(
+                self.group, self.consumer, {self.stream: last_id}, count
+            )
+            entries = entries_of(reply)
+            if not entries:
+                return
+            last_id = entries[-1][0]
+            await self.process_again(DELIVERED, entries)
+            await self.settle()
+
+    async def new_entries(self, count: int, block_ms: int) -> None:
+        """Process new entries until told to stop, and from time to time look for what others left."""
+        client, group, consumer = self.client, self.group, self.consumer
+        streams: Any = {self.stream: ">"}
+        report, recovery = self.report, self.recovery
+        options: dict[str, Any] = {}
+        if recovery.strategy == "read-claim":
+            options["claim_min_idle_time"] = self.min_idle_ms
+        if (
+            options or recovery.max_deliveries == 1
+        ):  # nothing may use up its only try by waiting in line
+            count = self.count_of_redelivered(count)
+        may_pipeline = not recovery.fenced
+        clock = asyncio.get_running_loop().time
+        next_look = clock() if recovery.claims else None
+        longest_ms = block_ms
+        advice = self.advice
+        while self.stop is None or not self.stop.is_set():
+            if advice is not None and advice.is_new:
+                return
+            if next_look is not None:
+                if clock() >= next_look:
+                    await self.look_around(count)
+                    next_look = clock() + recovery.looks_every
+                left_ms = max(round((next_look - clock()) * 1000), 1)
+                longest_ms = min(block_ms, left_ms) if block_ms else left_ms
+            entries: list[Any] = []
+            if self.done and may_pipeline:
+                # The acknowledgement travels with a read that does not block: a blocked one would hold
+                # back the news of the acknowledgement until the next entry comes.
+                pipe = client.pipeline(transaction=False)
+                pipe.xack(self.stream, group, *self.done)
+                pipe.xreadgroup(group, consumer, streams, count, **options)
+                self.is_acking = True
+                _, reply = await pipe.execute()
+                self.note_acked()
+                entries = entries_of(reply)
+            elif self.done:
+                await self.settle()
+            if not entries:
+                reply = await client.xreadgroup(
+                    group, consumer, streams, count, longest_ms, **options
+                )
+                entries = entries_of(reply)
+            self.has_read = True
+            if options:
+                await self.claimed_and_new(entries)
+                continue
+            if self.keeps_track:
+                self.held.update((entry_id, 1) for entry_id, _ in entries)
+            if report is not ignore:
+                for entry_id, _ in entries:
+                    report(DELIVERED, consumer, entry_id, 1)
+            if entries:
+                await self.process(entries)
+
+    async def look_around(self, count: int) -> None:
+        """Take over what others left, and do the housekeeping that belongs to it."""
+        recovery = self.recovery
+        await self.settle()
+        if self.heart is not None and self.heart.done():
+            self.heart.result()  # it ends only by an error
+        if recovery.strategy in ("autoclaim", "nack"):
+            await self.autoclaim(count)
+        elif recovery.strategy in ("claim", "read-claim"):
+            # XREADGROUP … CLAIM passes over entries that are gone from the stream, and they would stay
+            # pending for ever: XCLAIM drops them.
+            await self.claim(count)
+        self.safe_id = await safe_start(self.client, self.stream, self.group)
+        if recovery.remove_after is not None:
+            args: list[str | int] = [self.group, self.consumer, round(recovery.remove_after * 1000)]
+            script = scripts.REMOVE_IDLE_CONSUMERS
+            for name in await run_script(self.client, script, [self.stream], args):
+                self.report(REMOVED, name)
+
+    async def autoclaim(self, count: int) -> None:
+        """Process what has been idle for long, with one walk through the whole list (``XAUTOCLAIM``).
+
+        A page may be empty before the list has ended (Redis looks at ten times `count` entries at the
+        most): only the cursor ``0-0`` ends the walk.
+        """
+        cursor, count = "0-0", self.count_of_redelivered(count)
+        while True:
+            cursor, entries, *gone = await self.client.xautoclaim(
+                self.stream, self.group, self.consumer, self.min_idle_ms, cursor, count
+            )
+            for entry_id in gone[0] if gone else ():
+                self.report(TRIMMED, self.consumer, entry_id)
+            # Redis 6.2 gives those that were deleted, without fields.
+            await self.process_again(CLAIMED, [entry for entry in entries if entry[1]])
+            await self.settle()
+            if cursor == "0-0" or self.is_stopping:
+                return
+
+    async def claim(self, count: int) -> None:
+        """Process what has been idle for long: look first, then take it (``XPENDING``, ``XCLAIM``)."""
+        start, count = "-", self.count_of_redelivered(count)
+        while not self.is_stopping:
+            rows: list[dict[str, Any]] = await self.client.xpending_range(
+                self.stream, self.group, start, "+", _PAGE, idle=self.min_idle_ms
+            )
+            ids: list[Any] = [row["message_id"] for row in rows]
+            for at in range(0, len(ids), count):
+                # Another consumer may have been faster: then there is less than was asked for.
+                claimed: list[Any] = await self.client.xclaim(
+                    self.stream, self.group, self.consumer, self.min_idle_ms, ids[at : at + count]
+                )
+                await self.process_again(CLAIMED, [entry for entry in claimed if entry[1]])
+                await self.settle()
+            if len(rows) < _PAGE:
+                return
+            start = f"({ids[-1]}"
+
+    async def claimed_and_new(self, entries: list[Any]) -> None:
+        """Process what ``XREADGROUP … CLAIM`` gave: entries with their idle times and delivery counts."""
+        claimed = [(i, fields) for i, fields, _, count in entries if count]
+        new = [(i, fields) for i, fields, _, count in entries if not count]
+        counts = [count + 1 for *_, count in entries if count]
+        # All of it is held from now on, also what has to wait.
+        self.note_given(CLAIMED, claimed, counts)
+        self.note_given(DELIVERED, new, [1] * len(new))
+        await self.process_fit(claimed, counts)
+        if claimed:
+            await self.settle()
+        await self.process(new)
+
+    def count_of_redelivered(self, count: int) -> int:
+        """Return how many entries to take at once that have been delivered before.
+
+        With a limit for deliveries, one at a time: each is counted as delivered the moment it is fetched,
+        and those that wait behind an entry that kills the worker would use up their tries with it.
+        """
+        return count if self.recovery.max_deliveries is None else 1
+
+    # ---- what is done with them ----------------------------------------------------------------
+
+    async def process_again(self, kind: str, entries: Sequence[Entry]) -> None:
+        """Process entries that were delivered before: report them, and give up those with too many tries."""
+        if not entries:
+            return
+        if self.recovery.max_deliveries is None and not self.keeps_track and self.report is ignore:
+            counts = [1] * len(entries)  # nobody asks
+        else:
+            ids = [entry_id for entry_id, _ in entries]
+            counts = await delivery_counts(self.client, self.stream, self.group, self.consumer, ids)
+        self.note_given(kind, entries, counts)
+        await self.process_fit(entries, counts)
+
+    def note_given(self, kind: str, entries: Sequence[Entry], counts: Sequence[int]) -> None:
+        """Report what was given, and hold it; a count of 0 is what another consumer has taken meanwhile."""
+        for (entry_id, _), n in zip(entries, counts, strict=True):
+            if n:
+                self.report(kind, self.consumer, entry_id, n)
+                if self.keeps_track:
+                    self.held[entry_id] = n
+
+    async def process_fit(self, entries: Sequence[Entry], counts: Sequence[int]) -> None:
+        """Process what is still ours and there, and was not delivered too often."""
+        limit, fit = self.recovery.max_deliveries, []
+        for (entry_id, fields), n in zip(entries, counts, strict=True):
+            if not n:
+                continue
+            if not fields:  # deleted from the stream: there is nothing left to be done
+                await self.client.xack(self.stream, self.group, entry_id)
+                self.report(TRIMMED, self.consumer, entry_id)
+                self.held.pop(entry_id, None)
+            elif limit is not None and n > limit:
+                await self.bury(entry_id, n)
+            else:
+                fit.append((entry_id, fields))
+        await self.process(fit)
+
+    async def process(self, entries: Sequence[Entry]) -> None:
+        """Let the handler do its work with each entry, and acknowledge it then."""
+        handler, report, consumer, done = self.handler, self.report, self.consumer, self.done
+        for entry_id, fields in entries:
+            if self.keeps_track and entry_id not in self.held:
+                continue  # the heartbeat found that another consumer has taken it
+            try:
+                await handler(entry_id, fields)
+            except Exception as error:
+                if not self.recovery.claims or is_connection_lost(error):
+                    raise
+                await self.give_up_for_now(entry_id, error)
+                continue
+            report(PROCESSED, consumer, entry_id)
+            self.n_processed += 1
+            done.append(entry_id)
+            if self.acks_each:
+                await self.settle()
+
+    async def settle(self) -> None:
+        """Acknowledge what is done (``XACK``; fenced: by a script that looks who owns it)."""
+        done = self.done
+        if not done:
+            return
+        self.is_acking = True
+        if self.recovery.fenced:
+            await self.settle_fenced()
+        else:
+            n_acked = await self.client.xack(self.stream, self.group, *done)
+            # 0: nobody had it pending any more. Of several, nobody tells which.
+            self.note_acked(VOID if len(done) == 1 and not n_acked else ACKED)
+
+    async def settle_fenced(self) -> None:
+        """Acknowledge what this consumer still owns by the delivery that it was given it with."""
+        args: list[str | int] = [self.group, self.consumer]
+        for entry_id in self.done:
+            args += [entry_id, self.held.get(entry_id, 0)]
+        answers = await run_script(self.client, scripts.FENCED_ACK, [self.stream], args)
+        self.note_acked(
+            *(ACKED if answer == 1 else REJECTED if answer == 0 else VOID for answer in answers)
+        )
+
+    def note_acked(self, *kinds: str) -> None:
+        """Report how an acknowledgement was answered: all that is done alike, or one kind for each."""
+        report, consumer, done = self.report, self.consumer, self.done
+        self.is_acking = False
+        if report is not ignore:
+            each = kinds if len(kinds) == len(done) else (kinds or (ACKED,)) * len(done)
+            for entry_id, kind in zip(done, each, strict=True):
+                # In vain, if we did it ourselves the first time and never heard of it.
+                is_ours = kind == VOID and entry_id in self.in_doubt
+                report(ACKED if is_ours else kind, consumer, entry_id)
+        if self.held:
+            for entry_id in done:
+                self.held.pop(entry_id, None)
+        self.in_doubt.clear()
+        done.clear()
+
+    def note_lost_connection(self) -> None:
+        """Report it; what was being acknowledged may be or not."""
+        self.report(DISCONNECTED, self.consumer)
+        if self.is_acking:
+            self.in_doubt.update(self.done)
+            self.is_acking = False
+
+    async def give_up_for_now(self, entry_id: str, error: Exception) -> None:
+        """Leave an entry pending whose handler failed; give it back at once where the server can (``XNACK``)."""
+        self.report(FAILED, self.consumer, entry_id)
+        self.on_error(entry_id, error)
+        self.held.pop(entry_id, None)
+        if self.can_nack:
+            command = ("XNACK", self.stream, self.group, "FAIL", "IDS", 1, entry_id)
+            try:
+                await self.client.execute_command(*command)  # type: ignore[no-untyped-call]
+            except ResponseError as refusal:
+                if "unknown command" not in str(refusal):
+                    raise
+                # Before Redis 8.8 it waits until it has been idle for long enough.
+                self.can_nack = False
+
+    async def bury(self, entry_id: str, n_deliveries: int) -> None:
+        """Move an entry that was delivered too often to the dead-letter stream."""
+        keys = [self.stream, self.recovery.dead_letter_of(self.stream)]
+        args = [self.group, self.consumer, entry_id]
+        try:
+            letter = await run_script(self.client, scripts.DEAD_LETTER, keys, args)
+        except ResponseError as error:
+            if is_group_gone(error):
+                raise
+            # It stays pending, and will be tried again: better a stuck entry than a lost one.
+            self.report(FAILED, self.consumer, entry_id)
+            self.on_error(entry_id, error)
+        else:
+            if letter is not None:
+                self.report(DEAD_LETTERED, self.consumer, entry_id, n_deliveries)
+        self.held.pop(entry_id, None)
+
+    async def keep_alive(self, every: float) -> None:
+        """Renew what is held, again and again, and forget what another consumer has taken."""
+        while True:
+            await asyncio.sleep(every)
+            ids = list(self.held)
+            if not ids:
+                continue
+            args = [self.group, self.consumer, *ids]
+            try:
+                own = set(await run_script(self.client, scripts.RENEW, [self.stream], args))
+            except Exception as error:
+                gone = isinstance(error, ResponseError) and is_group_gone(error)
+                if not gone and not is_connection_lost(error):
+                    raise
+                continue  # the consumer itself meets the same error, and deals with it
+            for entry_id in ids:
+                if entry_id not in own:
+                    self.held.pop(entry_id, None)
+
+    async def recreate_group(self) -> None:
+        """Make a group that is gone anew. What it had pending comes again, as new entries do."""
+        start = await start_of_new_group(self.client, self.stream, self.safe_id)
+        if await ensure_group(self.client, self.stream, self.group, start=start):
+            self.report(RECREATED, self.consumer, start)
+        self.is_group_gone = False
+        self.done.clear()
+        self.held.clear()

@@ -1,0 +1,1 @@
+"""Random fault schedules: whatever goes wrong, right strategies break no invariant; and mutations do."""
