@@ -1,4 +1,4 @@
-"""The command ``streamlab``: ``run``, ``lab``, ``worker``, ``doctor``."""
+"""The command ``streamlab``: ``run``, ``lab``, ``panel``, ``worker``, ``doctor``."""
 
 from __future__ import annotations
 
@@ -263,6 +263,20 @@ def _notebooks(folder: Path | None) -> Path:
     )
 
 
+def _panel(arguments: argparse.Namespace) -> int:
+    for name in ("voila", "anywidget"):
+        if find_spec(name) is None:
+            raise ScenarioError(f"{name} is not installed: pip install 'streamlab[course]'")
+    from streamlab.panel import app
+
+    return app.main(
+        load_scenario(arguments.scenario),
+        live=arguments.live,
+        open_browser=not arguments.no_browser,
+        port=arguments.port,
+    )
+
+
 def _worker(arguments: argparse.Namespace) -> int:
     return worker.main()
 
@@ -366,6 +380,17 @@ def _parser() -> argparse.ArgumentParser:
     lab.set_defaults(command=_lab)
     lab.add_argument("--folder", type=Path, help="where the notebooks are")
     lab.add_argument("--no-browser", action="store_true", help="only print the address to open")
+
+    panel = commands.add_parser(
+        "panel",
+        help="kill consumers in the browser, and watch what they held being recovered",
+        description="Open the control panel of a scenario in the browser, on 127.0.0.1.",
+    )
+    panel.set_defaults(command=_panel)
+    panel.add_argument("scenario", nargs="?", default="kill-and-recover", metavar="NAME|FILE.toml")
+    panel.add_argument("--live", action="store_true", help="real processes on a private Redis")
+    panel.add_argument("--port", type=int, metavar="N", help="the port to listen on")
+    panel.add_argument("--no-browser", action="store_true", help="only print the address to open")
 
     worker_ = commands.add_parser("worker", help="play one actor (started by the live engine)")
     worker_.set_defaults(command=_worker)

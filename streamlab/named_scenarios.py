@@ -61,6 +61,18 @@ def many_to_many() -> Scenario:
     )
 
 
+def kill_and_recover() -> Scenario:
+    """An hour, slow enough to be watched: kill a consumer, see what it leaves behind, and recover that."""
+    return Scenario(
+        name="kill-and-recover",
+        producers=producers(2, Arrivals("poisson", rate=2.4)),
+        consumers=consumers(3, Service("constant", mean=0.4), count=4),
+        duration=3600.0,
+        # By default nobody claims. Five seconds exceed what a consumer takes for the four that it may hold.
+        recovery=Recovery("none", min_idle=5.0),
+    )
+
+
 def departures() -> Scenario:
     """Every flight that departed from New York in 2013, at its time: a year, for the simulation."""
     return _departures("departures", "", DEPARTURES_EPOCH.timestamp())
@@ -168,6 +180,7 @@ SCENARIOS: Final[dict[str, Callable[[], Scenario]]] = {
     "one-to-many": one_to_many,
     "many-to-one": many_to_one,
     "many-to-many": many_to_many,
+    "kill-and-recover": kill_and_recover,
     "departures": departures,
     "departures-day": departures_day,
     "crash": crash,
