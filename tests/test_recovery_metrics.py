@@ -131,6 +131,17 @@ def test_what_was_gone_before_the_worker_needs_no_recovery():
     assert (lost.held, lost.settled, lost.time) == (("1-0",), (1.0,), 0.0)
 
 
+def test_an_entry_that_was_settled_once_has_to_be_settled_again():
+    """Acknowledged at 1 s, delivered anew by a new group, and lost with C1 at 3 s: settled at 4 s."""
+    run = run_of(
+        *given(1, "C1", 0.0), *done(1, "C1", 1.0),
+        (1.5, "group_destroyed", "lab"), (2.0, "recreated", "C1", 0),
+        (2.0, "delivered", "C1", 1, 1), (3.0, "crashed", "C1"),
+        (3.5, "claimed", "C2", 1, 2), *done(1, "C2", 4.0),
+    )  # fmt: skip
+    assert [lost.settled for lost in run.recovery.lost_workers] == [(4.0,)]
+
+
 def test_producers_that_crash_are_no_lost_workers():
     """What is to be recovered is what consumers hold."""
     run = run_of(*given(1, "C1", 0.0), *done(1, "C1", 1.0), (2.0, "crashed", "P1"))

@@ -54,6 +54,12 @@ def test_times_are_those_within_which_so_many_losses_were_made_good() -> None:
     assert (row.time_p50, row.time_p95) == (pytest.approx(1.1), math.inf)
 
 
+def test_of_few_losses_95_percent_are_all() -> None:
+    """Of two, half is the faster, and 95 % are not fewer than both: no time in between that nobody took."""
+    (row,) = compare({"claim": [loss(5.0), loss(0.1)]}).rows
+    assert (row.time_p50, row.time_p95) == (pytest.approx(0.1), pytest.approx(5.0))
+
+
 def test_runs_are_told_apart_by_their_strategies() -> None:
     """Round trips are those of an entry; where nobody counted, there is none."""
     table = compare(
