@@ -14,7 +14,7 @@ from streamlab.actors import Recovery, consume, ensure_group, produce
 from streamlab.cli import main
 from streamlab.connection import stream_client, sync_stream_client
 from streamlab.engines.live import LabError, LiveEngine
-from streamlab.lab import Lab
+from streamlab.lab import Lab, run_both
 from streamlab.named_scenarios import load_scenario
 from streamlab.proxy import Proxy
 from streamlab.run import Run
@@ -80,6 +80,19 @@ def test_crashes_before_effect_and_before_ack():
     assert sorted(events(run, "crashed")) == ["C2", "C3"]
     assert run.redelivered == 2
     assert run.duplicates == 1
+
+
+def test_both_engines_agree_on_a_crash():
+    """`crash`: recovery time, redeliveries and shares within 10 %; sojourn times too; nothing lost."""
+    comparison = run_both("crash")
+    print(comparison)
+    assert comparison.one.redelivered == comparison.other.redelivered == 2
+    assert {what for what, *_ in comparison.rows()} >= {
+        "recovery (ms)",
+        "redelivered",
+        "share of C2",
+    }
+    assert comparison.agrees, f"\n{comparison}"
 
 
 def test_poison_is_given_up_after_exactly_the_limit():
