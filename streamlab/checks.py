@@ -13,6 +13,8 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 
+from streamlab.grading import recovery
+from streamlab.invariants import examine, summary
 from streamlab.lab import Lab
 from streamlab.run import Run
 from streamlab.scenario import Arrivals, Producer, Scenario, Service, consumers
@@ -263,6 +265,17 @@ def in_a_row(answer: object, n: int, *, least_consumers: int = 3) -> Verdict:
     )
 
 
+# ---- failures and recovery ---------------------------------------------------------------------------
+
+
+def invariants(run: Run) -> Verdict:
+    """Check that a run breaks no invariant; tell the story of the first entry that breaks one.
+
+    All of them, one by one: ``streamlab.invariants.examine(run.scenario, run.events, run.final)``.
+    """
+    return summary(examine(run.scenario, run.events, run.final))
+
+
 # ---- trying an answer ------------------------------------------------------------------------------
 
 
@@ -307,5 +320,5 @@ def _count(n: int, word: str) -> str:
 
 __all__ = [
     "Verdict", "assignment", "bookmark", "drain_time", "enough_maxlen", "fewest_consumers", "in_a_row",
-    "most_producers", "pages", "pending_exactly", "share", "utilisation", "worker",
+    "invariants", "most_producers", "pages", "pending_exactly", "recovery", "share", "utilisation", "worker",
 ]  # fmt: skip
