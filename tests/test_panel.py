@@ -79,7 +79,7 @@ def test_the_headline_tells_the_story(lab: Lab):
     assert headline_of(lab)[1].startswith("C2 is dead. Nothing is stranded")
     lab.pause("C1")
     assert headline_of(lab)[1].startswith(
-        "C2 is dead. C1 is paused. 3 entries stay pending for C1."
+        "C2 is dead. C1 is paused. 2 entries stay pending for C1."
     )
     lab.kill("C1")
     lab.kill("C3")

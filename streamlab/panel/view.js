@@ -290,7 +290,7 @@ class Scene {
     text(pen, "producers", 8, 13, { size: 12, colour: FAINT });
     text(pen, `stream ${state.stream}`, p.stream.x0, 13, { size: 12, colour: FAINT });
     const firstConsumer = p.consumers.values().next().value;
-    text(pen, `group ${state.group}: consumers and what is pending for them`, firstConsumer ? firstConsumer.x : w / 2, 13, { size: 12, colour: FAINT });
+    text(pen, w < 1000 ? `group ${state.group}` : `group ${state.group}: consumers and what is pending for them`, firstConsumer ? firstConsumer.x : w / 2, 13, { size: 12, colour: FAINT });
     text(pen, "acknowledged", p.done.x, 13, { size: 12, colour: FAINT, align: "center" });
     // The ways between.
     pen.strokeStyle = LINE;
