@@ -26,7 +26,7 @@ from streamlab.named_scenarios import SCENARIOS, load_scenario
 from streamlab.replay import ReplayError
 from streamlab.run import Comparison, Run
 from streamlab.scenario import Scenario, ScenarioError
-from streamlab.servers import ServerStartError
+from streamlab.servers import ServerStartError, best_server
 
 #: What is the caller's to correct: one line, exit status 2.
 _WRONG_USE = (ScenarioError, ReplayError, ServerUnusable, ServerStartError)
@@ -289,8 +289,11 @@ def _panel(arguments: argparse.Namespace) -> int:
             raise ScenarioError(f"{name} is not installed: pip install 'streamlab[course]'")
     from streamlab.panel import app
 
+    scenario = load_scenario(arguments.scenario)
+    if arguments.live:
+        best_server()
     return app.main(
-        load_scenario(arguments.scenario),
+        scenario,
         live=arguments.live,
         open_browser=not arguments.no_browser,
         port=arguments.port,

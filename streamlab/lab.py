@@ -99,6 +99,7 @@ class Lab:
         self._simulation: SimulatedEngine | None = None
         self._live: LiveDriver | None = None
         self._pacer: Pacer | None = None
+        self._is_closed = False
         self._lock = threading.RLock()  # whoever has it may use the simulation
         self._stride = _STRIDE
         self._trouble: BaseException | None = None  # that the background met
@@ -373,6 +374,7 @@ class Lab:
 
     def close(self) -> None:
         """End everything: the clock, a simulation that was not run to its end, processes and a private server."""
+        self._is_closed = True
         self._stop_clock()
         if self._live is not None:
             self._live.close()
@@ -412,6 +414,8 @@ class Lab:
 
     def _do(self, act: Callable[[Any], Any]) -> Any:
         """Let something be done to the engine, or asked of it."""
+        if self._is_closed:
+            raise LabError("this lab has been closed: take a new one")
         if self.engine == "live":
             return self._driver().do(act)
         with self._lock:

@@ -104,6 +104,23 @@ def find_servers(path: str | None = None) -> list[ServerBinary]:
     return servers
 
 
+def best_server() -> ServerBinary:
+    """Return the server program that is run unless another one is asked for.
+
+    Raises
+    ------
+    ServerStartError
+        If there is none on the PATH.
+    """
+    servers = find_servers()
+    if not servers:
+        raise ServerStartError(
+            "no redis-server or valkey-server on the PATH: install one "
+            "(Debian, Ubuntu: apt install redis-server; macOS: brew install redis; on Windows use WSL)"
+        )
+    return servers[0]
+
+
 class PrivateServer:
     """A real server of one's own on a unix socket; a context manager, or `start` and `stop` it.
 
@@ -259,13 +276,7 @@ class PrivateServer:
             if program is None:
                 raise ServerStartError(f"no program {os.fspath(self._wanted)!r} on the PATH")
             return identify_server(program)
-        servers = find_servers()
-        if not servers:
-            raise ServerStartError(
-                "no redis-server or valkey-server on the PATH: install one "
-                "(Debian, Ubuntu: apt install redis-server; macOS: brew install redis; on Windows use WSL)"
-            )
-        return servers[0]
+        return best_server()
 
     def _configuration(self) -> str:
         # In a file, since arguments are shown to everybody by `ps`, a password with them.

@@ -83,7 +83,9 @@ def jupyterlab(folder: Path) -> Iterator[str]:
         "JUPYTERLAB_SETTINGS_DIR": private / "settings",
         "JUPYTERLAB_WORKSPACES_DIR": private / "workspaces",
     }
-    private.mkdir()
+    news = private / "settings/@jupyterlab/apputils-extension/notification.jupyterlab-settings"
+    news.parent.mkdir(parents=True)
+    news.write_text('{"fetchNews": "false"}')
     with (private / "log").open("wb") as log:
         process = subprocess.Popen(
             command,

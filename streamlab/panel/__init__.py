@@ -38,7 +38,7 @@ from streamlab.scenario import ScenarioError
 _HERE = Path(__file__).parent
 
 #: Seconds between two looks at the lab.
-_EVERY: Final = 0.12
+_EVERY: Final = 0.1
 #: Seconds without a sign of a view until nobody is taken to be looking: then the panel rests.
 _UNSEEN: Final = 60.0
 

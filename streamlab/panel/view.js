@@ -7,6 +7,7 @@ const LINE = "#cfd5da", GREY = "#9aa3ad";
 const FONT = 'system-ui, "Segoe UI", "DejaVu Sans", sans-serif';
 const SPEEDS = [0.1, 0.25, 0.5, 1, 2, 5, 10, 25, 50, 100];
 const CELL = 15, GAP = 4;
+const FRAME_MS = 30; // about thirty pictures a second are enough for the eye
 
 // ---- small helpers ---------------------------------------------------------------------------------
 
@@ -61,9 +62,9 @@ class Rows {
       const key = keyOf(item);
       let row = this.rows.get(key);
       if (!row) this.rows.set(key, (row = this.create(key)));
+      fill(row, item);
       if (row.node === next) next = next.nextSibling;
       else this.body.insertBefore(row.node, next);
-      fill(row, item);
     }
   }
 }
@@ -241,7 +242,7 @@ class Scene {
 
   start() {
     if (!this.frame) {
-      this.last = performance.now();
+      this.last = performance.now() - FRAME_MS;
       this.frame = requestAnimationFrame((now) => this.animate(now));
     }
   }
@@ -252,7 +253,11 @@ class Scene {
   }
 
   animate(now) {
-    const dt = Math.min(now - this.last, 50) / 1000;
+    if (now - this.last < FRAME_MS) {
+      this.frame = requestAnimationFrame((at) => this.animate(at));
+      return;
+    }
+    const dt = Math.min(now - this.last, 100) / 1000;
     this.last = now;
     let moving = false;
     for (const [id, dot] of this.dots) {
@@ -285,7 +290,7 @@ class Scene {
     text(pen, "producers", 8, 13, { size: 12, colour: FAINT });
     text(pen, `stream ${state.stream}`, p.stream.x0, 13, { size: 12, colour: FAINT });
     const firstConsumer = p.consumers.values().next().value;
-    text(pen, `group ${state.group}: consumers and what is pending for them`, firstConsumer ? firstConsumer.x : w / 2, 13, { size: 12, colour: FAINT });
+    text(pen, w < 1000 ? `group ${state.group}` : `group ${state.group}: consumers and what is pending for them`, firstConsumer ? firstConsumer.x : w / 2, 13, { size: 12, colour: FAINT });
     text(pen, "acknowledged", p.done.x, 13, { size: 12, colour: FAINT, align: "center" });
     // The ways between.
     pen.strokeStyle = LINE;

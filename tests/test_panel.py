@@ -1,0 +1,240 @@
+"""`Panel`, without a browser: what it would show, what a click does, and that it leaves nothing behind."""
+
+from __future__ import annotations
+
+import gc
+import json
+import sys
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from streamlab import cli
+from streamlab.lab import Lab
+from streamlab.scenario import Arrivals, Scenario, Service, consumers, producers
+from tests.conftest import Eventually
+
+panels = pytest.importorskip("streamlab.panel", reason="anywidget is not installed")
+from streamlab.panel.state import headline, state_of  # noqa: E402
+
+BUSY = Scenario(
+    name="busy",
+    producers=producers(2, Arrivals("constant", rate=4)),
+    consumers=consumers(3, Service("constant", mean=0.5), count=3),
+    duration=60.0,
+).with_recovery(min_idle=2.0)
+
+
+@pytest.fixture
+def lab() -> Iterator[Lab]:
+    with Lab(BUSY) as lab:
+        lab.run_until(5.0)
+        yield lab
+
+
+def panel_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "streamlab-panel"]
+
+
+@pytest.fixture
+def panel(lab: Lab) -> Iterator[panels.Panel]:
+    panel = panels.Panel(lab)
+    yield panel
+    panel.close()
+
+
+def headline_of(lab: Lab) -> list[str]:
+    return headline(lab.snapshot(), lab.recovery.claims)
+
+
+def test_the_state_is_what_json_can_hold(lab: Lab):
+    """Numbers, texts and lists; no NaN, which JSON has not."""
+    state = state_of(lab)
+    assert json.loads(json.dumps(state, allow_nan=False)).keys() == state.keys()
+    assert [consumer["name"] for consumer in state["consumers"]] == ["C1", "C2", "C3"]
+    assert len(state["pending"]) == state["n_pending"] > 0
+    assert state["figures"]["backlog"] == state["backlog"] == len(state["waiting"])
+
+
+def test_the_headline_tells_the_story(lab: Lab):
+    """Steady, killed, claimed, recovered, everybody dead, ended: each has its words and its mood."""
+    assert headline_of(lab) == ["calm", "All 3 consumers live. Nothing is stranded."]
+    lab.kill("C2")
+    mood, words = headline_of(lab)
+    assert mood == "alarm"
+    assert words.startswith("C2 is dead. ")
+    assert words.endswith("Nobody else is given them until somebody claims them.")
+    lab.set_recovery("autoclaim")
+    assert headline_of(lab)[1].endswith("The others will claim them once idle for long enough.")
+    lab.set_recovery("none")
+    lab.run_until(lab.now + 3.0)
+    lab.autoclaim("C1")
+    lab.run_until(lab.now + 1.6)
+    assert headline_of(lab) == [
+        "mending",
+        "C2 is dead. C1 took over what was left, and works at it.",
+    ]
+    lab.run_until(lab.now + 3.0)
+    assert headline_of(lab)[1].startswith("C2 is dead. Nothing is stranded")
+    lab.pause("C1")
+    assert headline_of(lab)[1].startswith(
+        "C2 is dead. C1 is paused. 2 entries stay pending for C1."
+    )
+    lab.kill("C1")
+    lab.kill("C3")
+    assert headline_of(lab) == [
+        "alarm", "Nobody is left: entries are added, and no one is given them.",
+    ]  # fmt: skip
+    lab.run()
+    assert headline_of(lab) == ["calm", "The run has ended."]
+
+
+def test_a_click_is_a_method_of_the_lab(panel: panels.Panel, lab: Lab, eventually: Eventually):
+    """What the view sends is done by the lab, in order, and shown."""
+    for message in (
+        {"do": "kill", "args": ["C2"]},
+        {"do": "set_min_idle", "args": [0.1]},
+        {"do": "go_to", "args": [9.0]},
+        {"do": "autoclaim", "args": ["C1"]},
+        {"do": "add_consumer", "args": []},
+        {"do": "set_rate", "args": [2.0]},
+        {"do": "set_service", "args": [0.25]},
+        {"do": "set_recovery", "args": ["autoclaim"]},
+        {"do": "pause", "args": ["C3"]},
+        {"do": "play", "args": [10.0]},
+    ):
+        panel._hear(None, message, [])
+    eventually(lambda: panel.state.get("playing"), "all is done")
+    names = ["kill", "set_recovery", "autoclaim", "add_consumer", "set_rate", "set_service"]
+    assert [click.name for click in lab.clicks] == [*names, "set_recovery", "pause"]
+    states = {consumer["name"]: consumer["state"] for consumer in panel.state["consumers"]}
+    assert (states["C2"], states["C3"]) == ("dead", "paused")
+    assert "C4" in states
+    assert panel.state["strategy"] == "autoclaim"
+    panel._hear(None, {"do": "freeze", "args": []}, [])
+    eventually(lambda: not panel.state["playing"], "time stands still")
+    assert not lab.is_playing
+
+
+@pytest.mark.parametrize(
+    ("message", "notice"),
+    [
+        ({"do": "kill", "args": ["C9"]}, "there is no 'C9': there are C1, C2, C3, P1, P2"),
+        ({"do": "autoclaim", "args": [""]}, "Nothing was claimed: nothing of that has been idle for 2 s."),
+        ({"do": "set_rate", "args": ["<b>"]}, "rate (entries per second) is '<b>'"),
+        ({"do": "set_recovery", "args": ["read-claim"]}, "the panel has no strategy 'read-claim'"),
+        ({"do": "kill", "args": []}, "missing 1 required positional argument"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_done_is_said_on_the_panel(
+    panel: panels.Panel, eventually: Eventually, message: dict[str, object], notice: str
+):
+    """And the panel goes on."""
+    panel._hear(None, message, [])
+    eventually(lambda: notice in panel.state.get("notice", ""), f"the panel says {notice!r}")
+    panel.do("step")
+    eventually(lambda: panel.state["notice"] == "", "the next click clears it")
+
+
+@pytest.mark.parametrize(
+    "message", ["kill", None, {"do": "__init__"}, {"do": "run"}, {"do": "kill", "args": "C2"}, {}]
+)
+def test_what_the_panel_has_no_button_for_is_not_done(
+    panel: panels.Panel, lab: Lab, eventually: Eventually, message: object
+):
+    """The page that a message comes from is not trusted."""
+    panel._hear(None, message, [])
+    panel.do("set_service", 0.1)
+    eventually(lambda: lab.clicks, "the next click is done")
+    assert [click.name for click in lab.clicks] == ["set_service"]
+    with pytest.raises(ValueError, match="the panel has no 'run'"):
+        panel.do("run")
+
+
+def test_closing_the_panel_leaves_the_lab_and_no_thread(lab: Lab, eventually: Eventually):
+    """The lab does not belong to it."""
+    panel = panels.Panel(lab)
+    eventually(lambda: panel.state.get("consumers"), "it looks at the lab")
+    assert len(panel_threads()) == 1
+    panel.close()
+    assert panel_threads() == []
+    assert lab.step()
+
+
+def test_a_lab_that_was_closed_is_shown_as_closed(
+    panel: panels.Panel, lab: Lab, eventually: Eventually
+):
+    """The panel does not fail with it."""
+    lab.close()
+    eventually(lambda: panel.state.get("closed"), "the panel says so")
+    panel.do("kill", "C1")
+    eventually(lambda: panel.state["notice"], "a click says why it does nothing")
+
+
+def test_running_a_cell_again_replaces_its_panel(
+    monkeypatch: pytest.MonkeyPatch, eventually: Eventually
+):
+    """The earlier one is closed, and its lab with it, unless that is shown still."""
+    cell = "a"
+    monkeypatch.setattr(panels, "_cell_id", lambda: cell)
+    first, second = Lab(BUSY), Lab(BUSY)
+    one = panels.Panel(first)
+    two = panels.Panel(first)
+    assert (one._is_closed, two._is_closed) == (True, False)
+    assert first.step()  # the same lab: it lives
+    cell = "b"
+    three = panels.Panel(first)
+    cell = "a"
+    four = panels.Panel(second)
+    assert (two._is_closed, three._is_closed) == (True, False)
+    assert first.step()  # another cell shows it
+    cell = "b"
+    five = panels.Panel(second)
+    with pytest.raises(RuntimeError, match="closed"):
+        first.snapshot()
+    assert second.step()
+    four.close()
+    five.close()
+    second.close()
+    assert panel_threads() == []
+
+
+def test_nobody_looks_for_a_minute_and_it_rests(
+    panel: panels.Panel, lab: Lab, eventually: Eventually
+):
+    """Its thread ends and the simulation's clock stops; whoever looks again wakes it."""
+    lab.play()
+    eventually(lambda: panel.state.get("playing"), "it plays")
+    panel._last_seen -= 61.0
+    eventually(lambda: panel_threads() == [] and not lab.is_playing, "it rests")
+    at = panel.state["at"]
+    panel._hear(None, {"do": "play", "args": [50.0]}, [])
+    eventually(lambda: panel.state["at"] > at, "it goes on")
+
+
+def test_nothing_is_displayed_and_its_name_is_short(
+    panel: panels.Panel, capsys: pytest.CaptureFixture[str]
+):
+    """A notebook's text output is the same each time."""
+    assert repr(panel) == "<Panel of busy (simulated)>"
+    assert capsys.readouterr().out == ""
+    gc.collect()
+
+
+def test_the_command_says_what_is_missing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    """One line, exit status 2."""
+    find = cli.find_spec
+    monkeypatch.setattr(cli, "find_spec", lambda name: None if name == "voila" else find(name))
+    assert cli.main(["panel"]) == 2
+    assert capsys.readouterr().err == (
+        "streamlab: voila is not installed: pip install 'streamlab[course]'\n"
+    )
+    monkeypatch.undo()
+    monkeypatch.setenv("PATH", "")
+    assert cli.main(["panel", "--live"]) == 2
+    assert "no redis-server or valkey-server on the PATH" in capsys.readouterr().err
+    assert cli.main(["panel", "no-such-scenario"]) == 2
+    assert "streamlab.panel" in sys.modules
