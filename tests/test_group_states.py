@@ -31,6 +31,10 @@ def test_states_of_a_server_and_of_the_model() -> None:
     expected = {"9-0": "done", "10-1": "ann ×2", "11-0": "undelivered"}
     assert entry_states(client, "s", "g") == expected
     assert model_states(model, "g") == expected
+    client.xack("s", "g", "10-1")
+    model.ack("g", [(10, 1)])
+    assert entry_states(client, "s", "g") == model_states(model, "g")
+    assert model_states(model, "g")["10-1"] == "done"
 
 
 def test_transitions_are_counted_by_kind() -> None:
