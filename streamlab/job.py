@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
-from streamlab.actors import Effect, Handler
+from streamlab.actors import Effect, Fields, Handler
 from streamlab.events import PROCESSED, Report
 from streamlab.faults import (
     POISON_FIELD,
@@ -122,3 +122,16 @@ class Job:
                 self._die()
 
         return report_and_die
+
+
+def paced(
+    arrivals: Iterable[tuple[float, Fields]], pace: Callable[[], float]
+) -> Iterator[tuple[float, Fields]]:
+    """Yield a producer's arrivals, the gaps between them shorter by the factor that `pace` gives each time."""
+    planned = actual = 0.0
+    for at, fields in arrivals:
+        factor = pace()
+        # Exactly as planned as long as nobody has changed the pace: no sum of rounded gaps.
+        actual = at + (actual - planned) if factor == 1 else actual + (at - planned) / factor
+        planned = at
+        yield actual, fields

@@ -61,6 +61,18 @@ def many_to_many() -> Scenario:
     )
 
 
+def kill_and_recover() -> Scenario:
+    """An hour, slow enough to be watched: kill a consumer, see what it leaves behind, and recover that."""
+    return Scenario(
+        name="kill-and-recover",
+        producers=producers(2, Arrivals("poisson", rate=2.4)),
+        consumers=consumers(3, Service("constant", mean=0.4), count=4),
+        duration=3600.0,
+        # By default nobody claims. Five seconds exceed what a consumer takes for the four that it may hold.
+        recovery=Recovery("none", min_idle=5.0),
+    )
+
+
 def departures() -> Scenario:
     """Every flight that departed from New York in 2013, at its time: a year, for the simulation."""
     return _departures("departures", "", DEPARTURES_EPOCH.timestamp())
@@ -114,6 +126,8 @@ def crash() -> Scenario:
         "crash-before-effect C2 nth 25",
         "crash-before-ack C3 nth 50",
         recovery=Recovery("autoclaim", interval=0.05),
+        # The two who are left are busy half of the time: nothing but the crashes makes entries wait.
+        consumers=consumers(4, Service("constant", mean=0.01)),
     )
 
 
@@ -168,6 +182,7 @@ SCENARIOS: Final[dict[str, Callable[[], Scenario]]] = {
     "one-to-many": one_to_many,
     "many-to-one": many_to_one,
     "many-to-many": many_to_many,
+    "kill-and-recover": kill_and_recover,
     "departures": departures,
     "departures-day": departures_day,
     "crash": crash,

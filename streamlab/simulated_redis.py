@@ -189,6 +189,13 @@ class SimulatedRedis(redis.asyncio.Redis):
                 self.server.commands.cancel(waiter)
                 future.set_result(_ConnectionLost())
 
+    def unblock(self) -> None:
+        """End a read that this client waits in, as if its time were over (``CLIENT UNBLOCK``)."""
+        for future, (client, waiter) in self.server._blocked.items():
+            if client is self and not future.done():
+                self.server.commands.cancel(waiter)
+                future.set_result(None)
+
     def sever(self) -> None:
         """Let no command of this client reach the server any more: its process is dead."""
         self._is_severed = self._is_troubled = True

@@ -8,23 +8,24 @@ its events. SIGTERM lets it finish what it holds.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import json
 import os
 import selectors
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
 import redis.exceptions
 from redis.asyncio import Redis
 
-from streamlab.actors import Fields, consume, ensure_group, produce
+from streamlab.actors import Advice, Recovery, consume, ensure_group, produce
 from streamlab.connection import redact, stream_client
 from streamlab.events import CRASHED, PAUSED, RECREATED, Event, Report
-from streamlab.job import InjectedError, Job, told_by_events
+from streamlab.job import InjectedError, Job, paced, told_by_events
 from streamlab.named_scenarios import from_dict
 from streamlab.scenario import Consumer, Producer, Scenario
 
@@ -135,6 +136,9 @@ class _Play:
         self.job: Job | None = None
         #: By how much arrivals are faster than planned.
         self.pace = 1.0
+        self.advice = Advice()
+        #: Ends a read that the actor waits in.
+        self.unblock: Callable[[], object] = bool
 
     def obey(self, order: dict[str, Any]) -> None:
         if self.job is not None and "slowness" in order:
@@ -142,6 +146,12 @@ class _Play:
         if self.job is not None and "service" in order:
             self.job.set_service(order["service"])
         self.pace = order.get("pace", self.pace)
+        if "nudge" in order:
+            self.advice.look_again()
+            self.unblock()
+        if "recovery" in order:
+            self.advice.recover(Recovery(**order["recovery"]))
+            self.unblock()
 
 
 async def _work(task: Task, orders: _Orders) -> None:
@@ -151,13 +161,22 @@ async def _work(task: Task, orders: _Orders) -> None:
     play = _Play()
 
     def obey(line: str) -> None:
-        if not begin.done():
-            begin.set_result(json.loads(line or "null"))
-        elif line:
-            play.obey(json.loads(line))
+        message = json.loads(line or "null")
+        if isinstance(message, dict):
+            play.obey(message)
+        elif not begin.done():
+            begin.set_result(message)
 
     orders.listen(obey)
     client = stream_client(task.url, name=f"streamlab-{task.name}")
+    errands: set[asyncio.Task[None]] = set()
+
+    def unblock() -> None:
+        errand = loop.create_task(_unblock(client, f"streamlab-{task.name}"))
+        errands.add(errand)
+        errand.add_done_callback(errands.discard)
+
+    play.unblock = unblock
 
     def report(
         kind: str, actor: str, id: str = "", delivery_count: int = 0, at: float | None = None
@@ -190,6 +209,17 @@ async def _work(task: Task, orders: _Orders) -> None:
         await client.aclose()
 
 
+async def _unblock(client: Redis, name: str) -> None:
+    """End the reads that this worker waits in, as if their time were over (``CLIENT UNBLOCK``).
+
+    If that cannot be done, they end by themselves: see `LONGEST_BLOCK`.
+    """
+    with contextlib.suppress(redis.exceptions.ConnectionError):
+        for row in await client.client_list():
+            if row["name"] == name and "b" in row["flags"]:
+                await client.client_unblock(int(row["id"]))
+
+
 Act = Callable[[float], Awaitable[int]]
 
 
@@ -211,12 +241,18 @@ def _actor(
         if consumer.name == task.name:
             rng = scenario.rng(task.name if task.life == 1 else f"{task.name}/{task.life}")
             play.job = Job(scenario, consumer, rng, die, pause, n_handled=task.n_handled)
-            return _consuming(client, task, consumer, play.job, stop, report)
+            return _consuming(client, task, consumer, play.job, stop, report, play.advice)
     raise ValueError(f"{scenario.name} has no actor {task.name!r}")
 
 
 def _consuming(
-    client: Redis, task: Task, consumer: Consumer, job: Job, stop: asyncio.Event, report: Report
+    client: Redis,
+    task: Task,
+    consumer: Consumer,
+    job: Job,
+    stop: asyncio.Event,
+    report: Report,
+    advice: Advice,
 ) -> Act:
     scenario = task.scenario
 
@@ -238,6 +274,7 @@ def _consuming(
             recovery=scenario.recovery,
             patience=PATIENCE,
             stop=stop,
+            advice=advice,
             on_error=told_by_events,
             report=job.report(report),
         )
@@ -260,11 +297,11 @@ def _producing(
     def begin_at(begin: float) -> Awaitable[int]:
         # All producers count from the same moment, however late each was told of it.
         late = asyncio.get_running_loop().time() - begin
-        paced = _paced(itertools.chain(first, arrivals), play)
+        at_its_pace = paced(itertools.chain(first, arrivals), lambda: play.pace)
         return produce(
             client,
             scenario.stream,
-            ((at - late, fields) for at, fields in paced),
+            ((at - late, fields) for at, fields in at_its_pace),
             name=producer.name,
             maxlen=scenario.maxlen,
             patience=PATIENCE,
@@ -273,13 +310,3 @@ def _producing(
         )
 
     return begin_at
-
-
-def _paced(arrivals: Iterable[tuple[float, Fields]], play: _Play) -> Iterator[tuple[float, Fields]]:
-    """Yield the arrivals with the gaps between them as long as the pace of the moment says."""
-    planned = actual = 0.0
-    for at, fields in arrivals:
-        # Exactly as planned as long as nobody has changed the pace: no sum of rounded gaps.
-        actual = at + (actual - planned) if play.pace == 1 else actual + (at - planned) / play.pace
-        planned = at
-        yield actual, fields

@@ -20,6 +20,7 @@ from streamlab.servers import (
     find_servers,
     identify_server,
 )
+from tests import browser
 
 NO_SERVER = (
     "no redis-server or valkey-server on the PATH, so nothing was tried on a real one "
@@ -36,10 +37,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="PATH",
         help="server program to test with, instead of those on the PATH",
     )
+    parser.addoption(
+        "--panel-figures",
+        metavar="FOLDER",
+        help="put the control panel's pictures into this folder",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "redis: needs a real redis-server or valkey-server")
+    config.addinivalue_line("markers", "browser: needs Chromium and playwright")
     wanted = config.getoption("--redis-server")
     try:
         found = [identify_server(wanted)] if wanted else find_servers()
@@ -64,7 +71,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    no_browser = browser.missing()
     for item in items:
+        if no_browser and item.get_closest_marker("browser"):
+            item.add_marker(pytest.mark.skip(reason=no_browser))
         if _SERVER_FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.redis)
         if item.get_closest_marker("redis") and not config.stash[_binaries]:
@@ -92,7 +102,7 @@ def redis_url(redis_server: PrivateServer) -> str:
     return redis_server.url
 
 
-Eventually = Callable[[Callable[[], object], str], None]
+Eventually = Callable[..., None]
 
 
 @pytest.fixture

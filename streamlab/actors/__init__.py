@@ -16,9 +16,9 @@ from .producing import produce
 from .recovery import RECOVERIES, Recovery, Strategy
 from .redis_calls import Entry, Fields, ensure_group, ignore
 from .sinks import Effect, idempotent_sink, naive_sink
-from .work import Handler
+from .work import Advice, Handler
 
 __all__ = [
-    "RECOVERIES", "Effect", "Entry", "Fields", "Handler", "Recovery", "Strategy", "consume",
+    "RECOVERIES", "Advice", "Effect", "Entry", "Fields", "Handler", "Recovery", "Strategy", "consume",
     "ensure_group", "idempotent_sink", "ignore", "naive_sink", "produce", "reclaim",
 ]  # fmt: skip

@@ -12,7 +12,7 @@ from streamlab.events import STARTED, STOPPED, Report
 
 from .recovery import Recovery
 from .redis_calls import Patience, ignore, is_connection_lost, is_group_gone
-from .work import Handler, OnError, Work
+from .work import Advice, Handler, OnError, Work
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -39,6 +39,7 @@ async def consume(
     patience: float = 30.0,
     must_exist: bool = True,
     stop: asyncio.Event | None = None,
+    advice: Advice | None = None,
     on_error: OnError = log_error,
     report: Report = ignore,
 ) -> int:
@@ -71,6 +72,8 @@ async def consume(
         started again: that one makes it anew, as it does later on.
     stop
         Once set, the consumer finishes and acknowledges what it holds, and returns.
+    advice
+        What it may be told meanwhile: to read its own history again, to recover otherwise.
     on_error
         Is told of errors that left an entry pending; by default they are logged.
 
@@ -79,25 +82,28 @@ async def consume(
     redis.exceptions.ResponseError
         ``NOGROUP`` if the group or the stream is not there at the start and must be: see `ensure_group`.
     """
-    work = Work(client, stream, group, consumer, handler, ack, recovery, stop, on_error, report)
+    work = Work(
+        client, stream, group, consumer, handler, ack, recovery, stop, on_error, report, advice
+    )
     work.has_read = not must_exist
     tries = Patience(patience)
     report(STARTED, consumer)
-    if recovery.heartbeat is not None:
-        work.heart = asyncio.create_task(work.keep_alive(recovery.heartbeat))
+    work.start_heart()
     try:
         while True:
             try:
                 if work.is_group_gone:
                     await work.recreate_group()
                 await work.settle()
-                if recovery.history:
+                if work.recovery.history or work.is_advised:
+                    work.follow_advice()
                     await work.own_history(count)
                     work.has_read = True
                 tries.restore()
                 await work.new_entries(count, round(block * 1000))
                 await work.settle()
-                break
+                if not work.is_advised or work.is_stopping:
+                    break
             except ResponseError as error:
                 if not is_group_gone(error) or not work.has_read:
                     raise

@@ -51,6 +51,25 @@ OnError = Callable[[str, Exception], None]
 _PAGE = 100
 
 
+class Advice:
+    """What a consumer may be told while it runs. It listens before each read.
+
+    To be heard at once, end the read that it may be blocked in as well (``CLIENT UNBLOCK``).
+    """
+
+    def __init__(self) -> None:
+        self.is_new = False
+        self.recovery: Recovery | None = None
+
+    def look_again(self) -> None:
+        """Let it read its own history again: what another client has claimed for it lies there."""
+        self.is_new = True
+
+    def recover(self, recovery: Recovery) -> None:
+        """Let it recover in another way from now on."""
+        self.recovery, self.is_new = recovery, True
+
+
 class Work:
     """What a consumer does and remembers."""
 
@@ -66,37 +85,60 @@ class Work:
         stop: asyncio.Event | None,
         on_error: OnError,
         report: Report,
+        advice: Advice | None = None,
     ) -> None:
         self.client, self.stream, self.group, self.consumer = client, stream, group, consumer
-        self.handler, self.recovery, self.on_error, self.report = (
-            handler,
-            recovery,
-            on_error,
-            report,
-        )
+        self.handler, self.on_error, self.report = handler, on_error, report
         self.acks_each = ack == "each"
         self.stop = stop
-        self.min_idle_ms = round(recovery.min_idle * 1000)
+        self.advice = advice
         self.n_processed = 0
         #: Processed, and still to be acknowledged.
         self.done: list[str] = []
         #: What it holds, with the delivery count; kept only if something depends on it.
         self.held: dict[str, int] = {}
-        self.keeps_track = recovery.fenced or recovery.heartbeat is not None
         #: Acknowledged without an answer: nobody knows whether that was executed.
         self.in_doubt: set[str] = set()
         self.is_acking = False
-        self.can_nack = recovery.strategy == "nack"
         #: Whether the group was there once: one that never was is a mistake, and not ours to make.
         self.has_read = False
         self.is_group_gone = False
         #: From where a lost group could begin again.
         self.safe_id = "0"
         self.heart: asyncio.Task[None] | None = None
+        self.adopt(recovery)
+
+    def adopt(self, recovery: Recovery) -> None:
+        """Recover in this way from now on."""
+        self.recovery = recovery
+        self.min_idle_ms = round(recovery.min_idle * 1000)
+        self.keeps_track = recovery.fenced or recovery.heartbeat is not None
+        self.can_nack = recovery.strategy == "nack"
+
+    def start_heart(self) -> None:
+        """Renew what is held from time to time, if that is wanted."""
+        if self.recovery.heartbeat is not None:
+            self.heart = asyncio.create_task(self.keep_alive(self.recovery.heartbeat))
 
     @property
     def is_stopping(self) -> bool:
         return self.stop is not None and self.stop.is_set()
+
+    @property
+    def is_advised(self) -> bool:
+        return self.advice is not None and self.advice.is_new
+
+    def follow_advice(self) -> None:
+        """Take in what was said from outside."""
+        if self.advice is None or not self.advice.is_new:
+            return
+        self.advice.is_new = False
+        if self.advice.recovery is not None and self.advice.recovery != self.recovery:
+            if self.heart is not None:
+                self.heart.cancel()
+                self.heart = None
+            self.adopt(self.advice.recovery)
+            self.start_heart()
 
     # ---- where entries come from ---------------------------------------------------------------
 
@@ -131,7 +173,10 @@ class Work:
         clock = asyncio.get_running_loop().time
         next_look = clock() if recovery.claims else None
         longest_ms = block_ms
+        advice = self.advice
         while self.stop is None or not self.stop.is_set():
+            if advice is not None and advice.is_new:
+                return
             if next_look is not None:
                 if clock() >= next_look:
                     await self.look_around(count)

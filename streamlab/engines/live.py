@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import dataclasses
 import json
+import math
 import os
 import signal
 import subprocess
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import redis.exceptions
 
-from streamlab.actors import ensure_group
+from streamlab.actors import Recovery, ensure_group
 from streamlab.connection import (
     ServerInfo,
     ServerUnusable,
@@ -95,6 +96,8 @@ class Worker:
         if self.gone.is_set():
             return
         # A worker that has died cannot be told anything; that it has died is seen by reading from it.
+        if self.gone.is_set():
+            return
         with contextlib.suppress(BrokenPipeError):
             self.process.stdin.write(json.dumps(message).encode() + b"\n")
             self.process.stdin.flush()
@@ -146,7 +149,7 @@ class LiveEngine:
         self._info: ServerInfo | None = None
         self._stream_is_ours = False
         self._events: list[Event] = []
-        self._origin = 0.0
+        self._origin = math.nan
         self._wall = 0.0
 
     async def __aenter__(self) -> LiveEngine:
@@ -178,8 +181,18 @@ class LiveEngine:
 
     @property
     def now(self) -> float:
-        """Seconds since the run began."""
+        """Seconds since the run began; NaN before."""
         return time.monotonic() - self._origin
+
+    @property
+    def log(self) -> list[Event]:
+        """The events so far, in the order in which they were heard of; their times are the machine's."""
+        return self._events
+
+    @property
+    def origin(self) -> float:
+        """The machine's time (``time.monotonic``) at which the run began; NaN before."""
+        return self._origin
 
     async def run(self, progress: Callable[[float, int], None] | None = None) -> Run:
         """Run the scenario to its end; `progress` is called now and then with time and events so far."""
@@ -225,7 +238,7 @@ class LiveEngine:
             return
         worker.killed = worker.has_crashed = True
         worker.process.kill()
-        self._report(CRASHED, name)
+        self.report(CRASHED, name)
         if worker.process.alive:
             raise LabError(f"{name} (process {worker.process.pid}) was killed and is still there")
 
@@ -235,15 +248,20 @@ class LiveEngine:
         if worker.process.alive and not worker.is_paused:
             worker.process.pause()
             worker.is_paused = True
-            self._report(PAUSED, name)
+            self.report(PAUSED, name)
 
     def resume(self, name: str) -> None:
         """Let a paused worker go on (SIGCONT) as if nothing had happened."""
         worker = self.workers[name]
         if worker.process.alive and worker.is_paused:
-            self._report(RESUMED, name)
+            self.report(RESUMED, name)
             worker.is_paused = False
             worker.process.resume()
+
+    def pids(self) -> dict[str, int]:
+        """Return the process ids of the workers that live."""
+        workers = self.workers.items()
+        return {name: worker.process.pid for name, worker in workers if worker.process.alive}
 
     def start(self, name: str, *, delay: float = 0.0) -> None:
         """Start a consumer that is dead or has stopped, under its own name; no matter if it runs.
@@ -283,9 +301,34 @@ class LiveEngine:
 
         self._do(begin_when_ready())
 
-    def order(self, name: str, **order: float) -> None:
-        """Change what a worker does: `slowness`, `service` (mean, in seconds), `pace` (of a producer)."""
+    def order(self, name: str, **order: object) -> None:
+        """Change what a worker does: `slowness`, `service` (mean, in seconds), `pace` (of a producer),
+        `recovery`; `nudge`."""
         self.workers[name].tell(order)
+
+    def set_service(self, name: str, mean: float) -> None:
+        """Let a consumer take `mean` seconds for an entry from now on."""
+        self._change(name, service=dataclasses.replace(self.consumers[name].service, mean=mean))
+        self.order(name, service=mean)
+
+    def set_pace(self, name: str, pace: float) -> None:
+        """Let a producer be faster than planned by this factor, after the entry that comes next."""
+        self.order(name, pace=pace)
+
+    def nudge(self, name: str) -> None:
+        """Let a consumer read its own history again: something has been claimed for it."""
+        self.order(name, nudge=True)
+
+    def set_recovery(self, recovery: Recovery) -> None:
+        """Let everybody recover in this way from now on: consumers, and who starts dead ones again."""
+        self.scenario = dataclasses.replace(self.scenario, recovery=recovery)
+        for name in self.consumers:
+            self.order(name, recovery=dataclasses.asdict(recovery))
+
+    def _change(self, name: str, **changes: object) -> None:
+        """Change a consumer, for its later lives."""
+        self.consumers[name] = dataclasses.replace(self.consumers[name], **changes)  # type: ignore[arg-type]
+        self.scenario = dataclasses.replace(self.scenario, consumers=tuple(self.consumers.values()))
 
     async def carry_out(self, fault: TimedFault) -> None:
         """Let a timed fault happen now."""
@@ -305,7 +348,7 @@ class LiveEngine:
             if not self._is_down:
                 self._do(self._server_down(fault.duration))
         else:
-            await befall(fault, self.client, self.scenario, self._report)
+            await befall(fault, self.client, self.scenario, self.report)
 
     async def _disconnect(self, name: str) -> None:
         """Cut a worker's connections (``CLIENT KILL``)."""
@@ -318,13 +361,13 @@ class LiveEngine:
         assert self._private is not None
         self._is_down = True
         self._private.kill()
-        self._report(SERVER_DOWN, LAB)
+        self.report(SERVER_DOWN, LAB)
         await asyncio.sleep(duration)
         await asyncio.to_thread(self._private.restart)
-        self._report(SERVER_UP, LAB)
+        self.report(SERVER_UP, LAB)
         self._is_down = False
 
-    def _report(
+    def report(
         self,
         kind: str,
         actor: str,
@@ -332,6 +375,7 @@ class LiveEngine:
         delivery_count: int = 0,
         at: float | None = None,
     ) -> None:
+        """Add an event that happens now, or at a time of the machine."""
         when = time.monotonic() if at is None else at
         self._events.append(Event(when, kind, actor, id, delivery_count))
 
@@ -512,6 +556,7 @@ class LiveEngine:
         elif not worker.process.alive:
             self._lives.remove(worker)
             self._note_end(worker)
+            worker.process.close()
 
     def _take(self, worker: Worker, event: Event) -> None:
         self._events.append(event)
@@ -534,7 +579,7 @@ class LiveEngine:
             status = 0  # asked to stop before it had begun
         died = worker.has_crashed or status != 0
         if died and not worker.has_crashed:
-            self._report(CRASHED, worker.name)
+            self.report(CRASHED, worker.name)
             self.crashes[worker.name] = worker.last_words()
         worker.process.close()
         worker.ready.set()  # nobody need wait for it any longer

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import dataclasses
 import gc
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from functools import partial
 from typing import Any, NoReturn, TypeVar
 
-from streamlab.actors import Fields, Handler, consume, ensure_group, produce
+from streamlab.actors import Advice, Fields, Handler, Recovery, consume, ensure_group, produce
 from streamlab.engines.inspection import final_state, is_drained
 from streamlab.engines.mishaps import LAB, befall
 from streamlab.engines.overheads import Overheads, Trace
@@ -23,6 +24,7 @@ from streamlab.events import (
     SERVER_UP,
     STOPPED,
     EventLog,
+    Report,
 )
 from streamlab.faults import (
     Disconnect,
@@ -35,7 +37,7 @@ from streamlab.faults import (
     Slow,
     TimedFault,
 )
-from streamlab.job import InjectedError, Job, told_by_events
+from streamlab.job import InjectedError, Job, paced, told_by_events
 from streamlab.run import Run
 from streamlab.scenario import Consumer, Producer, Scenario
 from streamlab.simulated_redis import SimulatedRedis, SimulatedServer
@@ -83,6 +85,7 @@ class Process:
         self.name = name
         self.client = client
         self.stop = asyncio.Event()
+        self.advice = Advice()
         self.is_paused = False
         self.is_killed = False
         self.task: asyncio.Task[int]
@@ -113,8 +116,9 @@ class SimulatedEngine:
         self.processes: dict[str, Process] = {}
         self.consumers = {consumer.name: consumer for consumer in scenario.consumers}
         self.jobs: dict[str, Job] = {}
+        self.paces: dict[str, float] = {}  # by how much producers are faster than planned
         self._overheads = overheads
-        self._admin = self.server.client(name="lab", is_lab=True)
+        self.client = self.server.client(name="lab", is_lab=True)
         self._wall = 0.0
         self._is_ending = False
         self._n_to_start = 0  # dead workers that a supervisor is about to start again
@@ -166,9 +170,18 @@ class SimulatedEngine:
         self._raise_if_failed()
         return self.result()
 
+    @property
+    def origin(self) -> float:
+        """The loop's time at which the run began."""
+        return 0.0
+
+    def pids(self) -> dict[str, int]:
+        """Return the process ids of those who live: none, for nobody here has a process."""
+        return {}
+
     def result(self) -> Run:
         """Return the run so far."""
-        final = self.call(final_state(self._admin, self.scenario))
+        final = self.call(final_state(self.client, self.scenario))
         return Run(
             scenario=self.scenario,
             engine="simulated",
@@ -224,9 +237,37 @@ class SimulatedEngine:
         process = self.processes[name]
         if process.alive:
             process.stop.set()
+            process.client.unblock()
             process.task.add_done_callback(lambda _: self.start(name))
         else:
             self.start(name)
+
+    @property
+    def report(self) -> Report:
+        """Adds an event that happens now."""
+        return self.log.report
+
+    def set_service(self, name: str, mean: float) -> None:
+        """Let a consumer take `mean` seconds for an entry from now on."""
+        self.jobs[name].set_service(mean)
+
+    def set_pace(self, name: str, pace: float) -> None:
+        """Let a producer be faster than planned by this factor, after the entry that comes next."""
+        self.paces[name] = pace
+
+    def nudge(self, name: str) -> None:
+        """Let a consumer read its own history again: something has been claimed for it."""
+        process = self.processes[name]
+        process.advice.look_again()
+        process.client.unblock()
+
+    def set_recovery(self, recovery: Recovery) -> None:
+        """Let everybody recover in this way from now on: consumers, and who starts dead ones again."""
+        self.scenario = dataclasses.replace(self.scenario, recovery=recovery)
+        for name in self.consumers:
+            process = self.processes[name]
+            process.advice.recover(recovery)
+            process.client.unblock()
 
     def add_consumer(self, consumer: Consumer) -> None:
         """Let one more consumer join the group."""
@@ -255,7 +296,7 @@ class SimulatedEngine:
                 self.log.report(SERVER_DOWN, LAB)
                 self._later(fault.duration, self._server_up)
         else:
-            await befall(fault, self._admin, self.scenario, self.log.report)
+            await befall(fault, self.client, self.scenario, self.log.report)
 
     def _pause_for(self, name: str, duration: float) -> None:
         self.pause(name)
@@ -297,7 +338,7 @@ class SimulatedEngine:
 
     async def _conduct(self) -> None:
         scenario = self.scenario
-        await ensure_group(self._admin, scenario.stream, scenario.group)
+        await ensure_group(self.client, scenario.stream, scenario.group)
         for consumer in scenario.consumers:
             self._start(consumer)
         await asyncio.sleep(-self.loop.time())
@@ -330,7 +371,7 @@ class SimulatedEngine:
                 return
             dead = self.consumers.keys() - set(alive)
             gone_for_good = not self.scenario.recovery.claims and not self._n_to_start
-            if await is_drained(self._admin, self.scenario, hopeless=dead if gone_for_good else ()):
+            if await is_drained(self.client, self.scenario, hopeless=dead if gone_for_good else ()):
                 return
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, 1.0)
@@ -422,13 +463,15 @@ class SimulatedEngine:
             patience=_PATIENCE,
             must_exist=is_new,
             stop=process.stop,
+            advice=process.advice,
             on_error=told_by_events,
             report=job.report(self.log.report),
         )
 
     def _produce(self, producer: Producer, process: Process) -> Coroutine[Any, Any, int]:
         scenario = self.scenario
-        arrivals = scenario.arrivals(producer)
+        arrivals: Iterable[tuple[float, Fields]]
+        arrivals = paced(scenario.arrivals(producer), lambda: self.paces.get(producer.name, 1.0))
         if self._overheads is not None and producer.name in self._overheads.delays:
             arrivals = _late(arrivals, self._overheads.delays[producer.name])
         return produce(

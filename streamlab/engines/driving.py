@@ -1,0 +1,174 @@
+"""Who drives an engine while a learner looks on and interferes: a thread that lets virtual time pass at a
+pace, and a thread with an event loop of its own for a live run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+from streamlab.engines.live import LabError, LiveEngine
+from streamlab.run import Run
+from streamlab.scenario import Scenario
+from streamlab.worker import new_loop
+
+#: Seconds between two looks at the clock, and how long one look may let the simulation run: whoever else
+#: wants to use it waits no longer than that.
+_LOOK_EVERY = 0.02
+_LONGEST_LOOK = 0.02
+#: Seconds of lagging behind that are forgiven; more is not made up for.
+_MOST_BEHIND = 0.2
+#: Seconds within which a live engine must do what it is told.
+_PATIENCE = 60.0
+
+
+class Pacer:
+    """Lets virtual time pass, at `speed` times the wall's, in a thread of its own.
+
+    Parameters
+    ----------
+    advance
+        ``advance(until, deadline)`` runs the simulation up to a virtual time, or until the wall's clock
+        (``time.perf_counter``) shows the deadline; it returns the time reached, None at the end.
+    """
+
+    def __init__(self, advance: Callable[[float, float], float | None], now: float, speed: float):
+        self.speed = speed
+        self._stop = threading.Event()
+        # Only weakly: a lab that nobody has any more shall not be kept by its own clock.
+        self._advance = weakref.WeakMethod(advance)
+        self._thread = threading.Thread(
+            target=self._pass, args=(now,), name="streamlab-pacer", daemon=True
+        )
+        self._thread.start()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether time passes."""
+        return self._thread.is_alive() and not self._stop.is_set()
+
+    def stop(self) -> None:
+        """Stop the clock."""
+        self._stop.set()
+        if self._thread is not threading.current_thread():
+            self._thread.join()
+
+    def _pass(self, now: float) -> None:
+        last = time.perf_counter()
+        due = now
+        while not self._stop.wait(_LOOK_EVERY):
+            wall = time.perf_counter()
+            due += min(wall - last, _MOST_BEHIND) * self.speed
+            last = wall
+            advance = self._advance()
+            if advance is None:
+                return
+            reached = advance(due, wall + _LONGEST_LOOK)
+            if reached is None:
+                return
+            # What could not be simulated in time is not made up for: it then goes as fast as it can.
+            due = max(due - max(due - reached - _MOST_BEHIND * self.speed, 0.0), reached)
+            del advance
+
+
+class LiveDriver:
+    """A live engine on an event loop in a thread of its own."""
+
+    def __init__(self, scenario: Scenario, redis_url: str | None) -> None:
+        self._loop = new_loop()
+        self._ready = threading.Event()
+        self._error: BaseException | None = None
+        self._run: Run | None = None
+        self._engine: LiveEngine | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._thread = threading.Thread(
+            target=self._main, args=(scenario, redis_url), name="streamlab-live", daemon=True
+        )
+        self._thread.start()
+        self._ready.wait()
+        if self._error is not None:
+            self._thread.join()
+            raise self._error
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run has come to its end, or nobody drives it any more."""
+        return self._run is not None or not self._thread.is_alive()
+
+    @property
+    def engine(self) -> LiveEngine:
+        """The engine. Only to be looked at: what is done to it goes through `do`."""
+        assert self._engine is not None
+        return self._engine
+
+    def do(self, act: Callable[[LiveEngine], Any]) -> Any:
+        """Let ``act(engine)`` be done on the engine's loop; return what comes of it."""
+        if self._error is not None:
+            raise self._error
+        if not self._thread.is_alive():
+            raise LabError("this live run has been closed: take a new Lab")
+
+        async def work() -> Any:
+            found = act(self.engine)
+            return await found if inspect.isawaitable(found) else found
+
+        return asyncio.run_coroutine_threadsafe(work(), self._loop).result(_PATIENCE)
+
+    def wait(self) -> Run:
+        """Wait for the end of the run and return what came of it."""
+        while self._run is None and self._thread.is_alive():
+            time.sleep(0.02)
+        if self._error is not None:
+            raise self._error
+        if self._run is None:
+            raise LabError("this live run was closed before its end")
+        return self._run
+
+    def close(self) -> None:
+        """End the run, its workers and its server, and the thread."""
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._cancel)
+            if self._thread is not threading.current_thread():
+                self._thread.join()
+
+    def _cancel(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    # ---- in the thread -------------------------------------------------------------------------
+
+    def _main(self, scenario: Scenario, redis_url: str | None) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._task = self._loop.create_task(self._play(scenario, redis_url))
+            self._loop.run_until_complete(self._task)
+        except asyncio.CancelledError:
+            pass  # closed
+        except BaseException as error:  # handed over to whoever asks next
+            self._error = error
+        finally:
+            self._ready.set()
+            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+            self._loop.close()
+
+    async def _play(self, scenario: Scenario, redis_url: str | None) -> None:
+        async with LiveEngine(scenario, redis_url=redis_url) as engine:
+            self._engine = engine
+            run = asyncio.create_task(engine.run())
+            try:
+                while not engine.now >= 0 and not run.done():  # NaN until it has begun
+                    await asyncio.sleep(0.01)
+                if run.done():
+                    await run
+                self._ready.set()
+                self._run = await run
+                await asyncio.Event().wait()  # what it left can be looked at until it is closed
+            finally:
+                if not run.done():
+                    run.cancel()
+                    await asyncio.wait([run])

@@ -1,0 +1,90 @@
+"""The control panel as a page of its own: a notebook with one cell, served by Voila on 127.0.0.1."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from streamlab.named_scenarios import to_toml
+from streamlab.scenario import Scenario
+
+_CELL = """\
+from pathlib import Path
+from streamlab.lab import Lab
+from streamlab.panel import Panel
+lab = Lab(Path("scenario.toml"), engine={engine!r})
+lab.play()
+Panel(lab)
+"""
+
+
+def main(
+    scenario: Scenario, *, live: bool = False, open_browser: bool = True, port: int | None = None
+) -> int:
+    """Serve the panel of a scenario until Ctrl-C; return Voila's exit status."""
+    with served(scenario, live=live, open_browser=open_browser, port=port) as voila:
+        while True:
+            try:
+                return voila.wait()
+            except KeyboardInterrupt:  # reaches Voila as well, which ends its kernels
+                continue
+
+
+@contextlib.contextmanager
+def served(
+    scenario: Scenario,
+    *,
+    live: bool = False,
+    open_browser: bool = False,
+    port: int | None = None,
+    options: Sequence[str] = (),
+    **popen: Any,
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Give the running Voila; it is ended when the context is left. `options` are more of Voila's."""
+    with tempfile.TemporaryDirectory(prefix="streamlab-panel-") as folder:
+        notebook = Path(folder, "panel.ipynb")
+        Path(folder, "scenario.toml").write_text(to_toml(scenario), "utf-8")
+        notebook.write_text(json.dumps(_notebook("live" if live else "simulated")), "utf-8")
+        command = [sys.executable, "-m", "voila", str(notebook), "--Voila.ip=127.0.0.1", *options]
+        if port is not None:
+            command.append(f"--port={port}")
+        if not open_browser:
+            command.append("--no-browser")
+        voila = subprocess.Popen(command, **popen)
+        try:
+            yield voila
+        finally:
+            if voila.poll() is None:
+                voila.terminate()
+                try:
+                    voila.wait(10)
+                except subprocess.TimeoutExpired:
+                    voila.kill()
+                    voila.wait()
+
+
+def _notebook(engine: str) -> dict[str, Any]:
+    return {
+        "cells": [
+            {
+                "cell_type": "code",
+                "id": "panel",
+                "metadata": {},
+                "execution_count": None,
+                "outputs": [],
+                "source": _CELL.format(engine=engine),
+            }
+        ],
+        "metadata": {
+            "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+            "title": "streamlab control panel",
+        },
+        "nbformat": 4,
+        "nbformat_minor": 5,
+    }

@@ -1,0 +1,155 @@
+"""A headless Chromium for the tests of views, JupyterLab and Voila for it to open; all of it private."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
+#: No sandbox, which a container's root cannot have; and nothing that asks the internet for anything.
+FLAGS = [
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+#: Milliseconds that anything in the browser may take.
+LIMIT_MS = 60_000
+TOKEN = "streamlab-tests"
+
+
+def missing() -> str:
+    """Return why there is no browser to test with; "" if there is one."""
+    if find_spec("playwright") is None:
+        return "playwright is not installed, so nothing was tried in a browser (pip install playwright)"
+    if chromium() is None:
+        return (
+            "no Chromium on the PATH, so nothing was tried in a browser "
+            "(Debian, Ubuntu: apt install chromium)"
+        )
+    return ""
+
+
+def chromium() -> str | None:
+    """Return the program; None if there is none."""
+    return next((found for name in CHROMIUMS if (found := shutil.which(name))), None)
+
+
+@contextlib.contextmanager
+def open_page(url: str, *, width: int = 1280, height: int = 800) -> Iterator[Any]:
+    """Give a page of a fresh browser that shows the URL; errors on it end the test."""
+    from playwright.sync_api import sync_playwright
+
+    errors: list[str] = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
+        try:
+            page = browser.new_page(viewport={"width": width, "height": height})
+            page.set_default_timeout(LIMIT_MS)
+            page.on("pageerror", lambda error: errors.append(str(error)))
+            page.goto(url)
+            yield page
+        finally:
+            browser.close()
+    assert errors == []
+
+
+@contextlib.contextmanager
+def jupyterlab(folder: Path) -> Iterator[str]:
+    """Give the address of a JupyterLab that serves this folder and keeps its settings beside it."""
+    private = folder / "private"
+    port = free_port()
+    command = [
+        sys.executable, "-m", "jupyterlab", "--no-browser", f"--port={port}", "--ServerApp.port_retries=0",
+        f"--ServerApp.root_dir={folder}", f"--IdentityProvider.token={TOKEN}", "--ServerApp.ip=127.0.0.1",
+        "--LabApp.expose_app_in_browser=True", "--LabApp.news_url=None",
+        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+    ]  # fmt: skip
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        command.append("--allow-root")
+    settings = {
+        "JUPYTER_CONFIG_DIR": private / "config",
+        "JUPYTER_RUNTIME_DIR": private / "runtime",
+        "JUPYTERLAB_SETTINGS_DIR": private / "settings",
+        "JUPYTERLAB_WORKSPACES_DIR": private / "workspaces",
+    }
+    private.mkdir()
+    with (private / "log").open("wb") as log:
+        process = subprocess.Popen(
+            command,
+            env={**os.environ, **{k: str(v) for k, v in settings.items()}},
+            stdout=log,
+            stderr=log,
+        )
+        try:
+            wait_for(f"http://127.0.0.1:{port}/api?token={TOKEN}", process)
+            yield f"http://127.0.0.1:{port}/lab/tree/panel.ipynb?token={TOKEN}&reset"
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+def run_all_cells(page: Any) -> None:
+    """Run the notebook that JupyterLab shows (driving its menu lost the command now and then)."""
+    page.wait_for_function("() => window.jupyterapp?.shell?.currentWidget?.sessionContext")
+    page.evaluate(
+        """async () => {
+            const { shell, commands } = window.jupyterapp;
+            await shell.currentWidget.context.ready;
+            await shell.currentWidget.sessionContext.ready;
+            await shell.currentWidget.sessionContext.session.kernel.info;
+            commands.execute('notebook:run-all-cells');
+        }"""
+    )
+
+
+def wait_for(url: str, process: subprocess.Popen[bytes], limit: float = 60.0) -> None:
+    """Wait until a server answers; fail if it ends or takes too long."""
+    deadline = time.monotonic() + limit
+    while True:
+        try:
+            with urllib.request.urlopen(url, timeout=5):
+                return
+        except urllib.error.HTTPError:
+            return  # it answers
+        except OSError:
+            pass
+        assert process.poll() is None, f"the server of {url} ended with status {process.returncode}"
+        assert time.monotonic() < deadline, f"{url} did not answer within {limit:g} s"
+        time.sleep(0.1)
+
+
+def free_port() -> int:
+    """Return a port of 127.0.0.1 that nobody uses."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def notebook(*cells: str) -> str:
+    """Return a notebook of these cells, as text."""
+    return json.dumps(
+        {
+            "cells": [
+                {"cell_type": "code", "id": f"c{i}", "metadata": {}, "execution_count": None,
+                 "outputs": [], "source": cell}
+                for i, cell in enumerate(cells)
+            ],
+            "metadata": {
+                "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}
+            },
+            "nbformat": 4,
+            "nbformat_minor": 5,
+        }
+    )  # fmt: skip

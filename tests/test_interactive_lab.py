@@ -1,0 +1,404 @@
+"""`Lab` while it runs: kill, claim, recover, go back in time; by its methods alone, on both engines."""
+
+from __future__ import annotations
+
+import gc
+import os
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from streamlab.lab import Lab, LabError
+from streamlab.scenario import Arrivals, Scenario, ScenarioError, Service, consumers, producers
+from tests.conftest import Eventually
+
+#: C1 and C2 take four entries each, and half a second for each of them.
+BUSY = Scenario(
+    name="busy",
+    producers=producers(2, Arrivals("poisson", rate=4)),
+    consumers=consumers(2, Service("exponential", mean=0.2), count=4),
+    duration=60.0,
+).with_recovery(min_idle=2.0)
+
+
+def owned_by(lab: Lab, name: str) -> list[str]:
+    return [row.id for row in lab.snapshot().pending if row.owner == name]
+
+
+def run_until_holding(lab: Lab, name: str, n: int) -> None:
+    while len(owned_by(lab, name)) < n:
+        assert lab.step(), f"{name} never held {n} entries"
+
+
+def test_the_whole_story_by_methods():
+    """Kill C2: its entries stay, and grow idle. XAUTOCLAIM: C1 is their owner, does them, and the list is empty."""
+    with Lab(BUSY) as lab:
+        run_until_holding(lab, "C2", 3)
+        stranded = owned_by(lab, "C2")
+        lab.kill("C2")
+        killed_at = lab.now
+        dead = lab.snapshot().consumer("C2")
+        assert (dead.state, dead.holding, dead.pending) == ("dead", (), len(stranded))
+        lab.run_until(killed_at + 1.0)
+        assert owned_by(lab, "C2") == stranded
+        assert lab.autoclaim("C1") == []  # not idle for two seconds yet
+        lab.run_until(killed_at + 3.0)
+        idle = [row.idle for row in lab.snapshot().pending if row.owner == "C2"]
+        assert min(idle) >= 3.0
+        assert lab.autoclaim("C1") == stranded
+        assert owned_by(lab, "C2") == []
+        assert set(stranded) <= set(owned_by(lab, "C1"))
+        assert lab.snapshot().consumer("C1").claimed == len(stranded)
+        typed = [command.text for command in lab.commands if command.by == "lab"]
+        run = lab.run()
+    assert (run.pending, run.lost, run.undelivered) == (0, 0, 0)
+    done_by = {e.id: e.actor for e in run.events if e.kind == "processed"}
+    assert {done_by[entry_id] for entry_id in stranded} == {"C1"}
+    assert typed[-1].startswith("XAUTOCLAIM orders workers C1 2000 0-0 COUNT 100 JUSTID")
+
+
+def test_a_claim_by_hand_wakes_an_idle_consumer_and_counts_one_delivery_more():
+    """XCLAIM changes the owner only; C1, blocked in a read, is nudged, reads its own history and does the entry."""
+    scenario = BUSY.with_producers(1).with_rate(0.5).with_service(0.3)
+    with Lab(scenario) as lab:
+        run_until_holding(lab, "C2", 1)
+        (entry,) = owned_by(lab, "C2")
+        lab.kill("C2")
+        assert lab.claim([entry], "C1", min_idle=0.0) == [entry]
+        lab.run_until(lab.now + 0.01)
+        (row,) = lab.snapshot().pending
+        assert (row.owner, row.delivery_count) == ("C1", 2)
+        lab.run_until(lab.now + 0.5)
+        assert entry not in [row.id for row in lab.snapshot().pending]
+        # And it reads new entries again.
+        acked = lab.snapshot().consumer("C1").acked
+        lab.run_until(lab.now + 10.0)
+        assert lab.snapshot().consumer("C1").acked > acked
+
+
+def test_claims_for_the_dead_wait_until_it_is_started_again():
+    """The server does not care whether the new owner lives; its next life reads its own history."""
+    with Lab(BUSY) as lab:
+        run_until_holding(lab, "C1", 2)
+        entries = owned_by(lab, "C1")
+        lab.kill("C1")
+        lab.kill("C2")
+        lab.claim(entries, "C2", min_idle=0.0)
+        with pytest.raises(ScenarioError, match="nobody to claim for"):
+            lab.autoclaim()
+        lab.run_until(lab.now + 3.0)
+        assert set(entries) <= set(owned_by(lab, "C2"))
+        lab.restart("C2")
+        lab.run_until(lab.now + 3.0)
+        assert set(owned_by(lab, "C2")).isdisjoint(entries)
+
+
+@pytest.mark.parametrize("strategy", ["autoclaim", "claim", "restart"])
+def test_automatic_recovery_can_be_switched_on_while_it_runs(strategy: str):
+    """Nobody claims; then the consumers do (or a supervisor starts the dead one), and nothing is left."""
+    with Lab(BUSY) as lab:
+        run_until_holding(lab, "C2", 2)
+        stranded = owned_by(lab, "C2")
+        lab.kill("C2")
+        lab.run_until(lab.now + 10.0)
+        assert owned_by(lab, "C2") == stranded
+        lab.set_recovery(strategy)
+        lab.run_until(lab.now + 4.0)
+        assert not {row.id for row in lab.snapshot().pending} & set(stranded)
+        assert lab.recovery.strategy == strategy
+        lab.set_recovery("none")
+        victim = "C1"
+        run_until_holding(lab, victim, 1)
+        stranded = owned_by(lab, victim)
+        lab.kill(victim)
+        lab.run_until(lab.now + 10.0)
+        assert owned_by(lab, victim) == stranded
+
+
+def test_a_paused_consumer_stands_still_and_goes_on():
+    """SIGSTOP: what it holds stays, nothing is acknowledged; SIGCONT: it goes on."""
+    with Lab(BUSY) as lab:
+        run_until_holding(lab, "C2", 2)
+        lab.pause("C2")
+        before = lab.snapshot().consumer("C2")
+        lab.run_until(lab.now + 5.0)
+        after = lab.snapshot().consumer("C2")
+        assert (before.state, after.state, after.acked) == ("paused", "paused", before.acked)
+        lab.resume("C2")
+        lab.run_until(lab.now + 5.0)
+        assert lab.snapshot().consumer("C2").acked > before.acked
+
+
+def test_rate_service_and_consumers_can_be_changed():
+    """Twice the arrivals, half the service time, one more consumer, which gets its share."""
+    with Lab(BUSY) as lab:
+        lab.run_until(5.0)
+        lab.set_rate(8.0)
+        lab.set_service(0.05)
+        assert lab.add_consumer() == "C3"
+        with pytest.raises(ScenarioError, match="there is a consumer 'C1' already"):
+            lab.add_consumer("C1")
+        before = lab.snapshot()
+        lab.run_until(25.0)
+        after = lab.snapshot()
+    assert after.n_added - before.n_added == pytest.approx(20 * 16, rel=0.2)
+    assert after.backlog <= 2
+    assert after.consumer("C3").acked > 20
+    assert (lab.rate, lab.service) == (8.0, 0.05)
+
+
+def interfere(lab: Lab) -> None:
+    """Do one of everything."""
+    lab.run_until(2.0)
+    lab.kill("C2")
+    lab.run_until(4.5)
+    lab.set_recovery("autoclaim", min_idle=1.0)
+    lab.add_consumer()
+    lab.run_until(6.0)
+    lab.pause("C1")
+    lab.run_until(7.25)
+    lab.resume("C1")
+    lab.set_service(0.1)
+    lab.restart("C2")
+    lab.run_until(8.0)
+    lab.set_rate(6.0)
+    lab.kill("C3")
+    lab.autoclaim("C1", min_idle=0.0)
+    lab.run_until(9.0)
+    lab.restart("C3")
+
+
+@pytest.mark.parametrize("when", [0.0, 1.3, 2.0, 5.0, 6.5, 8.0, 8.7, 12.0])
+def test_going_back_and_playing_on_is_exact(when: float):
+    """What was clicked is done again at its time: the same events, snapshot and commands as if undisturbed."""
+    with Lab(BUSY) as undisturbed, Lab(BUSY) as lab:
+        interfere(undisturbed)
+        undisturbed.run_until(15.0)
+        interfere(lab)
+        lab.run_until(11.0)
+        lab.go_to(when)
+        assert lab.now == when
+        while lab.now < 13.0:  # by single steps, looking at everything
+            lab.step()
+            lab.snapshot()
+        lab.go_to(15.0)
+        assert lab.snapshot() == undisturbed.snapshot()
+        assert lab.commands == undisturbed.commands
+        assert lab.run().events == undisturbed.run().events
+
+
+def test_a_new_click_makes_another_future():
+    """After going back before a kill and adding a consumer instead, nobody is killed."""
+    with Lab(BUSY) as lab, Lab(BUSY) as other:
+        lab.run_until(5.0)
+        lab.kill("C2")
+        lab.run_until(9.0)
+        lab.go_to(3.0)
+        assert [str(click) for click in lab.clicks] == ["kill C2"]
+        lab.add_consumer()
+        assert [str(click) for click in lab.clicks] == ["add consumer C3"]
+        other.run_until(3.0)
+        other.add_consumer()
+        assert lab.run().events == other.run().events
+
+
+def test_played_and_frozen_is_the_same_run(eventually: Eventually):
+    """Time that passes in the background gives what stepping gives, whatever the speed."""
+    with Lab(BUSY) as lab, Lab(BUSY) as other:
+        lab.play(20.0)
+        eventually(lambda: lab.now > 5.0, "five seconds pass")
+        lab.kill("C2")
+        lab.play(100.0)
+        assert lab.speed == 100.0
+        eventually(lambda: lab.now > 20.0, "twenty seconds pass")
+        lab.freeze()
+        assert not lab.is_playing
+        frozen = lab.now
+        other.run_until(lab.clicks[0].at)
+        other.kill("C2")
+        other.run_until(frozen)
+        assert lab.now == frozen
+        assert lab.snapshot() == other.snapshot()
+        assert lab.run().events == other.run().events
+
+
+def test_time_passes_at_the_speed_that_was_asked_for(eventually: Eventually):
+    """At 5 ×, a second of the wall's is five of the run's."""
+    with Lab(BUSY) as lab:
+        lab.play(5.0)
+        eventually(lambda: lab.now > 0.5, "time passes")
+        began, at = time.perf_counter(), lab.now
+        eventually(lambda: lab.now > at + 3.0, "three seconds pass")
+        assert (lab.now - at) / (time.perf_counter() - began) == pytest.approx(5.0, rel=0.3)
+
+
+def test_another_seed_is_another_run_and_the_same_seed_the_same():
+    """Beginning again forgets what was clicked."""
+    with Lab(BUSY) as lab:
+        lab.run_until(5.0)
+        lab.kill("C1")
+        first = lab.snapshot()
+        lab.begin_again(seed=7)
+        assert (lab.now, lab.seed, lab.clicks) == (0.0, 7, ())
+        lab.run_until(5.0)
+        assert lab.snapshot().last_delivered_id != first.last_delivered_id
+        lab.begin_again(seed=1)
+        lab.run_until(5.0)
+        assert lab.snapshot().last_delivered_id == first.last_delivered_id
+
+
+@pytest.mark.parametrize(
+    ("act", "message"),
+    [
+        (lambda lab: lab.kill("C9"), r"there is no 'C9': there are C1, C2, P1, P2"),
+        (lambda lab: lab.pause("C9"), r"there is no 'C9'"),
+        (lambda lab: lab.restart("P1"), r"there is no consumer 'P1': there are C1, C2"),
+        (lambda lab: lab.claim(["1-0"], "C9"), r"there is no consumer 'C9': there are C1, C2"),
+        (lambda lab: lab.claim([], "C1"), r"there is nothing to claim"),
+        (lambda lab: lab.autoclaim("C1", min_idle=-1.0), r"min_idle \(seconds\) is -1.0"),
+        (lambda lab: lab.set_rate(0), r"rate \(entries per second\) is 0"),
+        (lambda lab: lab.set_service(float("nan")), r"service \(mean seconds\) is nan"),
+        (lambda lab: lab.set_service(1.0, "C9"), r"there is no consumer 'C9'"),
+        (lambda lab: lab.set_recovery("magic"), r"recovery.strategy is 'magic'"),
+        (lambda lab: lab.set_recovery(patience=3), r"patience"),
+        (lambda lab: lab.play(0), r"speed is 0"),
+        (lambda lab: lab.go_to(-1.0), r"-1.0 is no moment"),
+    ],
+)
+def test_wrong_use_is_said_in_one_line_and_changes_nothing(
+    act: Callable[[Lab], object], message: str
+):
+    """A ScenarioError that names what is there; it is not among the clicks."""
+    with Lab(BUSY) as lab:
+        lab.run_until(1.0)
+        with pytest.raises(ScenarioError, match=message) as caught:
+            act(lab)
+        assert "\n" not in str(caught.value)
+        assert lab.clicks == ()
+
+
+def test_a_replay_has_no_rate():
+    """Recorded times are what they are."""
+    with Lab("departures-day") as lab:
+        assert lab.rate is None
+        with pytest.raises(ScenarioError, match="replays recorded times"):
+            lab.set_rate(1.0)
+
+
+def test_untrusted_payloads_are_cut_and_cleaned():
+    """A megabyte, markup, control characters, a text that turns the direction of writing."""
+    with Lab(BUSY) as lab:
+        lab.run_until(1.0)
+        nasty = {"a": "x" * 1_000_000, "b": "<script>alert(1)</script>", "c": "\x1b[31m\0\u202e"}
+        lab.pause("C2")
+        lab.pause("C1")
+        lab._do(lambda engine: engine.client.xadd("orders", nasty, id="9999999999999-0"))
+        lab._do(lambda engine: engine.client.xgroup_setid("orders", "workers", "9999999999998-0"))
+        lab._do(lambda engine: engine.client.xreadgroup("workers", "C2", {"orders": ">"}, 1))
+        fields = next(row.fields for row in lab.snapshot().pending if row.id == "9999999999999-0")
+    assert fields["a"] == "x" * 60 + "… (1,000,000 characters)"
+    assert (
+        fields["b"] == nasty["b"]
+    )  # a text is a text: whoever shows it must not take it for markup
+    assert fields["c"] == "·[31m··"
+
+
+def test_the_stream_and_the_group_may_go_under_a_lab_that_looks():
+    """Deleted: nothing is pending, nothing waits, and the lab can still be looked at."""
+    with Lab(BUSY.with_faults("stream-deleted at 1s").with_recovery(history=True)) as lab:
+        lab.run_until(0.9)
+        before = lab.snapshot()
+        lab.run_until(1.0)
+        after = lab.snapshot()
+    assert before.length > 0
+    assert (after.length, after.n_pending, after.last_delivered_id) == (0, 0, "0-0")
+
+
+def test_no_clock_is_left_behind(eventually: Eventually):
+    """A lab that nobody has any more takes its thread with it."""
+    lab = Lab(BUSY)
+    lab.play()
+    names = [thread.name for thread in threading.enumerate()]
+    assert "streamlab-pacer" in names
+    del lab
+    gc.collect()
+    eventually(
+        lambda: "streamlab-pacer" not in [thread.name for thread in threading.enumerate()],
+        "the clock's thread ends",
+    )
+
+
+# ---- live ------------------------------------------------------------------------------------------
+
+
+def is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def stop_while_holding(lab: Lab, name: str) -> list[str]:
+    """Let a consumer stand still while it holds something; return what."""
+    deadline = time.monotonic() + 20.0
+    while time.monotonic() < deadline:
+        lab.pause(name)
+        if found := owned_by(lab, name):
+            return found
+        lab.resume(name)
+    pytest.fail(f"{name} never held anything")
+
+
+@pytest.mark.redis
+def test_the_whole_story_live(eventually: Eventually):
+    """Real processes: the one of C2 is gone at once, its entries are claimed and done, and nothing is left."""
+    lab = Lab(BUSY.with_service(0.15).with_recovery(min_idle=0.7), engine="live")
+    with lab:
+        lab.play()
+        stranded = stop_while_holding(lab, "C2")
+        before = lab.snapshot()
+        pids = [c.pid for c in before.consumers]
+        pid = before.consumer("C2").pid
+        assert pid is not None
+        assert is_running(pid)
+        lab.kill("C2")
+        assert not is_running(pid)
+        dead = lab.snapshot().consumer("C2")
+        assert (dead.state, dead.pid) == ("dead", None)
+        assert owned_by(lab, "C2") == stranded
+        eventually(lambda: lab.snapshot().pending[0].idle > 0.7, "idle time grows", timeout=10.0)
+        assert lab.autoclaim("C1") == stranded
+        eventually(lambda: not {r.id for r in lab.snapshot().pending} & {*stranded}, "C1 does them")
+        lab.set_recovery("restart")
+        eventually(
+            lambda: lab.snapshot().consumer("C2").state != "dead",
+            "C2 is started again",
+            timeout=20.0,
+        )
+        assert lab.add_consumer() == "C3"
+        eventually(lambda: lab.snapshot().consumer("C3").acked > 0, "C3 works", timeout=20.0)
+        lab.set_rate(0.1)
+        eventually(lambda: lab.snapshot().n_pending == 0, "nothing is left pending", timeout=20.0)
+        with pytest.raises(LabError, match="only a simulated lab can be stepped"):
+            lab.go_to(0.0)
+        pids += [c.pid for c in lab.snapshot().consumers]
+        assert f"kill -9 {pid}" in [command.text for command in lab.commands]
+    assert not any(is_running(pid) for pid in pids if pid is not None)
+    assert not [t for t in threading.enumerate() if t.name.startswith("streamlab-")]
+    with pytest.raises(LabError, match="has been closed"):
+        lab.kill("C1")
+
+
+@pytest.mark.redis
+def test_a_live_lab_that_nobody_has_any_more_ends_its_processes(eventually: Eventually):
+    """Its cell was run again: the variable holds another lab."""
+    lab = Lab(BUSY, engine="live")
+    lab.play()
+    pids = [c.pid for c in lab.snapshot().consumers if c.pid is not None]
+    assert len(pids) == 2
+    del lab
+    gc.collect()
+    eventually(lambda: not any(map(is_running, pids)), "the workers end", timeout=10.0)

@@ -1,0 +1,241 @@
+"""The control panel in a browser: kill C2 and watch it being recovered; in JupyterLab and in Voila, simulated and
+live.
+
+``pytest tests/test_panel_in_browser.py -k figures --panel-figures FOLDER`` makes the pictures of the README.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from streamlab.named_scenarios import load_scenario, to_toml
+from streamlab.panel.app import served
+from streamlab.scenario import Arrivals, Scenario, Service, consumers, producers
+from tests import browser
+from tests.conftest import Eventually
+
+pytestmark = pytest.mark.browser
+
+#: More than three consumers can do, so that each of them always holds something; then it ends.
+CROWDED = Scenario(
+    name="crowded",
+    producers=producers(2, Arrivals("constant", rate=2.0)),
+    consumers=consumers(3, Service("constant", mean=1.2), count=3),
+    duration=None,
+    entries=48,
+    drain=600.0,
+).with_recovery(min_idle=3.0)
+
+#: Whom an entry belongs to, by its id, as the table says.
+OWNERS = """() => Object.fromEntries([...document.querySelectorAll('[data-entry]')].map(
+    row => [row.dataset.entry, row.cells[2].textContent]))"""
+#: Click Kill on C2, and tell how many milliseconds it took until all of it was to be seen.
+KILL_AND_TIME = """async () => {
+    const row = document.querySelector('[data-consumer=C2]');
+    const began = performance.now();
+    row.querySelector('.kill').click();
+    const all = () => row.cells[1].textContent === 'dead' && row.classList.contains('stranded')
+        && [...document.querySelectorAll('[data-entry]')].some(
+            each => each.classList.contains('stranded') && each.cells[2].textContent === 'C2 (dead)');
+    while (!all()) {
+        if (performance.now() - began > 10_000) return Infinity;
+        await new Promise(resolve => setTimeout(resolve, 10));
+    }
+    return performance.now() - began;
+}"""
+#: Let two seconds pass; tell how many nodes of the consumers' table were replaced, and how many texts changed.
+MUTATIONS = """async () => {
+    const counts = { nodes: 0, texts: 0 };
+    const watch = new MutationObserver(found => found.forEach(
+        each => { counts[each.type === 'childList' ? 'nodes' : 'texts'] += 1; }));
+    const table = document.querySelector('[data-consumer]').parentNode;
+    watch.observe(table, { subtree: true, childList: true, characterData: true });
+    await new Promise(resolve => setTimeout(resolve, 2000));
+    return counts;
+}"""
+
+
+def number(page: Any, consumer: str, cell: int) -> int:
+    return int(page.text_content(f"[data-consumer={consumer}] td:nth-child({cell})"))
+
+
+def pid_of(page: Any, consumer: str) -> int | None:
+    title = page.get_attribute(f"[data-consumer={consumer}]", "title") or ""
+    return int(title.split()[1]) if title else None
+
+
+def is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def story(page: Any, *, live: bool, automatic: bool, eventually: Eventually) -> None:
+    """Kill C2; see what it leaves behind wait, be claimed, and be done."""
+    page.wait_for_selector("[data-consumer=C2]")
+    page.wait_for_function(
+        "() => Number(document.querySelector('[data-consumer=C1]').cells[5].textContent) > 0"
+    )
+    page.wait_for_function(
+        "() => Number(document.querySelector('[data-consumer=C2]').cells[3].textContent) > 0"
+    )
+    pid = pid_of(page, "C2")
+    assert (pid is not None) == live
+    # The keyboard's focus stays where it is, and no node is replaced, while everything changes.
+    page.focus("[data-consumer=C2] .kill")
+    counts = page.evaluate(MUTATIONS)
+    assert counts["nodes"] == 0
+    assert counts["texts"] >= 10
+    assert page.evaluate("() => document.activeElement.getAttribute('aria-label')") == "Kill C2"
+
+    took_ms = page.evaluate(KILL_AND_TIME)
+    assert took_ms < 500
+    if pid is not None:
+        eventually(lambda: not is_running(pid), "the process is gone", timeout=1.0)
+    assert "Nobody else is given" in page.text_content(".headline")
+    stranded = [entry for entry, owner in page.evaluate(OWNERS).items() if owner == "C2 (dead)"]
+    assert len(stranded) == number(page, "C2", 4) > 0
+
+    def idle() -> float:
+        return float(page.text_content(f"[data-entry='{stranded[0]}'] td:nth-child(4)").split()[0])
+
+    before = idle()
+    eventually(lambda: idle() > before + 0.5, "its idle time grows", timeout=10.0)
+    if automatic:
+        page.check(".automatic")
+    else:
+        page.wait_for_function(
+            "id => document.querySelector(`[data-entry='${id}']`).cells[3].textContent.includes('claimable')",
+            arg=stranded[0],
+        )
+        page.click(".autoclaim")
+    others = ("C1", "C3")
+    eventually(
+        lambda: page.evaluate(OWNERS).get(stranded[0], "C1") in others,
+        "it is claimed",
+        timeout=20.0,
+    )
+    # Faster, with the keyboard; and nothing is left.
+    page.focus("[aria-label='service time']")
+    page.keyboard.press("Home")
+    eventually(lambda: not set(stranded) & set(page.evaluate(OWNERS)), "all are done", timeout=20.0)
+    page.wait_for_function(
+        "() => document.querySelector('.headline').textContent === 'The run has ended.'"
+    )
+    assert page.evaluate(OWNERS) == {}
+    assert page.text_content("[data-figure=pending]") == "0"
+
+
+@pytest.fixture(params=["simulated", pytest.param("live", marks=pytest.mark.redis)])
+def engine(request: pytest.FixtureRequest) -> str:
+    """Each engine in turn."""
+    return str(request.param)
+
+
+def test_in_voila(engine: str, eventually: Eventually) -> None:
+    """`streamlab panel`: a page of its own; recovered by one click. Its processes end with it."""
+    port = browser.free_port()
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with served(CROWDED, live=engine == "live", port=port, **quiet) as voila:
+        browser.wait_for(f"http://127.0.0.1:{port}/nothing", voila)
+        with browser.open_page(f"http://127.0.0.1:{port}/") as page:
+            story(page, live=engine == "live", automatic=False, eventually=eventually)
+            pid = pid_of(page, "C1")
+    if pid is not None:
+        eventually(lambda: not is_running(pid), "the workers end with Voila", timeout=10.0)
+
+
+CELLS = (
+    "from pathlib import Path\nfrom streamlab.lab import Lab\nfrom streamlab.panel import Panel",
+    "lab = Lab(Path('scenario.toml'), engine={engine!r})\nlab.play()",
+    "Panel(lab)",
+)
+
+
+def test_in_jupyterlab(engine: str, tmp_path: Path, eventually: Eventually) -> None:
+    """In a cell; recovered by the consumers themselves. Run again, the cells leave nothing of the first run."""
+    (tmp_path / "scenario.toml").write_text(to_toml(CROWDED), "utf-8")
+    cells = [cell.format(engine=engine) for cell in CELLS]
+    (tmp_path / "panel.ipynb").write_text(browser.notebook(*cells), "utf-8")
+    with browser.jupyterlab(tmp_path) as url, browser.open_page(url) as page:
+        browser.run_all_cells(page)
+        page.wait_for_selector("[data-consumer=C2]")
+        first = pid_of(page, "C1")
+        browser.run_all_cells(page)
+        page.wait_for_function(
+            "pid => { const row = document.querySelector('[data-consumer=C1]');"
+            " return row && row.cells[5].textContent < 3 && row.title !== `process ${pid}`; }",
+            arg=first,
+        ) if first else None
+        if first is not None:
+            eventually(lambda: not is_running(first), "the first run's workers end", timeout=20.0)
+        story(page, live=engine == "live", automatic=True, eventually=eventually)
+
+
+def test_hostile_payloads_are_shown_harmlessly(tmp_path: Path) -> None:
+    """Markup stays text, a script does not run, a megabyte is cut."""
+    cell = """
+import dataclasses
+from streamlab.lab import Lab
+from streamlab.panel import Panel
+lab = Lab("kill-and-recover")
+lab.pause("C1"); lab.pause("C2"); lab.pause("C3")
+nasty = {"a": "<img src=x onerror='window.hacked=1'><script>window.hacked=1</script>", "b": "y" * 1_000_000}
+lab._do(lambda engine: engine.client.xadd("orders", nasty))
+lab._do(lambda engine: engine.client.xreadgroup("workers", "C2", {"orders": ">"}, 10))
+Panel(lab)
+"""
+    (tmp_path / "panel.ipynb").write_text(browser.notebook(cell), "utf-8")
+    with browser.jupyterlab(tmp_path) as url, browser.open_page(url) as page:
+        browser.run_all_cells(page)
+        page.wait_for_selector("[data-entry]")
+        shown = page.text_content("[data-entry] td.fields")
+        assert "<img src=x onerror=" in shown
+        assert len(shown) < 300
+        assert page.query_selector("[data-entry] img") is None
+        assert page.evaluate("() => window.hacked") is None
+
+
+def test_figures(request: pytest.FixtureRequest) -> None:
+    """Four moments, for the README and the course: steady, just killed, waiting, recovered."""
+    folder = request.config.getoption("--panel-figures")
+    if folder is None:
+        pytest.skip("no --panel-figures FOLDER to put the pictures into")
+    port = browser.free_port()
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with served(load_scenario("kill-and-recover"), port=port, **quiet) as voila:
+        browser.wait_for(f"http://127.0.0.1:{port}/nothing", voila)
+        with browser.open_page(f"http://127.0.0.1:{port}/") as page:
+
+            def take(moment: str) -> None:
+                page.locator(".streamlab-panel").screenshot(
+                    path=Path(folder, f"panel_{moment}.png")
+                )
+
+            page.wait_for_selector("[data-consumer=C2]")
+            page.wait_for_function(
+                "() => parseFloat(document.querySelector('.clock').textContent) > 21"
+            )
+            holds = "() => Number(document.querySelector('[data-consumer=C2]').cells[3].textContent) >= {}"
+            page.wait_for_function(holds.format(2))
+            take("steady")
+            page.wait_for_function(holds.format(3))
+            page.click("[data-consumer=C2] .kill")
+            page.wait_for_selector("tr.stranded")
+            take("killed")
+            page.wait_for_function("() => document.body.textContent.includes('claimable')")
+            take("waiting")
+            page.click(".autoclaim")
+            page.wait_for_selector("tr.again")
+            take("claimed")
+            page.wait_for_function(
+                "() => document.querySelector('.headline').textContent.includes('Nothing is stranded')"
+            )
+            take("recovered")
