@@ -97,9 +97,8 @@ class StreamSocket(FakeSocket):
         if self._in_transaction:
             return super()._run_command(func, sig, args, from_script)
         server = self._server
-        with (
-            ExitStack() as held_back
-        ):  # readers are served when the command, or all of EXEC, is over
+        # Readers are served when the command, or all of EXEC, is over.
+        with ExitStack() as held_back:
             for database in [*server.dbs.values()]:
                 held_back.enter_context(database.streams.transaction(server.now_ms()))
             return super()._run_command(func, sig, args, from_script)
