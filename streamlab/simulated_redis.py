@@ -20,8 +20,16 @@ from redis._parsers.base import BaseParser
 from redis.asyncio.client import Pipeline
 from redis.exceptions import DataError, ResponseError
 
-from streamlab.stream_commands import CommandError, Reply, StreamCommands, Waiter, plain
-from streamlab.stream_model import format_id
+from streamlab.stream_commands import (
+    CommandError,
+    ReadRequest,
+    Reply,
+    StreamCommands,
+    Waiter,
+    entry_id,
+    plain,
+)
+from streamlab.stream_model import Fields, StreamId, format_id
 from streamlab.virtual_time import DEFAULT_EPOCH_MS
 
 #: Seconds, or a function that gives them anew for each half of a command's way.
@@ -64,8 +72,9 @@ class SimulatedServer:
 
     def now_ms(self) -> int:
         """Return the server's time in milliseconds since 1970."""
+        loop = self._loop or asyncio.get_running_loop()
         # The added thousandth of a millisecond keeps 0.29 s from becoming 289 ms in binary.
-        return self.epoch_ms + int(self.loop.time() * 1000 + 0.001)
+        return self.epoch_ms + int(loop.time() * 1000 + 0.001)
 
     def time_outs(self, timeout_ms: int) -> _TimeOuts:
         """Return the time-outs of the readers that wait so long."""
@@ -147,6 +156,11 @@ class SimulatedRedis(redis.asyncio.Redis):
             self._trip = (lambda: round_trip) if round_trip else None
         self._wake = wake
         self._last_round = -1
+        #: What the last read asked for, and as a request in its plain form, if it has one.
+        self._last_asked: tuple[Any, ...] = ()
+        self._request: ReadRequest | None = None
+        #: The entries that the last read gave, and their ids as the model knows them: XACK names them next.
+        self._given: dict[str, StreamId] = {}
 
     def __repr__(self) -> str:
         return f"<SimulatedRedis as of Redis {'.'.join(map(str, self.server.version))}>"
@@ -195,9 +209,10 @@ class SimulatedRedis(redis.asyncio.Redis):
         await asyncio.sleep(0)
         self._last_round = getattr(self.server.loop, "rounds", -1)
 
-    async def _wait(self, waiter: Waiter) -> Reply:
+    async def _wait(self, waiter: Waiter) -> Any:
         """Wait for a blocked read: first come, first served, is the model's; the time-out is the loop's."""
-        future: asyncio.Future[Reply | CommandError] = self.server.loop.create_future()
+        loop = self.server.loop
+        future: asyncio.Future[Any] = loop.create_future()
         waiter.on_ready = partial(_deliver, future)
         if waiter.timeout_ms:
             self.server.time_outs(waiter.timeout_ms).add(waiter, future)
@@ -234,8 +249,8 @@ class SimulatedRedis(redis.asyncio.Redis):
     ) -> Any:
         """Append an entry (``XADD``) and return its id."""
         texts = tuple(chain.from_iterable(fields.items())) if isinstance(fields, dict) else ()
-        is_plain = id == "*" and maxlen is None and not options and _are_texts(name, *texts)
-        if not is_plain or not texts or self._trip is not None:
+        is_plain = id == "*" and maxlen is None and not options and texts and self._trip is None
+        if not is_plain or not _are_texts(name, *texts):
             return await super().xadd(name, fields, id, maxlen, **options)
         server = self.server
         server.n_commands += 1
@@ -257,27 +272,37 @@ class SimulatedRedis(redis.asyncio.Redis):
         **options: Any,
     ) -> Any:
         """Read entries as a consumer of a group (``XREADGROUP``)."""
-        key, after = next(iter(streams.items())) if len(streams) == 1 else ("", "")
-        is_plain = after == ">" and not options and _are_texts(groupname, consumername, key)
-        if not is_plain or not count or block is None or self._trip is not None:
+        asked = groupname, consumername, streams, count, block
+        if asked != self._last_asked:  # readers repeat themselves
+            self._request = _plain_request(*asked)
+            streams_asked = dict(streams) if isinstance(streams, dict) else None
+            self._last_asked = groupname, consumername, streams_asked, count, block
+        request = self._request
+        if request is None or options or self._trip is not None:
             return await super().xreadgroup(
                 groupname, consumername, streams, count, block, **options
             )
         server = self.server
         server.n_commands += 1
-        request = plain.new_entries(key, groupname, consumername, count, block)
         try:
-            found = plain.read_new(server.commands, request, server.now_ms())
+            found: Any = plain.read_new(server.commands, request, server.now_ms())
         except CommandError as error:
             raise _as_redis_error(error) from None
+        key = request.keys[0]
         if isinstance(found, Waiter):
-            reply: Any = await self._wait(found)
-            if reply is None:
+            found = await self._wait(found)
+            if found is None:
                 return []
-            return [[key, [(id, dict(zip(f[::2], f[1::2]))) for id, f in reply[0][1]]]]  # noqa: B905
+            if isinstance(found, tuple):
+                given_id, text, fields = found
+                self._given = {text: given_id}
+                return [[key, [(text, _as_dict(fields))]]]
+            return [[key, [(text, _as_dict(fields)) for text, fields in found[0][1]]]]
         if not self._comes_at_once():
             await self._give_turn()
-        return [[key, [(format_id(id), dict(zip(f[::2], f[1::2]))) for id, f in found]]]  # noqa: B905
+        self._given = {format_id(given_id): given_id for given_id, _ in found}
+        entries = [(text, _as_dict(f)) for text, (_, f) in zip(self._given, found, strict=True)]
+        return [[key, entries]]
 
     async def xack(self, name: Any, groupname: Any, *ids: Any) -> Any:
         """Acknowledge entries (``XACK``) and return how many were pending."""
@@ -285,8 +310,14 @@ class SimulatedRedis(redis.asyncio.Redis):
             return await super().xack(name, groupname, *ids)
         server = self.server
         server.n_commands += 1
+        given = self._given
         try:
-            return plain.ack(server.commands, name, groupname, ids)
+            return plain.ack(
+                server.commands,
+                name,
+                groupname,
+                [given.get(text) or entry_id(text) for text in ids],
+            )
         except CommandError as error:
             raise _as_redis_error(error) from None
         finally:
@@ -365,6 +396,26 @@ def _deliver(future: asyncio.Future[Any], reply: Reply | CommandError) -> None:
     """Hand a reply to the reader that waits for it, unless that has been cancelled meanwhile."""
     if not future.done():
         future.set_result(reply)
+
+
+def _as_dict(fields: Fields) -> dict[str, str]:
+    """Return field, value, field, value … as redis-py gives them."""
+    parts = iter(fields)
+    return dict(zip(parts, parts))  # noqa: B905 (fast)
+
+
+def _plain_request(
+    group: Any, consumer: Any, streams: Any, count: Any, block_ms: Any
+) -> ReadRequest | None:
+    """Return a read of new entries of one stream in its plain form; None if that is not what it is."""
+    if not isinstance(streams, dict) or [*streams.values()] != [">"]:
+        return None
+    (key,) = streams
+    if not _are_texts(group, consumer, key) or {type(count), type(block_ms)} != {int}:
+        return None
+    if count < 1 or block_ms < 0:
+        return None
+    return plain.new_entries(key, group, consumer, count, block_ms)
 
 
 _ONLY_TEXT = {str}

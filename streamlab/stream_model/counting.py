@@ -6,6 +6,7 @@ is the lag, unless entries were deleted that the group had not read: then nobody
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from .entry_log import StoredEntry
@@ -31,8 +32,17 @@ def lag(stream: StreamModel, group: Group) -> int | None:
     return None if entries_read is None else stream.entries_added - entries_read
 
 
-def note_read(stream: StreamModel, group: Group, delivered: list[StoredEntry]) -> None:
+def note_read(stream: StreamModel, group: Group, delivered: Sequence[StoredEntry]) -> None:
     """Move a group on to the entries that it is given now, and count them."""
+    if (
+        delivered
+        and group.entries_read is not None
+        and stream.max_deleted_id == MIN_ID
+        and not stream.behaviour.lag_minds_trimming
+    ):  # the usual case, and what the loop below comes to in it
+        group.entries_read += len(delivered)
+        group.last_id = delivered[-1][0]
+        return
     for n, (entry_id, _) in enumerate(delivered):
         if group.entries_read is not None:
             # Once a count is right and there is no hole ahead, it stays right to the end.

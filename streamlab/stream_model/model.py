@@ -106,15 +106,26 @@ class StreamModel(PlainStream):
         delivered: list[StoredEntry] = []
         if group.last_id < self.last_id:
             delivered = self.entries.after(group.last_id, count)
-        if not delivered and not self.behaviour.consumers_made_early:
-            return delivered
-        consumer = group.asking(consumer_name, now_ms)
-        note_read(self, group, delivered)
-        if delivered and not noack:
-            consumer.active_at_ms = now_ms
-            for entry_id, _ in delivered:
-                group.deliver(entry_id, consumer, now_ms)
+        if delivered or self.behaviour.consumers_made_early:
+            self.deliver(group, consumer_name, delivered, now_ms, noack=noack)
         return delivered
+
+    def deliver(
+        self,
+        group: Group,
+        consumer_name: str,
+        entries: Sequence[StoredEntry],
+        now_ms: int,
+        *,
+        noack: bool = False,
+    ) -> None:
+        """Give a consumer the entries that come next for its group."""
+        consumer = group.asking(consumer_name, now_ms)
+        note_read(self, group, entries)
+        if entries and not noack:
+            consumer.active_at_ms = now_ms
+            for entry_id, _ in entries:
+                group.deliver(entry_id, consumer, now_ms)
 
     def oldest_delivery_ms(self, group_name: str, now_ms: int) -> int | None:
         """Return when the longest idle pending entry was delivered, of those that still exist."""
