@@ -133,7 +133,9 @@ class EventLog:
         return len(self._items) // _ITEMS
 
     def __iter__(self) -> Iterator[Event]:
-        return map(Event, *[iter(self._items)] * _ITEMS)  # one iterator: each takes where the last left off
+        return map(
+            Event, *[iter(self._items)] * _ITEMS
+        )  # one iterator: each takes where the last left off
 
     def __getitem__(self, index: int) -> Event:
         first = range(0, len(self._items), _ITEMS)[index]

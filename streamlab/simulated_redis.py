@@ -12,7 +12,6 @@ import contextlib
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from itertools import chain
 from typing import Any
 
 import redis.asyncio
@@ -30,7 +29,7 @@ from streamlab.stream_commands import (
     plain,
 )
 from streamlab.stream_model import Fields, StreamId, format_id
-from streamlab.virtual_time import DEFAULT_EPOCH_MS
+from streamlab.virtual_time import DEFAULT_EPOCH_MS, VirtualLoop
 
 #: Seconds, or a function that gives them anew for each half of a command's way.
 RoundTrip = float | Callable[[], float]
@@ -62,17 +61,17 @@ class SimulatedServer:
         self.epoch_ms = epoch_ms
         #: Commands executed so far.
         self.n_commands = 0
-        self._loop = loop
+        self.known_loop = loop
         self._time_outs: dict[int, _TimeOuts] = {}
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
         """The event loop that its clients run on now."""
-        return self._loop or asyncio.get_running_loop()
+        return self.known_loop or asyncio.get_running_loop()
 
     def now_ms(self) -> int:
         """Return the server's time in milliseconds since 1970."""
-        loop = self._loop or asyncio.get_running_loop()
+        loop = self.known_loop or asyncio.get_running_loop()
         # The added thousandth of a millisecond keeps 0.29 s from becoming 289 ms in binary.
         return self.epoch_ms + int(loop.time() * 1000 + 0.001)
 
@@ -108,8 +107,12 @@ class _TimeOuts:
         self._timer_is_set = False
 
     def add(self, waiter: Waiter, future: asyncio.Future[Any]) -> None:
-        loop = self._server.loop
-        self._queue.append((loop.time() + self._timeout, waiter, future))
+        loop, queue = self._server.loop, self._queue
+        # Whoever has waited longest is served first: nearly all that are done are found here, and their
+        # memory is used again while the processor still has it at hand.
+        while queue and queue[0][2].done():
+            queue.popleft()
+        queue.append((loop.time() + self._timeout, waiter, future))
         if not self._timer_is_set:
             self._timer_is_set = True
             loop.call_later(self._timeout, self._check)
@@ -155,6 +158,10 @@ class SimulatedRedis(redis.asyncio.Redis):
         else:
             self._trip = (lambda: round_trip) if round_trip else None
         self._wake = wake
+        #: Where commands may be executed in their plain form: on a known virtual loop, in no time.
+        self._loop: VirtualLoop | None = None
+        if self._trip is None and isinstance(self.server.known_loop, VirtualLoop):
+            self._loop = self.server.known_loop
         self._last_round = -1
         #: What the last read asked for, and as a request in its plain form, if it has one.
         self._last_asked: tuple[Any, ...] = ()
@@ -211,13 +218,7 @@ class SimulatedRedis(redis.asyncio.Redis):
 
     async def _wait(self, waiter: Waiter) -> Any:
         """Wait for a blocked read: first come, first served, is the model's; the time-out is the loop's."""
-        loop = self.server.loop
-        future: asyncio.Future[Any] = loop.create_future()
-        waiter.on_ready = partial(_deliver, future)
-        if waiter.timeout_ms:
-            self.server.time_outs(waiter.timeout_ms).add(waiter, future)
-        if waiter.retry_at_ms is not None:
-            self._look_again(waiter, future)
+        future = self._reply_to(waiter)
         try:
             reply = await future
         except asyncio.CancelledError:
@@ -226,6 +227,17 @@ class SimulatedRedis(redis.asyncio.Redis):
         if isinstance(reply, CommandError):
             raise _as_redis_error(reply)
         return reply
+
+    def _reply_to(self, waiter: Waiter) -> asyncio.Future[Any]:
+        """Return the future reply to a blocked read; None if its time is out."""
+        server = self.server
+        future: asyncio.Future[Any] = server.loop.create_future()
+        waiter.on_ready = partial(_deliver, future)
+        if waiter.timeout_ms:
+            server.time_outs(waiter.timeout_ms).add(waiter, future)
+        if waiter.retry_at_ms is not None:
+            self._look_again(waiter, future)
+        return future
 
     def _look_again(self, waiter: Waiter, future: asyncio.Future[Reply | CommandError]) -> None:
         """Let a blocked ``XREADGROUP … CLAIM`` look when an entry will have been idle for long enough."""
@@ -248,19 +260,21 @@ class SimulatedRedis(redis.asyncio.Redis):
         self, name: Any, fields: Any, id: Any = "*", maxlen: int | None = None, **options: Any
     ) -> Any:
         """Append an entry (``XADD``) and return its id."""
-        texts = tuple(chain.from_iterable(fields.items())) if isinstance(fields, dict) else ()
-        is_plain = id == "*" and maxlen is None and not options and texts and self._trip is None
-        if not is_plain or not _are_texts(name, *texts):
+        loop = self._loop
+        is_plain = id == "*" and maxlen is None and not options and fields and type(fields) is dict
+        if loop is None or not is_plain or not _are_texts(name, *fields, *fields.values()):
             return await super().xadd(name, fields, id, maxlen, **options)
         server = self.server
         server.n_commands += 1
+        now_ms = server.epoch_ms + int(loop.now * 1000 + 0.001)
         try:
-            return plain.add(server.commands, name, texts, server.now_ms())
+            return plain.add(server.commands, name, fields, now_ms)
         except CommandError as error:
             raise _as_redis_error(error) from None
         finally:
-            if not self._comes_at_once():
+            if loop.rounds == self._last_round:
                 await self._give_turn()
+            self._last_round = loop.rounds
 
     async def xreadgroup(  # type: ignore[override]
         self,
@@ -272,57 +286,62 @@ class SimulatedRedis(redis.asyncio.Redis):
         **options: Any,
     ) -> Any:
         """Read entries as a consumer of a group (``XREADGROUP``)."""
+        loop = self._loop
         asked = groupname, consumername, streams, count, block
         if asked != self._last_asked:  # readers repeat themselves
             self._request = _plain_request(*asked)
             streams_asked = dict(streams) if isinstance(streams, dict) else None
             self._last_asked = groupname, consumername, streams_asked, count, block
         request = self._request
-        if request is None or options or self._trip is not None:
+        if loop is None or request is None or options:
             return await super().xreadgroup(
                 groupname, consumername, streams, count, block, **options
             )
         server = self.server
         server.n_commands += 1
+        now_ms = server.epoch_ms + int(loop.now * 1000 + 0.001)
         try:
-            found: Any = plain.read_new(server.commands, request, server.now_ms())
+            found: Any = plain.read_new(server.commands, request, now_ms)
         except CommandError as error:
             raise _as_redis_error(error) from None
         key = request.keys[0]
         if isinstance(found, Waiter):
-            found = await self._wait(found)
-            if found is None:
-                return []
-            if isinstance(found, tuple):
-                given_id, text, fields = found
+            try:
+                reply = await self._reply_to(found)  # as _wait() does
+            except asyncio.CancelledError:
+                server.commands.cancel(found)
+                raise
+            if type(reply) is tuple:
+                given_id, text, fields = reply
                 self._given = {text: given_id}
-                return [[key, [(text, _as_dict(fields))]]]
-            return [[key, [(text, _as_dict(fields)) for text, fields in found[0][1]]]]
-        if not self._comes_at_once():
+                return [[key, [(text, fields)]]]
+            if isinstance(reply, CommandError):
+                raise _as_redis_error(reply)
+            return [[key, [(i, _as_dict(f)) for i, f in reply[0][1]]]] if reply else []
+        if loop.rounds == self._last_round:
             await self._give_turn()
+        self._last_round = loop.rounds
         self._given = {format_id(given_id): given_id for given_id, _ in found}
         entries = [(text, _as_dict(f)) for text, (_, f) in zip(self._given, found, strict=True)]
         return [[key, entries]]
 
     async def xack(self, name: Any, groupname: Any, *ids: Any) -> Any:
         """Acknowledge entries (``XACK``) and return how many were pending."""
-        if not ids or not _are_texts(name, groupname, *ids) or self._trip is not None:
+        loop = self._loop
+        if loop is None or not ids or not _are_texts(name, groupname, *ids):
             return await super().xack(name, groupname, *ids)
         server = self.server
         server.n_commands += 1
-        given = self._given
         try:
-            return plain.ack(
-                server.commands,
-                name,
-                groupname,
-                [given.get(text) or entry_id(text) for text in ids],
-            )
+            known: list[Any] = [*map(self._given.get, ids)]
+            parsed = [*map(entry_id, ids)] if None in known else known
+            return plain.ack(server.commands, name, groupname, parsed)
         except CommandError as error:
             raise _as_redis_error(error) from None
         finally:
-            if not self._comes_at_once():
+            if loop.rounds == self._last_round:
                 await self._give_turn()
+            self._last_round = loop.rounds
 
     def _shaped(self, name: Any, reply: Reply, options: dict[str, Any]) -> Any:
         options.pop("keys", None)
@@ -418,12 +437,13 @@ def _plain_request(
     return plain.new_entries(key, group, consumer, count, block_ms)
 
 
-_ONLY_TEXT = {str}
-
-
 def _are_texts(*args: Any) -> bool:
     """Return whether all these are text already, with nothing to encode."""
-    return set(map(type, args)) == _ONLY_TEXT
+    try:
+        "".join(args)  # the fastest way to look at each of them
+    except TypeError:
+        return False
+    return True
 
 
 def _as_text(arg: Any) -> str:

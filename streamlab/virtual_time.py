@@ -114,7 +114,8 @@ class VirtualLoop(_EventLoop):
         start: float = 0.0,
         callbacks_per_instant: int = 50_000_000,
     ) -> None:
-        self._now = float(start)
+        #: What the clock shows, in seconds: `time()` without a call.
+        self.now = float(start)
         self._callbacks_per_instant = callbacks_per_instant
         self._ready: deque[_Handle] = deque()
         #: A heap of (when, number, timer); the number keeps timers of one moment in the order they were set.
@@ -140,23 +141,23 @@ class VirtualLoop(_EventLoop):
 
     def time(self) -> float:
         """Return the virtual time in seconds."""
-        return self._now
+        return self.now
 
     def next_time(self) -> float | None:
         """Return when the next callback runs: now, at the next timer, or None if never."""
         if self._ready:
-            return self._now
+            return self.now
         timers = self._timers
         while timers and _is_off(timers[0][2]):
             heappop(timers)
-        return max(self._now, timers[0][0]) if timers else None
+        return max(self.now, timers[0][0]) if timers else None
 
     # ---- the run loop --------------------------------------------------------------------------
 
     def _run(self, until: float) -> None:
         """Run until the clock would pass `until`, until stopped, or until nothing is left to run."""
         ready, timers = self._ready, self._timers
-        now = self._now
+        now = self.now
         budget = self._callbacks_per_instant
         self._stopping = False
         while not self._stopping:
@@ -166,7 +167,7 @@ class VirtualLoop(_EventLoop):
                 if not timers or timers[0][0] > until:
                     return
                 if timers[0][0] > now:
-                    self._now = now = timers[0][0]
+                    self.now = now = timers[0][0]
                     budget = self._callbacks_per_instant
             while timers and timers[0][0] <= now:
                 timer = heappop(timers)[2]
@@ -188,7 +189,7 @@ class VirtualLoop(_EventLoop):
                         self._report_failed(handle, error)
             if budget < 0:
                 raise TimeStandsStill(
-                    f"{self._callbacks_per_instant:,} callbacks ran at virtual time {self._now:g} s and the "
+                    f"{self._callbacks_per_instant:,} callbacks ran at virtual time {self.now:g} s and the "
                     "clock never moved: some loop polls without waiting. Let it block (XREADGROUP with "
                     "BLOCK) or sleep."
                 )
@@ -230,13 +231,13 @@ class VirtualLoop(_EventLoop):
 
     def run_until(self, when: float) -> None:
         """Run everything up to and including the moment `when`, and leave the clock there."""
-        if when < self._now:
-            raise ValueError(f"it is {self._now:g} s already: time does not run back to {when:g} s")
+        if when < self.now:
+            raise ValueError(f"it is {self.now:g} s already: time does not run back to {when:g} s")
         self._check_closed()
         with self._entered():
             self._run(when)
         if not self._stopping:
-            self._now = when
+            self.now = when
 
     def step(self) -> bool:
         """Run everything that happens at the next moment; return False if nothing is left to run."""
@@ -289,7 +290,7 @@ class VirtualLoop(_EventLoop):
         )
         who = "; ".join(waiting) if waiting else "nobody"
         return (
-            f"deadlock at virtual time {self._now:g} s: no callback is ready, no timer is set, and these "
+            f"deadlock at virtual time {self.now:g} s: no callback is ready, no timer is set, and these "
             f"still wait: {who}"
         )
 
@@ -328,9 +329,9 @@ class VirtualLoop(_EventLoop):
             # asyncio.sleep() does nothing with its timer but cancel it, when its future is done already.
             # And a heap of sleepers does not need cleaning: they are seldom cancelled.
             self._n_timers += 1
-            heappush(self._timers, (self._now + delay, self._n_timers, parts[0]))
+            heappush(self._timers, (self.now + delay, self._n_timers, parts[0]))
             return parts[0]  # type: ignore[no-any-return]  # as good as an asyncio.TimerHandle
-        return self.call_at(self._now + delay, callback, *args, context=context)
+        return self.call_at(self.now + delay, callback, *args, context=context)
 
     def call_at(
         self,
@@ -404,7 +405,9 @@ class VirtualLoop(_EventLoop):
     ) -> Callable[[asyncio.AbstractEventLoop, dict[str, Any]], object] | None:
         return self._exception_handler
 
-    get_debug = bool  # it is off; every future asks, and a type that is called is faster than a method
+    get_debug = (
+        bool  # it is off; every future asks, and a type that is called is faster than a method
+    )
 
     def set_debug(self, enabled: bool) -> None:
         """Do nothing: debug mode looks for slow callbacks, and here no callback takes any time."""

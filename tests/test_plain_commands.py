@@ -67,10 +67,12 @@ async def story(client: SimulatedRedis) -> list[Any]:
 @pytest.mark.parametrize("version", [(6, 2, 0), (7, 0, 15), (7, 2, 0), (8, 6, 3)])
 def test_plain_commands_answer_as_the_grammar_does(version: tuple[int, int, int]) -> None:
     """Every reply, error text, time and the final state are the same."""
-    plain = VirtualLoop().run_until_complete(
-        story(SimulatedRedis(SimulatedServer(version=version)))
-    )
-    parsed = VirtualLoop().run_until_complete(story(Grammatical(SimulatedServer(version=version))))
+    told = []
+    for kind in (SimulatedRedis, Grammatical):
+        loop = VirtualLoop()
+        client = kind(SimulatedServer(version=version, loop=loop))
+        told.append(loop.run_until_complete(story(client)))
+    plain, parsed = told
     assert plain == parsed
 
 
@@ -78,7 +80,7 @@ def test_time_outs_of_one_length_share_a_timer() -> None:
     """Each reader still times out at its own time."""
 
     async def main() -> list[float]:
-        client = SimulatedRedis()
+        client = SimulatedServer(loop=virtual).client()
         await client.xgroup_create("orders", "workers", "0", mkstream=True)
         loop = asyncio.get_running_loop()
 
@@ -89,4 +91,5 @@ def test_time_outs_of_one_length_share_a_timer() -> None:
 
         return await asyncio.gather(*map(wait, (0.0, 1.5, 4.0, 30.0)))
 
-    assert VirtualLoop().run_until_complete(main()) == [5.0, 6.5, 9.0, 35.0]
+    virtual = VirtualLoop()
+    assert virtual.run_until_complete(main()) == [5.0, 6.5, 9.0, 35.0]
