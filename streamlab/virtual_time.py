@@ -19,6 +19,7 @@ import asyncio
 import contextlib
 import contextvars
 import functools
+import itertools
 import logging
 import math
 import sys
@@ -61,7 +62,7 @@ _WAKE_SLEEPER = getattr(asyncio.futures, "_set_result_unless_cancelled", None)
 
 
 class _Handle(list[Any]):
-    """A callback in the queue: ``[callback, args, context]``; no callback once it is cancelled.
+    """A callback in the queue: ``[(callback, *args), context]``; no callback once it is cancelled.
 
     A list, because nothing that has attributes is made as fast, and one is made for each time that a task
     goes on.
@@ -70,13 +71,13 @@ class _Handle(list[Any]):
     __slots__ = ()
 
     def cancel(self) -> None:
-        self[:] = None, (), None  # as asyncio does: free them now
+        self[:] = None, None  # as asyncio does: free them now
 
     def cancelled(self) -> bool:
         return self[0] is None
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {'cancelled' if self.cancelled() else self[0]}>"
+        return f"<{type(self).__name__} {'cancelled' if self.cancelled() else self[0][0]}>"
 
 
 class _TimerHandle(_Handle):
@@ -121,7 +122,7 @@ class VirtualLoop(_EventLoop):
         #: A heap of (when, number, timer); the number keeps timers of one moment in the order they were set.
         #: The timer of an asyncio.sleep() is the future that it awaits.
         self._timers: list[tuple[float, int, _TimerHandle | asyncio.Future[Any]]] = []
-        self._n_timers = 0
+        self._numbers = itertools.count()
         self._n_timers_worth_cleaning = 128
         #: Grows by one each time round the loop. Whoever remembers it knows whether others had their turn.
         self.rounds = 0
@@ -161,28 +162,35 @@ class VirtualLoop(_EventLoop):
         budget = self._callbacks_per_instant
         self._stopping = False
         while not self._stopping:
-            if not ready:
-                while timers and timers[0][2].cancelled():
-                    heappop(timers)
-                if not timers or timers[0][0] > until:
-                    return
-                if timers[0][0] > now:
-                    self.now = now = timers[0][0]
+            while timers:
+                when, _, timer = timers[0]
+                if when > now:
+                    if ready:
+                        break
+                    if when > until:
+                        return
+                heappop(timers)
+                if timer.cancelled():
+                    continue
+                if when > now:
+                    self.now = now = when
                     budget = self._callbacks_per_instant
-            while timers and timers[0][0] <= now:
-                timer = heappop(timers)[2]
                 if isinstance(timer, _TimerHandle):
                     ready.append(timer)
-                elif not timer.done():
+                else:
                     timer.set_result(None)  # which makes its sleeper ready
+            else:
+                if not ready:
+                    return
             self.rounds += 1
-            budget -= len(ready)
-            for _ in range(len(ready)):
+            n_ready = len(ready)
+            budget -= n_ready
+            for _ in range(n_ready):
                 handle = ready.popleft()
-                callback, args, context = handle
-                if callback is not None:
+                call, context = handle
+                if call is not None:
                     try:
-                        context.run(callback, *args)
+                        context.run(*call)
                     except (SystemExit, KeyboardInterrupt):
                         raise
                     except BaseException as error:
@@ -296,15 +304,12 @@ class VirtualLoop(_EventLoop):
 
     # ---- callbacks -----------------------------------------------------------------------------
 
-    def call_soon(
-        self,
-        callback: Callable[[Unpack[Ts]], object],
-        *args: *Ts,
-        context: contextvars.Context | None = None,
+    def call_soon(  # type: ignore[override]  # the callback and its arguments in one tuple, for speed
+        self, *call: Any, context: contextvars.Context | None = None
     ) -> asyncio.Handle:
         if context is None:
             context = contextvars.copy_context()
-        handle: Any = _Handle((callback, args, context))
+        handle: Any = _Handle((call, context))
         self._ready.append(handle)
         return handle  # type: ignore[no-any-return]  # as good as an asyncio.Handle
 
@@ -317,44 +322,34 @@ class VirtualLoop(_EventLoop):
         # A deque's append is atomic. Nothing has to be woken: this loop never sleeps.
         return self.call_soon(callback, *args, context=context)
 
-    def call_later(
-        self,
-        delay: float,
-        callback: Callable[[Unpack[Ts]], object],
-        *args: *Ts,
-        context: contextvars.Context | None = None,
+    def call_later(  # type: ignore[override]
+        self, delay: float, *call: Any, context: contextvars.Context | None = None
     ) -> asyncio.TimerHandle:
-        parts: Any = args
-        if callback is _WAKE_SLEEPER and parts[1] is None:
+        if call[0] is _WAKE_SLEEPER and call[2] is None:
             # asyncio.sleep() does nothing with its timer but cancel it, when its future is done already.
             # And a heap of sleepers does not need cleaning: they are seldom cancelled.
-            self._n_timers += 1
-            heappush(self._timers, (self.now + delay, self._n_timers, parts[0]))
-            return parts[0]  # type: ignore[no-any-return]  # as good as an asyncio.TimerHandle
-        return self.call_at(self.now + delay, callback, *args, context=context)
+            sleeper = call[1]
+            heappush(self._timers, (self.now + delay, next(self._numbers), sleeper))
+            return sleeper  # type: ignore[no-any-return]  # as good as an asyncio.TimerHandle
+        return self.call_at(self.now + delay, *call, context=context)
 
-    def call_at(
-        self,
-        when: float,
-        callback: Callable[[Unpack[Ts]], object],
-        *args: *Ts,
-        context: contextvars.Context | None = None,
+    def call_at(  # type: ignore[override]
+        self, when: float, *call: Any, context: contextvars.Context | None = None
     ) -> asyncio.TimerHandle:
-        timer = _TimerHandle(
-            (callback, args, contextvars.copy_context() if context is None else context)
-        )
+        if context is None:
+            context = contextvars.copy_context()
+        timer: Any = _TimerHandle((call, context))
         timer._when = when
-        return cast(asyncio.TimerHandle, self._set_timer(when, timer))
+        self._set_timer(when, timer)
+        return timer  # type: ignore[no-any-return]  # as good as an asyncio.TimerHandle
 
-    def _set_timer(self, when: float, timer: Any) -> Any:
+    def _set_timer(self, when: float, timer: _TimerHandle) -> None:
         if when != when:
             raise ValueError("a timer cannot be set for NaN seconds")
         timers = self._timers
         if len(timers) >= self._n_timers_worth_cleaning:
             self._clean_timers()
-        self._n_timers += 1
-        heappush(timers, (when, self._n_timers, timer))
-        return timer
+        heappush(timers, (when, next(self._numbers), timer))
 
     def _clean_timers(self) -> None:
         # One time-out leaves one cancelled timer: without cleaning, the heap would only grow.
