@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -75,10 +74,10 @@ class SimulatedServer:
         # The added thousandth of a millisecond keeps 0.29 s from becoming 289 ms in binary.
         return self.epoch_ms + int(loop.time() * 1000 + 0.001)
 
-    def time_outs(self, timeout_ms: int) -> _TimeOuts:
-        """Return the time-outs of the readers that wait so long."""
+    def time_outs(self, timeout_ms: int) -> _TimeOuts | None:
+        """Return the time-outs of the readers that wait so long; None for those that wait for ever (0)."""
         found = self._time_outs.get(timeout_ms)
-        if found is None:
+        if found is None and timeout_ms:
             found = self._time_outs[timeout_ms] = _TimeOuts(self, timeout_ms / 1000)
         return found
 
@@ -102,31 +101,32 @@ class _TimeOuts:
     def __init__(self, server: SimulatedServer, timeout: float) -> None:
         self._server = server
         self._timeout = timeout
-        #: (when, waiter, future), the first to time out first; those that were served are among them.
-        self._queue: deque[tuple[float, Waiter, asyncio.Future[Any]]] = deque()
+        #: When each reader's time is out, the first to time out first.
+        self._waiting: dict[asyncio.Future[Any], tuple[float, Waiter]] = {}
         self._timer_is_set = False
 
-    def add(self, waiter: Waiter, future: asyncio.Future[Any]) -> None:
-        loop, queue = self._server.loop, self._queue
-        # Whoever has waited longest is served first: nearly all that are done are found here, and their
-        # memory is used again while the processor still has it at hand.
-        while queue and queue[0][2].done():
-            queue.popleft()
-        queue.append((loop.time() + self._timeout, waiter, future))
+    def add(self, future: asyncio.Future[Any], waiter: Waiter, now: float) -> None:
+        """Let a reader wait; the reply to it that is not to come will be None."""
+        self._waiting[future] = now + self._timeout, waiter
         if not self._timer_is_set:
             self._timer_is_set = True
-            loop.call_later(self._timeout, self._check)
+            self._server.loop.call_later(self._timeout, self._check)
+
+    def drop(self, future: asyncio.Future[Any]) -> None:
+        """Forget a reader that does not wait any more."""
+        self._waiting.pop(future, None)
 
     def _check(self) -> None:
-        loop, queue = self._server.loop, self._queue
-        while queue and (queue[0][2].done() or queue[0][0] <= loop.time()):
-            _, waiter, future = queue.popleft()
+        loop = self._server.loop
+        for future, (when, waiter) in [*self._waiting.items()]:
+            if when > loop.time():
+                loop.call_at(when, self._check)
+                return
+            self.drop(future)
             if not future.done():
                 self._server.commands.cancel(waiter)
                 future.set_result(None)
-        self._timer_is_set = bool(queue)
-        if queue:
-            loop.call_at(queue[0][0], self._check)
+        self._timer_is_set = False
 
 
 class SimulatedRedis(redis.asyncio.Redis):
@@ -166,6 +166,7 @@ class SimulatedRedis(redis.asyncio.Redis):
         #: What the last read asked for, and as a request in its plain form, if it has one.
         self._last_asked: tuple[Any, ...] = ()
         self._request: ReadRequest | None = None
+        self._time_outs: _TimeOuts | None = None
         #: The entries that the last read gave, and their ids as the model knows them: XACK names them next.
         self._given: dict[str, StreamId] = {}
 
@@ -218,26 +219,25 @@ class SimulatedRedis(redis.asyncio.Redis):
 
     async def _wait(self, waiter: Waiter) -> Any:
         """Wait for a blocked read: first come, first served, is the model's; the time-out is the loop's."""
-        future = self._reply_to(waiter)
-        try:
-            reply = await future
-        except asyncio.CancelledError:
-            self.server.commands.cancel(waiter)
-            raise
-        if isinstance(reply, CommandError):
-            raise _as_redis_error(reply)
-        return reply
-
-    def _reply_to(self, waiter: Waiter) -> asyncio.Future[Any]:
-        """Return the future reply to a blocked read; None if its time is out."""
         server = self.server
         future: asyncio.Future[Any] = server.loop.create_future()
         waiter.on_ready = partial(_deliver, future)
-        if waiter.timeout_ms:
-            server.time_outs(waiter.timeout_ms).add(waiter, future)
+        time_outs = server.time_outs(waiter.timeout_ms)
+        if time_outs is not None:
+            time_outs.add(future, waiter, server.loop.time())
         if waiter.retry_at_ms is not None:
             self._look_again(waiter, future)
-        return future
+        try:
+            reply = await future
+        except asyncio.CancelledError:
+            server.commands.cancel(waiter)
+            raise
+        finally:
+            if time_outs is not None:
+                time_outs.drop(future)
+        if isinstance(reply, CommandError):
+            raise _as_redis_error(reply)
+        return reply
 
     def _look_again(self, waiter: Waiter, future: asyncio.Future[Reply | CommandError]) -> None:
         """Let a blocked ``XREADGROUP … CLAIM`` look when an entry will have been idle for long enough."""
@@ -290,6 +290,7 @@ class SimulatedRedis(redis.asyncio.Redis):
         asked = groupname, consumername, streams, count, block
         if asked != self._last_asked:  # readers repeat themselves
             self._request = _plain_request(*asked)
+            self._time_outs = self.server.time_outs(block or 0) if self._request else None
             streams_asked = dict(streams) if isinstance(streams, dict) else None
             self._last_asked = groupname, consumername, streams_asked, count, block
         request = self._request
@@ -306,11 +307,20 @@ class SimulatedRedis(redis.asyncio.Redis):
             raise _as_redis_error(error) from None
         key = request.keys[0]
         if isinstance(found, Waiter):
+            # As _wait() does, without a coroutine more.
+            future = loop.create_future()
+            found.on_ready = partial(_deliver, future)
+            time_outs = self._time_outs
+            if time_outs is not None:
+                time_outs.add(future, found, loop.now)
             try:
-                reply = await self._reply_to(found)  # as _wait() does
+                reply = await future
             except asyncio.CancelledError:
                 server.commands.cancel(found)
                 raise
+            finally:
+                if time_outs is not None:
+                    time_outs.drop(future)
             if type(reply) is tuple:
                 given_id, text, fields = reply
                 self._given = {text: given_id}

@@ -81,13 +81,19 @@ class _Handle(list[Any]):
 
 
 class _TimerHandle(_Handle):
-    """A callback for a moment."""
+    """A callback for a moment. The loop fires it as it does a sleeper's future: by setting its result."""
 
-    __slots__ = ("_when",)
+    __slots__ = ("_loop", "_when")
+    _loop: VirtualLoop
     _when: float
 
     def when(self) -> float:
         return self._when
+
+    def set_result(self, _: None) -> None:
+        if self.cancelled():
+            raise asyncio.InvalidStateError("it was cancelled")
+        self._loop._ready.append(self)
 
 
 if TYPE_CHECKING:
@@ -162,26 +168,21 @@ class VirtualLoop(_EventLoop):
         budget = self._callbacks_per_instant
         self._stopping = False
         while not self._stopping:
-            while timers:
-                when, _, timer = timers[0]
-                if when > now:
-                    if ready:
-                        break
-                    if when > until:
-                        return
-                heappop(timers)
-                if timer.cancelled():
-                    continue
+            if not ready:
+                if not timers or timers[0][0] > until:
+                    return
+                when, _, timer = heappop(timers)
+                try:
+                    timer.set_result(None)
+                except asyncio.InvalidStateError:
+                    continue  # cancelled: the clock does not stop for it
                 if when > now:
                     self.now = now = when
                     budget = self._callbacks_per_instant
-                if isinstance(timer, _TimerHandle):
-                    ready.append(timer)
-                else:
-                    timer.set_result(None)  # which makes its sleeper ready
-            else:
-                if not ready:
-                    return
+            while timers and timers[0][0] <= now:
+                timer = heappop(timers)[2]
+                if not timer.cancelled():
+                    timer.set_result(None)
             self.rounds += 1
             n_ready = len(ready)
             budget -= n_ready
@@ -339,7 +340,7 @@ class VirtualLoop(_EventLoop):
         if context is None:
             context = contextvars.copy_context()
         timer: Any = _TimerHandle((call, context))
-        timer._when = when
+        timer._loop, timer._when = self, when
         self._set_timer(when, timer)
         return timer  # type: ignore[no-any-return]  # as good as an asyncio.TimerHandle
 

@@ -33,15 +33,21 @@ class Waiter:
     then an entry may have become old enough to be claimed, so call `StreamCommands.retry`.
     """
 
-    __slots__ = ("is_plain", "keys", "on_ready", "request", "retry_at_ms", "timeout_ms")
+    __slots__ = ("is_plain", "on_ready", "request", "retry_at_ms")
 
-    def __init__(self, request: ReadRequest) -> None:
+    def __init__(self, request: ReadRequest, *, is_plain: bool = False) -> None:
         self.request = request
-        self.keys = request.keys
-        self.timeout_ms = request.block_ms or 0
+        self.is_plain = is_plain  # takes a new entry as `plain.add` hands it over
         self.retry_at_ms: int | None = None
         self.on_ready: Callable[[Any], None] = _nobody
-        self.is_plain = False  # takes a new entry as `plain.add` hands it over
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        return self.request.keys
+
+    @property
+    def timeout_ms(self) -> int:
+        return self.request.block_ms or 0
 
 
 class Keyspace:

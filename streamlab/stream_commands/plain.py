@@ -30,10 +30,6 @@ _FEW_FIELDS = 16
 
 def add(db: StreamCommands, key: str, fields: dict[str, str], now_ms: int) -> str:
     """Append an entry (``XADD key * …``), serve those who wait for it, and return its id."""
-    pairs = fields.items()
-    flat: Fields = (
-        sum(pairs, ()) if len(pairs) <= _FEW_FIELDS else tuple(chain.from_iterable(pairs))
-    )
     stream = db.keys.get(key)
     if type(stream) is not StreamModel:
         stream = db.stream_or_new(key)
@@ -42,6 +38,10 @@ def add(db: StreamCommands, key: str, fields: dict[str, str], now_ms: int) -> st
         raise CommandError(
             "ERR The stream has exhausted the last possible ID, unable to add more items"
         )
+    pairs = fields.items()
+    flat: Fields = (
+        sum(pairs, ()) if len(pairs) <= _FEW_FIELDS else tuple(chain.from_iterable(pairs))
+    )
     new_id = stream.add(flat, now_ms)
     text = format_id(new_id)
     if db._ready:  # for those who wait, the key itself is new
@@ -49,18 +49,17 @@ def add(db: StreamCommands, key: str, fields: dict[str, str], now_ms: int) -> st
         db._serve_ready()
     elif key in db._waiting:
         for name, queue in db._waiting[key].items():
-            if not queue:
-                continue
-            waiter = next(iter(queue))
-            group = stream.groups.get(name) if name and waiter.is_plain else None
-            if group is not None and group.last_id == id_before:
-                # This entry is all that is new, and the reader asked for at least one: all that serving
-                # and reading would do is this.
-                del queue[waiter]
-                stream.deliver(group, waiter.request.consumer, ((new_id, flat),), now_ms)
-                waiter.on_ready((new_id, text, fields.copy()))
-            else:
-                serve(db, key, {name: queue}, now_ms)
+            for waiter in queue:  # the first of them
+                group = stream.groups.get(name) if name else None
+                if waiter.is_plain and group is not None and group.last_id == id_before:
+                    # This entry is all that is new, and the reader asked for at least one: all that
+                    # serving and reading would do is this.
+                    del queue[waiter]
+                    stream.deliver_last(group, waiter.request.consumer, now_ms)
+                    waiter.on_ready((new_id, text, fields.copy()))
+                else:
+                    serve(db, key, {name: queue}, now_ms)
+                break
     return text
 
 
@@ -69,19 +68,18 @@ def read_new(db: StreamCommands, request: ReadRequest, now_ms: int) -> list[Stor
 
     What the `Waiter` is given in the end may be a `HandedOver` instead of a reply.
     """
-    key, name = request.keys[0], request.group or ""
+    key, name = request.keys[0], request.group
     stream = db.keys.get(key)
     if type(stream) is not StreamModel:
         stream = db.stream(key)
-    if stream is None or name not in stream.groups:
-        raise no_group(key, name, " in XREADGROUP with GROUP option")
+    if stream is None or name is None or name not in stream.groups:
+        raise no_group(key, name or "", " in XREADGROUP with GROUP option")
     if stream.groups[name].last_id < stream.last_id or db.behaviour.consumers_made_early:
         entries = stream.read_group(name, request.consumer, now_ms, request.count)
         if entries:
             return entries
-    waiter = Waiter(request)
     # From Redis 7.2 on the command is run again, whatever has changed.
-    waiter.is_plain = not db.behaviour.rerun_blocked
+    waiter = Waiter(request, is_plain=not db.behaviour.rerun_blocked)
     db._waiting[key][name][waiter] = None
     return waiter
 

@@ -34,15 +34,6 @@ def lag(stream: StreamModel, group: Group) -> int | None:
 
 def note_read(stream: StreamModel, group: Group, delivered: Sequence[StoredEntry]) -> None:
     """Move a group on to the entries that it is given now, and count them."""
-    if (
-        delivered
-        and group.entries_read is not None
-        and stream.max_deleted_id == MIN_ID
-        and not stream.behaviour.lag_minds_trimming
-    ):  # the usual case, and what the loop below comes to in it
-        group.entries_read += len(delivered)
-        group.last_id = delivered[-1][0]
-        return
     for n, (entry_id, _) in enumerate(delivered):
         if group.entries_read is not None:
             # Once a count is right and there is no hole ahead, it stays right to the end.
