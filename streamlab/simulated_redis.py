@@ -28,6 +28,7 @@ from streamlab.stream_commands import (
     plain,
 )
 from streamlab.stream_model import Fields, StreamId, format_id
+from streamlab.virtual_task import Promise
 from streamlab.virtual_time import DEFAULT_EPOCH_MS, VirtualLoop
 
 #: Seconds, or a function that gives them anew for each half of a command's way.
@@ -102,17 +103,17 @@ class _TimeOuts:
         self._server = server
         self._timeout = timeout
         #: When each reader's time is out, the first to time out first.
-        self._waiting: dict[asyncio.Future[Any], tuple[float, Waiter]] = {}
+        self._waiting: dict[asyncio.Future[Any] | Promise, tuple[float, Waiter]] = {}
         self._timer_is_set = False
 
-    def add(self, future: asyncio.Future[Any], waiter: Waiter, now: float) -> None:
+    def add(self, future: asyncio.Future[Any] | Promise, waiter: Waiter, now: float) -> None:
         """Let a reader wait; the reply to it that is not to come will be None."""
         self._waiting[future] = now + self._timeout, waiter
         if not self._timer_is_set:
             self._timer_is_set = True
             self._server.loop.call_later(self._timeout, self._check)
 
-    def drop(self, future: asyncio.Future[Any]) -> None:
+    def drop(self, future: asyncio.Future[Any] | Promise) -> None:
         """Forget a reader that does not wait any more."""
         self._waiting.pop(future, None)
 
@@ -294,7 +295,7 @@ class SimulatedRedis(redis.asyncio.Redis):
             streams_asked = dict(streams) if isinstance(streams, dict) else None
             self._last_asked = groupname, consumername, streams_asked, count, block
         request = self._request
-        if loop is None or request is None or options:
+        if loop is None or loop.task is None or request is None or options:
             return await super().xreadgroup(
                 groupname, consumername, streams, count, block, **options
             )
@@ -308,19 +309,19 @@ class SimulatedRedis(redis.asyncio.Redis):
         key = request.keys[0]
         if isinstance(found, Waiter):
             # As _wait() does, without a coroutine more.
-            future = loop.create_future()
-            found.on_ready = partial(_deliver, future)
+            promise = Promise(loop)
+            found.on_ready = promise.set_result
             time_outs = self._time_outs
             if time_outs is not None:
-                time_outs.add(future, found, loop.now)
+                time_outs.add(promise, found, loop.now)
             try:
-                reply = await future
+                reply = await promise.wait()
             except asyncio.CancelledError:
                 server.commands.cancel(found)
                 raise
             finally:
                 if time_outs is not None:
-                    time_outs.drop(future)
+                    time_outs.drop(promise)
             if type(reply) is tuple:
                 given_id, text, fields = reply
                 self._given = {text: given_id}

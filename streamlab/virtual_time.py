@@ -29,6 +29,8 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Gene
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, TypeVarTuple, Unpack, cast
 
+from streamlab.virtual_task import VirtualTask
+
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
@@ -84,6 +86,7 @@ class _TimerHandle(_Handle):
     """A callback for a moment. The loop fires it as it does a sleeper's future: by setting its result."""
 
     __slots__ = ("_loop", "_when")
+    __hash__ = object.__hash__  # type: ignore[assignment]  # no list: one of the timers
     _loop: VirtualLoop
     _when: float
 
@@ -124,11 +127,17 @@ class VirtualLoop(_EventLoop):
         #: What the clock shows, in seconds: `time()` without a call.
         self.now = float(start)
         self._callbacks_per_instant = callbacks_per_instant
-        self._ready: deque[_Handle] = deque()
+        self._ready: deque[Any] = deque()  # _Handle or VirtualTask
         #: A heap of (when, number, timer); the number keeps timers of one moment in the order they were set.
         #: The timer of an asyncio.sleep() is the future that it awaits.
         self._timers: list[tuple[float, int, _TimerHandle | asyncio.Future[Any]]] = []
         self._numbers = itertools.count()
+        #: The future of the last asyncio.sleep(), and the tasks that sleep, by their futures.
+        self._sleeper: Any = self
+        #: The task whose step is under way, if it is one of the loop's own.
+        self.task: VirtualTask[Any] | None = None
+        self._sleeping: dict[asyncio.Future[Any], VirtualTask[Any]] = {}
+        self._no_context = contextvars.Context()  # where tasks are woken, which have their own
         self._n_timers_worth_cleaning = 128
         #: Grows by one each time round the loop. Whoever remembers it knows whether others had their turn.
         self.rounds = 0
@@ -163,7 +172,7 @@ class VirtualLoop(_EventLoop):
 
     def _run(self, until: float) -> None:
         """Run until the clock would pass `until`, until stopped, or until nothing is left to run."""
-        ready, timers = self._ready, self._timers
+        ready, timers, sleeping = self._ready, self._timers, self._sleeping
         now = self.now
         budget = self._callbacks_per_instant
         self._stopping = False
@@ -172,10 +181,11 @@ class VirtualLoop(_EventLoop):
                 if not timers or timers[0][0] > until:
                     return
                 when, _, timer = heappop(timers)
-                try:
-                    timer.set_result(None)
-                except asyncio.InvalidStateError:
-                    continue  # cancelled: the clock does not stop for it
+                if timer.cancelled():
+                    continue  # the clock does not stop for it
+                timer.set_result(None)
+                if timer in sleeping:
+                    ready.append(sleeping.pop(timer))
                 if when > now:
                     self.now = now = when
                     budget = self._callbacks_per_instant
@@ -183,11 +193,16 @@ class VirtualLoop(_EventLoop):
                 timer = heappop(timers)[2]
                 if not timer.cancelled():
                     timer.set_result(None)
+                    if timer in sleeping:
+                        ready.append(sleeping.pop(timer))
             self.rounds += 1
             n_ready = len(ready)
             budget -= n_ready
             for _ in range(n_ready):
                 handle = ready.popleft()
+                if type(handle) is VirtualTask:
+                    handle.step()
+                    continue
                 call, context = handle
                 if call is not None:
                     try:
@@ -329,7 +344,7 @@ class VirtualLoop(_EventLoop):
         if call[0] is _WAKE_SLEEPER and call[2] is None:
             # asyncio.sleep() does nothing with its timer but cancel it, when its future is done already.
             # And a heap of sleepers does not need cleaning: they are seldom cancelled.
-            sleeper = call[1]
+            self._sleeper = sleeper = call[1]
             heappush(self._timers, (self.now + delay, next(self._numbers), sleeper))
             return sleeper  # type: ignore[no-any-return]  # as good as an asyncio.TimerHandle
         return self.call_at(self.now + delay, *call, context=context)
@@ -368,7 +383,7 @@ class VirtualLoop(_EventLoop):
         if self._task_factory is not None:
             task: asyncio.Task[T] = self._task_factory(self, coro, **options)
             return task
-        return asyncio.Task(coro, loop=self, **options)
+        return VirtualTask(coro, self, **options)
 
     def set_task_factory(self, factory: Any) -> None:
         self._task_factory = factory

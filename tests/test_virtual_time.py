@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import gc
 import logging
 import time
+from collections.abc import Coroutine
 
 import pytest
 
@@ -346,3 +348,124 @@ def test_what_needs_real_time_is_refused_in_words(loop):
     closed.close()
     with pytest.raises(RuntimeError, match="closed"):
         closed.run_until(1)
+
+
+# --- the loop's own tasks ----------------------------------------------------------------------
+
+
+async def _lives_of_tasks() -> list[object]:
+    """Let tasks sleep, wait, fail and be cancelled in every way; return all that came of it."""
+    told: list[object] = []
+    loop = asyncio.get_running_loop()
+    color: contextvars.ContextVar[str] = contextvars.ContextVar("color", default="none")
+
+    async def outcome(name: str, coroutine: Coroutine[object, object, object], *steps: str) -> None:
+        task = asyncio.create_task(coroutine, name=name)
+        for step in steps:
+            if step == "cancel":
+                told.append((name, "cancel", task.cancel(f"because of {name}"), task.cancelling()))
+            elif step == "uncancel":
+                told.append((name, "uncancel", task.uncancel()))
+            else:
+                await asyncio.sleep(float(step))
+        try:
+            value: object = await asyncio.wait_for(asyncio.shield(task), 50)
+        except BaseException as error:
+            value = type(error), str(error)
+        told.append((name, value, task.done(), task.cancelled(), task.get_name(), loop.time()))
+
+    async def sleep(seconds: float = 5) -> object:
+        await asyncio.sleep(seconds)
+        return asyncio.current_task() in asyncio.all_tasks()
+
+    async def fail() -> None:
+        await asyncio.sleep(0)
+        raise LookupError("no such thing")
+
+    async def stubborn() -> str:
+        for _ in range(3):
+            try:
+                await asyncio.sleep(9)
+            except asyncio.CancelledError as error:
+                told.append(("stubborn", str(error), loop.time()))
+        return "survived"
+
+    async def cancel_itself(then_wait: bool) -> str:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel("enough")
+        if then_wait:
+            await asyncio.Event().wait()
+        return "returned all the same"
+
+    async def color_it(what: str) -> str:
+        color.set(what)
+        await asyncio.sleep(1)
+        return color.get()
+
+    async def yield_badly(what: object) -> object:
+        try:
+            await _Yield(what)
+        except RuntimeError as error:
+            return str(error).partition(":")[0].partition("<")[0]
+        return await sleep(1)
+
+    async def wait_for_itself() -> object:
+        try:
+            await asyncio.current_task()  # type: ignore[misc]
+        except RuntimeError as error:
+            return "await on itself" if "await" in str(error) or "yield" in str(error) else error
+        return None
+
+    await outcome("sleeps", sleep())
+    await outcome("fails", fail())
+    await outcome("cancelled before its first step", sleep(), "cancel")
+    await outcome("forgiven before its first step", sleep(), "cancel", "uncancel")
+    await outcome("cancelled asleep", sleep(), "1", "cancel")
+    await outcome("cancelled twice", sleep(), "1", "cancel", "cancel")
+    await outcome("cancelled when done", sleep(1), "2", "cancel")
+    await outcome("stubborn", stubborn(), "1", "cancel", "1", "cancel", "uncancel")
+    await outcome("cancels itself, waits", cancel_itself(True))
+    await outcome("cancels itself, returns", cancel_itself(False))
+    await outcome("waits", asyncio.Event().wait(), "1", "cancel")
+    await outcome("gathers", asyncio.wait_for(asyncio.gather(sleep(1), sleep(2)), 9), "1", "cancel")
+    await outcome("times out", asyncio.wait_for(sleep(), 2))
+    await outcome("red", color_it("red"))
+    await outcome("yields nothing", yield_badly(None))
+    await outcome("yields a number", yield_badly(7))
+    await outcome("waits for itself", wait_for_itself())
+    return [*told, color.get(), loop.time()]
+
+
+class _Yield:
+    """Something to await that is no future."""
+
+    def __init__(self, what: object) -> None:
+        self.what = what
+
+    def __await__(self):
+        yield self.what
+
+
+def test_its_own_tasks_do_what_asyncios_do(loop):
+    """Step by step and at the same moments, whatever happens to them."""
+    own = loop.run_until_complete(_lives_of_tasks())
+    other = VirtualLoop()
+    other.set_task_factory(lambda loop, coro, **options: asyncio.Task(coro, loop=loop, **options))
+    assert own == other.run_until_complete(_lives_of_tasks())
+    other.close()
+    assert len(own) > 25
+
+
+def test_its_own_tasks_are_tasks(loop):
+    """Of asyncio's class; one that is interrupted lets the interruption through."""
+
+    async def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    task = loop.create_task(asyncio.sleep(1, "done"), name="C1")
+    assert isinstance(task, asyncio.Task)
+    assert (task.get_name(), task in asyncio.all_tasks(loop)) == ("C1", True)
+    assert loop.run_until_complete(task) == "done"
+    with pytest.raises(KeyboardInterrupt):
+        loop.run_until_complete(interrupt())
