@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import types
 from collections.abc import Coroutine, Generator
+from heapq import heappush
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -59,7 +60,7 @@ class VirtualTask(asyncio.Task[T]):
     for, whether it must be cancelled) stays unused.
     """
 
-    __slots__ = ("_awaited", "_home", "_in_context", "_must_throw", "_send", "_throw")
+    __slots__ = ("_awaited", "_home", "_in_context", "_must_throw", "_send", "_throw", "alarm")
 
     def __init__(self, coro: Coroutine[Any, Any, T], loop: Any, **options: Any) -> None:
         super().__init__(coro, loop=loop, **options)
@@ -69,6 +70,7 @@ class VirtualTask(asyncio.Task[T]):
         self._send, self._throw = coro.send, coro.throw
         self._awaited: Any = None
         self._must_throw = False
+        self.alarm = -1  # the number of the timer that wakes it from VirtualLoop.sleep()
         loop._ready.append(self)
 
     def step(self) -> None:
@@ -96,7 +98,10 @@ class VirtualTask(asyncio.Task[T]):
             if isinstance(error, KeyboardInterrupt | SystemExit):
                 raise
         else:
-            if awaited is loop._sleeper:
+            if type(awaited) is float:  # from VirtualLoop.sleep()
+                self.alarm = number = next(loop._numbers)
+                heappush(loop._timers, (loop.now + awaited, number, self))
+            elif awaited is loop._sleeper:
                 self._awaited = awaited
                 loop._sleeping[awaited] = self
             elif type(awaited) is Promise:
@@ -105,9 +110,9 @@ class VirtualTask(asyncio.Task[T]):
             else:
                 self._wait_for(awaited)
             if self._must_throw:  # it was cancelled in this step
-                self._must_throw = not self._cancel_awaited(None)
+                self._must_throw = False
+                self._cancel_or_throw(None)
         finally:
-            loop.task = None
             _leave_task(loop, self)
 
     def _wait_for(self, awaited: Any) -> None:
@@ -145,18 +150,20 @@ class VirtualTask(asyncio.Task[T]):
         """Let the coroutine be thrown a CancelledError, where it waits or in its next step."""
         if not super().cancel(msg):  # which also counts the requests, for uncancel()
             return False
-        if not self._cancel_awaited(msg):
-            self._must_throw = True
+        self._cancel_or_throw(msg)
         return True
 
-    def _cancel_awaited(self, msg: Any) -> bool:
-        """Cancel what it waits for, which then wakes it; return whether that could be done."""
+    def _cancel_or_throw(self, msg: Any) -> None:
+        """Cancel what it waits for, which then wakes it; if there is no such thing, see to it in the next step."""
         awaited = self._awaited
-        if awaited is None or not awaited.cancel(msg):
-            return False
-        if self._home._sleeping.pop(awaited, None) is not None:
+        if awaited is not None and awaited.cancel(msg):
+            if self._home._sleeping.pop(awaited, None) is not None:
+                self._home._ready.append(self)
+            return
+        self._must_throw = True
+        if self.alarm >= 0:
+            self.alarm = -1
             self._home._ready.append(self)
-        return True
 
     def uncancel(self) -> int:
         """Withdraw a request; from Python 3.13 on, the last one withdrawn is not carried out any more."""

@@ -23,6 +23,7 @@ import itertools
 import logging
 import math
 import sys
+import types
 import weakref
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Iterator
@@ -129,8 +130,8 @@ class VirtualLoop(_EventLoop):
         self._callbacks_per_instant = callbacks_per_instant
         self._ready: deque[Any] = deque()  # _Handle or VirtualTask
         #: A heap of (when, number, timer); the number keeps timers of one moment in the order they were set.
-        #: The timer of an asyncio.sleep() is the future that it awaits.
-        self._timers: list[tuple[float, int, _TimerHandle | asyncio.Future[Any]]] = []
+        #: The timer of an asyncio.sleep() is the future that it awaits; that of a sleep(), its task.
+        self._timers: list[tuple[float, int, Any]] = []
         self._numbers = itertools.count()
         #: The future of the last asyncio.sleep(), and the tasks that sleep, by their futures.
         self._sleeper: Any = self
@@ -164,7 +165,7 @@ class VirtualLoop(_EventLoop):
         if self._ready:
             return self.now
         timers = self._timers
-        while timers and _is_off(timers[0][2]):
+        while timers and _is_off(*timers[0][1:]):
             heappop(timers)
         return max(self.now, timers[0][0]) if timers else None
 
@@ -180,18 +181,29 @@ class VirtualLoop(_EventLoop):
             if not ready:
                 if not timers or timers[0][0] > until:
                     return
-                when, _, timer = heappop(timers)
-                if timer.cancelled():
-                    continue  # the clock does not stop for it
-                timer.set_result(None)
-                if timer in sleeping:
-                    ready.append(sleeping.pop(timer))
+                when, number, timer = heappop(timers)
+                if type(timer) is VirtualTask:
+                    if timer.alarm != number:
+                        continue  # cancelled: the clock does not stop for it
+                    timer.alarm = -1
+                    ready.append(timer)
+                elif timer.cancelled():
+                    continue
+                else:
+                    timer.set_result(None)
+                    if timer in sleeping:
+                        ready.append(sleeping.pop(timer))
                 if when > now:
                     self.now = now = when
                     budget = self._callbacks_per_instant
             while timers and timers[0][0] <= now:
-                timer = heappop(timers)[2]
-                if not timer.cancelled():
+                _, number, timer = heappop(timers)
+                if _is_off(number, timer):
+                    continue
+                if type(timer) is VirtualTask:
+                    timer.alarm = -1
+                    ready.append(timer)
+                else:
                     timer.set_result(None)
                     if timer in sleeping:
                         ready.append(sleeping.pop(timer))
@@ -205,6 +217,7 @@ class VirtualLoop(_EventLoop):
                     continue
                 call, context = handle
                 if call is not None:
+                    self.task = None
                     try:
                         context.run(*call)
                     except (SystemExit, KeyboardInterrupt):
@@ -349,6 +362,16 @@ class VirtualLoop(_EventLoop):
             return sleeper  # type: ignore[no-any-return]  # as good as an asyncio.TimerHandle
         return self.call_at(self.now + delay, *call, context=context)
 
+    @types.coroutine
+    def sleep(self, delay: float) -> Generator[Any, None, None]:
+        """Sleep as ``asyncio.sleep`` does, without a future and a timer handle."""
+        if self.task is None:  # one of asyncio's own tasks
+            yield from asyncio.sleep(delay).__await__()
+        elif delay > 0:
+            yield float(delay)
+        else:
+            yield
+
     def call_at(  # type: ignore[override]
         self, when: float, *call: Any, context: contextvars.Context | None = None
     ) -> asyncio.TimerHandle:
@@ -370,7 +393,7 @@ class VirtualLoop(_EventLoop):
     def _clean_timers(self) -> None:
         # One time-out leaves one cancelled timer: without cleaning, the heap would only grow.
         # In place: the run loop holds on to this very list.
-        self._timers[:] = [item for item in self._timers if not _is_off(item[2])]
+        self._timers[:] = [item for item in self._timers if not _is_off(*item[1:])]
         heapify(self._timers)
         self._n_timers_worth_cleaning = max(128, 2 * len(self._timers))
 
@@ -465,9 +488,9 @@ class VirtualLoop(_EventLoop):
         )
 
 
-def _is_off(timer: _TimerHandle | asyncio.Future[Any]) -> bool:
+def _is_off(number: int, timer: Any) -> bool:
     """Return whether nothing happens when this timer is due."""
-    return timer.cancelled()
+    return timer.alarm != number if type(timer) is VirtualTask else timer.cancelled()
 
 
 def _where(task: asyncio.Task[Any]) -> str:

@@ -7,7 +7,7 @@ import contextvars
 import gc
 import logging
 import time
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 
 import pytest
 
@@ -353,7 +353,7 @@ def test_what_needs_real_time_is_refused_in_words(loop):
 # --- the loop's own tasks ----------------------------------------------------------------------
 
 
-async def _lives_of_tasks() -> list[object]:
+async def _lives_of_tasks(nap: Callable[[float], Awaitable[object]]) -> list[object]:
     """Let tasks sleep, wait, fail and be cancelled in every way; return all that came of it."""
     told: list[object] = []
     loop = asyncio.get_running_loop()
@@ -375,17 +375,17 @@ async def _lives_of_tasks() -> list[object]:
         told.append((name, value, task.done(), task.cancelled(), task.get_name(), loop.time()))
 
     async def sleep(seconds: float = 5) -> object:
-        await asyncio.sleep(seconds)
+        await nap(seconds)
         return asyncio.current_task() in asyncio.all_tasks()
 
     async def fail() -> None:
-        await asyncio.sleep(0)
+        await nap(0)
         raise LookupError("no such thing")
 
     async def stubborn() -> str:
         for _ in range(3):
             try:
-                await asyncio.sleep(9)
+                await nap(9)
             except asyncio.CancelledError as error:
                 told.append(("stubborn", str(error), loop.time()))
         return "survived"
@@ -398,9 +398,13 @@ async def _lives_of_tasks() -> list[object]:
             await asyncio.Event().wait()
         return "returned all the same"
 
+    async def cancel_itself_and_nap() -> None:
+        asyncio.current_task().cancel("enough")  # type: ignore[union-attr]
+        await nap(3)
+
     async def color_it(what: str) -> str:
         color.set(what)
-        await asyncio.sleep(1)
+        await nap(1)
         return color.get()
 
     async def yield_badly(what: object) -> object:
@@ -427,6 +431,7 @@ async def _lives_of_tasks() -> list[object]:
     await outcome("stubborn", stubborn(), "1", "cancel", "1", "cancel", "uncancel")
     await outcome("cancels itself, waits", cancel_itself(True))
     await outcome("cancels itself, returns", cancel_itself(False))
+    await outcome("cancels itself, naps", cancel_itself_and_nap())
     await outcome("waits", asyncio.Event().wait(), "1", "cancel")
     await outcome("gathers", asyncio.wait_for(asyncio.gather(sleep(1), sleep(2)), 9), "1", "cancel")
     await outcome("times out", asyncio.wait_for(sleep(), 2))
@@ -449,10 +454,14 @@ class _Yield:
 
 def test_its_own_tasks_do_what_asyncios_do(loop):
     """Step by step and at the same moments, whatever happens to them."""
-    own = loop.run_until_complete(_lives_of_tasks())
+    own = loop.run_until_complete(_lives_of_tasks(asyncio.sleep))
+    napping = VirtualLoop()
+    assert napping.run_until_complete(_lives_of_tasks(napping.sleep)) == own
+    napping.close()
     other = VirtualLoop()
     other.set_task_factory(lambda loop, coro, **options: asyncio.Task(coro, loop=loop, **options))
-    assert own == other.run_until_complete(_lives_of_tasks())
+    assert own == other.run_until_complete(_lives_of_tasks(asyncio.sleep))
+    assert other.run_until_complete(other.sleep(1)) is None  # works for such tasks, too
     other.close()
     assert len(own) > 25
 
