@@ -68,6 +68,7 @@ async def produce(
     maxlen: int | None = None,
     stop: asyncio.Event | None = None,
     report: Report = ignore,
+    sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
 ) -> int:
     """Add entries at their times (``XADD``), and return how many were added.
 
@@ -80,6 +81,8 @@ async def produce(
         Trim the stream to about this many entries (``MAXLEN ~``).
     stop
         Once set, no further entry is added.
+    sleep
+        How to wait, in seconds of the event loop's time.
     """
     loop = asyncio.get_running_loop()
     start = loop.time()
@@ -88,7 +91,7 @@ async def produce(
     for at, fields in arrivals:
         delay = start + at - loop.time()
         if delay > 0:
-            await asyncio.sleep(delay)
+            await sleep(delay)
         if stop is not None and stop.is_set():
             break
         sent_at = loop.time()
