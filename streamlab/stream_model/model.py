@@ -136,7 +136,7 @@ class StreamModel(PlainStream):
         if (
             consumer is None
             or group.entries_read is None
-            or self.max_deleted_id != MIN_ID
+            or entry_id <= self.max_deleted_id  # XSETID went back
             or self.behaviour.lag_minds_trimming
             or group.delivery_times is not None
             or entry_id in group.pending
