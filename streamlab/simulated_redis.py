@@ -35,6 +35,12 @@ from streamlab.virtual_time import DEFAULT_EPOCH_MS, VirtualLoop
 RoundTrip = float | Callable[[], float]
 
 
+#: What redis-py's clients want to have, and simulated ones never ask for a connection: one for all of them,
+#: since making it takes most of the time that making a client does. Protocol 2: the model answers in RESP2's
+#: shapes, and redis-py chooses its callbacks by this.
+_NO_CONNECTIONS = redis.asyncio.ConnectionPool(protocol=2, decode_responses=True)
+
+
 class SimulatedServer:
     """What the clients of one simulation share: a keyspace and a clock.
 
@@ -149,8 +155,8 @@ class SimulatedRedis(redis.asyncio.Redis):
     ) -> None:
         if not callable(round_trip) and not round_trip >= 0:
             raise ValueError(f"round_trip is {round_trip!r}: give seconds, 0 or more")
-        # Protocol 2: the model answers in RESP2's shapes, and redis-py chooses its callbacks by this.
-        super().__init__(protocol=2, decode_responses=True, client_name=name or None)
+        super().__init__(connection_pool=_NO_CONNECTIONS)
+        self.name = name
         self.server = SimulatedServer() if server is None else server
         #: Gives the seconds of a round trip; None: it takes no time.
         self._trip: Callable[[], float] | None
