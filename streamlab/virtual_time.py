@@ -406,6 +406,8 @@ class VirtualLoop(_EventLoop):
         if self._task_factory is not None:
             task: asyncio.Task[T] = self._task_factory(self, coro, **options)
             return task
+        if options.get("eager_start"):  # its first step is not for the loop to take
+            return asyncio.Task(coro, loop=self, **options)
         return VirtualTask(coro, self, **options)
 
     def set_task_factory(self, factory: Any) -> None:
