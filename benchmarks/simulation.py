@@ -106,8 +106,9 @@ def streamlab_lab(load: Load, n_entries: int) -> Outcome:
 
 def streamlab_actors(load: Load, n_entries: int) -> Outcome:
     """The same actors on the same loop, and nothing recorded."""
-    server = SimulatedServer()
-    return _run_actors(VirtualLoop(), lambda _: server.client(), load, n_entries)
+    loop = VirtualLoop()
+    server = SimulatedServer(loop=loop)
+    return _run_actors(loop, lambda _: server.client(), load, n_entries)
 
 
 def _run_actors(

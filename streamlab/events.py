@@ -8,9 +8,8 @@ an `EventLog`, a worker process writes it as a line of JSON for its lab to read.
 from __future__ import annotations
 
 import json
-from array import array
 from collections.abc import Callable, Iterable, Iterator
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 # An entry's life.
 ADDED: Final = "added"  #: a producer's XADD; `at` is when it was sent
@@ -101,23 +100,22 @@ class Event(NamedTuple):
             raise ValueError(f"not an event: {line[:200]!r} ({error!r})") from None
 
 
+#: What an event consists of.
+_ITEMS: Final = len(Event._fields)
+
+
 class EventLog:
     """The events of a run, in the order in which they were reported.
 
-    Kept as columns: a run of a million entries has four million events, and a tuple for each would cost
-    more memory and time than the simulation itself.
+    Kept as one flat list, five items an event: a run of a million entries has four million events, and a
+    tuple for each would cost more memory and time than the simulation itself.
     """
 
-    __slots__ = ("_actors", "_counts", "_ids", "_kinds", "_times", "clock", "origin")
+    __slots__ = ("_items", "clock")
 
-    def __init__(self, clock: Callable[[], float] = lambda: 0.0, origin: float = 0.0) -> None:
+    def __init__(self, clock: Callable[[], float] = lambda: 0.0) -> None:
         self.clock = clock
-        self.origin = origin
-        self._times = array("d")
-        self._kinds: list[str] = []
-        self._actors: list[str] = []
-        self._ids: list[str] = []
-        self._counts = array("q")
+        self._items: list[Any] = []
 
     def report(
         self,
@@ -128,25 +126,16 @@ class EventLog:
         at: float | None = None,
     ) -> None:
         """Append an event that happens now, or that happened `at` a time of the clock."""
-        self._times.append((self.clock() if at is None else at) - self.origin)
-        self._kinds.append(kind)
-        self._actors.append(actor)
-        self._ids.append(id)
-        self._counts.append(delivery_count)
+        self._items += (self.clock() if at is None else at, kind, actor, id, delivery_count)
 
     def append(self, event: Event) -> None:
         """Append an event that carries its own time."""
-        self._times.append(event.at)
-        self._kinds.append(event.kind)
-        self._actors.append(event.actor)
-        self._ids.append(event.id)
-        self._counts.append(event.delivery_count)
+        self._items += event
 
     def copy(self) -> EventLog:
         """Return a log of what has happened so far, which does not grow with this one."""
         log = EventLog()
-        log._times, log._counts = self._times[:], self._counts[:]
-        log._kinds, log._actors, log._ids = self._kinds[:], self._actors[:], self._ids[:]
+        log._items = self._items[:]
         return log
 
     @classmethod
@@ -158,19 +147,16 @@ class EventLog:
         return log
 
     def __len__(self) -> int:
-        return len(self._times)
+        return len(self._items) // _ITEMS
 
     def __iter__(self) -> Iterator[Event]:
-        return map(Event, self._times, self._kinds, self._actors, self._ids, self._counts)
+        return map(
+            Event, *[iter(self._items)] * _ITEMS
+        )  # one iterator: each takes where the last left off
 
     def __getitem__(self, index: int) -> Event:
-        return Event(
-            self._times[index],
-            self._kinds[index],
-            self._actors[index],
-            self._ids[index],
-            self._counts[index],
-        )
+        first = range(0, len(self._items), _ITEMS)[index]
+        return Event(*self._items[first : first + _ITEMS])
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, EventLog):

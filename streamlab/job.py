@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 
 from streamlab.actors import Effect, Fields, Handler
 from streamlab.events import PROCESSED, Report
@@ -83,9 +83,13 @@ class Job:
         self._service = self._service.with_mean(mean)
         self._sample = self._service.sampler(self._rng)
 
-    def handler(self, effect: Effect | None) -> Handler:
-        """Return the handler: the service time, then the effect; and what goes wrong."""
-        sleep = asyncio.sleep
+    def handler(
+        self,
+        effect: Effect | None,
+        *,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    ) -> Handler:
+        """Return the handler: the service time, by `sleep`, then the effect; and what goes wrong."""
 
         async def serve(entry_id: str, fields: dict[str, str]) -> None:
             await sleep(self._sample() * self.slowness)

@@ -10,10 +10,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
-from collections import deque
 from collections.abc import Callable
 from functools import partial
-from itertools import chain
 from typing import Any
 
 import redis.asyncio
@@ -21,12 +19,27 @@ from redis._parsers.base import BaseParser
 from redis.asyncio.client import Pipeline
 from redis.exceptions import ConnectionError, DataError, ResponseError
 
-from streamlab.stream_commands import CommandError, Reply, StreamCommands, Waiter, plain
-from streamlab.stream_model import format_id
-from streamlab.virtual_time import DEFAULT_EPOCH_MS
+from streamlab.stream_commands import (
+    CommandError,
+    ReadRequest,
+    Reply,
+    StreamCommands,
+    Waiter,
+    entry_id,
+    plain,
+)
+from streamlab.stream_model import Fields, StreamId, format_id
+from streamlab.virtual_task import Promise
+from streamlab.virtual_time import DEFAULT_EPOCH_MS, VirtualLoop
 
 #: Seconds, or a function that gives them anew for each half of a command's way.
 RoundTrip = float | Callable[[], float]
+
+
+#: What redis-py's clients want to have, and simulated ones never ask for a connection: one for all of them,
+#: since making it takes most of the time that making a client does. Protocol 2: the model answers in RESP2's
+#: shapes, and redis-py chooses its callbacks by this.
+_NO_CONNECTIONS = redis.asyncio.ConnectionPool(protocol=2, decode_responses=True)
 
 
 class SimulatedServer:
@@ -56,10 +69,10 @@ class SimulatedServer:
         #: Commands executed so far, and how often one went there and its reply back: a pipeline goes once.
         self.n_commands = 0
         self.n_round_trips = 0
-        self._loop = loop
+        self.known_loop = loop
         self._time_outs: dict[int, _TimeOuts] = {}
         #: Reads that wait, and whose they are.
-        self._blocked: dict[asyncio.Future[Any], tuple[SimulatedRedis, Waiter]] = {}
+        self._blocked: dict[asyncio.Future[Any] | Promise, tuple[SimulatedRedis, Waiter]] = {}
         #: The server's own timers are not those of the client that happened to cause them.
         self.context = contextvars.Context()
         self.is_down = False
@@ -67,12 +80,13 @@ class SimulatedServer:
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
         """The event loop that its clients run on now."""
-        return self._loop or asyncio.get_running_loop()
+        return self.known_loop or asyncio.get_running_loop()
 
     def now_ms(self) -> int:
         """Return the server's time in milliseconds since 1970."""
+        loop = self.known_loop or asyncio.get_running_loop()
         # The added thousandth of a millisecond keeps 0.29 s from becoming 289 ms in binary.
-        return self.epoch_ms + int(self.loop.time() * 1000 + 0.001)
+        return self.epoch_ms + int(loop.time() * 1000 + 0.001)
 
     def go_down(self) -> None:
         """Refuse every command from now on, and drop those who wait; what is stored stays."""
@@ -84,10 +98,10 @@ class SimulatedServer:
         """Serve again."""
         self.is_down = False
 
-    def time_outs(self, timeout_ms: int) -> _TimeOuts:
-        """Return the time-outs of the readers that wait so long."""
+    def time_outs(self, timeout_ms: int) -> _TimeOuts | None:
+        """Return the time-outs of the readers that wait so long; None for those that wait for ever (0)."""
         found = self._time_outs.get(timeout_ms)
-        if found is None:
+        if found is None and timeout_ms:
             found = self._time_outs[timeout_ms] = _TimeOuts(self, timeout_ms / 1000)
         return found
 
@@ -115,27 +129,33 @@ class _TimeOuts:
     def __init__(self, server: SimulatedServer, timeout: float) -> None:
         self._server = server
         self._timeout = timeout
-        #: (when, waiter, future), the first to time out first; those that were served are among them.
-        self._queue: deque[tuple[float, Waiter, asyncio.Future[Any]]] = deque()
+        #: When each reader's time is out, the first to time out first.
+        self._waiting: dict[asyncio.Future[Any] | Promise, tuple[float, Waiter]] = {}
         self._timer_is_set = False
 
-    def add(self, waiter: Waiter, future: asyncio.Future[Any]) -> None:
-        loop = self._server.loop
-        self._queue.append((loop.time() + self._timeout, waiter, future))
+    def add(self, future: asyncio.Future[Any] | Promise, waiter: Waiter, now: float) -> None:
+        """Let a reader wait; the reply to it that is not to come will be None."""
+        self._waiting[future] = now + self._timeout, waiter
         if not self._timer_is_set:
             self._timer_is_set = True
-            loop.call_later(self._timeout, self._check, context=self._server.context)
+            server = self._server
+            server.loop.call_later(self._timeout, self._check, context=server.context)
+
+    def drop(self, future: asyncio.Future[Any] | Promise) -> None:
+        """Forget a reader that does not wait any more."""
+        self._waiting.pop(future, None)
 
     def _check(self) -> None:
-        loop, queue = self._server.loop, self._queue
-        while queue and (queue[0][2].done() or queue[0][0] <= loop.time()):
-            _, waiter, future = queue.popleft()
+        loop = self._server.loop
+        for future, (when, waiter) in [*self._waiting.items()]:
+            if when > loop.time():
+                loop.call_at(when, self._check, context=self._server.context)
+                return
+            self.drop(future)
             if not future.done():
                 self._server.commands.cancel(waiter)
                 future.set_result(None)
-        self._timer_is_set = bool(queue)
-        if queue:
-            loop.call_at(queue[0][0], self._check, context=self._server.context)
+        self._timer_is_set = False
 
 
 class SimulatedRedis(redis.asyncio.Redis):
@@ -158,8 +178,8 @@ class SimulatedRedis(redis.asyncio.Redis):
     ) -> None:
         if not callable(round_trip) and not round_trip >= 0:
             raise ValueError(f"round_trip is {round_trip!r}: give seconds, 0 or more")
-        # Protocol 2: the model answers in RESP2's shapes, and redis-py chooses its callbacks by this.
-        super().__init__(protocol=2, decode_responses=True, client_name=name or None)
+        super().__init__(connection_pool=_NO_CONNECTIONS)
+        self.name = name
         self.server = SimulatedServer() if server is None else server
         #: Gives the seconds of a round trip; None: it takes no time.
         self._trip: Callable[[], float] | None
@@ -176,6 +196,18 @@ class SimulatedRedis(redis.asyncio.Redis):
         self._is_severed = False
         #: Whether a command has to be looked at before and after it is executed.
         self._is_troubled = False
+        #: Where commands may be executed in their plain form: on a known virtual loop, in no time, and where
+        #: nothing else has to happen on their way.
+        self._loop: VirtualLoop | None = None
+        if self._trip is None and isinstance(self.server.known_loop, VirtualLoop):
+            self._loop = self.server.known_loop
+        self._last_round = -1
+        #: What the last read asked for, and as a request in its plain form, if it has one.
+        self._last_asked: tuple[Any, ...] = ()
+        self._request: ReadRequest | None = None
+        self._time_outs: _TimeOuts | None = None
+        #: The entries that the last read gave, and their ids as the model knows them: XACK names them next.
+        self._given: dict[str, StreamId] = {}
 
     def __repr__(self) -> str:
         return f"<SimulatedRedis as of Redis {'.'.join(map(str, self.server.version))}>"
@@ -198,12 +230,18 @@ class SimulatedRedis(redis.asyncio.Redis):
 
     def sever(self) -> None:
         """Let no command of this client reach the server any more: its process is dead."""
-        self._is_severed = self._is_troubled = True
+        self._is_severed = True
+        self._take_no_short_cuts()
 
     def lose_reply(self, command: str, nth: int = 1) -> None:
         """Execute the `nth` command of this name from now on, lose its reply, and cut the connection."""
         self._to_lose.append((command.upper(), nth))
+        self._take_no_short_cuts()
+
+    def _take_no_short_cuts(self) -> None:
+        """Look at every command before and after it is executed."""
         self._is_troubled = True
+        self._loop = None
 
     def _check_way_there(self) -> None:
         if self._is_severed:
@@ -269,28 +307,30 @@ class SimulatedRedis(redis.asyncio.Redis):
         await asyncio.sleep(0)
         self._last_round = getattr(self.server.loop, "rounds", -1)
 
-    async def _wait(self, waiter: Waiter) -> Reply:
+    async def _wait(self, waiter: Waiter) -> Any:
         """Wait for a blocked read: first come, first served, is the model's; the time-out is the loop's."""
-        future: asyncio.Future[Reply | CommandError | _ConnectionLost]
-        future = self.server.loop.create_future()
+        server = self.server
+        future: asyncio.Future[Any] = server.loop.create_future()
         waiter.on_ready = partial(_deliver, future)
-        if waiter.timeout_ms:
-            self.server.time_outs(waiter.timeout_ms).add(waiter, future)
+        time_outs = server.time_outs(waiter.timeout_ms)
+        if time_outs is not None:
+            time_outs.add(future, waiter, server.loop.time())
         if waiter.retry_at_ms is not None:
             self._look_again(waiter, future)
-        blocked = self.server._blocked
-        blocked[future] = self, waiter
+        server._blocked[future] = self, waiter
         try:
             reply = await future
         except asyncio.CancelledError:
-            self.server.commands.cancel(waiter)
+            server.commands.cancel(waiter)
             raise
         finally:
-            del blocked[future]
+            del server._blocked[future]
+            if time_outs is not None:
+                time_outs.drop(future)
         if isinstance(reply, CommandError):
             raise _as_redis_error(reply)
         if isinstance(reply, _ConnectionLost):
-            raise ConnectionError("connection closed by the simulated server")
+            raise reply.error()
         return reply
 
     def _look_again(self, waiter: Waiter, future: asyncio.Future[Any]) -> None:
@@ -309,31 +349,33 @@ class SimulatedRedis(redis.asyncio.Redis):
         delay = max(waiter.retry_at_ms - server.now_ms(), 1) / 1000
         loop.call_later(delay, look, context=server.context)
 
-    @property
-    def _is_special(self) -> bool:
-        """Whether something has to happen on a command's way that the short cuts below leave out."""
-        return self._trip is not None or self._is_troubled or self.server.is_down
-
     # ---- what a simulation executes for every entry, without arguments to build and to parse -----
 
     async def xadd(  # type: ignore[override]
         self, name: Any, fields: Any, id: Any = "*", maxlen: int | None = None, **options: Any
     ) -> Any:
         """Append an entry (``XADD``) and return its id."""
-        texts = tuple(chain.from_iterable(fields.items())) if isinstance(fields, dict) else ()
-        is_plain = id == "*" and maxlen is None and not options and _are_texts(name, *texts)
-        if not is_plain or not texts or self._is_special:
+        loop = self._loop
+        is_plain = id == "*" and maxlen is None and not options and fields and type(fields) is dict
+        if (
+            loop is None
+            or self.server.is_down
+            or not is_plain
+            or not _are_texts(name, *fields, *fields.values())
+        ):
             return await super().xadd(name, fields, id, maxlen, **options)
         server = self.server
         server.n_commands += self._counted
         server.n_round_trips += self._counted
+        now_ms = server.epoch_ms + int(loop.now * 1000 + 0.001)
         try:
-            return plain.add(server.commands, name, texts, server.now_ms())
+            return plain.add(server.commands, name, fields, now_ms)
         except CommandError as error:
             raise _as_redis_error(error) from None
         finally:
-            if not self._comes_at_once():
+            if loop.rounds == self._last_round:
                 await self._give_turn()
+            self._last_round = loop.rounds
 
     async def xreadgroup(  # type: ignore[override]
         self,
@@ -345,43 +387,78 @@ class SimulatedRedis(redis.asyncio.Redis):
         **options: Any,
     ) -> Any:
         """Read entries as a consumer of a group (``XREADGROUP``)."""
-        key, after = next(iter(streams.items())) if len(streams) == 1 else ("", "")
-        is_plain = after == ">" and not options and _are_texts(groupname, consumername, key)
-        if not is_plain or not count or block is None or self._is_special:
+        loop = self._loop
+        asked = groupname, consumername, streams, count, block
+        if asked != self._last_asked:  # readers repeat themselves
+            self._request = _plain_request(*asked)
+            self._time_outs = self.server.time_outs(block or 0) if self._request else None
+            streams_asked = dict(streams) if isinstance(streams, dict) else None
+            self._last_asked = groupname, consumername, streams_asked, count, block
+        request = self._request
+        if loop is None or self.server.is_down or loop.task is None or request is None or options:
             return await super().xreadgroup(
                 groupname, consumername, streams, count, block, **options
             )
         server = self.server
         server.n_commands += self._counted
         server.n_round_trips += self._counted
-        request = plain.new_entries(key, groupname, consumername, count, block)
+        now_ms = server.epoch_ms + int(loop.now * 1000 + 0.001)
         try:
-            found = plain.read_new(server.commands, request, server.now_ms())
+            found: Any = plain.read_new(server.commands, request, now_ms)
         except CommandError as error:
             raise _as_redis_error(error) from None
+        key = request.keys[0]
         if isinstance(found, Waiter):
-            reply: Any = await self._wait(found)
-            if reply is None:
-                return []
-            return [[key, [(id, dict(zip(f[::2], f[1::2]))) for id, f in reply[0][1]]]]  # noqa: B905
-        if not self._comes_at_once():
+            # As _wait() does, without a coroutine more.
+            promise = Promise(loop)
+            found.on_ready = promise.set_result
+            time_outs = self._time_outs
+            if time_outs is not None:
+                time_outs.add(promise, found, loop.now)
+            server._blocked[promise] = self, found
+            try:
+                reply = await promise.wait()
+            except asyncio.CancelledError:
+                server.commands.cancel(found)
+                raise
+            finally:
+                del server._blocked[promise]
+                if time_outs is not None:
+                    time_outs.drop(promise)
+            if type(reply) is tuple:
+                given_id, text, fields = reply
+                self._given = {text: given_id}
+                return [[key, [(text, fields)]]]
+            if isinstance(reply, CommandError):
+                raise _as_redis_error(reply)
+            if isinstance(reply, _ConnectionLost):
+                raise reply.error()
+            return [[key, [(i, _as_dict(f)) for i, f in reply[0][1]]]] if reply else []
+        if loop.rounds == self._last_round:
             await self._give_turn()
-        return [[key, [(format_id(id), dict(zip(f[::2], f[1::2]))) for id, f in found]]]  # noqa: B905
+        self._last_round = loop.rounds
+        self._given = {format_id(given_id): given_id for given_id, _ in found}
+        entries = [(text, _as_dict(f)) for text, (_, f) in zip(self._given, found, strict=True)]
+        return [[key, entries]]
 
     async def xack(self, name: Any, groupname: Any, *ids: Any) -> Any:
         """Acknowledge entries (``XACK``) and return how many were pending."""
-        if not ids or not _are_texts(name, groupname, *ids) or self._is_special:
+        loop = self._loop
+        if loop is None or self.server.is_down or not ids or not _are_texts(name, groupname, *ids):
             return await super().xack(name, groupname, *ids)
         server = self.server
         server.n_commands += self._counted
         server.n_round_trips += self._counted
         try:
-            return plain.ack(server.commands, name, groupname, ids)
+            known: list[Any] = [*map(self._given.get, ids)]
+            parsed = [*map(entry_id, ids)] if None in known else known
+            return plain.ack(server.commands, name, groupname, parsed)
         except CommandError as error:
             raise _as_redis_error(error) from None
         finally:
-            if not self._comes_at_once():
+            if loop.rounds == self._last_round:
                 await self._give_turn()
+            self._last_round = loop.rounds
 
     def _shaped(self, name: Any, reply: Reply, options: dict[str, Any]) -> Any:
         options.pop("keys", None)
@@ -459,6 +536,9 @@ class SimulatedPipeline(Pipeline):
 class _ConnectionLost:
     """What comes instead of a reply when the connection is cut."""
 
+    def error(self) -> ConnectionError:
+        return ConnectionError("connection closed by the simulated server")
+
 
 def _deliver(future: asyncio.Future[Any], reply: Reply | CommandError) -> None:
     """Hand a reply to the reader that waits for it, unless that has been cancelled meanwhile."""
@@ -466,12 +546,33 @@ def _deliver(future: asyncio.Future[Any], reply: Reply | CommandError) -> None:
         future.set_result(reply)
 
 
-_ONLY_TEXT = {str}
+def _as_dict(fields: Fields) -> dict[str, str]:
+    """Return field, value, field, value … as redis-py gives them."""
+    parts = iter(fields)
+    return dict(zip(parts, parts))  # noqa: B905 (fast)
+
+
+def _plain_request(
+    group: Any, consumer: Any, streams: Any, count: Any, block_ms: Any
+) -> ReadRequest | None:
+    """Return a read of new entries of one stream in its plain form; None if that is not what it is."""
+    if not isinstance(streams, dict) or [*streams.values()] != [">"]:
+        return None
+    (key,) = streams
+    if not _are_texts(group, consumer, key) or {type(count), type(block_ms)} != {int}:
+        return None
+    if count < 1 or block_ms < 0:
+        return None
+    return plain.new_entries(key, group, consumer, count, block_ms)
 
 
 def _are_texts(*args: Any) -> bool:
     """Return whether all these are text already, with nothing to encode."""
-    return set(map(type, args)) == _ONLY_TEXT
+    try:
+        "".join(args)  # the fastest way to look at each of them
+    except TypeError:
+        return False
+    return True
 
 
 def _as_text(arg: Any) -> str:

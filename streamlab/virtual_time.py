@@ -19,14 +19,18 @@ import asyncio
 import contextlib
 import contextvars
 import functools
+import itertools
 import logging
 import math
 import sys
+import types
 import weakref
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Iterator
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, TypeVarTuple, Unpack, cast
+
+from streamlab.virtual_task import PROCESS, VirtualTask
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -39,10 +43,6 @@ DEFAULT_EPOCH_MS = 1_767_225_600_000
 _DESTROYED = "Task was destroyed but it is pending!"
 
 logger = logging.getLogger(__name__)
-
-#: Whose callbacks these are: what is set in a task's context holds for all that the task starts.
-#: See `VirtualLoop.hold`.
-PROCESS: contextvars.ContextVar[object] = contextvars.ContextVar("streamlab_process", default=None)
 
 #: Python 3.12 and later note the current task per thread (by loop until 3.13, by thread alone from 3.14
 #: on), and offer this function to put it aside; Python 3.11 keeps it by loop and needs nothing.
@@ -65,7 +65,7 @@ _WAKE_SLEEPER = getattr(asyncio.futures, "_set_result_unless_cancelled", None)
 
 
 class _Handle(list[Any]):
-    """A callback in the queue: ``[callback, args, context]``; no callback once it is cancelled.
+    """A callback in the queue: ``[(callback, *args), context]``; no callback once it is cancelled.
 
     A list, because nothing that has attributes is made as fast, and one is made for each time that a task
     goes on.
@@ -74,23 +74,30 @@ class _Handle(list[Any]):
     __slots__ = ()
 
     def cancel(self) -> None:
-        self[:] = None, (), None  # as asyncio does: free them now
+        self[:] = None, None  # as asyncio does: free them now
 
     def cancelled(self) -> bool:
         return self[0] is None
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {'cancelled' if self.cancelled() else self[0]}>"
+        return f"<{type(self).__name__} {'cancelled' if self.cancelled() else self[0][0]}>"
 
 
 class _TimerHandle(_Handle):
-    """A callback for a moment."""
+    """A callback for a moment. The loop fires it as it does a sleeper's future: by setting its result."""
 
-    __slots__ = ("_when",)
+    __slots__ = ("_loop", "_when")
+    __hash__ = object.__hash__  # type: ignore[assignment]  # no list: one of the timers
+    _loop: VirtualLoop
     _when: float
 
     def when(self) -> float:
         return self._when
+
+    def set_result(self, _: None) -> None:
+        if self.cancelled():
+            raise asyncio.InvalidStateError("it was cancelled")
+        self._loop._ready.append(self)
 
 
 if TYPE_CHECKING:
@@ -118,18 +125,25 @@ class VirtualLoop(_EventLoop):
         start: float = 0.0,
         callbacks_per_instant: int = 50_000_000,
     ) -> None:
-        self._now = float(start)
+        #: What the clock shows, in seconds: `time()` without a call.
+        self.now = float(start)
         self._callbacks_per_instant = callbacks_per_instant
-        self._ready: deque[_Handle] = deque()
+        self._ready: deque[Any] = deque()  # _Handle or VirtualTask
         #: A heap of (when, number, timer); the number keeps timers of one moment in the order they were set.
-        #: The timer of an asyncio.sleep() is the future that it awaits.
-        self._timers: list[tuple[float, int, _TimerHandle | asyncio.Future[Any]]] = []
-        self._n_timers = 0
+        #: The timer of an asyncio.sleep() is the future that it awaits; that of a sleep(), its task.
+        self._timers: list[tuple[float, int, Any]] = []
+        self._numbers = itertools.count()
+        #: The future of the last asyncio.sleep(), and the tasks that sleep, by their futures.
+        self._sleeper: Any = self
+        #: The task whose step is under way, if it is one of the loop's own.
+        self.task: VirtualTask[Any] | None = None
+        self._sleeping: dict[asyncio.Future[Any], VirtualTask[Any]] = {}
+        self._no_context = contextvars.Context()  # where tasks are woken, which have their own
         self._n_timers_worth_cleaning = 128
         #: Grows by one each time round the loop. Whoever remembers it knows whether others had their turn.
         self.rounds = 0
         #: What the processes that are held back would do now, in order.
-        self._held: dict[object, list[_Handle]] = {}
+        self._held: dict[object, list[_Handle | VirtualTask[Any]]] = {}
         self._stopping = False
         self._running = False
         self._closed = False
@@ -146,58 +160,81 @@ class VirtualLoop(_EventLoop):
 
     def time(self) -> float:
         """Return the virtual time in seconds."""
-        return self._now
+        return self.now
 
     def next_time(self) -> float | None:
         """Return when the next callback runs: now, at the next timer, or None if never."""
         if self._ready:
-            return self._now
+            return self.now
         timers = self._timers
-        while timers and _is_off(timers[0][2]):
+        while timers and _is_off(*timers[0][1:]):
             heappop(timers)
-        return max(self._now, timers[0][0]) if timers else None
+        return max(self.now, timers[0][0]) if timers else None
 
     # ---- the run loop --------------------------------------------------------------------------
 
     def _run(self, until: float) -> None:
         """Run until the clock would pass `until`, until stopped, or until nothing is left to run."""
-        ready, timers, held = self._ready, self._timers, self._held
-        now = self._now
+        ready, timers, sleeping, held = self._ready, self._timers, self._sleeping, self._held
+        now = self.now
         budget = self._callbacks_per_instant
         self._stopping = False
         while not self._stopping:
             if not ready:
-                while timers and timers[0][2].cancelled():
-                    heappop(timers)
                 if not timers or timers[0][0] > until:
                     return
-                if timers[0][0] > now:
-                    self._now = now = timers[0][0]
+                when, number, timer = heappop(timers)
+                if type(timer) is VirtualTask:
+                    if timer.alarm != number:
+                        continue  # cancelled: the clock does not stop for it
+                    timer.alarm = -1
+                    ready.append(timer)
+                elif timer.cancelled():
+                    continue
+                else:
+                    timer.set_result(None)
+                    if timer in sleeping:
+                        ready.append(sleeping.pop(timer))
+                if when > now:
+                    self.now = now = when
                     budget = self._callbacks_per_instant
             while timers and timers[0][0] <= now:
-                timer = heappop(timers)[2]
-                if isinstance(timer, _TimerHandle):
+                _, number, timer = heappop(timers)
+                if _is_off(number, timer):
+                    continue
+                if type(timer) is VirtualTask:
+                    timer.alarm = -1
                     ready.append(timer)
-                elif not timer.done():
-                    timer.set_result(None)  # which makes its sleeper ready
+                else:
+                    timer.set_result(None)
+                    if timer in sleeping:
+                        ready.append(sleeping.pop(timer))
             self.rounds += 1
-            budget -= len(ready)
-            for _ in range(len(ready)):
+            n_ready = len(ready)
+            budget -= n_ready
+            for _ in range(n_ready):
                 handle = ready.popleft()
-                callback, args, context = handle
-                if callback is not None:
+                if type(handle) is VirtualTask:
+                    if held and (process := handle.context.get(PROCESS)) in held:
+                        held[process].append(handle)
+                    else:
+                        handle.step()
+                    continue
+                call, context = handle
+                if call is not None:
                     if held and (process := context.get(PROCESS)) in held:
                         held[process].append(handle)
                         continue
+                    self.task = None
                     try:
-                        context.run(callback, *args)
+                        context.run(*call)
                     except (SystemExit, KeyboardInterrupt):
                         raise
                     except BaseException as error:
                         self._report_failed(handle, error)
             if budget < 0:
                 raise TimeStandsStill(
-                    f"{self._callbacks_per_instant:,} callbacks ran at virtual time {self._now:g} s and the "
+                    f"{self._callbacks_per_instant:,} callbacks ran at virtual time {self.now:g} s and the "
                     "clock never moved: some loop polls without waiting. Let it block (XREADGROUP with "
                     "BLOCK) or sleep."
                 )
@@ -239,13 +276,13 @@ class VirtualLoop(_EventLoop):
 
     def run_until(self, when: float) -> None:
         """Run everything up to and including the moment `when`, and leave the clock there."""
-        if when < self._now:
-            raise ValueError(f"it is {self._now:g} s already: time does not run back to {when:g} s")
+        if when < self.now:
+            raise ValueError(f"it is {self.now:g} s already: time does not run back to {when:g} s")
         self._check_closed()
         with self._entered():
             self._run(when)
         if not self._stopping:
-            self._now = when
+            self.now = when
 
     def step(self) -> bool:
         """Run everything that happens at the next moment; return False if nothing is left to run."""
@@ -298,7 +335,7 @@ class VirtualLoop(_EventLoop):
         )
         who = "; ".join(waiting) if waiting else "nobody"
         return (
-            f"deadlock at virtual time {self._now:g} s: no callback is ready, no timer is set, and these "
+            f"deadlock at virtual time {self.now:g} s: no callback is ready, no timer is set, and these "
             f"still wait: {who}"
         )
 
@@ -317,17 +354,14 @@ class VirtualLoop(_EventLoop):
 
     # ---- callbacks -----------------------------------------------------------------------------
 
-    def call_soon(
-        self,
-        callback: Callable[[Unpack[Ts]], object],
-        *args: *Ts,
-        context: contextvars.Context | None = None,
+    def call_soon(  # type: ignore[override]  # the callback and its arguments in one tuple, for speed
+        self, *call: Any, context: contextvars.Context | None = None
     ) -> asyncio.Handle:
-        handle = _Handle(
-            (callback, args, contextvars.copy_context() if context is None else context)
-        )
+        if context is None:
+            context = contextvars.copy_context()
+        handle: Any = _Handle((call, context))
         self._ready.append(handle)
-        return cast(asyncio.Handle, handle)
+        return handle  # type: ignore[no-any-return]  # as good as an asyncio.Handle
 
     def call_soon_threadsafe(
         self,
@@ -338,49 +372,49 @@ class VirtualLoop(_EventLoop):
         # A deque's append is atomic. Nothing has to be woken: this loop never sleeps.
         return self.call_soon(callback, *args, context=context)
 
-    def call_later(
-        self,
-        delay: float,
-        callback: Callable[[Unpack[Ts]], object],
-        *args: *Ts,
-        context: contextvars.Context | None = None,
+    def call_later(  # type: ignore[override]
+        self, delay: float, *call: Any, context: contextvars.Context | None = None
     ) -> asyncio.TimerHandle:
-        if callback is _WAKE_SLEEPER and cast(Any, args)[1] is None:
+        if call[0] is _WAKE_SLEEPER and call[2] is None:
             # asyncio.sleep() does nothing with its timer but cancel it, when its future is done already.
             # And a heap of sleepers does not need cleaning: they are seldom cancelled.
-            self._n_timers += 1
-            sleeper: Any = cast(Any, args)[0]
-            heappush(self._timers, (self._now + delay, self._n_timers, sleeper))
-            return cast(asyncio.TimerHandle, sleeper)
-        return self.call_at(self._now + delay, callback, *args, context=context)
+            self._sleeper = sleeper = call[1]
+            heappush(self._timers, (self.now + delay, next(self._numbers), sleeper))
+            return sleeper  # type: ignore[no-any-return]  # as good as an asyncio.TimerHandle
+        return self.call_at(self.now + delay, *call, context=context)
 
-    def call_at(
-        self,
-        when: float,
-        callback: Callable[[Unpack[Ts]], object],
-        *args: *Ts,
-        context: contextvars.Context | None = None,
+    @types.coroutine
+    def sleep(self, delay: float) -> Generator[Any, None, None]:
+        """Sleep as ``asyncio.sleep`` does, without a future and a timer handle."""
+        if self.task is None:  # one of asyncio's own tasks
+            yield from asyncio.sleep(delay).__await__()
+        elif delay > 0:
+            yield float(delay)
+        else:
+            yield
+
+    def call_at(  # type: ignore[override]
+        self, when: float, *call: Any, context: contextvars.Context | None = None
     ) -> asyncio.TimerHandle:
-        timer = _TimerHandle(
-            (callback, args, contextvars.copy_context() if context is None else context)
-        )
-        timer._when = when
-        return cast(asyncio.TimerHandle, self._set_timer(when, timer))
+        if context is None:
+            context = contextvars.copy_context()
+        timer: Any = _TimerHandle((call, context))
+        timer._loop, timer._when = self, when
+        self._set_timer(when, timer)
+        return timer  # type: ignore[no-any-return]  # as good as an asyncio.TimerHandle
 
-    def _set_timer(self, when: float, timer: Any) -> Any:
+    def _set_timer(self, when: float, timer: _TimerHandle) -> None:
         if when != when:
             raise ValueError("a timer cannot be set for NaN seconds")
         timers = self._timers
         if len(timers) >= self._n_timers_worth_cleaning:
             self._clean_timers()
-        self._n_timers += 1
-        heappush(timers, (when, self._n_timers, timer))
-        return timer
+        heappush(timers, (when, next(self._numbers), timer))
 
     def _clean_timers(self) -> None:
         # One time-out leaves one cancelled timer: without cleaning, the heap would only grow.
         # In place: the run loop holds on to this very list.
-        self._timers[:] = [item for item in self._timers if not _is_off(item[2])]
+        self._timers[:] = [item for item in self._timers if not _is_off(*item[1:])]
         heapify(self._timers)
         self._n_timers_worth_cleaning = max(128, 2 * len(self._timers))
 
@@ -393,7 +427,9 @@ class VirtualLoop(_EventLoop):
         if self._task_factory is not None:
             task: asyncio.Task[T] = self._task_factory(self, coro, **options)
             return task
-        return asyncio.Task(coro, loop=self, **options)
+        if options.get("eager_start"):  # its first step is not for the loop to take
+            return asyncio.Task(coro, loop=self, **options)
+        return VirtualTask(coro, self, **options)
 
     def set_task_factory(self, factory: Any) -> None:
         self._task_factory = factory
@@ -426,8 +462,9 @@ class VirtualLoop(_EventLoop):
     ) -> Callable[[asyncio.AbstractEventLoop, dict[str, Any]], object] | None:
         return self._exception_handler
 
-    def get_debug(self) -> bool:
-        return False
+    get_debug = (
+        bool  # it is off; every future asks, and a type that is called is faster than a method
+    )
 
     def set_debug(self, enabled: bool) -> None:
         """Do nothing: debug mode looks for slow callbacks, and here no callback takes any time."""
@@ -475,9 +512,9 @@ class VirtualLoop(_EventLoop):
         )
 
 
-def _is_off(timer: _TimerHandle | asyncio.Future[Any]) -> bool:
+def _is_off(number: int, timer: Any) -> bool:
     """Return whether nothing happens when this timer is due."""
-    return timer.cancelled()
+    return timer.alarm != number if type(timer) is VirtualTask else timer.cancelled()
 
 
 def _where(task: asyncio.Task[Any]) -> str:

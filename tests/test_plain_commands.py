@@ -46,6 +46,8 @@ async def story(client: SimulatedRedis) -> list[Any]:
     waiting[0].cancel()
     told += [await client.xadd("orders", {"c": str(n)}) for n in range(3)]
     told += await asyncio.gather(*waiting[1:])
+    pending_id = told[-1][0][1][0][0]
+    told.append(await attempt(client.xack("orders", "workers", pending_id, "seven")))
     told.append(await client.xack("orders", "workers", told[2]))
     told += [await client.xack("orders", "workers", told[2], told[3], "7-7")]
     told += [
@@ -53,6 +55,7 @@ async def story(client: SimulatedRedis) -> list[Any]:
         await client.xack("nothing", "workers", "7-7"),
     ]
     told.append(await attempt(client.xack("orders", "workers", "seven")))
+    told += await handed_over(client)
     await client.set("text", "no stream")
     told.append(await attempt(client.xadd("text", {"a": "1"})))
     told.append(await attempt(client.xack("text", "workers", "7-7")))
@@ -64,13 +67,46 @@ async def story(client: SimulatedRedis) -> list[Any]:
     return [*told, asyncio.get_running_loop().time()]
 
 
+async def handed_over(client: SimulatedRedis) -> list[Any]:
+    """Let readers of several groups, and of none, wait while entries come, go and come again."""
+    told: list[Any] = []
+    await client.xgroup_create("orders", "others", "$")
+
+    async def add_while_they_wait(*between: Any) -> None:
+        readers = [
+            asyncio.create_task(
+                client.xreadgroup(group, consumer, {"orders": ">"}, 2, 1000)  # as they come
+            )
+            for group, consumer in [("workers", "C1"), ("others", "C2"), ("others", "C3")]
+        ]
+        readers.append(asyncio.create_task(client.xread({"orders": "$"}, block=1000)))
+        await asyncio.sleep(0.01)
+        for command in between:
+            told.append(await attempt(command))
+        fields = {"n": "1", "m": "2"}
+        told.append(await client.xadd("orders", fields))
+        fields["n"] = "changed by the producer when it was sent"
+        told.append(await client.xadd("orders", fields))
+        told.extend(await asyncio.gather(*readers))
+        told.append(await client.xinfo_stream("orders", full=True))
+
+    await add_while_they_wait()
+    await add_while_they_wait(client.xgroup_setid("orders", "others", "0"))
+    await add_while_they_wait(client.xdel("orders", told[0]))
+    await add_while_they_wait(client.xgroup_delconsumer("orders", "others", "C2"))
+    await add_while_they_wait(client.xgroup_setid("orders", "workers", "0", entries_read=3))
+    return told
+
+
 @pytest.mark.parametrize("version", [(6, 2, 0), (7, 0, 15), (7, 2, 0), (8, 6, 3)])
 def test_plain_commands_answer_as_the_grammar_does(version: tuple[int, int, int]) -> None:
     """Every reply, error text, time and the final state are the same."""
-    plain = VirtualLoop().run_until_complete(
-        story(SimulatedRedis(SimulatedServer(version=version)))
-    )
-    parsed = VirtualLoop().run_until_complete(story(Grammatical(SimulatedServer(version=version))))
+    told = []
+    for kind in (SimulatedRedis, Grammatical):
+        loop = VirtualLoop()
+        client = kind(SimulatedServer(version=version, loop=loop))
+        told.append(loop.run_until_complete(story(client)))
+    plain, parsed = told
     assert plain == parsed
 
 
@@ -78,7 +114,7 @@ def test_time_outs_of_one_length_share_a_timer() -> None:
     """Each reader still times out at its own time."""
 
     async def main() -> list[float]:
-        client = SimulatedRedis()
+        client = SimulatedServer(loop=virtual).client()
         await client.xgroup_create("orders", "workers", "0", mkstream=True)
         loop = asyncio.get_running_loop()
 
@@ -89,4 +125,5 @@ def test_time_outs_of_one_length_share_a_timer() -> None:
 
         return await asyncio.gather(*map(wait, (0.0, 1.5, 4.0, 30.0)))
 
-    assert VirtualLoop().run_until_complete(main()) == [5.0, 6.5, 9.0, 35.0]
+    virtual = VirtualLoop()
+    assert virtual.run_until_complete(main()) == [5.0, 6.5, 9.0, 35.0]

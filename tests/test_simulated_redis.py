@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 
 import pytest
 from redis.exceptions import ConnectionError, DataError, ResponseError
 
 from streamlab.simulated_redis import SimulatedRedis, SimulatedServer
-from streamlab.virtual_time import VirtualLoop
+from streamlab.virtual_time import PROCESS, VirtualLoop
 
 
 @pytest.fixture
@@ -248,17 +249,21 @@ def test_a_negative_round_trip_is_refused():
 # ---- what can go wrong between a client and its server -----------------------------------------------
 
 
+@pytest.fixture(params=["by the general path", "by the short cuts"])
+def server(request, loop):
+    return SimulatedServer(loop=loop if request.param == "by the short cuts" else None)
+
+
 async def a_group(server: SimulatedServer) -> SimulatedRedis:
     lab = server.client(is_lab=True)
     await lab.xgroup_create("s", "g", "0", mkstream=True)
     return lab
 
 
-def test_a_cut_connection_ends_the_wait_and_the_next_command_connects_anew(loop):
+def test_a_cut_connection_ends_the_wait_and_the_next_command_connects_anew(loop, server):
     """The blocked reader hears of it, is out of the queue, and takes no entry with it."""
 
     async def main():
-        server = SimulatedServer()
         lab, client, other = await a_group(server), server.client(), server.client()
         waiting = asyncio.create_task(client.xreadgroup("g", "C1", {"s": ">"}, 1, 0))
         behind = asyncio.create_task(other.xreadgroup("g", "C2", {"s": ">"}, 1, 0))
@@ -266,26 +271,25 @@ def test_a_cut_connection_ends_the_wait_and_the_next_command_connects_anew(loop)
         client.cut()
         with pytest.raises(ConnectionError, match="connection closed"):
             await waiting
-        await lab.xadd("s", {"n": 1}, id="1-1")
+        await lab.xadd("s", {"n": "1"}, id="1-1")
         return await behind, await client.xlen("s")
 
     assert loop.run_until_complete(main()) == ([["s", [("1-1", {"n": "1"})]]], 1)
 
 
-def test_a_lost_reply_is_of_a_command_that_was_executed(loop):
+def test_a_lost_reply_is_of_a_command_that_was_executed(loop, server):
     """The second XADD from now on, alone or in a pipeline; the one after it is answered again."""
 
     async def main():
-        server = SimulatedServer()
         client = server.client()
         client.lose_reply("xadd", 2)
-        await client.xadd("s", {"n": 1})
+        await client.xadd("s", {"n": "1"})
         with pytest.raises(ConnectionError, match="before the reply to XADD"):
-            await client.xadd("s", {"n": 2})
-        await client.xadd("s", {"n": 3})
+            await client.xadd("s", {"n": "2"})
+        await client.xadd("s", {"n": "3"})
         client.lose_reply("XLEN")
         pipe = client.pipeline(transaction=False)
-        pipe.xadd("s", {"n": 4})
+        pipe.xadd("s", {"n": "4"})
         pipe.xlen("s")
         with pytest.raises(ConnectionError, match="XLEN"):
             await pipe.execute()
@@ -294,27 +298,25 @@ def test_a_lost_reply_is_of_a_command_that_was_executed(loop):
     assert loop.run_until_complete(main()) == 4
 
 
-def test_a_severed_client_reaches_the_server_no_more(loop):
+def test_a_severed_client_reaches_the_server_no_more(loop, server):
     """What is left of a dead process executes nothing."""
 
     async def main():
-        server = SimulatedServer()
         client = server.client()
         client.sever()
         with pytest.raises(asyncio.CancelledError):
-            await client.xadd("s", {"n": 1})
+            await client.xadd("s", {"n": "1"})
         return await server.client().xlen("s")
 
     assert loop.run_until_complete(main()) == 0
 
 
-def test_a_server_that_is_down_refuses_all_but_the_lab(loop):
+def test_a_server_that_is_down_refuses_all_but_the_lab(loop, server):
     """Who waits is dropped, who comes is refused; what was stored is there when it is back."""
 
     async def main():
-        server = SimulatedServer()
         lab, client = await a_group(server), server.client()
-        await client.xadd("s", {"n": 1}, id="1-1")
+        await client.xadd("s", {"n": "1"}, id="1-1")
         await client.xreadgroup("g", "C1", {"s": ">"}, 1)
         waiting = asyncio.create_task(client.xreadgroup("g", "C1", {"s": ">"}, 1, 0))
         await asyncio.sleep(1)
@@ -322,7 +324,7 @@ def test_a_server_that_is_down_refuses_all_but_the_lab(loop):
         with pytest.raises(ConnectionError):
             await waiting
         for command in (
-            client.xadd("s", {"n": 2}),
+            client.xadd("s", {"n": "2"}),
             client.xack("s", "g", "1-1"),
             client.pipeline().xlen("s").execute(),
         ):
@@ -333,3 +335,46 @@ def test_a_server_that_is_down_refuses_all_but_the_lab(loop):
         return seen_by_the_lab, await client.xack("s", "g", "1-1")
 
     assert loop.run_until_complete(main()) == (1, 1)
+
+
+def test_a_reader_that_is_unblocked_goes_on_with_nothing(loop, server):
+    """As after CLIENT UNBLOCK; the entry that comes next is for who waits behind it."""
+
+    async def main():
+        lab, client, other = await a_group(server), server.client(), server.client()
+        waiting = asyncio.create_task(client.xreadgroup("g", "C1", {"s": ">"}, 1, 0))
+        behind = asyncio.create_task(other.xreadgroup("g", "C2", {"s": ">"}, 1, 0))
+        await asyncio.sleep(1)
+        client.unblock()
+        nothing = await waiting
+        await lab.xadd("s", {"n": "1"}, id="1-1")
+        return nothing, await behind
+
+    assert loop.run_until_complete(main()) == ([], [["s", [("1-1", {"n": "1"})]]])
+
+
+def test_a_client_that_is_held_back_holds_up_nobody_elses_time_out(loop, server):
+    """It waited first, so that the timer for both is of its making; it finds its own time over later."""
+    told = []
+
+    async def read(name, delay):
+        await asyncio.sleep(delay)
+        told.append(
+            (name, await server.client().xreadgroup("g", name, {"s": ">"}, 1, 1000), loop.now)
+        )
+
+    async def main():
+        await a_group(server)
+        process, context = object(), contextvars.copy_context()
+        context.run(PROCESS.set, process)
+        held = loop.create_task(read("C1", 0), context=context)
+        other = loop.create_task(read("C2", 0.25))
+        await asyncio.sleep(0.5)
+        loop.hold(process)
+        await other
+        await asyncio.sleep(3 - loop.now)
+        loop.release(process)
+        await held
+
+    loop.run_until_complete(main())
+    assert told == [("C2", [], 1.25), ("C1", [], 3)]

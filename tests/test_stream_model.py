@@ -459,3 +459,36 @@ def test_entry_log(ranges: list[tuple[StreamId, StreamId]], n: int, count: int |
         assert removed == any(entry_id == start for entry_id, _ in plain)
         plain = [entry for entry in plain if entry[0] != start]
     assert (len(log), log.range(MIN_ID, MAX_ID)) == (len(plain), plain)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 40_000),
+            st.one_of(
+                st.just(("f", "1", "g", "two")),
+                st.tuples(st.just("f"), st.integers(0, 90).map("x".__mul__)),
+            ),
+        ),
+        max_size=6,
+    ),
+    st.integers(1, 220),
+)
+@settings(max_examples=100, deadline=None)
+def test_nodes_are_the_same_whenever_they_are_made(
+    kinds: list[tuple[int, tuple[str, ...]]], n_of_each: int
+) -> None:
+    """A hundred new entries at once go into the nodes that they would have gone into one by one."""
+    at_once, one_by_one = EntryLog(), EntryLog()
+    ms = 1
+    for step_ms, fields in kinds:
+        for _ in range(n_of_each):
+            ms += 1 + step_ms // n_of_each
+            at_once.append((ms, 0), fields)
+            one_by_one.append((ms, 0), fields)
+            assert one_by_one.n_nodes >= 1  # which looks at the nodes
+    assert at_once.n_nodes == one_by_one.n_nodes
+    for max_length in (500, 250, 120, 60, 0):
+        at_once.trim(max_length=max_length, whole_nodes=True)
+        one_by_one.trim(max_length=max_length, whole_nodes=True)
+        assert list(at_once) == list(one_by_one)

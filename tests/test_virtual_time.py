@@ -7,9 +7,11 @@ import contextvars
 import gc
 import logging
 import time
+from collections.abc import Awaitable, Callable, Coroutine
 
 import pytest
 
+from streamlab.virtual_task import Promise
 from streamlab.virtual_time import PROCESS, Deadlock, TimeStandsStill, VirtualLoop
 
 
@@ -382,3 +384,174 @@ def test_a_process_that_is_held_back_goes_on_where_it_stood(loop):
 
     loop.run_until_complete(main())
     assert story == [("world", 3.5), ("act", 5), ("child", 5)]
+
+
+@pytest.mark.parametrize("way", ["sleep", "asyncio.sleep", "timer", "future", "promise", "yield"])
+def test_whatever_a_task_waits_for_it_is_held_back(loop, way):
+    """What it waits for comes at 1 s, and it hears of it when it is released at 3 s, once."""
+    told = []
+    process = object()
+
+    async def wait():
+        if way == "sleep":
+            await loop.sleep(1)
+        elif way == "asyncio.sleep":
+            await asyncio.sleep(1)
+        elif way == "timer":
+            event = asyncio.Event()
+            loop.call_later(1, event.set)
+            await event.wait()
+        elif way == "yield":
+            while loop.now < 1:
+                await loop.sleep(0.25)
+            await asyncio.sleep(0)
+        else:
+            future = Promise(loop) if way == "promise" else loop.create_future()
+            loop.call_later(1, future.set_result, None, context=contextvars.Context())
+            await (future.wait() if way == "promise" else future)
+        told.append(loop.now)
+
+    async def main():
+        context = contextvars.copy_context()
+        context.run(PROCESS.set, process)
+        task = loop.create_task(wait(), context=context)
+        await asyncio.sleep(0.5)
+        loop.hold(process)
+        await asyncio.sleep(2.5)
+        assert not told
+        loop.release(process)
+        await task
+        await asyncio.sleep(1)
+
+    loop.run_until_complete(main())
+    assert told == [3]
+
+
+# --- the loop's own tasks ----------------------------------------------------------------------
+
+
+async def _lives_of_tasks(nap: Callable[[float], Awaitable[object]]) -> list[object]:
+    """Let tasks sleep, wait, fail and be cancelled in every way; return all that came of it."""
+    told: list[object] = []
+    loop = asyncio.get_running_loop()
+    color: contextvars.ContextVar[str] = contextvars.ContextVar("color", default="none")
+
+    async def outcome(name: str, coroutine: Coroutine[object, object, object], *steps: str) -> None:
+        task = asyncio.create_task(coroutine, name=name)
+        for step in steps:
+            if step == "cancel":
+                told.append((name, "cancel", task.cancel(f"because of {name}"), task.cancelling()))
+            elif step == "uncancel":
+                told.append((name, "uncancel", task.uncancel()))
+            else:
+                await asyncio.sleep(float(step))
+        try:
+            value: object = await asyncio.wait_for(asyncio.shield(task), 50)
+        except BaseException as error:
+            value = type(error), str(error)
+        told.append((name, value, task.done(), task.cancelled(), task.get_name(), loop.time()))
+
+    async def sleep(seconds: float = 5) -> object:
+        await nap(seconds)
+        return asyncio.current_task() in asyncio.all_tasks()
+
+    async def fail() -> None:
+        await nap(0)
+        raise LookupError("no such thing")
+
+    async def stubborn() -> str:
+        for _ in range(3):
+            try:
+                await nap(9)
+            except asyncio.CancelledError as error:
+                told.append(("stubborn", str(error), loop.time()))
+        return "survived"
+
+    async def cancel_itself(then_wait: bool) -> str:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel("enough")
+        if then_wait:
+            await asyncio.Event().wait()
+        return "returned all the same"
+
+    async def cancel_itself_and_nap() -> None:
+        asyncio.current_task().cancel("enough")  # type: ignore[union-attr]
+        await nap(3)
+
+    async def color_it(what: str) -> str:
+        color.set(what)
+        await nap(1)
+        return color.get()
+
+    async def yield_badly(what: object) -> object:
+        try:
+            await _Yield(what)
+        except RuntimeError as error:
+            return str(error).partition(":")[0].partition("<")[0]
+        return await sleep(1)
+
+    async def wait_for_itself() -> object:
+        try:
+            await asyncio.current_task()  # type: ignore[misc]
+        except RuntimeError as error:
+            return "await on itself" if "await" in str(error) or "yield" in str(error) else error
+        return None
+
+    await outcome("sleeps", sleep())
+    await outcome("fails", fail())
+    await outcome("cancelled before its first step", sleep(), "cancel")
+    await outcome("forgiven before its first step", sleep(), "cancel", "uncancel")
+    await outcome("cancelled asleep", sleep(), "1", "cancel")
+    await outcome("cancelled twice", sleep(), "1", "cancel", "cancel")
+    await outcome("cancelled when done", sleep(1), "2", "cancel")
+    await outcome("stubborn", stubborn(), "1", "cancel", "1", "cancel", "uncancel")
+    await outcome("cancels itself, waits", cancel_itself(True))
+    await outcome("cancels itself, returns", cancel_itself(False))
+    await outcome("cancels itself, naps", cancel_itself_and_nap())
+    await outcome("waits", asyncio.Event().wait(), "1", "cancel")
+    await outcome("gathers", asyncio.wait_for(asyncio.gather(sleep(1), sleep(2)), 9), "1", "cancel")
+    await outcome("times out", asyncio.wait_for(sleep(), 2))
+    await outcome("red", color_it("red"))
+    await outcome("yields nothing", yield_badly(None))
+    await outcome("yields a number", yield_badly(7))
+    await outcome("waits for itself", wait_for_itself())
+    return [*told, color.get(), loop.time()]
+
+
+class _Yield:
+    """Something to await that is no future."""
+
+    def __init__(self, what: object) -> None:
+        self.what = what
+
+    def __await__(self):
+        yield self.what
+
+
+def test_its_own_tasks_do_what_asyncios_do(loop):
+    """Step by step and at the same moments, whatever happens to them."""
+    own = loop.run_until_complete(_lives_of_tasks(asyncio.sleep))
+    napping = VirtualLoop()
+    assert napping.run_until_complete(_lives_of_tasks(napping.sleep)) == own
+    napping.close()
+    other = VirtualLoop()
+    other.set_task_factory(lambda loop, coro, **options: asyncio.Task(coro, loop=loop, **options))
+    assert own == other.run_until_complete(_lives_of_tasks(asyncio.sleep))
+    assert other.run_until_complete(other.sleep(1)) is None  # works for such tasks, too
+    other.close()
+    assert len(own) > 25
+
+
+def test_its_own_tasks_are_tasks(loop):
+    """Of asyncio's class; one that is interrupted lets the interruption through."""
+
+    async def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    task = loop.create_task(asyncio.sleep(1, "done"), name="C1")
+    assert isinstance(task, asyncio.Task)
+    assert (task.get_name(), task in asyncio.all_tasks(loop)) == ("C1", True)
+    assert loop.run_until_complete(task) == "done"
+    with pytest.raises(KeyboardInterrupt):
+        loop.run_until_complete(interrupt())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING
 
 from streamlab.events import ADDED, DISCONNECTED, STARTED, STOPPED, Report
@@ -27,6 +27,7 @@ async def produce(
     patience: float = 30.0,
     stop: asyncio.Event | None = None,
     report: Report = ignore,
+    sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
 ) -> int:
     """Add entries at their times (``XADD``), and return how many were added.
 
@@ -44,6 +45,8 @@ async def produce(
         Seconds to go on trying when the server cannot be reached; then its error is raised.
     stop
         Once set, no further entry is added.
+    sleep
+        How to wait for an entry's time, in seconds of the event loop.
     """
     loop = asyncio.get_running_loop()
     start = loop.time()
@@ -52,7 +55,7 @@ async def produce(
     for at, fields in arrivals:
         delay = start + at - loop.time()
         if delay > 0:
-            await asyncio.sleep(delay)
+            await sleep(delay)
         if stop is not None and stop.is_set():
             break
         sent_at = loop.time()

@@ -41,7 +41,8 @@ from streamlab.job import InjectedError, Job, paced, told_by_events
 from streamlab.run import Run
 from streamlab.scenario import Consumer, Producer, Scenario
 from streamlab.simulated_redis import SimulatedRedis, SimulatedServer
-from streamlab.virtual_time import PROCESS, VirtualLoop
+from streamlab.virtual_task import PROCESS
+from streamlab.virtual_time import VirtualLoop
 
 #: Seconds before time 0 at which consumers start, so that they wait when the first entry comes.
 _LEAD = 1.0
@@ -461,7 +462,7 @@ class SimulatedEngine:
 
     async def _consume(self, consumer: Consumer, process: Process, job: Job, is_new: bool) -> int:
         scenario, delay, client = self.scenario, self._delay(consumer.name), process.client
-        handler = job.handler(scenario.effect(client))
+        handler = job.handler(scenario.effect(client), sleep=self.loop.sleep)
         n_processed: int = await self._act(
             client,
             scenario.stream,
@@ -496,11 +497,22 @@ class SimulatedEngine:
             patience=_PATIENCE,
             stop=process.stop,
             report=self.log.report,
+            sleep=self.loop.sleep,
         )
 
     def _raise_if_failed(self) -> None:
         if self._conductor.done():
             self._conductor.result()
+
+
+def _busy(loop: VirtualLoop, sample: Callable[[], float]) -> Handler:
+    """Return what `Scenario.handler` does, by the loop's own way of sleeping, which is a faster one."""
+    sleep = loop.sleep
+
+    async def handle(entry_id: str, fields: dict[str, str]) -> None:
+        await sleep(sample())
+
+    return handle
 
 
 def _delayed(handler: Handler, delay: Callable[[], float]) -> Handler:

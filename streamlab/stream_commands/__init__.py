@@ -9,11 +9,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from . import blocking
-from .arguments import CommandError, Reply, shown, wrong_arity
+from .arguments import CommandError, Reply, entry_id, shown, wrong_arity
 from .keyspace import Keyspace, Waiter
+from .reading import ReadRequest
 from .table import Command, commands_of, words_of
 
-__all__ = ["CommandError", "Reply", "StreamCommands", "Waiter"]
+__all__ = ["CommandError", "ReadRequest", "Reply", "StreamCommands", "Waiter", "entry_id"]
 
 _CONTAINERS = frozenset({"XGROUP", "XINFO"})
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from streamlab.stream_model import Behaviour, Group, StreamModel
 
-from .arguments import WRONG_TYPE, CommandError, Reply, shown
+from .arguments import WRONG_TYPE, CommandError, shown
 
 if TYPE_CHECKING:
     from .reading import ReadRequest
@@ -20,7 +20,7 @@ def no_group(key: str, name: str, purpose: str = "") -> CommandError:
     )
 
 
-def _nobody(_: Reply | CommandError) -> None:
+def _nobody(_: object) -> None:
     """Take a reply that nobody waits for."""
 
 
@@ -33,14 +33,21 @@ class Waiter:
     then an entry may have become old enough to be claimed, so call `StreamCommands.retry`.
     """
 
-    __slots__ = ("keys", "on_ready", "request", "retry_at_ms", "timeout_ms")
+    __slots__ = ("is_plain", "on_ready", "request", "retry_at_ms")
 
-    def __init__(self, request: ReadRequest) -> None:
+    def __init__(self, request: ReadRequest, *, is_plain: bool = False) -> None:
         self.request = request
-        self.keys = request.keys
-        self.timeout_ms = request.block_ms or 0
+        self.is_plain = is_plain  # takes a new entry as `plain.add` hands it over
         self.retry_at_ms: int | None = None
-        self.on_ready: Callable[[Reply | CommandError], None] = _nobody
+        self.on_ready: Callable[[Any], None] = _nobody
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        return self.request.keys
+
+    @property
+    def timeout_ms(self) -> int:
+        return self.request.block_ms or 0
 
 
 class Keyspace:

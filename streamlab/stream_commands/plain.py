@@ -2,65 +2,98 @@
 
 A simulation executes these three for every entry. They do what the grammar does for the same arguments
 (a test compares the two): an entry with an id of its own (``*``) and no trimming, new entries (``>``) of
-one stream, acknowledgements.
+one stream, acknowledgements. An entry that is added while a reader waits for it goes straight to it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import lru_cache
+from itertools import chain
 from typing import TYPE_CHECKING
 
-from streamlab.stream_model import MAX_ID, Fields, StoredEntry, StreamModel, format_id
+from streamlab.stream_model import MAX_ID, Fields, StoredEntry, StreamId, StreamModel, format_id
 
-from .arguments import CommandError, entry_id
+from .arguments import CommandError
+from .blocking import serve
 from .keyspace import Waiter, no_group
 from .reading import ReadRequest
 
 if TYPE_CHECKING:
     from . import StreamCommands
 
+#: An entry that is handed over to a reader that waits: its id, also as text, and its fields.
+HandedOver = tuple[StreamId, str, dict[str, str]]
 
-def add(db: StreamCommands, key: str, fields: Fields, now_ms: int) -> str:
+#: Up to so many fields, adding up pairs is faster than chaining them.
+_FEW_FIELDS = 16
+
+
+def add(db: StreamCommands, key: str, fields: dict[str, str], now_ms: int) -> str:
     """Append an entry (``XADD key * …``), serve those who wait for it, and return its id."""
     stream = db.keys.get(key)
     if type(stream) is not StreamModel:
         stream = db.stream_or_new(key)
-    if stream.last_id == MAX_ID:
+    id_before = stream.last_id
+    if id_before == MAX_ID:
         raise CommandError(
             "ERR The stream has exhausted the last possible ID, unable to add more items"
         )
-    new_id = stream.add(fields, now_ms)
-    db.signal(key)
-    if db._ready:
+    pairs = fields.items()
+    flat: Fields = (
+        sum(pairs, ()) if len(pairs) <= _FEW_FIELDS else tuple(chain.from_iterable(pairs))
+    )
+    new_id = stream.add(flat, now_ms)
+    text = format_id(new_id)
+    if db._ready:  # for those who wait, the key itself is new
         db._now_ms = now_ms
         db._serve_ready()
-    return format_id(new_id)
+    elif key in db._waiting:
+        for name, queue in db._waiting[key].items():
+            for waiter in queue:  # the first of them
+                group = stream.groups.get(name) if name else None
+                if waiter.is_plain and group is not None and group.last_id == id_before:
+                    # This entry is all that is new, and the reader asked for at least one: all that
+                    # serving and reading would do is this.
+                    del queue[waiter]
+                    stream.deliver_last(group, waiter.request.consumer, now_ms)
+                    waiter.on_ready((new_id, text, fields.copy()))
+                else:
+                    serve(db, key, {name: queue}, now_ms)
+                break
+    return text
 
 
 def read_new(db: StreamCommands, request: ReadRequest, now_ms: int) -> list[StoredEntry] | Waiter:
-    """Deliver new entries of one stream to a consumer, or let it wait (``XREADGROUP … BLOCK``)."""
-    key, group = request.keys[0], request.group or ""
-    stream = db.stream(key)
-    if stream is None or group not in stream.groups:
-        raise no_group(key, group, " in XREADGROUP with GROUP option")
-    entries = stream.read_group(group, request.consumer, now_ms, request.count)
-    if entries:
-        return entries
-    waiter = Waiter(request)
-    db.block(waiter)
+    """Deliver new entries of one stream to a consumer, or let it wait (``XREADGROUP … BLOCK``).
+
+    What the `Waiter` is given in the end may be a `HandedOver` instead of a reply.
+    """
+    key, name = request.keys[0], request.group
+    stream = db.keys.get(key)
+    if type(stream) is not StreamModel:
+        stream = db.stream(key)
+    if stream is None or name is None or name not in stream.groups:
+        raise no_group(key, name or "", " in XREADGROUP with GROUP option")
+    if stream.groups[name].last_id < stream.last_id or db.behaviour.consumers_made_early:
+        entries = stream.read_group(name, request.consumer, now_ms, request.count)
+        if entries:
+            return entries
+    # From Redis 7.2 on the command is run again, whatever has changed.
+    waiter = Waiter(request, is_plain=not db.behaviour.rerun_blocked)
+    db._waiting[key][name][waiter] = None
     return waiter
 
 
-def ack(db: StreamCommands, key: str, group_name: str, ids: Iterable[str]) -> int:
+def ack(db: StreamCommands, key: str, group_name: str, ids: Iterable[StreamId]) -> int:
     """Take entries off the pending list (``XACK``), and return how many were on it."""
-    stream = db.stream(key)
+    stream = db.keys.get(key)
+    if type(stream) is not StreamModel:
+        stream = db.stream(key)
     if stream is None or group_name not in stream.groups:
         return 0
-    return stream.ack(group_name, map(entry_id, ids))
+    return stream.ack(group_name, ids)
 
 
-@lru_cache(maxsize=1024)  # readers repeat themselves
 def new_entries(key: str, group: str, consumer: str, count: int, block_ms: int) -> ReadRequest:
     """Return the request for a group's new entries in one stream."""
     return ReadRequest((key,), ((key, ">"),), group, consumer, count, block_ms)

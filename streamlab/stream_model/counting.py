@@ -6,6 +6,7 @@ is the lag, unless entries were deleted that the group had not read: then nobody
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from .entry_log import StoredEntry
@@ -31,7 +32,7 @@ def lag(stream: StreamModel, group: Group) -> int | None:
     return None if entries_read is None else stream.entries_added - entries_read
 
 
-def note_read(stream: StreamModel, group: Group, delivered: list[StoredEntry]) -> None:
+def note_read(stream: StreamModel, group: Group, delivered: Sequence[StoredEntry]) -> None:
     """Move a group on to the entries that it is given now, and count them."""
     for n, (entry_id, _) in enumerate(delivered):
         if group.entries_read is not None:

@@ -24,7 +24,7 @@ class Consumer:
 class Group:
     """A position in the stream, shared by consumers, and the list of what they hold."""
 
-    __slots__ = ("_delivery_times", "consumers", "entries_read", "last_id", "name", "pending")
+    __slots__ = ("consumers", "delivery_times", "entries_read", "last_id", "name", "pending")
 
     def __init__(self, name: str, last_id: StreamId, entries_read: int | None) -> None:
         self.name = name
@@ -32,7 +32,7 @@ class Group:
         self.entries_read = entries_read  # None: unknown
         self.pending = PendingList()  # of all consumers; the same Pending objects as theirs
         self.consumers: dict[str, Consumer] = {}
-        self._delivery_times: DeliveryTimes | None = None  # nobody needs it before XREADGROUP CLAIM
+        self.delivery_times: DeliveryTimes | None = None  # nobody needs it before XREADGROUP CLAIM
 
     def asking(self, name: str, now_ms: int) -> Consumer:
         """Return the consumer that asks for entries now, created if it is new."""
@@ -54,8 +54,8 @@ class Group:
         """Put an entry on the pending lists."""
         self.pending.add(entry_id, pending)
         pending.consumer.pending.add(entry_id, pending)
-        if self._delivery_times is not None:
-            self._delivery_times.note(entry_id, pending.delivered_at_ms)
+        if self.delivery_times is not None:
+            self.delivery_times.note(entry_id, pending.delivered_at_ms)
 
     def redeliver(
         self, entry_id: StreamId, consumer: Consumer, delivered_at_ms: int, delivery_count: int
@@ -69,14 +69,14 @@ class Group:
         pending.delivered_at_ms = delivered_at_ms
         pending.delivery_count = delivery_count
         self.pending.move_to_end(entry_id)
-        if self._delivery_times is not None:
-            self._delivery_times.note(entry_id, delivered_at_ms)
+        if self.delivery_times is not None:
+            self.delivery_times.note(entry_id, delivered_at_ms)
 
     def delivered_by(self, time_ms: int) -> Generator[StreamId]:
         """Yield the pending entries delivered by a time, the longest idle ones first.
 
         Those that are delivered again meanwhile are not met again.
         """
-        if self._delivery_times is None:
-            self._delivery_times = DeliveryTimes(self.pending)
-        return self._delivery_times.walk(time_ms)
+        if self.delivery_times is None:
+            self.delivery_times = DeliveryTimes(self.pending)
+        return self.delivery_times.walk(time_ms)

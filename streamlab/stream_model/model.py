@@ -106,15 +106,50 @@ class StreamModel(PlainStream):
         delivered: list[StoredEntry] = []
         if group.last_id < self.last_id:
             delivered = self.entries.after(group.last_id, count)
-        if not delivered and not self.behaviour.consumers_made_early:
-            return delivered
-        consumer = group.asking(consumer_name, now_ms)
-        note_read(self, group, delivered)
-        if delivered and not noack:
-            consumer.active_at_ms = now_ms
-            for entry_id, _ in delivered:
-                group.deliver(entry_id, consumer, now_ms)
+        if delivered or self.behaviour.consumers_made_early:
+            self.deliver(group, consumer_name, delivered, now_ms, noack=noack)
         return delivered
+
+    def deliver(
+        self,
+        group: Group,
+        consumer_name: str,
+        entries: Sequence[StoredEntry],
+        now_ms: int,
+        *,
+        noack: bool = False,
+    ) -> None:
+        """Give a consumer the entries that come next for its group."""
+        consumer = group.asking(consumer_name, now_ms)
+        note_read(self, group, entries)
+        if entries and not noack:
+            consumer.active_at_ms = now_ms
+            for entry_id, _ in entries:
+                group.deliver(entry_id, consumer, now_ms)
+
+    def deliver_last(self, group: Group, consumer_name: str, now_ms: int) -> None:
+        """Give a consumer the stream's last entry, which is all that is new to its group.
+
+        What `deliver` does in the usual case, without its calls: a simulation comes here for every entry.
+        """
+        entry_id, consumer = self.last_id, group.consumers.get(consumer_name)
+        if (
+            consumer is None
+            or group.entries_read is None
+            or entry_id <= self.max_deleted_id  # XSETID went back
+            or self.behaviour.lag_minds_trimming
+            or group.delivery_times is not None
+            or entry_id in group.pending
+        ):
+            entries = self.entries.after(group.last_id)
+            self.deliver(group, consumer_name, entries, now_ms)
+            return
+        consumer.seen_at_ms = consumer.active_at_ms = now_ms
+        group.entries_read += 1
+        group.last_id = entry_id
+        pending = Pending(consumer, now_ms)
+        group.pending.add(entry_id, pending)
+        consumer.pending.add(entry_id, pending)
 
     def oldest_delivery_ms(self, group_name: str, now_ms: int) -> int | None:
         """Return when the longest idle pending entry was delivered, of those that still exist."""
@@ -185,8 +220,9 @@ class StreamModel(PlainStream):
         """Take entries off the group's pending list (``XACK``), whoever holds them."""
         group = self.groups[group_name]
         n_acked = 0
+        held = group.pending
         for entry_id in ids:
-            pending = group.pending.pop(entry_id, None)
+            pending = held.pop(entry_id, None)
             if pending is not None:
                 del pending.consumer.pending[entry_id]
                 n_acked += 1

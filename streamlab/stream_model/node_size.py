@@ -76,3 +76,9 @@ def entry_size(
         return 2 + ids + sum(map(_text_size, fields[1::2])) + _integer_size(n_names + 3)
     counts = _integer_size(n_names) + _integer_size(2 * n_names + 4)
     return 2 + ids + sum(map(_text_size, fields)) + counts
+
+
+def rest_bound(first_id: StreamId, last_id: StreamId, node_names: tuple[str, ...]) -> int:
+    """Return the most that an entry up to an id, with the node's own field names, adds besides its values."""
+    ms = _difference_size(last_id[0], first_id[0])
+    return 2 + ms + 10 + _integer_size(len(node_names) + 3)

@@ -28,31 +28,41 @@ class Pending:
 class PendingList(dict[StreamId, Pending]):
     """A pending entries list (PEL): a dict that can also be walked in the order of the ids.
 
-    Add with `add()`, remove with `pop()` or `del`. A removal only touches the dict; the sorted
-    ids keep a dead one until a walk passes it or the dead outnumber the living. So everything
+    Add with `add()`, remove with `pop()` or `del`. An addition is sorted in when somebody walks, or
+    when there are many; most entries are acknowledged before. A removal only touches the dict; the
+    sorted ids keep a dead one until a walk passes it or the dead outnumber the living. So everything
     costs O(log n) at most, wherever in the list it happens.
     """
 
-    __slots__ = ("_blocks",)
+    __slots__ = ("_blocks", "_new")
 
     def __init__(self) -> None:
         super().__init__()
         self._blocks: list[list[StreamId]] = [[]]  # sorted ids, cut into short lists
+        self._new: list[StreamId] = []  # not sorted in yet
 
     def add(self, entry_id: StreamId, pending: Pending) -> None:
         """Insert or replace an entry."""
-        if entry_id in self:
-            self[entry_id] = pending
-            return
         self[entry_id] = pending
-        tail = self._blocks[-1]
-        if tail and entry_id <= tail[-1]:
-            self._insert(entry_id)
-        elif len(tail) < _BLOCK_SIZE:
-            tail.append(entry_id)
-        else:
-            self._blocks.append([entry_id])
-            self._forget_dead()
+        new = self._new
+        new.append(entry_id)
+        if len(new) == _BLOCK_SIZE:
+            self._settle()
+
+    def _settle(self) -> list[list[StreamId]]:
+        """Sort in what is new and still there; return the sorted ids."""
+        new, self._new = self._new, []
+        for entry_id in new:
+            if entry_id in self:
+                tail = self._blocks[-1]
+                if tail and entry_id <= tail[-1]:
+                    self._insert(entry_id)
+                elif len(tail) < _BLOCK_SIZE:
+                    tail.append(entry_id)
+                else:
+                    self._blocks.append([entry_id])
+                    self._forget_dead()
+        return self._blocks
 
     def move_to_end(self, entry_id: StreamId) -> None:
         """Make an entry the last in the order of the dict, which is that of the deliveries."""
@@ -60,6 +70,7 @@ class PendingList(dict[StreamId, Pending]):
 
     def walk(self, start: StreamId = MIN_ID) -> Iterator[StreamId]:
         """Yield the ids from ``start`` on. Entries may be removed meanwhile, but not added."""
+        self._settle()
         index = self._block_index(start)
         while index < len(self._blocks):
             block = self._blocks[index]
@@ -81,6 +92,7 @@ class PendingList(dict[StreamId, Pending]):
 
     def last(self) -> StreamId | None:
         """Return the highest id."""
+        self._settle()
         while self:
             block = self._blocks[-1]
             if block[-1] in self:

@@ -52,12 +52,15 @@ class PlainStream:
 
     def add(self, fields: Fields, now_ms: int, entry_id: StreamId | None = None) -> StreamId:
         """Append an entry (``XADD``) and return its id, which must be above all that ever were."""
-        if entry_id is None:
-            entry_id = self.next_id(now_ms)
-        if entry_id <= self.last_id or entry_id > MAX_ID:
-            raise StreamError(
-                "The ID specified in XADD is equal or smaller than the target stream top item"
-            )
+        if entry_id is None and self.last_id[0] < now_ms:
+            entry_id = now_ms, 0  # the usual case: nothing to look at
+        else:
+            if entry_id is None:
+                entry_id = self.next_id(now_ms)
+            if entry_id <= self.last_id or entry_id > MAX_ID:
+                raise StreamError(
+                    "The ID specified in XADD is equal or smaller than the target stream top item"
+                )
         self.entries.append(entry_id, fields)
         self.last_id = entry_id
         self.entries_added += 1
