@@ -13,21 +13,16 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 
+from streamlab.grading import recovery
+from streamlab.invariants import examine, summary
 from streamlab.lab import Lab
 from streamlab.run import Run
 from streamlab.scenario import Arrivals, Producer, Scenario, Service, consumers
-from streamlab.verdict import Verdict
+from streamlab.stream_checks import bookmark, pages, pending_exactly, worker
+from streamlab.verdict import Objection, Verdict, nothing_yet
 
 #: A scenario with more entries than this is a slip of the finger, and would take a minute.
 MOST_ENTRIES = 100_000
-
-
-class _Objection(Exception):
-    """An answer that cannot even be tried; carries what to say about it."""
-
-    def __init__(self, words: str, hint: str = "") -> None:
-        super().__init__(words)
-        self.verdict = Verdict(False, words, hint)
 
 
 # ---- one producer, one consumer --------------------------------------------------------------------
@@ -40,7 +35,7 @@ def utilisation(answer: object, target: float, *, tolerance: float = 0.02) -> Ve
     """
     try:
         run = _run(answer)
-    except _Objection as objection:
+    except Objection as objection:
         return objection.verdict
     busy = sum(c.utilisation for c in run.consumers.values()) / len(run.consumers)
     words = f"{_names(run)} busy {busy:.1%} of the time; {target:.0%} was asked for."
@@ -69,7 +64,7 @@ def drain_time(answer: object) -> Verdict:
     `backlog` entries (to 5 %) while `rate` more come each second; infinity if it never will.
     """
     if answer is ...:
-        return _nothing_yet().verdict
+        return nothing_yet().verdict
     if not callable(answer):
         return Verdict(False, f"{answer!r} is not a function.", "def drain_time(backlog, rate, …):")
     for backlog, rate, service in _DRAIN_CASES:
@@ -84,7 +79,7 @@ def drain_time(answer: object) -> Verdict:
                 "try it in a cell of its own.",
             )
         if said is ... or said is None:
-            return _nothing_yet().verdict
+            return nothing_yet().verdict
         if not isinstance(said, int | float):
             return Verdict(False, f"{case} returned {said!r}.", "return a number of seconds.")
         if math.isinf(truth) and said != math.inf:
@@ -135,7 +130,7 @@ def _edge(
 ) -> Verdict:
     """Check a number that is fine, and the next one, in the direction that is harder, is not."""
     if answer is ...:
-        return _nothing_yet().verdict
+        return nothing_yet().verdict
     if not isinstance(answer, int) or isinstance(answer, bool) or not 1 <= answer <= 100:
         return Verdict(
             False, f"{answer!r} is not a number of {word}s.", "a whole number from 1 to 100."
@@ -143,7 +138,7 @@ def _edge(
     try:
         busy = _busy(variant(answer))
         beyond = _busy(variant(answer - easier)) if answer > easier else math.inf
-    except _Objection as objection:
+    except Objection as objection:
         return objection.verdict
     words = f"With {_count(answer, word)} the consumers are busy {busy:.1%} of the time"
     if busy > limit:
@@ -170,7 +165,7 @@ def share(answer: object, consumer: str, target: float, *, tolerance: float = 0.
     """Check that `consumer` gets a part `target` of all entries of a scenario."""
     try:
         run = _run(answer)
-    except _Objection as objection:
+    except Objection as objection:
         return objection.verdict
     if consumer not in run.shares:
         return Verdict(
@@ -187,7 +182,7 @@ def share(answer: object, consumer: str, target: float, *, tolerance: float = 0.
 def enough_maxlen(answer: object, scenario: Scenario) -> Verdict:
     """Check a MAXLEN with which a scenario loses nothing and keeps no more than twice what it must."""
     if answer is ...:
-        return _nothing_yet().verdict
+        return nothing_yet().verdict
     if not isinstance(answer, int) or isinstance(answer, bool) or answer < 1:
         return Verdict(False, f"{answer!r} is not a MAXLEN.", "a whole number of at least 1.")
     needed = Lab(dataclasses.replace(scenario, maxlen=None)).run().backlog_max
@@ -221,7 +216,7 @@ def enough_maxlen(answer: object, scenario: Scenario) -> Verdict:
 def assignment(answer: object, scenario: Scenario) -> Verdict:
     """Check a list of consumers' names: who is given entry 1, 2, 3 … of a scenario."""
     if answer is ...:
-        return _nothing_yet().verdict
+        return nothing_yet().verdict
     if not isinstance(answer, Sequence) or isinstance(answer, str):
         return Verdict(
             False, f"{answer!r} is not a list of names.", 'for instance ["C1", "C2", "C3"].'
@@ -248,7 +243,7 @@ def in_a_row(answer: object, n: int, *, least_consumers: int = 3) -> Verdict:
     """Check that in a scenario one consumer is given `n` entries in a row, though others are there."""
     try:
         run = _run(answer)
-    except _Objection as objection:
+    except Objection as objection:
         return objection.verdict
     if len(run.consumers) < least_consumers:
         return Verdict(
@@ -270,26 +265,31 @@ def in_a_row(answer: object, n: int, *, least_consumers: int = 3) -> Verdict:
     )
 
 
+# ---- failures and recovery ---------------------------------------------------------------------------
+
+
+def invariants(run: Run) -> Verdict:
+    """Check that a run breaks no invariant; tell the story of the first entry that breaks one.
+
+    All of them, one by one: ``streamlab.invariants.examine(run.scenario, run.events, run.final)``.
+    """
+    return summary(examine(run.scenario, run.events, run.final))
+
+
 # ---- trying an answer ------------------------------------------------------------------------------
 
 
-def _nothing_yet() -> _Objection:
-    return _Objection(
-        "There is no answer yet.", "replace the … in the cell above, and run both again."
-    )
-
-
 def _run(answer: object) -> Run:
-    """Run an answer that should be a scenario; raise `_Objection` if it cannot be tried."""
+    """Run an answer that should be a scenario; raise `Objection` if it cannot be tried."""
     if answer is ...:
-        raise _nothing_yet()
+        raise nothing_yet()
     if not isinstance(answer, Scenario):
-        raise _Objection(
+        raise Objection(
             f"{answer!r} is not a Scenario.", "begin with one from above, and change it."
         )
     expected = _expected_entries(answer)
     if expected > MOST_ENTRIES:
-        raise _Objection(
+        raise Objection(
             f"That would be about {expected:,.0f} entries: too many to try.",
             "a smaller rate or a shorter duration will do.",
         )
@@ -319,6 +319,6 @@ def _count(n: int, word: str) -> str:
 
 
 __all__ = [
-    "Verdict", "assignment", "drain_time", "enough_maxlen", "fewest_consumers", "in_a_row",
-    "most_producers", "share", "utilisation",
+    "Verdict", "assignment", "bookmark", "drain_time", "enough_maxlen", "fewest_consumers", "in_a_row",
+    "invariants", "most_producers", "pages", "pending_exactly", "recovery", "share", "utilisation", "worker",
 ]  # fmt: skip

@@ -159,7 +159,9 @@ def _show(arguments: argparse.Namespace, runs: list[Run], comparison: Comparison
     if arguments.plot:
         from streamlab import plots  # matplotlib is an extra, and slow to import
 
-        plots.overview(*runs).savefig(arguments.plot)
+        lost_somebody = len(runs) == 1 and any(runs[0].recovery.times)
+        figure = plots.recovery(runs[0]) if lost_somebody else plots.overview(*runs)
+        figure.savefig(arguments.plot)
     if arguments.events:
         for run in runs:
             for event in run.events:
@@ -185,6 +187,7 @@ def _report(run: Run) -> str:
         f"{run.throughput:,.1f} entries/s · sojourn p50 {_length(run.sojourn.p50)}, "
         f"p95 {_length(run.sojourn.p95)}, p99 {_length(run.sojourn.p99)} · "
         f"backlog at most {run.backlog_max:,}",
+        *_recovery(run),
         "",
         f"{'consumer':<12}{'acked':>10}{'share':>9}{'pending':>9}{'utilisation':>13}",
     ]
@@ -194,6 +197,23 @@ def _report(run: Run) -> str:
             f"{consumer.utilisation:>13.1%}"
         )
     return "\n".join(lines)
+
+
+def _recovery(run: Run) -> list[str]:
+    """Return what went wrong and came of it, in a line; none if nothing was to go wrong."""
+    if not run.scenario.faults:
+        return []
+    recovery = run.recovery
+    n = len(recovery.lost_workers)
+    lost = f"{n} {'worker' if n == 1 else 'workers'} lost"
+    if any(recovery.times):
+        done = f"all done again within {_length(recovery.time_max)}"
+        lost += f", {done if recovery.recovered else 'not all done again'}"
+    return [
+        f"recovery {recovery.strategy}: {lost} · redelivered {recovery.redelivered:,} · "
+        f"duplicate effects {recovery.duplicate_effects:,} · dead letters {recovery.dead_lettered:,} · "
+        f"zombie acks {len(recovery.zombie_acks):,}"
+    ]
 
 
 def _length(seconds: float) -> str:

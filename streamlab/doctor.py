@@ -21,10 +21,12 @@ from streamlab.connection import (
     ask_server,
     redact,
 )
+from streamlab.embedded import EmbeddedServer
 from streamlab.servers import PrivateServer, ServerBinary, ServerStartError, find_servers
 from streamlab.shared_servers import later_commands_missing
 
 Area = Literal["Engines", "Servers", "Python", "Extras"]
+EMBEDDED = "embedded"
 State = Literal["ok", "missing", "problem"]
 
 # What each extra is for, in the order in which they are shown.
@@ -73,7 +75,7 @@ def render(findings: list[Finding]) -> str:
 
 
 def _engines(servers: list[Finding]) -> list[Finding]:
-    usable = [finding.name for finding in servers if finding.state == "ok"]
+    usable = [each.name for each in servers if each.state == "ok" and each.name != EMBEDDED]
     if usable:
         live = Finding("Engines", "live", "ok", f"real worker processes on {usable[0]}")
     else:
@@ -91,7 +93,28 @@ def _servers() -> list[Finding]:
     if not findings:
         nothing = "no redis-server or valkey-server on the PATH"
         findings.append(Finding("Servers", "none", "missing", nothing, _server_remedy()))
-    return findings
+    return [*findings, _embedded_server()]
+
+
+def _embedded_server() -> Finding:
+    """Say what the embedded server is, and how it differs; a fakeredis that it was not tried with is a problem."""
+    try:
+        from streamlab.embedded.fake import contract
+    except ImportError as error:
+        return Finding("Servers", EMBEDDED, "problem", str(error), _pip_install(""))
+    changes = contract.changes()
+    if changes:
+        detail = f"not made for fakeredis {_version('fakeredis')}: {changes[0]}"
+        return Finding("Servers", EMBEDDED, "problem", detail, _pip_install(""))
+    server = EmbeddedServer()
+    as_of = ServerInfo("redis", server.version)
+    known = "\n".join(f"- {each.what}: {each.embedded}" for each in server.divergences)
+    return Finding(
+        "Servers",
+        EMBEDDED,
+        "ok",
+        f"within this process, streams as of {as_of}; differs from a real server in\n{known}",
+    )
 
 
 def _private_server(binary: ServerBinary) -> Finding:

@@ -126,6 +126,8 @@ def crash() -> Scenario:
         "crash-before-effect C2 nth 25",
         "crash-before-ack C3 nth 50",
         recovery=Recovery("autoclaim", interval=0.05),
+        # The two who are left are busy half of the time: nothing but the crashes makes entries wait.
+        consumers=consumers(4, Service("constant", mean=0.01)),
     )
 
 

@@ -217,4 +217,6 @@ def _settled(
     if entry_id in lives.processed and entry_id not in still_pending:
         # It was acknowledged, and the worker never told: its reply was lost, or it died before.
         return max(lives.processed[entry_id], after)
+    if entry_id in lives.trimmed:  # before the loss: there was nothing left to be done
+        return after
     return math.nan

@@ -61,9 +61,11 @@ return id
 
 #: KEYS: stream. ARGV: group, own name, idle time in ms. Removes the group's consumers that hold nothing and
 #: have been idle for so long, but for this one. Gives their names. (XGROUP DELCONSUMER destroys what a
-#: consumer holds: between a look and the command, it may have been given something.)
+#: consumer holds: between a look and the command, it may have been given something.) XPENDING is there for its
+#: NOGROUP, which XINFO does not say of a stream that is gone.
 REMOVE_IDLE_CONSUMERS: Final = """\
 local removed = {}
+redis.call('XPENDING', KEYS[1], ARGV[1])
 for _, flat in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
   local consumer = {}
   for i = 1, #flat, 2 do

@@ -64,7 +64,8 @@ def _backlog_changes(lives: Lives) -> Iterator[tuple[float, int]]:
         others += [(at, "back", entry_id) for at, entry_id in lives.recreated]
         moves = heapq.merge(moves, sorted(others), key=lambda move: move[0])
     for at, what, entry_id in moves:
-        key = id_key(entry_id)
+        # A group may be made at "0".
+        key = id_key(entry_id if "-" in entry_id else f"{entry_id}-0")
         if what == "read":
             reached = position
             while reached < len(keys) and keys[reached] <= key:

@@ -50,3 +50,18 @@ class Verdict:
         if self.rule:
             return f"{'✓' if self.passed else '✗'} {self.rule}:"
         return "✓ Right." if self.passed else "✗ Not yet."
+
+
+class Objection(Exception):
+    """An answer that cannot even be tried, or fails while it is; carries what to say about it."""
+
+    def __init__(self, words: str, hint: str = "") -> None:
+        super().__init__(words)
+        self.verdict = Verdict(False, words, hint)
+
+
+def nothing_yet() -> Objection:
+    """Return what to say where the exercise is still as it was given."""
+    return Objection(
+        "There is no answer yet.", "replace the … in the cell above, and run both again."
+    )

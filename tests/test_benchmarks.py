@@ -151,3 +151,28 @@ def test_a_rival_that_loses_entries_is_found_out() -> None:
         check=True,
     )
     assert done.stdout.strip() == "cheat processed 9 of 10 entries"
+
+
+def test_the_embedded_server_is_compared() -> None:
+    """Each command is measured with a long list and a short one, everywhere; only clients have a PING."""
+    program = ROOT / "benchmarks" / "embedded.py"
+    size = ("--pending", "800", "--repeats", "2")
+    for options in (("--json",), ()):
+        done = subprocess.run(
+            [sys.executable, str(program), *size, *options],
+            cwd=ROOT,
+            env=ENVIRONMENT,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=True,
+        )
+        if options:
+            answer = json.loads(done.stdout)
+            assert answer["pending"] == [600, 800]
+            for costs in answer["microseconds"]:
+                assert set(costs.pop("PING")) == {"embedded", "fakeredis"}
+                assert len(costs) == 3
+                assert all(len(each) == 4 for each in costs.values())
+        else:
+            assert done.stdout.count("\n| ") == 5

@@ -38,7 +38,7 @@ def test_one_to_many_as_json(capsys):
     assert list(summary) == [
         "scenario", "engine", "server", "seed", "duration", "wall", "added", "processed", "acked",
         "redelivered", "duplicates", "dead_lettered", "trimmed", "lost", "pending", "undelivered",
-        "backlog_max", "sojourn", "consumers",
+        "backlog_max", "sojourn", "consumers", "recovery",
     ]  # fmt: skip
     assert (summary["added"], summary["processed"], summary["acked"]) == (8000, 8000, 8000)
     assert {name: c["acked"] for name, c in summary["consumers"].items()} == dict.fromkeys(

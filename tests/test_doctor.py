@@ -12,6 +12,8 @@ import pytest
 from streamlab import doctor
 from streamlab.connection import ServerInfo
 from streamlab.doctor import Finding, render, report
+from streamlab.embedded import DIVERGENCES
+from streamlab.embedded.fake import contract
 from streamlab.servers import PrivateServer, ServerBinary
 
 
@@ -251,3 +253,23 @@ def test_render() -> None:
         "  problem  Redis 7.0.15  does not start:",
         "                         last words",
     ]
+
+
+def test_the_embedded_server() -> None:
+    """It is always there, with all that is known to be different from a real one."""
+    found = by_name(doctor._servers())["embedded"]
+    assert found.state == "ok"
+    for divergence in DIVERGENCES:
+        assert f"\n- {divergence.what}: {divergence.embedded}" in found.detail
+
+
+def test_the_embedded_server_with_another_fakeredis(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fakeredis that it was not made for is a problem, and the remedy installs the right one."""
+    monkeypatch.setattr(contract, "changes", lambda: ["FakeSocket.kill reads differently"])
+    pretend_version(monkeypatch, {"fakeredis": "2.99"})
+    found = by_name(doctor._servers())["embedded"]
+    assert (found.state, found.detail) == (
+        "problem",
+        "not made for fakeredis 2.99: FakeSocket.kill reads differently",
+    )
+    assert found.remedy.startswith("pip install")

@@ -14,7 +14,7 @@ from streamlab.actors import Recovery, consume, ensure_group, produce
 from streamlab.cli import main
 from streamlab.connection import stream_client, sync_stream_client
 from streamlab.engines.live import LabError, LiveEngine
-from streamlab.lab import Lab
+from streamlab.lab import Lab, run_both
 from streamlab.named_scenarios import load_scenario
 from streamlab.proxy import Proxy
 from streamlab.run import Run
@@ -80,6 +80,22 @@ def test_crashes_before_effect_and_before_ack():
     assert sorted(events(run, "crashed")) == ["C2", "C3"]
     assert run.redelivered == 2
     assert run.duplicates == 1
+
+
+def test_both_engines_agree_on_a_crash():
+    """`crash`: recovery time and redeliveries within 10 %, shares within 2 points, nothing lost."""
+    comparison = run_both("crash")
+    print(comparison)
+    assert comparison.one.redelivered == comparison.other.redelivered == 2
+    rows = {what: fine for what, _, _, fine in comparison.rows() if "sojourn" not in what}
+    assert rows.keys() >= {
+        "recovery (ms)",
+        "redelivered",
+        "duplicates",
+        "share of C1",
+        "share of C4",
+    }
+    assert all(rows.values()), f"\n{comparison}"
 
 
 def test_poison_is_given_up_after_exactly_the_limit():

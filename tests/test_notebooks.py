@@ -19,6 +19,7 @@ from nbval.plugin import get_sanitize_patterns  # type: ignore[import-untyped]
 
 from streamlab.checks import Verdict
 from streamlab.plots.picture import Picture
+from streamlab.servers import PrivateServer, ServerBinary
 
 FOLDER = Path(__file__).parent.parent / "notebooks"
 NAMES = sorted(path.name for path in FOLDER.glob("*.ipynb"))
@@ -26,8 +27,14 @@ NAMES = sorted(path.name for path in FOLDER.glob("*.ipynb"))
 FIRST_EXERCISES = "01"
 #: HTML that a text cell may use; anything else that looks like a tag vanishes from the page.
 TAGS = {"details", "summary"}
+#: What a cell says that runs on a real server only.
+NEEDS_SERVER = re.compile(r"engine=\"live\"|run_both\(|find_servers\(")
 
 every_notebook = pytest.mark.parametrize("name", NAMES)
+#: Those in which the learner types commands, to whatever Redis there is.
+every_notebook_of_commands = pytest.mark.parametrize(
+    "name", [name for name in NAMES if "connect()" in (FOLDER / name).read_text()]
+)
 
 
 def load_build() -> ModuleType:
@@ -150,7 +157,7 @@ def run_source(name: str) -> list[Verdict]:
     space: dict[str, Any] = {"__name__": "__main__"}
     verdicts = []
     for cell in build.read(FOLDER / "solutions" / name).cells:
-        if cell.cell_type != "code" or "nbval-ignore-output" in tags(cell):
+        if cell.cell_type != "code" or NEEDS_SERVER.search(cell.source):
             continue
         tree = ast.parse(cell.source)
         if "verdict" in tags(cell):
@@ -162,6 +169,40 @@ def run_source(name: str) -> list[Verdict]:
         else:
             exec(compile(tree, name, "exec"), space)
     return verdicts
+
+
+# ---- the same on every Redis -----------------------------------------------------------------------
+
+
+def told(notebook: Any) -> list[tuple[str, str]]:
+    """Return what each cell is and shows, in words, but for those whose output is not compared."""
+    return [
+        (cell.source, "".join(out.get("text", "") for out in cell.outputs) + shown(cell))
+        for cell in notebook.cells
+        if cell.cell_type == "code" and "nbval-ignore-output" not in tags(cell)
+    ]
+
+
+def test_there_are_notebooks_of_commands() -> None:
+    assert [name for name in NAMES if "connect()" in (FOLDER / name).read_text()] == [
+        "01_redis_stream.ipynb",
+        "02_consumer_group.ipynb",
+    ]
+
+
+@every_notebook_of_commands
+def test_shows_the_same_on_the_embedded_server(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STREAMLAB_REDIS_URL", "embedded://")
+    assert told(build.execute(build.clean(notebook(name)))) == told(notebook(name))
+
+
+@every_notebook_of_commands
+def test_shows_the_same_on_every_real_server(
+    name: str, server_binary: ServerBinary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with PrivateServer(server_binary) as server:
+        monkeypatch.setenv("STREAMLAB_REDIS_URL", server.url)
+        assert told(build.execute(build.clean(notebook(name)))) == told(notebook(name))
 
 
 # ---- built as the course promises ------------------------------------------------------------------
@@ -254,9 +295,8 @@ def test_links_lead_somewhere(name: str) -> None:
 @every_notebook
 def test_what_needs_a_server_is_not_compared_and_steps_aside(name: str) -> None:
     for cell in cells(name, "code"):
-        live = re.search(r"engine=\"live\"|run_both\(|find_servers\(", cell.source)
-        assert bool(live) == ("nbval-ignore-output" in tags(cell)), cell.source
-        if live:
+        if NEEDS_SERVER.search(cell.source):
+            assert "nbval-ignore-output" in tags(cell), cell.source
             assert "No server found" in cell.source
 
 

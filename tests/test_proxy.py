@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamlab.connection import stream_client, sync_stream_client
-from streamlab.proxy import ProtocolError, Proxy, _Commands, _Frames
+from streamlab.proxy import Proxy
+from streamlab.resp_frames import Commands, Frames, ProtocolError
 from streamlab.servers import PrivateServer
 
 
@@ -79,7 +80,7 @@ def test_frames_are_found_however_they_come(
     """Each reply of RESP2 and RESP3 is found where it begins, in whatever pieces the bytes come."""
     stream = b"".join(raw for raw, _ in replies)
     cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=20)))
-    frames, found = _Frames(), []
+    frames, found = Frames(), []
     for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True):
         found += [(start + at, kind) for at, kind in frames.begun(stream[start:end])]
     places = [len(b"".join(raw for raw, _ in replies[:n])) for n in range(len(replies))]
@@ -95,7 +96,7 @@ def test_commands_are_named_however_they_come(size: int) -> None:
         b"\r\nget key\r\n"  # by hand
         b"*3\r\n$3\r\nSet\r\n$9\r\n*1\r\n$1\r\na\r\n$0\r\n\r\n"
     )
-    commands, names = _Commands(), []
+    commands, names = Commands(), []
     for at in range(0, len(stream), size):
         names += commands.names(stream[at : at + size])
     assert names == [b"XADD", b"PING", b"GET", b"SET"]
@@ -104,9 +105,9 @@ def test_commands_are_named_however_they_come(size: int) -> None:
 def test_what_is_no_resp_is_refused() -> None:
     """Bytes in which no frame can be found end the search, rather than be waited for."""
     with pytest.raises(ProtocolError, match="not RESP"):
-        list(_Frames().begun(b"*x\r\n"))
+        list(Frames().begun(b"*x\r\n"))
     with pytest.raises(ProtocolError, match="without end"):
-        list(_Frames().begun(b"+" * (1 << 21)))
+        list(Frames().begun(b"+" * (1 << 21)))
 
 
 # ---- passing on --------------------------------------------------------------------------------

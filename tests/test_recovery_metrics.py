@@ -124,6 +124,24 @@ def test_an_acknowledgement_that_nobody_heard_of_settles_an_entry():
     assert not still.recovery.lost_workers[0].recovered
 
 
+def test_what_was_gone_before_the_worker_needs_no_recovery():
+    """XCLAIM drops what was trimmed from the list of pending entries, and says nothing of it."""
+    run = run_of(*given(1, "C1", 0.0), (0.5, "trimmed", "lab", 1), (1.0, "crashed", "C1"))
+    (lost,) = run.recovery.lost_workers
+    assert (lost.held, lost.settled, lost.time) == (("1-0",), (1.0,), 0.0)
+
+
+def test_an_entry_that_was_settled_once_has_to_be_settled_again():
+    """Acknowledged at 1 s, delivered anew by a new group, and lost with C1 at 3 s: settled at 4 s."""
+    run = run_of(
+        *given(1, "C1", 0.0), *done(1, "C1", 1.0),
+        (1.5, "group_destroyed", "lab"), (2.0, "recreated", "C1", 0),
+        (2.0, "delivered", "C1", 1, 1), (3.0, "crashed", "C1"),
+        (3.5, "claimed", "C2", 1, 2), *done(1, "C2", 4.0),
+    )  # fmt: skip
+    assert [lost.settled for lost in run.recovery.lost_workers] == [(4.0,)]
+
+
 def test_producers_that_crash_are_no_lost_workers():
     """What is to be recovered is what consumers hold."""
     run = run_of(*given(1, "C1", 0.0), *done(1, "C1", 1.0), (2.0, "crashed", "P1"))
@@ -258,6 +276,13 @@ def test_a_group_that_is_made_anew_has_its_backlog_again():
     assert (run.redelivered, run.duplicates) == (2, 1)
     assert run.broken() == []
     assert run.lives.stints[2].outcome == "group_destroyed"
+
+
+def test_a_group_that_is_made_anew_from_the_beginning():
+    """Redis writes that place "0", which is no whole entry id."""
+    run = run_of(*given(1, "C1", 0.0), *done(1, "C1", 1.0), (2.0, "group_destroyed", "lab"))
+    run.events.append(Event(3.0, "recreated", "C1", "0"))
+    assert list(zip(run.series.at, run.series.backlog, strict=True)) == [(0, 0), (1, 0), (3, 1)]
 
 
 def test_what_is_trimmed_leaves_the_backlog_at_once_and_the_pending_when_it_is_found_gone():

@@ -235,6 +235,21 @@ def test_a_dead_letter_has_its_own_lane() -> None:
     assert "is moved to the dead letters at 1.3 s" in figure.alt  # type: ignore[attr-defined]
 
 
+def test_an_entry_that_was_given_up_is_followed_rather_than_one_that_came_through() -> None:
+    """Entry 1 is lost first and done again; entry 2 ends among the dead letters."""
+    run = written(
+        (0.0, "added", "P1", 1), (0.0, "added", "P1", 2),
+        (0.0, "delivered", "C1", 1, 1), (0.1, "crashed", "C1"),
+        (0.2, "delivered", "C2", 2, 1), (0.3, "crashed", "C2"),
+        (0.6, "claimed", "C3", 1, 2), (0.7, "processed", "C3", 1), (0.7, "acked", "C3", 1),
+        (0.8, "claimed", "C3", 2, 2), (0.8, "dead_lettered", "C3", 2, 2),
+        max_deliveries=1,
+    )  # fmt: skip
+    episode = episode_of(run, None)
+    assert episode is not None
+    assert (episode.entry, episode.number) == ("2-0", 2)
+
+
 def test_a_paused_worker_is_a_grey_band_and_does_it_again() -> None:
     """C1 stands still from 0.1 to 1 s, and wakes when all is done."""
     run = written(

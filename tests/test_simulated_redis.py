@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from redis.exceptions import DataError, ResponseError
+from redis.exceptions import ConnectionError, DataError, ResponseError
 
-from streamlab.simulated_redis import SimulatedServer
+from streamlab.simulated_redis import SimulatedRedis, SimulatedServer
 from streamlab.virtual_time import VirtualLoop
 
 
@@ -243,3 +243,93 @@ def test_a_negative_round_trip_is_refused():
     """In words."""
     with pytest.raises(ValueError, match="0 or more"):
         SimulatedServer().client(round_trip=-1)
+
+
+# ---- what can go wrong between a client and its server -----------------------------------------------
+
+
+async def a_group(server: SimulatedServer) -> SimulatedRedis:
+    lab = server.client(is_lab=True)
+    await lab.xgroup_create("s", "g", "0", mkstream=True)
+    return lab
+
+
+def test_a_cut_connection_ends_the_wait_and_the_next_command_connects_anew(loop):
+    """The blocked reader hears of it, is out of the queue, and takes no entry with it."""
+
+    async def main():
+        server = SimulatedServer()
+        lab, client, other = await a_group(server), server.client(), server.client()
+        waiting = asyncio.create_task(client.xreadgroup("g", "C1", {"s": ">"}, 1, 0))
+        behind = asyncio.create_task(other.xreadgroup("g", "C2", {"s": ">"}, 1, 0))
+        await asyncio.sleep(1)
+        client.cut()
+        with pytest.raises(ConnectionError, match="connection closed"):
+            await waiting
+        await lab.xadd("s", {"n": 1}, id="1-1")
+        return await behind, await client.xlen("s")
+
+    assert loop.run_until_complete(main()) == ([["s", [("1-1", {"n": "1"})]]], 1)
+
+
+def test_a_lost_reply_is_of_a_command_that_was_executed(loop):
+    """The second XADD from now on, alone or in a pipeline; the one after it is answered again."""
+
+    async def main():
+        server = SimulatedServer()
+        client = server.client()
+        client.lose_reply("xadd", 2)
+        await client.xadd("s", {"n": 1})
+        with pytest.raises(ConnectionError, match="before the reply to XADD"):
+            await client.xadd("s", {"n": 2})
+        await client.xadd("s", {"n": 3})
+        client.lose_reply("XLEN")
+        pipe = client.pipeline(transaction=False)
+        pipe.xadd("s", {"n": 4})
+        pipe.xlen("s")
+        with pytest.raises(ConnectionError, match="XLEN"):
+            await pipe.execute()
+        return await client.xlen("s")
+
+    assert loop.run_until_complete(main()) == 4
+
+
+def test_a_severed_client_reaches_the_server_no_more(loop):
+    """What is left of a dead process executes nothing."""
+
+    async def main():
+        server = SimulatedServer()
+        client = server.client()
+        client.sever()
+        with pytest.raises(asyncio.CancelledError):
+            await client.xadd("s", {"n": 1})
+        return await server.client().xlen("s")
+
+    assert loop.run_until_complete(main()) == 0
+
+
+def test_a_server_that_is_down_refuses_all_but_the_lab(loop):
+    """Who waits is dropped, who comes is refused; what was stored is there when it is back."""
+
+    async def main():
+        server = SimulatedServer()
+        lab, client = await a_group(server), server.client()
+        await client.xadd("s", {"n": 1}, id="1-1")
+        await client.xreadgroup("g", "C1", {"s": ">"}, 1)
+        waiting = asyncio.create_task(client.xreadgroup("g", "C1", {"s": ">"}, 1, 0))
+        await asyncio.sleep(1)
+        server.go_down()
+        with pytest.raises(ConnectionError):
+            await waiting
+        for command in (
+            client.xadd("s", {"n": 2}),
+            client.xack("s", "g", "1-1"),
+            client.pipeline().xlen("s").execute(),
+        ):
+            with pytest.raises(ConnectionError, match="is down"):
+                await command
+        seen_by_the_lab = await lab.xlen("s")
+        server.come_up()
+        return seen_by_the_lab, await client.xack("s", "g", "1-1")
+
+    assert loop.run_until_complete(main()) == (1, 1)

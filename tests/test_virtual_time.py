@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import gc
 import logging
 import time
 
 import pytest
 
-from streamlab.virtual_time import Deadlock, TimeStandsStill, VirtualLoop
+from streamlab.virtual_time import PROCESS, Deadlock, TimeStandsStill, VirtualLoop
 
 
 @pytest.fixture
@@ -346,3 +347,38 @@ def test_what_needs_real_time_is_refused_in_words(loop):
     closed.close()
     with pytest.raises(RuntimeError, match="closed"):
         closed.run_until(1)
+
+
+def test_a_process_that_is_held_back_goes_on_where_it_stood(loop):
+    """The world goes on: its timer fires at 1 s, and is heeded when it is released at 5 s, children and all."""
+    story = []
+    process = object()
+
+    async def child():
+        await asyncio.sleep(2)
+        story.append(("child", loop.time()))
+
+    async def act():
+        task = asyncio.create_task(child())
+        await asyncio.sleep(1)
+        story.append(("act", loop.time()))
+        await task
+
+    async def world():
+        await asyncio.sleep(3)
+        story.append(("world", loop.time()))
+
+    async def main():
+        context = contextvars.copy_context()
+        context.run(PROCESS.set, process)
+        acting = loop.create_task(act(), context=context)
+        await asyncio.sleep(0.5)
+        loop.hold(process)
+        loop.hold(process)  # twice is no more than once
+        loop.call_later(5 - loop.time(), loop.release, process)
+        await world()
+        await acting
+        loop.release(process)  # nobody is held: nothing happens
+
+    loop.run_until_complete(main())
+    assert story == [("world", 3.5), ("act", 5), ("child", 5)]

@@ -221,10 +221,12 @@ class Work:
             self.heart.result()  # it ends only by an error
         if recovery.strategy in ("autoclaim", "nack"):
             await self.autoclaim(count)
-        elif recovery.strategy in ("claim", "read-claim"):
+        elif recovery.strategy == "claim":
+            await self.claim(count, self.min_idle_ms)
+        elif recovery.strategy == "read-claim":
             # XREADGROUP … CLAIM passes over entries that are gone from the stream, and they would stay
-            # pending for ever: XCLAIM drops them.
-            await self.claim(count)
+            # pending for ever: XCLAIM drops them. By then, reads have taken the others.
+            await self.claim(count, 2 * self.min_idle_ms)
         self.safe_id = await safe_start(self.client, self.stream, self.group)
         if recovery.remove_after is not None:
             args: list[str | int] = [self.group, self.consumer, round(recovery.remove_after * 1000)]
@@ -251,18 +253,18 @@ class Work:
             if cursor == "0-0" or self.is_stopping:
                 return
 
-    async def claim(self, count: int) -> None:
+    async def claim(self, count: int, min_idle_ms: int) -> None:
         """Process what has been idle for long: look first, then take it (``XPENDING``, ``XCLAIM``)."""
         start, count = "-", self.count_of_redelivered(count)
         while not self.is_stopping:
             rows: list[dict[str, Any]] = await self.client.xpending_range(
-                self.stream, self.group, start, "+", _PAGE, idle=self.min_idle_ms
+                self.stream, self.group, start, "+", _PAGE, idle=min_idle_ms
             )
             ids: list[Any] = [row["message_id"] for row in rows]
             for at in range(0, len(ids), count):
                 # Another consumer may have been faster: then there is less than was asked for.
                 claimed: list[Any] = await self.client.xclaim(
-                    self.stream, self.group, self.consumer, self.min_idle_ms, ids[at : at + count]
+                    self.stream, self.group, self.consumer, min_idle_ms, ids[at : at + count]
                 )
                 await self.process_again(CLAIMED, [entry for entry in claimed if entry[1]])
                 await self.settle()

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 _NO_LUA = (
-    "ERR the embedded server runs no scripts but those of this course ({name}): "
-    "use a real server (put redis-server on the PATH, or connect by URL)"
+    "ERR the embedded server has no Lua and runs only the scripts of streamlab.scripts ({name}): for others use a "
+    "real server (put redis-server on the PATH, or connect by URL)"
 )
-_NO_PICKLE = "ERR the embedded server has no {name}: it would have to load objects from bytes; use a real server"
+_NO_PICKLE = "ERR the embedded server has no {name}: it would have to make objects of any bytes; use a real server"
+_WITHOUT_LUA = ("EVAL_RO", "EVALSHA_RO", "SCRIPT", "FUNCTION", "FCALL", "FCALL_RO")
 _REASONS = {
-    **dict.fromkeys(
-        ("EVAL", "EVALSHA", "EVAL_RO", "EVALSHA_RO", "SCRIPT", "FUNCTION", "FCALL", "FCALL_RO"),
-        _NO_LUA,
-    ),
+    **dict.fromkeys(_WITHOUT_LUA, _NO_LUA),
     **dict.fromkeys(("DUMP", "RESTORE"), _NO_PICKLE),
 }
 

@@ -12,7 +12,6 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from .divergences import DIVERGENCES, Divergence
-from .fake import AsyncConnection, StreamServer, SyncConnection
 
 
 class EmbeddedServer:
@@ -32,11 +31,17 @@ class EmbeddedServer:
         version: tuple[int, int, int] = (7, 0, 15),
         now_ms: Callable[[], int] | None = None,
     ) -> None:
+        from .fake import (
+            StreamServer,  # here: who has a real server need not wait for fakeredis, nor have it
+        )
+
         self.version = version
         self._server = StreamServer(version, now_ms)
 
     def client(self, client_class: type[redis.Redis] = redis.Redis, **settings: Any) -> redis.Redis:
         """Return a client with the settings of `sync_stream_client`, unless told otherwise."""
+        from .fake import SyncConnection
+
         retry = Retry(NoBackoff(), 0)
         pool = redis.ConnectionPool(
             connection_class=SyncConnection, **self._settings(settings, retry)
@@ -47,6 +52,8 @@ class EmbeddedServer:
         self, client_class: type[redis.asyncio.Redis] = redis.asyncio.Redis, **settings: Any
     ) -> redis.asyncio.Redis:
         """Return an asyncio client with the settings of `stream_client`, unless told otherwise."""
+        from .fake import AsyncConnection
+
         retry = AsyncRetry(NoBackoff(), 0)
         pool = redis.asyncio.ConnectionPool(
             connection_class=AsyncConnection, **self._settings(settings, retry)

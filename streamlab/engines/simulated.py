@@ -103,11 +103,23 @@ class SimulatedEngine:
     ----------
     overheads
         What commands and timers cost; None: nothing.
+    act
+        What consumers do instead of `consume`, called with the same arguments.
+    callbacks_per_instant
+        See `VirtualLoop`.
     """
 
-    def __init__(self, scenario: Scenario, *, overheads: Overheads | None = None) -> None:
+    def __init__(
+        self,
+        scenario: Scenario,
+        *,
+        overheads: Overheads | None = None,
+        act: Callable[..., Any] | None = None,
+        callbacks_per_instant: int = 50_000_000,
+    ) -> None:
         self.scenario = scenario
-        self.loop = VirtualLoop(start=-_LEAD)
+        self._act = act or consume
+        self.loop = VirtualLoop(start=-_LEAD, callbacks_per_instant=callbacks_per_instant)
         self.server = SimulatedServer(
             version=scenario.version, epoch_ms=scenario.epoch_ms, loop=self.loop
         )
@@ -450,7 +462,7 @@ class SimulatedEngine:
     async def _consume(self, consumer: Consumer, process: Process, job: Job, is_new: bool) -> int:
         scenario, delay, client = self.scenario, self._delay(consumer.name), process.client
         handler = job.handler(scenario.effect(client))
-        return await consume(
+        n_processed: int = await self._act(
             client,
             scenario.stream,
             scenario.group,
@@ -467,6 +479,7 @@ class SimulatedEngine:
             on_error=told_by_events,
             report=job.report(self.log.report),
         )
+        return n_processed
 
     def _produce(self, producer: Producer, process: Process) -> Coroutine[Any, Any, int]:
         scenario = self.scenario

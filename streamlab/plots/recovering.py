@@ -68,7 +68,7 @@ def recovery(run: Run, entry: str | None = None) -> Figure:
         say_nothing_happened(ax, "no worker was lost, and no entry was given twice")
         return finish(ax, "Nothing had to be recovered", "A run in which nothing was lost: empty.")
     n_lanes = len(episode.lanes) + (not math.isnan(episode.dead_lettered))
-    heights = [0.75 * n_lanes + 0.5, 1.7]
+    heights = [(0.75 if len(episode.rows) == 1 else 1.0) * n_lanes + 0.5, 1.7]
     chart = Chart(11, sum(heights) + 1.5)
     grid = chart.add_gridspec(2, 1, height_ratios=heights, hspace=0.04)
     above = chart.add_subplot(grid[0])
@@ -92,7 +92,8 @@ class LanePainter:
         self.middle = {name: i + 0.5 for i, name in enumerate(episode.lanes)}
         self.dead_y = len(episode.lanes) + 0.5
         n_rows = len(episode.rows)
-        self.row_height = 0.46 if n_rows == 1 else 0.8 / n_rows
+        # Room above for words, and below for the bracket.
+        self.row_height = (0.46 if n_rows == 1 else 0.5) / n_rows
 
     def draw(self) -> None:
         ax, episode = self.ax, self.episode
@@ -296,15 +297,20 @@ class LanePainter:
             if stint.claimed:
                 words = f"{stint.consumer} claims it"
             elif stint.consumer == before.consumer:
-                words = f"{stint.consumer} is back\nand reads it again"
+                words = f"{stint.consumer} is back"
             else:
                 words = f"{stint.consumer} is given it again"
-            middle = (y + self._y(stint.consumer, self.episode.entry)) / 2
-            near = abs(self.middle[stint.consumer] - self.middle[before.consumer]) < 1.5
+            lane, target = self.middle[before.consumer], self.middle[stint.consumer]
+            if stint.consumer == before.consumer:
+                at = lane - 0.37
+            elif abs(target - lane) < 1.5:
+                at = lane + math.copysign(0.37, target - lane)
+            else:
+                at = (lane + target) / 2
             # The way to the dead letters goes down on the right.
             left = stint is stints[-1] and not math.isnan(self.episode.dead_lettered)
             dx, ha = (-10, "right") if left else (10, "left")
-            self._words(words, stint.delivered, y if near else middle, dx, 0, ha=ha, bold=True)
+            self._words(words, stint.delivered, at, dx, 0, ha=ha, bold=True)
 
     def _end(self) -> None:
         """Mark what became of the entry."""
@@ -327,7 +333,9 @@ class LanePainter:
         settled = episode.settled
         if math.isnan(settled):
             words = "still pending"
-            self._words(words, episode.end, y, -6, 14, ha="right", ink=TROUBLE, bold=True)
+            self._words(
+                words, episode.end, y, -40, 0, ha="right", ink=TROUBLE, bold=True, boxed=True
+            )
             return
         whose = {event.at: event for event in episode.ends}
         by = whose[settled].actor if settled in whose else last.consumer
@@ -368,7 +376,7 @@ class LanePainter:
             return
         before = episode.stints[episode.stints.index(claimed) - 1]
         start, end = before.delivered, before.delivered + recovery.min_idle
-        y = self._y(before.consumer, episode.entry) + self.row_height * 0.5 + 0.1
+        y = self.middle[before.consumer] + len(episode.rows) * self.row_height * 0.5 + 0.1
         self.ax.plot(
             [start, start, end, end], [y - 0.06, y, y, y - 0.06], color=INK, linewidth=1.6,
             zorder=8, label="_min-idle",

@@ -96,7 +96,7 @@ def finish(ax: Axes, title: str, alt: str, *, large: bool = False) -> Figure:
     """Give the axes their title, and the chart its next sentence of alternative text."""
     # A number stays with its unit, and what is in brackets together.
     glued = _GLUED.sub(lambda match: match[0].replace(" ", "\xa0"), title)
-    lines = textwrap.wrap(glued, max(24, int(inches_wide(ax) * (8 if large else 10.5))))
+    lines = textwrap.wrap(glued, max(24, int(inches_wide(ax) * (9 if large else 10.5))))
     words = "\n".join(lines).replace("\xa0", " ")
     size, weight = (14, "bold") if large else (11.5, "normal")
     ax.set_title(words, loc="left", fontsize=size, fontweight=weight, color=INK)

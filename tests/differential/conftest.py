@@ -9,6 +9,7 @@ import pytest
 from streamlab.servers import find_servers
 
 from .compare import Pair
+from .embedded import WAYS, EmbeddedPair
 from .wire import Server
 
 
@@ -28,8 +29,20 @@ def real_server(request: pytest.FixtureRequest) -> Iterator[Server]:
 
 
 @pytest.fixture
-def pair(real_server: Server) -> Iterator[Pair]:
+def model_pair(real_server: Server) -> Iterator[Pair]:
     """An empty server and an empty model that are given the same commands."""
     pair = Pair(real_server)
+    yield pair
+    pair.close()
+
+
+SINGLY = [way for way in WAYS if not way.is_pipelined]
+
+
+@pytest.fixture(params=[None, *SINGLY], ids=["model", *(f"embedded-{way}" for way in SINGLY)])
+def pair(request: pytest.FixtureRequest, real_server: Server) -> Iterator[Pair]:
+    """The same with the model, and with the embedded server in its place."""
+    way = request.param
+    pair = Pair(real_server) if way is None else EmbeddedPair(real_server, way)
     yield pair
     pair.close()

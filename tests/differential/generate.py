@@ -321,7 +321,21 @@ class Generator:
         if self.chance(3):
             kinds = [["DEL", key], ["UNLINK", key, self.key()], ["SET", key, "text"]]
             kinds += [["FLUSHALL"], ["NOSUCH", key], ["XGROUP"], ["XINFO", "NOSUCH", key]]
+        elif self.chance(2):
+            return self.hash()
         return self.rng.choice(kinds)
+
+    def hash(self) -> Args:
+        key, name = self.key() if self.chance(8) else "hash", self.rng.choice(FIELDS)
+        value, step = self.rng.choice(VALUES), self.number("1", "1", "-3", "10")
+        return self.rng.choice(
+            (
+                ["HSETNX", key, name, value],
+                ["HINCRBY", key, name, step],
+                ["HGETALL", key],
+                ["TYPE", key],
+            )
+        )
 
     def many(self) -> list[Args]:
         """Make a run of XADD that fills more than one node."""

@@ -194,28 +194,33 @@ def test_a_new_group_of_the_same_name(pair: Pair) -> None:
     assert error_of(pair, 0).startswith("NOGROUP")
 
 
-def test_time_is_up(pair: Pair) -> None:
+def test_time_is_up(model_pair: Pair) -> None:
     """BLOCK ends with nil; who holds the waiter of the model tells it so, and it is served no more."""
-    do(pair, "XGROUP CREATE s g 0 MKSTREAM")
+    do(model_pair, "XGROUP CREATE s g 0 MKSTREAM")
     command = ["XREADGROUP", "GROUP", "g", "c", "BLOCK", "20", "STREAMS", "s", ">"]
-    reply = pair.readers[0].ask(*command)
-    waiter = pair.model.execute(command, 0)
+    reply = model_pair.readers[0].ask(*command)
+    waiter = model_pair.model.execute(command, 0)
     assert isinstance(waiter, Waiter)
-    pair.model.cancel(waiter)
-    assert (reply, waiter.timeout_ms, pair.model.is_blocked(waiter)) == (None, 20, False)
+    model_pair.model.cancel(waiter)
+    assert (reply, waiter.timeout_ms, model_pair.model.is_blocked(waiter)) == (None, 20, False)
 
 
-def test_claim_wakes_when_an_entry_is_old_enough(pair: Pair) -> None:
+def test_claim_wakes_when_an_entry_is_old_enough(model_pair: Pair) -> None:
     """XREADGROUP CLAIM that waits claims an entry as soon as it has been idle for long enough."""
-    if pair.server.as_redis < (8, 4, 0):
+    if model_pair.server.as_redis < (8, 4, 0):
         pytest.skip("XREADGROUP CLAIM came with Redis 8.4")
-    do(pair, "XGROUP CREATE s g 0 MKSTREAM", "XADD s 1-1 f 1", "XREADGROUP GROUP g a STREAMS s >")
+    do(
+        model_pair,
+        "XGROUP CREATE s g 0 MKSTREAM",
+        "XADD s 1-1 f 1",
+        "XREADGROUP GROUP g a STREAMS s >",
+    )
     started = time.monotonic()
     command = ["XREADGROUP", "GROUP", "g", "b", "BLOCK", "0", "CLAIM", "100", "STREAMS", "s", ">"]
-    reply = pair.readers[0].ask(*command)
+    reply = model_pair.readers[0].ask(*command)
     waited = time.monotonic() - started
 
-    model = StreamCommands(version=pair.server.as_redis)
+    model = StreamCommands(version=model_pair.server.as_redis)
     for line in (
         "XGROUP CREATE s g 0 MKSTREAM",
         "XADD s 1-1 f 1",

@@ -6,6 +6,7 @@ More of them: ``STREAMLAB_SEQUENCES=20000 pytest tests/differential``.
 from __future__ import annotations
 
 import os
+from functools import partial
 from random import Random
 
 import pytest
@@ -13,7 +14,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
-from .compare import N_READERS, Pair, Step, random_steps, run, shrink
+from .compare import N_READERS, Pair, Step, pipelined, random_steps, run, shrink
+from .embedded import WAYS, EmbeddedPair
 from .generate import Args, Generator
 from .wire import Server
 
@@ -155,3 +157,17 @@ def test_random_sequences(real_server: Server) -> None:
             pair.close()
             raise shrink(lambda: Pair(real_server), done)[1]
     pair.close()
+
+
+def test_random_sequences_on_the_embedded_server(real_server: Server) -> None:
+    """So does the embedded server, asked through redis-py: in threads, with asyncio, in pipelines, by RESP2 and 3."""
+    for first, way in enumerate(WAYS):
+        pair = EmbeddedPair(real_server, way)
+        for seed in range(first, N_SEQUENCES, len(WAYS)):
+            steps = random_steps(Random(seed), real_server.as_redis)
+            divergence = run(pair, pipelined(steps) if way.is_pipelined else steps)
+            if divergence is not None:
+                done = pair.done
+                pair.close()
+                raise shrink(partial(EmbeddedPair, real_server, way), done)[1]
+        pair.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator
 
@@ -18,12 +19,8 @@ _CALLBACKS = 300_000
 
 def run(scenario: Scenario) -> Run:
     """Run a scenario in virtual time."""
-    engine = SimulatedEngine(scenario)
-    engine.loop._callbacks_per_instant = _CALLBACKS
-    try:
+    with contextlib.closing(SimulatedEngine(scenario, callbacks_per_instant=_CALLBACKS)) as engine:
         return engine.run()
-    finally:
-        engine.close()
 
 
 def wrong(scenario: Scenario) -> list[Verdict]:

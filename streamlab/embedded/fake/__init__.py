@@ -4,7 +4,15 @@ fakeredis keeps the keys, their expiry, WATCH, MULTI, pub/sub and every type but
 reach it: they go to the same grammar that a simulation uses. `contract` lists what of fakeredis is relied on.
 """
 
-from .connections import AsyncConnection, SyncConnection
-from .databases import StreamServer
+from importlib import metadata
+
+try:
+    from .connections import AsyncConnection, SyncConnection
+    from .databases import StreamServer
+except ImportError as error:
+    raise ImportError(
+        f"the embedded server does not fit fakeredis {metadata.version('fakeredis')}, whose insides it uses "
+        f"({error}): install streamlab again, which asks for one that fits"
+    ) from error
 
 __all__ = ["AsyncConnection", "StreamServer", "SyncConnection"]

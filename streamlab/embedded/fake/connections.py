@@ -8,10 +8,14 @@ from typing import Any
 import redis
 from fakeredis._clients import FakeAsyncRedisConnection, FakeRedisConnection
 from fakeredis._clients._async import FakeReader, FakeWriter
+from redis._parsers import Encoder
+
+from streamlab.embedded.replies import delivered
 
 from .databases import StreamServer
 from .sockets import AsyncStreamSocket, SyncStreamSocket
 
+_AS_BYTES = Encoder("utf-8", "strict", decode_responses=False)  # type: ignore[no-untyped-call]
 _GONE = "the embedded server has been closed"
 
 
@@ -47,7 +51,9 @@ class SyncConnection(FakeRedisConnection):
         except BaseException:  # an interrupt among them
             self.disconnect()
             raise
-        return reply
+        if kwargs.get("disable_decoding"):
+            return delivered(reply, _AS_BYTES)
+        return delivered(reply, self.encoder)
 
     def disconnect(self, *args: Any) -> None:
         socket = self._sock
@@ -77,6 +83,7 @@ class AsyncConnection(FakeAsyncRedisConnection):
     async def read_response(self, *args: Any, **kwargs: Any) -> Any:
         """Wait for a reply, and return it; as on a real connection, whatever interrupts that closes it."""
         timeout = kwargs.get("timeout")
+        socket = self._sock
         try:
             await asyncio.sleep(0)  # others have their turn, as while one waits for a network
             if timeout is None and self.socket_timeout is not None:
@@ -86,6 +93,8 @@ class AsyncConnection(FakeAsyncRedisConnection):
                 reply = await super().read_response(*args, **kwargs)
             if isinstance(reply, redis.ConnectionError):
                 raise reply
+            if self._sock is not socket:
+                raise redis.ConnectionError("the connection was closed while it waited for a reply")
         except TimeoutError:
             await self.disconnect()
             raise redis.TimeoutError("Timeout reading from the embedded server") from None
@@ -94,10 +103,13 @@ class AsyncConnection(FakeAsyncRedisConnection):
         except BaseException:  # a cancellation among them
             await self.disconnect()
             raise
-        return reply
+        if kwargs.get("disable_decoding"):
+            return delivered(reply, _AS_BYTES)
+        return delivered(reply, self.encoder)
 
     async def disconnect(self, *args: Any, **kwargs: Any) -> None:
         socket = self._sock
         await super().disconnect(*args, **kwargs)
         if socket is not None:
             socket.part()
+            socket._response_available.set()  # whoever waits for a reply sees that there will be none

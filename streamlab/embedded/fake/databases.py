@@ -36,19 +36,23 @@ class StreamValue(BaseModel):
         return type(self)(copy.deepcopy(self.model, {**memo, id(behaviour): behaviour}))
 
 
-class _Keys(MutableMapping[str, StreamModel | str]):
+_Value = StreamModel | str | dict[str, str]
+
+
+class _Keys(MutableMapping[str, _Value]):
     """A fakeredis database as the grammar sees it: streams, and a text for any other value."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def __getitem__(self, key: str) -> StreamModel | str:
+    def __getitem__(self, key: str) -> _Value:
         value = self._database[encoded(key)].value
         return value.model if type(value) is StreamValue else ""
 
-    def __setitem__(self, key: str, value: StreamModel | str) -> None:
-        stored = StreamValue(value) if isinstance(value, StreamModel) else encoded(value)
-        self._database[encoded(key)] = Item(stored)
+    def __setitem__(self, key: str, value: _Value) -> None:
+        if not isinstance(value, StreamModel):
+            raise TypeError("fakeredis keeps the values of all other types itself")
+        self._database[encoded(key)] = Item(StreamValue(value))
 
     def __delitem__(self, key: str) -> None:
         del self._database[encoded(key)]

@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import hashlib
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
 from typing import Any
 
+import hiredis
 from fakeredis._core import CommandItem
 from fakeredis._helpers import NoResponse, SimpleError
 from fakeredis._msgs import FLAG_SKIP_CONVERT_TO_RESP2, UNBLOCKED_MSG
 from fakeredis._socket import AsyncFakeSocket, FakeSocket
 
+from streamlab import scripts
 from streamlab.embedded import refusals
 from streamlab.embedded.blocked import Blocked
 from streamlab.embedded.information import information
-from streamlab.embedded.replies import as_resp3, decoded, encoded
+from streamlab.embedded.replies import Carried, as_resp3, decoded
 from streamlab.stream_commands import CommandError, Reply, Waiter
 
 from .databases import StreamDatabase, StreamServer
+
+_KNOWN_SCRIPTS = [[text] for text in scripts.ALL]
 
 
 class _Line:
@@ -57,6 +62,13 @@ class StreamSocket(FakeSocket):
         self.stream_server = server  # fakeredis forgets it when the connection is closed
         super().__init__(server, *args, **kwargs)
 
+    def _parse_commands(self) -> Generator[None, bytes, None]:
+        reader = hiredis.Reader()
+        while True:
+            reader.feed((yield))
+            while not self._paused and (fields := reader.gets()) is not False:
+                self._process_command(fields)
+
     def _process_command(self, fields: list[bytes]) -> None:
         self._words = fields
         super()._process_command(fields)
@@ -68,6 +80,9 @@ class StreamSocket(FakeSocket):
         if streams.knows(name) or name.startswith("X"):
             check = partial(streams.check, words)
             return partial(self._stream_command, words), _Line(name.lower(), check)
+        if name == "SCRIPT" and cmd_name == "script load" and words[2:] in _KNOWN_SCRIPTS:
+            digest = hashlib.sha1(self._words[2]).hexdigest().encode()
+            return lambda: digest, _Line("script", lambda: None)
         refusal = refusals.of(name)
         if refusal is not None:
             raise SimpleError(refusal)
@@ -82,9 +97,8 @@ class StreamSocket(FakeSocket):
         if self._in_transaction:
             return super()._run_command(func, sig, args, from_script)
         server = self._server
-        with (
-            ExitStack() as held_back
-        ):  # readers are served when the command, or all of EXEC, is over
+        # Readers are served when the command, or all of EXEC, is over.
+        with ExitStack() as held_back:
             for database in [*server.dbs.values()]:
                 held_back.enter_context(database.streams.transaction(server.now_ms()))
             return super()._run_command(func, sig, args, from_script)
@@ -106,7 +120,7 @@ class StreamSocket(FakeSocket):
         return self._shaped(words, reply)
 
     def _shaped(self, words: Sequence[str], reply: Reply) -> Any:
-        return as_resp3(words, reply) if self._resp_version == 3 else encoded(reply)
+        return Carried(as_resp3(words, reply) if self._resp_version == 3 else reply)
 
     def _info(self, sections: list[str]) -> bytes:
         server = self._server
@@ -152,9 +166,10 @@ class StreamSocket(FakeSocket):
         """Forget this connection: its client has gone, and is to be given no entry any more."""
         server = self.stream_server
         with server.lock:
-            if self.read is not None:
-                self.read.cancel()
-                self.read = None
+            read, self.read = self.read, None
+            if read is not None:
+                read.cancel()
+                read.end(None)
             self._blocked = False
             with suppress(ValueError):  # closed or killed already
                 server.sockets.remove(self)
@@ -223,10 +238,13 @@ class AsyncStreamSocket(StreamSocket, AsyncFakeSocket):
     def _block(self, read: Blocked) -> None:
         super()._block(read)
         loop = asyncio.get_running_loop()
-        # Whoever ends the wait may be in another thread.
-        read.when_over = partial(loop.call_soon_threadsafe, self.finish)
-        # The lock is held here.
-        loop.call_soon(self._keep_looking, read)
+
+        def wake() -> None:  # by whoever ends the wait, maybe in another thread
+            with suppress(RuntimeError):  # the loop is closed, and the reader gone with it
+                loop.call_soon_threadsafe(self.finish)
+
+        read.when_over = wake
+        loop.call_soon(self._keep_looking, read)  # not now: the lock is held
 
     def _keep_looking(self, read: Blocked) -> None:
         if self.read is read and not read.is_over:

@@ -1,0 +1,122 @@
+"""Faults are texts and back; what makes no sense is refused in words."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from streamlab.faults import (
+    FAULTS,
+    CrashBeforeAck,
+    Fail,
+    FaultError,
+    Kill,
+    LostReply,
+    Pause,
+    Slow,
+    Weights,
+    parse_fault,
+    random_faults,
+    random_kills,
+    targets,
+)
+from streamlab.scenario import Scenario, ScenarioError
+
+DRAWN = dict(consumers=["C1", "C2"], producers=["P1"], duration=10.0, entries=1000)
+
+
+@pytest.mark.parametrize("kind", FAULTS.values())
+def test_its_form_is_read_and_written(kind):
+    """What the error messages tell one to write is what `parse_fault` reads; brackets may be left out."""
+    full = parse_fault(kind.form.replace("[", "").replace("]", ""))
+    assert type(full) is kind
+    assert parse_fault(str(full)) == full
+    short = parse_fault(" ".join(kind.form.split("[")[0].split()))
+    assert parse_fault(str(short)) == short
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_random_ones_survive_their_text(seed):
+    """Whatever is drawn can be pasted into a file."""
+    faults = random_faults(random.Random(seed), **DRAWN)
+    assert 1 <= len(faults) <= 6
+    assert tuple(parse_fault(str(fault)) for fault in faults) == faults
+    assert Scenario(consumers=Scenario().with_consumers(2).consumers).with_faults(*faults)
+
+
+def test_the_same_seed_draws_the_same_faults():
+    """And another one others; only kinds that have a weight are drawn."""
+    drawn = [random_faults(random.Random(seed), **DRAWN) for seed in (1, 1, 2)]
+    assert drawn[0] == drawn[1] != drawn[2]
+    only = random_faults(random.Random(3), **DRAWN, weights=Weights({Kill: 1.0}))
+    assert {type(fault) for fault in only} == {Kill}
+
+
+def test_a_kill_every_second():
+    """At 1, 2 … seconds, not at the end."""
+    kills = random_kills(random.Random(1), consumers=["C1", "C2"], every=1.0, duration=4.0)
+    assert [kill.at for kill in kills] == [1, 2, 3]
+    assert targets(kills) <= {"C1", "C2"}
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("kill C2 at 3s", Kill("C2", 3.0)),
+        ("KILL C2 at 250ms", Kill("C2", 0.25)),
+        ("pause C2 for 2min at 3", Pause("C2", 3.0, 120.0)),
+        ("slow C1 at 1s factor 3", Slow("C1", 1.0, factor=3.0)),
+        ("crash-before-ack C1", CrashBeforeAck("C1", 1)),
+        ("fail C1 nth 5 times 2", Fail("C1", 5, 2)),
+        ("lost-reply C1 xack nth 3", LostReply("C1", "XACK", 3)),
+    ],
+)
+def test_ways_to_write_one(text, fault):
+    """Units, order and capital letters as one likes."""
+    assert parse_fault(text) == fault
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "unknown fault '': known are kill, restart"),
+        ("explode C1", "unknown fault 'explode C1': known are kill"),
+        ("kill", "'kill' names no target: write kill C2 at 3s"),
+        ("lost-reply C1", "names no command: write lost-reply C1 XACK nth 3"),
+        ("kill C2", "'kill C2' lacks at: write kill C2 at 3s"),
+        ("kill C2 at", "cannot read the fault 'kill C2 at'"),
+        ("kill C2 at soon", "'soon' is not a time: write 3s, 250ms or 2min"),
+        ("kill C2 at -1s", "'-1s' is not a time"),
+        ("kill C2 at 1s at 2s", "'at' does not belong into"),
+        ("kill C2 nth 3", "'nth' does not belong into"),
+        ("fail C1 nth x", "nth 'x' is not a number: write fail C1 nth 5"),
+        ("fail C1 nth 0", "fail: nth is 0: a whole number of at least 1"),
+        ("pause C2 at 1s for 0s", "pause: duration is 0.0: more than 0"),
+        ("slow C2 at 1s factor inf", "slow: factor is inf: more than 0"),
+        ("lost-reply C1 XINFO", "lost-reply: XINFO is none of XREADGROUP, XACK"),
+    ],
+)
+def test_what_is_none_is_refused_in_words(text, words):
+    """Each message says what to write instead."""
+    with pytest.raises(FaultError) as caught:
+        parse_fault(text)
+    assert words in str(caught.value)
+
+
+def test_values_that_no_text_has():
+    """Made by hand, they are checked as well."""
+    with pytest.raises(FaultError, match="the target is 'C 1'"):
+        Kill("C 1", 1.0)
+    with pytest.raises(FaultError, match="nth is True"):
+        CrashBeforeAck("C1", True)
+    with pytest.raises(FaultError, match="at is nan: at least 0"):
+        Kill("C1", float("nan"))
+
+
+def test_a_fault_aimed_at_nobody():
+    """A scenario knows its actors; poison is a producer's, a kill a consumer's."""
+    with pytest.raises(ScenarioError, match="'kill C7 at 1s' is aimed at C7, and only C1"):
+        Scenario().with_faults("kill C7 at 1s")
+    with pytest.raises(ScenarioError, match="only P1 can be its target"):
+        Scenario().with_faults("poison C1 nth 3")
