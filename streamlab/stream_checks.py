@@ -272,7 +272,7 @@ def _check_worker(answer: object, trial: _Trial) -> None:
 
 
 def take_over(answer: object) -> Verdict:
-    """Check a function that takes over what others left (``XAUTOCLAIM`` to the end of the list, or ``XPENDING``, ``XCLAIM``).
+    """Check a function that takes over what others left (``XAUTOCLAIM`` until the cursor is ``0-0``).
 
     ``answer(client, key, group, consumer, min_idle_ms)`` is to make `consumer` the owner of all that has been idle for
     so long, whoever had it, and to return these entries.
