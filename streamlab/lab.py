@@ -445,7 +445,12 @@ class Lab:
             self._raise_trouble()
             simulation = self._simulated()
             found = act(simulation)
-            found = simulation.call(found) if isinstance(found, Coroutine) else found
+            if isinstance(found, Coroutine):
+                try:
+                    found = simulation.call(found)
+                finally:
+                    if isinstance(found, Coroutine):  # the lab has been closed: it was never begun
+                        found.close()
             # What follows from it at this very moment follows before anything else is done: or a run that
             # is done again would differ by who came first.
             simulation.run_until(simulation.now)
