@@ -16,9 +16,10 @@ from collections.abc import Callable, Sequence
 from streamlab.grading import recovery
 from streamlab.invariants import examine, summary
 from streamlab.lab import Lab
+from streamlab.recovery_checks import left_behind, survives
 from streamlab.run import Run
 from streamlab.scenario import Arrivals, Producer, Scenario, Service, consumers
-from streamlab.stream_checks import bookmark, pages, pending_exactly, worker
+from streamlab.stream_checks import bookmark, pages, pending_exactly, take_over, worker
 from streamlab.verdict import Objection, Verdict, nothing_yet
 
 #: A scenario with more entries than this is a slip of the finger, and would take a minute.
@@ -320,5 +321,6 @@ def _count(n: int, word: str) -> str:
 
 __all__ = [
     "Verdict", "assignment", "bookmark", "drain_time", "enough_maxlen", "fewest_consumers", "in_a_row",
-    "invariants", "most_producers", "pages", "pending_exactly", "recovery", "share", "utilisation", "worker",
+    "invariants", "left_behind", "most_producers", "pages", "pending_exactly", "recovery", "share", "survives",
+    "take_over", "utilisation", "worker",
 ]  # fmt: skip

@@ -122,7 +122,7 @@ class Facts:
             held.pop(entry_id, None)
             held[entry_id] = at
             self._owner[entry_id] = name
-            if (entry_id, name) in self._given or count > 1:
+            if (entry_id, name) in self._given or count > 1 or kind == CLAIMED:
                 self.redelivered[entry_id] = None
             self._given.add((entry_id, name))
             return

@@ -177,22 +177,24 @@ def _acked_by_others(facts: Facts) -> Iterator[Finding]:
 
 
 def _counts_fall(facts: Facts) -> Iterator[Finding]:
+    hint = "XCLAIM with JUSTID does not count a delivery, and then no limit is ever reached."
     for entry_id in facts.redelivered:
         events = facts.of_entry[entry_id]
-        if entry_id in facts.trimmed or facts.spans_a_reset(events):
+        if entry_id in facts.trimmed:
             continue
+        is_whole = not facts.spans_a_reset(events)
         seen: dict[str, int] = {}
         for event in events:
-            if event.kind in _GIVEN:
-                before = seen.get(event.actor, 0)
-                if event.delivery_count <= before:
-                    yield (
-                        entry_id,
-                        f"entry {entry_id} was delivered to {event.actor} for the "
-                        f"{_ordinal(event.delivery_count)} time, after the {_ordinal(before)}",
-                        "XCLAIM with JUSTID does not count a delivery, and then no limit is ever reached.",
-                    )
-                seen[event.actor] = event.delivery_count
+            if event.kind not in _GIVEN:
+                continue
+            name, count, before = event.actor, event.delivery_count, seen.get(event.actor, 0)
+            if is_whole and count <= before:
+                words = f"for the {_ordinal(count)} time, after the {_ordinal(before)}"
+                yield entry_id, f"entry {entry_id} was delivered to {name} {words}", hint
+            elif event.kind == CLAIMED and count == 1:
+                words = "and has been delivered once: that was before, to another one"
+                yield entry_id, f"entry {entry_id} was taken over by {name}, {words}", hint
+            seen[name] = count
     yield from _two_places(facts)
 
 

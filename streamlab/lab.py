@@ -48,6 +48,8 @@ Progress = Callable[[float, int], None]
 LONGEST_LIVE_RUN = 24 * 3600.0
 #: Virtual seconds simulated at once while time passes, at first; and what this may take, in seconds.
 _STRIDE, _FINE_SLICE = 0.01, 0.004
+#: Seconds between two looks at a live lab that is waited for.
+_LOOK_EVERY = 0.02
 
 
 class Lab:
@@ -226,6 +228,31 @@ class Lab:
                     self._run_to(click_at)
                     return True
             return simulation.step()
+
+    def wait_until(
+        self, condition: Callable[[Snapshot], object], *, timeout: float = 60.0
+    ) -> Snapshot:
+        """Let time pass until a snapshot fulfils `condition`; return that. On both engines.
+
+        A simulation is stepped there, and stands still. `timeout` is in seconds of the run.
+
+        Raises
+        ------
+        TimeoutError
+            If it does not come to that.
+        """
+        began = self.now
+        while not condition(snapshot := self.snapshot()):
+            if self.now - began > timeout or self.finished:
+                raise TimeoutError(
+                    f"{self.now - began:.3g} s later it has not come to that, in {self!r}: "
+                    f"{snapshot.n_pending} pending, {snapshot.backlog} in the backlog"
+                )
+            if self.engine == "live":
+                time.sleep(_LOOK_EVERY)
+            else:
+                self.step()
+        return snapshot
 
     def go_to(self, when: float) -> None:
         """Take a simulation to the moment `when`, back or forth; time stands still there.
@@ -422,7 +449,12 @@ class Lab:
             self._raise_trouble()
             simulation = self._simulated()
             found = act(simulation)
-            found = simulation.call(found) if isinstance(found, Coroutine) else found
+            if isinstance(found, Coroutine):
+                try:
+                    found = simulation.call(found)
+                finally:
+                    if isinstance(found, Coroutine):  # the lab has been closed: it was never begun
+                        found.close()
             # What follows from it at this very moment follows before anything else is done: or a run that
             # is done again would differ by who came first.
             simulation.run_until(simulation.now)

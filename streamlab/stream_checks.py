@@ -271,6 +271,56 @@ def _check_worker(answer: object, trial: _Trial) -> None:
         raise Objection(f"{case} it acknowledged what is pending for bob.", "that is bob's work.")
 
 
+def take_over(answer: object) -> Verdict:
+    """Check a function that takes over what others left (``XAUTOCLAIM`` until the cursor is ``0-0``).
+
+    ``answer(client, key, group, consumer, min_idle_ms)`` is to make `consumer` the owner of all that has been idle for
+    so long, whoever had it, and to return these entries.
+    """
+    try:
+        for seed in range(3):
+            _check_take_over(answer, _Trial(seed))
+    except Objection as objection:
+        return objection.verdict
+    return Verdict(True, "Three long lists: all that was idle, to its end, and nothing else.")
+
+
+def _check_take_over(answer: object, trial: _Trial) -> None:
+    """Leave a few idle entries among a thousand that a living consumer has, some pages from the beginning."""
+    client, idle_ms, min_idle_ms = trial.client, 60_000, 30_000
+    client.xgroup_create(KEY, GROUP, id="0", mkstream=True)
+    trial.add(1_200)
+    client.xreadgroup(GROUP, "bob", {KEY: ">"})
+    entries = trial.entries()
+    places = [trial.random.randrange(20), *sorted(trial.random.sample(range(1_050, 1_200), 4))]
+    idle = [entries[place] for place in places]
+    ids = [entry_id for entry_id, _ in idle]
+    client.xclaim(KEY, GROUP, "cem", 0, ids, idle=idle_ms, justid=True)  # type: ignore[arg-type]
+    case = f"With {_count(len(ids))} idle among {len(entries):,} pending,"
+    said = _call(answer, case, trial.watched, KEY, GROUP, "ann", min_idle_ms)
+    if not isinstance(said, list) or not all(isinstance(entry, tuple) for entry in said):
+        raise Objection(f"{case} it returned {said!r}.", "return a list of entries: (id, fields).")
+    held = _pending(client, KEY, GROUP)
+    for entry_id, name in held.items():
+        if name == "ann" and entry_id not in ids:
+            raise Objection(
+                f"{case} it took {entry_id} from bob, who is at work on it.", "mind min_idle_ms."
+            )
+    left = [entry_id for entry_id in ids if held.get(entry_id) != "ann"]
+    if left:
+        raise Objection(
+            f"{case} {_count(len(left))} were left, {left[0]} the first.",
+            "a page may be empty before the list has ended: go on until the cursor is 0-0.",
+        )
+    _compare(said, idle, case)
+    rows: Any = client.xpending_range(KEY, GROUP, ids[0], ids[0], 1)
+    if rows[0]["times_delivered"] != 2:
+        raise Objection(
+            f"{case} the delivery count of {ids[0]} is {rows[0]['times_delivered']}; it was delivered a second time.",
+            "JUSTID does not count: without a count, no limit is ever reached.",
+        )
+
+
 # ---- trying an answer ------------------------------------------------------------------------------
 
 
@@ -324,4 +374,4 @@ def _count(n_entries: int) -> str:
     return "1 entry" if n_entries == 1 else f"{n_entries} entries"
 
 
-__all__ = ["bookmark", "pages", "pending_exactly", "worker"]
+__all__ = ["bookmark", "pages", "pending_exactly", "take_over", "worker"]

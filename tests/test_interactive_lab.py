@@ -402,3 +402,14 @@ def test_a_live_lab_that_nobody_has_any_more_ends_its_processes(eventually: Even
     del lab
     gc.collect()
     eventually(lambda: not any(map(is_running, pids)), "the workers end", timeout=10.0)
+
+
+def test_waiting_until_something_is_so_and_giving_up():
+    """Virtual time passes until it is so, and stands there; what never comes is told, not waited for."""
+    with Lab(BUSY) as lab:
+        found = lab.wait_until(lambda now: len(now.consumer("C2").holding) >= 3)
+        assert found == lab.snapshot()
+        assert len(found.consumer("C2").holding) >= 3
+        with pytest.raises(TimeoutError, match="it has not come to that"):
+            lab.wait_until(lambda now: now.consumer("C2").state == "dead", timeout=2.0)
+        assert found.at + 2.0 < lab.now < found.at + 5.0

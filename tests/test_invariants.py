@@ -181,7 +181,12 @@ def test_a_delivery_count_that_does_not_rise():
         0.7 C1 acked 1-0
     """
     assert broken(text)["I5"] == "entry 1-0 was delivered to C1 for the 1st time, after the 1st"
-    assert "I5" not in broken(text.replace("0.6 C1", "0.5 C1 recreated 0-0\n0.6 C1"))
+    anew = text.replace("0.6 C1 claimed", "0.5 C1 recreated 0-0\n0.6 C1 delivered")
+    assert "I5" not in broken(anew)
+    other = text.replace("0.6 C1 claimed", "0.6 C2 claimed")
+    assert broken(other)["I5"].startswith(
+        "entry 1-0 was taken over by C2, and has been delivered once"
+    )
 
 
 def test_an_entry_is_in_one_place_only():

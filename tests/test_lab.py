@@ -64,12 +64,12 @@ def test_a_killed_consumer_ends_where_it_stands_and_what_it_held_stays_pending()
         lab.kill("C1")
         lab.kill("C1")  # dead already: nothing more happens
         run = lab.run()
+        with pytest.raises(ScenarioError, match="there is no 'C9': there are C1, C2, P1, P2"):
+            lab.kill("C9")
     assert [(e.at, e.actor) for e in run.events if e.kind == "crashed"] == [(0.1, "C1")]
     assert list(run.final.pending.values()) == ["C1"]
     assert (run.processed, run.added, run.lost) == (19, 20, 0)
     assert run.consumers["C1"].processed == 0
-    with pytest.raises(ScenarioError, match="there is no 'C9': there are C1, C2, P1, P2"):
-        lab.kill("C9")
 
 
 def test_a_run_ends_when_everybody_is_dead():

@@ -187,6 +187,7 @@ def test_there_are_notebooks_of_commands() -> None:
     assert [name for name in NAMES if "connect()" in (FOLDER / name).read_text()] == [
         "01_redis_stream.ipynb",
         "02_consumer_group.ipynb",
+        "08_recovering_from_failures.ipynb",
     ]
 
 
@@ -203,6 +204,32 @@ def test_shows_the_same_on_every_real_server(
     with PrivateServer(server_binary) as server:
         monkeypatch.setenv("STREAMLAB_REDIS_URL", server.url)
         assert told(build.execute(build.clean(notebook(name)))) == told(notebook(name))
+
+
+# ---- the same story with real processes ------------------------------------------------------------
+
+
+@pytest.mark.redis
+def test_recovering_runs_on_a_real_server(
+    server_binary: ServerBinary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lesson 08 with ENGINE = "live": its cells assert that C2's process is gone, its entries claimed and done."""
+    lesson = build.clean(build.read(FOLDER / "solutions" / "08_recovering_from_failures.ipynb"))
+    (cell,) = [c for c in lesson.cells if c.source.startswith('ENGINE = "simulated"')]
+    cell.source = cell.source.replace('"simulated"', '"live"', 1)
+    (proof,) = [c for c in lesson.cells if "assert pid is None or not is_running(pid)" in c.source]
+    proof.source += '\nassert pid is not None\nprint("gone:", pid)'
+    with PrivateServer(server_binary) as server:
+        monkeypatch.setenv("STREAMLAB_REDIS_URL", server.url)
+        made = build.execute(lesson)
+    assert re.search(r"gone: \d+", told_by(made, proof.source))
+    verdicts = [cell for cell in made.cells if "verdict" in tags(cell)]
+    assert [shown(cell)[:7] for cell in verdicts] == ["✓ Right"] * 3
+
+
+def told_by(notebook: Any, source: str) -> str:
+    """Return what the cell with this source printed."""
+    return next(text for cell, text in told(notebook) if cell == source)
 
 
 # ---- built as the course promises ------------------------------------------------------------------

@@ -188,6 +188,14 @@ def test_pending_entries_beneath_with_those_that_nobody_works_at(crash: Run) -> 
     assert below.get_xlabel() == "time since the start of the run (s)"
 
 
+def test_a_worker_that_is_back_has_yet_to_read_what_it_held() -> None:
+    """C2 is back at 0.5 s; entry 2, which it had not begun, lies there until it is delivered again."""
+    run = written(*BEGIN, (0.5, "started", "C2"), (0.7, "delivered", "C2", 2, 2))
+    episode = episode_of(run, "2-0")
+    assert episode is not None
+    assert sorted(stranded(run, episode.absences)) == [(0.3, 0.7), (0.3, math.inf)]
+
+
 def test_what_nobody_takes_over_is_pending_to_the_edge() -> None:
     """No arrow, no done: the line goes on."""
     run = written(*BEGIN, (3.0, "added", "P1", 9), final=FinalState({"1-0": "C2", "2-0": "C2"}))

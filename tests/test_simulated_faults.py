@@ -9,12 +9,12 @@ import pytest
 from streamlab import checks
 from streamlab.actors import Recovery
 from streamlab.lab import Lab
-from streamlab.scenario import Arrivals, Scenario, Service, consumers, producers
+from streamlab.scenario import Arrivals, Producer, Scenario, Service, consumers, producers
 
 # Ten entries, one a second from 1 s on; two consumers that take half a second for each, in turns.
 SCENARIO = Scenario(
     name="test",
-    producers=producers(1, Arrivals("constant", rate=1, start=1.0)),
+    producers=(Producer("P1", Arrivals("constant", rate=1, start=1.0)),),
     consumers=consumers(2, Service("constant", 0.5)),
     duration=None,
     entries=10,
@@ -84,7 +84,7 @@ def test_a_paused_consumer_is_a_zombie_when_it_wakes():
 @pytest.mark.parametrize("fenced", [False, True])
 def test_a_zombie_acknowledges_what_another_owns_unless_it_is_fenced(fenced):
     """C1 wakes while C2 is at work on the entry."""
-    it = run("pause C1 at 1.2s for 1.5s", scenario=SCENARIO.with_service(0.8), fenced=fenced)
+    it = run("pause C1 at 1.2s for 2s", scenario=SCENARIO.with_service(0.8), fenced=fenced)
     ends = [
         (e.kind, e.actor)
         for e in it.events

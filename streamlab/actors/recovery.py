@@ -38,7 +38,7 @@ class Recovery:
     max_deliveries
         How often an entry is given to a handler before it is moved to the dead-letter stream; None: no limit.
         It is looked at before the handler sees the entry: one that kills the process never reaches any
-        code after it.
+        code after it. A group that is made anew counts from 1 again.
     dead_letter
         The key of the dead-letter stream; "": the stream's, with ``:dead`` behind it, in its hash slot.
     fenced

@@ -180,6 +180,7 @@ class Scene {
       if (!dot) this.dots.set(id, (dot = { x: place.x, y: place.y, path: [] }));
       if (place.look === "held" && this.isTaken(id)) place.look = "again";
       Object.assign(dot, { look: place.look, n: place.n, leaving: false });
+      if (place.look === "stranded") Object.assign(dot, { x: place.x, y: place.y, path: [] }); // it goes nowhere
       const end = dot.path.length ? dot.path[dot.path.length - 1] : dot;
       if (Math.abs(end.x - place.x) > 0.5 || Math.abs(end.y - place.y) > 0.5) {
         if (dot.path.length && dot.path[dot.path.length - 1].final) dot.path.pop();

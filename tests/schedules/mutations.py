@@ -72,6 +72,8 @@ def claim_with_justid(patch: pytest.MonkeyPatch) -> None:
                 await self.process_again(CLAIMED, found)
                 await self.settle()
 
+    patch.setattr(Work, "autoclaim", autoclaim)
+
 
 def ack_before_effect(patch: pytest.MonkeyPatch) -> None:
     """Acknowledge what was read at once, before it is processed."""
