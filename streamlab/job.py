@@ -91,8 +91,8 @@ class Job:
     ) -> Handler:
         """Return the handler: the service time, by `sleep`, then the effect; and what goes wrong."""
 
-        async def serve(entry_id: str, fields: dict[str, str]) -> None:
-            await sleep(self._sample() * self.slowness)
+        def serve(entry_id: str, fields: dict[str, str]) -> Awaitable[object]:
+            return sleep(self._sample() * self.slowness)
 
         if not self._counts and effect is None:
             return serve

@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -20,12 +21,12 @@ from redis.asyncio.client import Pipeline
 from redis.exceptions import ConnectionError, DataError, ResponseError
 
 from streamlab.stream_commands import (
+    BlockedCommand,
     CommandError,
     ReadRequest,
     Reply,
     StreamCommands,
     Waiter,
-    entry_id,
     plain,
 )
 from streamlab.stream_model import Fields, StreamId, format_id
@@ -66,16 +67,24 @@ class SimulatedServer:
         self.commands = StreamCommands(version=version)
         self.version = version
         self.epoch_ms = epoch_ms
-        #: Commands executed so far, and how often one went there and its reply back: a pipeline goes once.
-        self.n_commands = 0
-        self.n_round_trips = 0
+        self.n_alone = 0  # commands executed so far that were sent by themselves,
+        self.n_pipelined = 0  # those in pipelines,
+        self.n_pipelines = 0  # and pipelines
         self.known_loop = loop
-        self._time_outs: dict[int, _TimeOuts] = {}
-        #: Reads that wait, and whose they are.
-        self._blocked: dict[asyncio.Future[Any] | Promise, tuple[SimulatedRedis, Waiter]] = {}
+        self._waiting: dict[int, _Waiting] = {}
         #: The server's own timers are not those of the client that happened to cause them.
         self.context = contextvars.Context()
         self.is_down = False
+
+    @property
+    def n_commands(self) -> int:
+        """Commands executed so far."""
+        return self.n_alone + self.n_pipelined
+
+    @property
+    def n_round_trips(self) -> int:
+        """How often something went to the server and its reply back: a pipeline goes once."""
+        return self.n_alone + self.n_pipelines
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -91,19 +100,34 @@ class SimulatedServer:
     def go_down(self) -> None:
         """Refuse every command from now on, and drop those who wait; what is stored stays."""
         self.is_down = True
-        for client in {client: None for client, _ in self._blocked.values()}:
-            client.cut()
+        self.end(self.blocked(), _ConnectionLost())
 
     def come_up(self) -> None:
         """Serve again."""
         self.is_down = False
 
-    def time_outs(self, timeout_ms: int) -> _TimeOuts | None:
-        """Return the time-outs of the readers that wait so long; None for those that wait for ever (0)."""
-        found = self._time_outs.get(timeout_ms)
-        if found is None and timeout_ms:
-            found = self._time_outs[timeout_ms] = _TimeOuts(self, timeout_ms / 1000)
+    def waiting(self, timeout_ms: int) -> _Waiting:
+        """Return the reads that wait that long at the most (0: for ever)."""
+        found = self._waiting.get(timeout_ms)
+        if found is None:
+            timeout = timeout_ms / 1000 if timeout_ms else math.inf
+            found = self._waiting[timeout_ms] = _Waiting(self, timeout)
         return found
+
+    def blocked(self, client: SimulatedRedis | None = None) -> list[Blocked]:
+        """Return all reads that wait, or those of a client."""
+        return [
+            read
+            for waiting in self._waiting.values()
+            for read in waiting.reads.values()
+            if not read[2].done() and client in (None, read[1])
+        ]
+
+    def end(self, reads: Iterable[Blocked], answer: object) -> None:
+        """End reads that wait, with None (their time is out) or an error."""
+        for _, _, future, waiter in reads:
+            self.commands.cancel(waiter)
+            future.set_result(answer)
 
     def client(
         self,
@@ -120,42 +144,50 @@ class SimulatedServer:
         return SimulatedRedis(self, round_trip=round_trip, wake=wake, name=name, is_lab=is_lab)
 
 
-class _TimeOuts:
-    """The time-outs of blocked reads that all wait equally long: one timer is enough for them.
+class _Read(Promise, Waiter):
+    """A read in its plain form that waits in a task of a `VirtualLoop`."""
 
-    Most reads are served long before. A timer for each would be set only to be cancelled.
+    __slots__ = ("is_plain", "request")
+    retry_at_ms = None
+    on_ready = Promise.set_result
+
+    def __init__(self, loop: VirtualLoop, request: ReadRequest) -> None:
+        self._loop = loop
+        self._is_done = self._is_cancelled = False
+        self.request = request
+
+
+#: A read that waits: until when, whose it is, who is woken, and what the model knows of it.
+Blocked = tuple[float, "SimulatedRedis", "asyncio.Future[Any] | Promise", Waiter]
+
+
+class _Waiting:
+    """The reads that all wait equally long at the most: one timer is enough for them.
+
+    Most are served long before. A timer for each would be set only to be cancelled.
     """
 
     def __init__(self, server: SimulatedServer, timeout: float) -> None:
         self._server = server
-        self._timeout = timeout
-        #: When each reader's time is out, the first to time out first.
-        self._waiting: dict[asyncio.Future[Any] | Promise, tuple[float, Waiter]] = {}
-        self._timer_is_set = False
+        self.timeout = timeout
+        self.reads: dict[Waiter, Blocked] = {}  # the first to time out first
+        self.has_timer = timeout == math.inf  # or needs none
 
-    def add(self, future: asyncio.Future[Any] | Promise, waiter: Waiter, now: float) -> None:
-        """Let a reader wait; the reply to it that is not to come will be None."""
-        self._waiting[future] = now + self._timeout, waiter
-        if not self._timer_is_set:
-            self._timer_is_set = True
-            server = self._server
-            server.loop.call_later(self._timeout, self._check, context=server.context)
-
-    def drop(self, future: asyncio.Future[Any] | Promise) -> None:
-        """Forget a reader that does not wait any more."""
-        self._waiting.pop(future, None)
+    def set_timer(self) -> None:
+        """Look in time what is to be ended."""
+        self.has_timer = True
+        self._server.loop.call_later(self.timeout, self._check, context=self._server.context)
 
     def _check(self) -> None:
         loop = self._server.loop
-        for future, (when, waiter) in [*self._waiting.items()]:
-            if when > loop.time():
-                loop.call_at(when, self._check, context=self._server.context)
+        for waiter, read in [*self.reads.items()]:
+            if read[0] > loop.time():
+                loop.call_at(read[0], self._check, context=self._server.context)
                 return
-            self.drop(future)
-            if not future.done():
-                self._server.commands.cancel(waiter)
-                future.set_result(None)
-        self._timer_is_set = False
+            del self.reads[waiter]
+            if not read[2].done():
+                self._server.end([read], None)
+        self.has_timer = False
 
 
 class SimulatedRedis(redis.asyncio.Redis):
@@ -205,7 +237,7 @@ class SimulatedRedis(redis.asyncio.Redis):
         #: What the last read asked for, and as a request in its plain form, if it has one.
         self._last_asked: tuple[Any, ...] = ()
         self._request: ReadRequest | None = None
-        self._time_outs: _TimeOuts | None = None
+        self._waiting = self.server.waiting(0)
         #: The entries that the last read gave, and their ids as the model knows them: XACK names them next.
         self._given: dict[str, StreamId] = {}
 
@@ -216,17 +248,11 @@ class SimulatedRedis(redis.asyncio.Redis):
 
     def cut(self) -> None:
         """Cut the connection: who waits for a reply gets a ConnectionError; the next command connects anew."""
-        for future, (client, waiter) in self.server._blocked.items():
-            if client is self and not future.done():
-                self.server.commands.cancel(waiter)
-                future.set_result(_ConnectionLost())
+        self.server.end(self.server.blocked(self), _ConnectionLost())
 
     def unblock(self) -> None:
         """End a read that this client waits in, as if its time were over (``CLIENT UNBLOCK``)."""
-        for future, (client, waiter) in self.server._blocked.items():
-            if client is self and not future.done():
-                self.server.commands.cancel(waiter)
-                future.set_result(None)
+        self.server.end(self.server.blocked(self), None)
 
     def sever(self) -> None:
         """Let no command of this client reach the server any more: its process is dead."""
@@ -269,14 +295,13 @@ class SimulatedRedis(redis.asyncio.Redis):
         server = self.server
         if self._is_troubled or server.is_down:
             self._check_way_there()
-        server.n_commands += self._counted
-        server.n_round_trips += self._counted
+        server.n_alone += self._counted
         try:
             reply = server.commands.execute([_as_text(arg) for arg in args], server.now_ms())
         except CommandError as error:
             await self._travel_back()
             raise _as_redis_error(error) from None
-        if isinstance(reply, Waiter):
+        if isinstance(reply, BlockedCommand):
             reply = await self._wait(reply)
             if self._wake is not None:
                 await asyncio.sleep(self._wake())
@@ -307,26 +332,24 @@ class SimulatedRedis(redis.asyncio.Redis):
         await asyncio.sleep(0)
         self._last_round = getattr(self.server.loop, "rounds", -1)
 
-    async def _wait(self, waiter: Waiter) -> Any:
+    async def _wait(self, waiter: BlockedCommand) -> Any:
         """Wait for a blocked read: first come, first served, is the model's; the time-out is the loop's."""
         server = self.server
         future: asyncio.Future[Any] = server.loop.create_future()
         waiter.on_ready = partial(_deliver, future)
-        time_outs = server.time_outs(waiter.timeout_ms)
-        if time_outs is not None:
-            time_outs.add(future, waiter, server.loop.time())
+        waiting = server.waiting(waiter.timeout_ms)
+        if not waiting.has_timer:
+            waiting.set_timer()
+        waiting.reads[waiter] = server.loop.time() + waiting.timeout, self, future, waiter
         if waiter.retry_at_ms is not None:
             self._look_again(waiter, future)
-        server._blocked[future] = self, waiter
         try:
             reply = await future
         except asyncio.CancelledError:
             server.commands.cancel(waiter)
             raise
         finally:
-            del server._blocked[future]
-            if time_outs is not None:
-                time_outs.drop(future)
+            waiting.reads.pop(waiter, None)
         if isinstance(reply, CommandError):
             raise _as_redis_error(reply)
         if isinstance(reply, _ConnectionLost):
@@ -355,21 +378,22 @@ class SimulatedRedis(redis.asyncio.Redis):
         self, name: Any, fields: Any, id: Any = "*", maxlen: int | None = None, **options: Any
     ) -> Any:
         """Append an entry (``XADD``) and return its id."""
-        loop = self._loop
-        is_plain = id == "*" and maxlen is None and not options and fields and type(fields) is dict
+        loop, server = self._loop, self.server
         if (
             loop is None
-            or self.server.is_down
-            or not is_plain
-            or not _are_texts(name, *fields, *fields.values())
+            or server.is_down
+            or id != "*"
+            or maxlen is not None
+            or options
+            or not fields
+            or type(fields) is not dict
+            or (flat := plain.flattened(name, fields)) is None
         ):
             return await super().xadd(name, fields, id, maxlen, **options)
-        server = self.server
-        server.n_commands += self._counted
-        server.n_round_trips += self._counted
+        server.n_alone += self._counted
         now_ms = server.epoch_ms + int(loop.now * 1000 + 0.001)
         try:
-            return plain.add(server.commands, name, fields, now_ms)
+            return plain.add(server.commands, name, fields, flat, now_ms)
         except CommandError as error:
             raise _as_redis_error(error) from None
         finally:
@@ -387,72 +411,69 @@ class SimulatedRedis(redis.asyncio.Redis):
         **options: Any,
     ) -> Any:
         """Read entries as a consumer of a group (``XREADGROUP``)."""
-        loop = self._loop
+        loop, server = self._loop, self.server
         asked = groupname, consumername, streams, count, block
         if asked != self._last_asked:  # readers repeat themselves
             self._request = _plain_request(*asked)
-            self._time_outs = self.server.time_outs(block or 0) if self._request else None
+            if self._request is not None:
+                self._waiting = server.waiting(block or 0)
             streams_asked = dict(streams) if isinstance(streams, dict) else None
             self._last_asked = groupname, consumername, streams_asked, count, block
         request = self._request
-        if loop is None or self.server.is_down or loop.task is None or request is None or options:
+        if loop is None or server.is_down or loop.task is None or request is None or options:
             return await super().xreadgroup(
                 groupname, consumername, streams, count, block, **options
             )
-        server = self.server
-        server.n_commands += self._counted
-        server.n_round_trips += self._counted
+        server.n_alone += self._counted
         now_ms = server.epoch_ms + int(loop.now * 1000 + 0.001)
+        commands = server.commands
         try:
-            found: Any = plain.read_new(server.commands, request, now_ms)
+            found = plain.read_new(commands, request, now_ms)
         except CommandError as error:
             raise _as_redis_error(error) from None
         key = request.keys[0]
-        if isinstance(found, Waiter):
-            # As _wait() does, without a coroutine more.
-            promise = Promise(loop)
-            found.on_ready = promise.set_result
-            time_outs = self._time_outs
-            if time_outs is not None:
-                time_outs.add(promise, found, loop.now)
-            server._blocked[promise] = self, found
-            try:
-                reply = await promise.wait()
-            except asyncio.CancelledError:
-                server.commands.cancel(found)
-                raise
-            finally:
-                del server._blocked[promise]
-                if time_outs is not None:
-                    time_outs.drop(promise)
-            if type(reply) is tuple:
-                given_id, text, fields = reply
-                self._given = {text: given_id}
-                return [[key, [(text, fields)]]]
-            if isinstance(reply, CommandError):
-                raise _as_redis_error(reply)
-            if isinstance(reply, _ConnectionLost):
-                raise reply.error()
-            return [[key, [(i, _as_dict(f)) for i, f in reply[0][1]]]] if reply else []
-        if loop.rounds == self._last_round:
-            await self._give_turn()
-        self._last_round = loop.rounds
-        self._given = {format_id(given_id): given_id for given_id, _ in found}
-        entries = [(text, _as_dict(f)) for text, (_, f) in zip(self._given, found, strict=True)]
-        return [[key, entries]]
+        if found:
+            if loop.rounds == self._last_round:
+                await self._give_turn()
+            self._last_round = loop.rounds
+            self._given = {format_id(given_id): given_id for given_id, _ in found}
+            entries = [(text, _as_dict(f)) for text, (_, f) in zip(self._given, found, strict=True)]
+            return [[key, entries]]
+        # As _wait() does, without a coroutine more.
+        read = plain.block(commands, _Read(loop, request))
+        waiting = self._waiting
+        if not waiting.has_timer:
+            waiting.set_timer()
+        waiting.reads[read] = loop.now + waiting.timeout, self, read, read
+        try:
+            reply = await read.wait()
+        except asyncio.CancelledError:
+            commands.cancel(read)
+            raise
+        finally:
+            waiting.reads.pop(read, None)
+        if type(reply) is tuple:
+            given_id, text, fields = reply
+            self._given = {text: given_id}
+            return [[key, [(text, fields)]]]
+        if isinstance(reply, CommandError):
+            raise _as_redis_error(reply)
+        if isinstance(reply, _ConnectionLost):
+            raise reply.error()
+        return [[key, [(i, _as_dict(f)) for i, f in reply[0][1]]]] if reply else []
 
     async def xack(self, name: Any, groupname: Any, *ids: Any) -> Any:
         """Acknowledge entries (``XACK``) and return how many were pending."""
-        loop = self._loop
-        if loop is None or self.server.is_down or not ids or not _are_texts(name, groupname, *ids):
-            return await super().xack(name, groupname, *ids)
-        server = self.server
-        server.n_commands += self._counted
-        server.n_round_trips += self._counted
+        loop, server = self._loop, self.server
         try:
-            known: list[Any] = [*map(self._given.get, ids)]
-            parsed = [*map(entry_id, ids)] if None in known else known
-            return plain.ack(server.commands, name, groupname, parsed)
+            known = [*map(self._given.__getitem__, ids)]
+        except (KeyError, TypeError):
+            known = []
+        if loop is None or server.is_down or not known or not type(name) is type(groupname) is str:
+            return await super().xack(name, groupname, *ids)
+        server.n_alone += self._counted
+        try:
+            return plain.ack(server.commands, name, groupname, known)
         except CommandError as error:
             raise _as_redis_error(error) from None
         finally:
@@ -503,18 +524,18 @@ class SimulatedPipeline(Pipeline):
             await asyncio.sleep(client._trip() / 2)
         if client._is_troubled or server.is_down:
             client._check_way_there()
-        server.n_round_trips += client._counted
+        server.n_pipelines += client._counted
         as_transaction = self.is_transaction or self.explicit_transaction
         with server.commands.transaction() if as_transaction else contextlib.nullcontext():
             for args, options in stack:
-                server.n_commands += client._counted
+                server.n_pipelined += client._counted
                 try:
                     reply = server.commands.execute(
                         [_as_text(arg) for arg in args],
                         server.now_ms(),
                         may_block=not as_transaction,
                     )
-                    if isinstance(reply, Waiter):
+                    if isinstance(reply, BlockedCommand):
                         # A blocked command holds up those behind it on the same connection.
                         reply = await client._wait(reply)
                     replies.append(client._shaped(args[0], reply, dict(options)))

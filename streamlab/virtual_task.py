@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import types
-from collections.abc import Coroutine, Generator
-from heapq import heappush
+from collections.abc import Callable, Coroutine, Generator
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -14,8 +13,6 @@ T = TypeVar("T")
 #: Whose callbacks these are: what is set in a task's context holds for all that the task starts.
 #: See `streamlab.virtual_time.VirtualLoop.hold`.
 PROCESS: contextvars.ContextVar[object] = contextvars.ContextVar("streamlab_process", default=None)
-
-_enter_task, _leave_task = asyncio.tasks._enter_task, asyncio.tasks._leave_task
 
 
 class Promise:
@@ -57,7 +54,7 @@ class Promise:
 
 
 class VirtualTask(asyncio.Task[T]):
-    """A task that a `VirtualLoop` steps itself.
+    """A task that a `VirtualLoop` steps itself (in `VirtualLoop._run`).
 
     asyncio's own tasks sleep and wake by way of a callback, a handle and a call from C into Python each time:
     half of what a simulation costs. This one is an `asyncio.Task` to everybody else: it is cancelled, awaited,
@@ -66,14 +63,14 @@ class VirtualTask(asyncio.Task[T]):
     """
 
     __slots__ = (
-        "_awaited",
         "_home",
-        "_in_context",
-        "_must_throw",
-        "_send",
         "_throw",
         "alarm",
+        "awaited",
         "context",
+        "in_context",
+        "must_throw",
+        "send",
     )
 
     def __init__(self, coro: Coroutine[Any, Any, T], loop: Any, **options: Any) -> None:
@@ -81,105 +78,75 @@ class VirtualTask(asyncio.Task[T]):
         _, context = loop._ready.pop()  # the first step as a C task, which it has just scheduled
         self._home = loop
         self.context: contextvars.Context = context
-        self._in_context = context.run
-        self._send, self._throw = coro.send, coro.throw
-        self._awaited: Any = None
-        self._must_throw = False
+        self.in_context = context.run
+        self.send: Callable[[None], Any] = coro.send
+        self._throw = coro.throw
+        self.awaited: Any = None  # what it waits for, if that can be cancelled
+        self.must_throw = False  # whether it was cancelled while it waited for no such thing
         self.alarm = -1  # the number of the timer that wakes it from VirtualLoop.sleep()
         loop._ready.append(self)
 
-    def step(self) -> None:
-        """Run the coroutine until it waits for something again."""
-        loop = self._home
-        self._awaited = None
-        loop.task = self
-        _enter_task(loop, self)
-        try:
-            if self._must_throw:
-                self._must_throw = False
-                awaited = self._in_context(self._throw, self._cancelled_error())
-            else:
-                # If what it waited for has failed or was cancelled, it will find that out by itself.
-                awaited = self._in_context(self._send, None)
-        except StopIteration as stop:
-            if self._must_throw:  # it was cancelled in its last step
+    def throw(self) -> Any:
+        """Let the coroutine go on with the error that tells it of its cancellation."""
+        self.must_throw = False
+        return self.in_context(self._throw, self._cancelled_error())
+
+    def end(self, error: BaseException) -> None:
+        """Be done, with the value or the error that the coroutine has ended with."""
+        if isinstance(error, StopIteration):
+            if self.must_throw:  # it was cancelled in its last step
                 asyncio.Future.cancel(self, *self._cancelled_error().args)
             else:
-                asyncio.Future.set_result(self, stop.value)
-        except asyncio.CancelledError as error:
+                asyncio.Future.set_result(self, error.value)
+        elif isinstance(error, asyncio.CancelledError):
             asyncio.Future.cancel(self, *error.args)
-        except BaseException as error:
+        else:
             asyncio.Future.set_exception(self, error)
             if isinstance(error, KeyboardInterrupt | SystemExit):
-                raise
-        else:
-            if type(awaited) is float:  # from VirtualLoop.sleep()
-                self.alarm = number = next(loop._numbers)
-                heappush(loop._timers, (loop.now + awaited, number, self))
-            elif awaited is loop._sleeper:
-                self._awaited = awaited
-                loop._sleeping[awaited] = self
-            elif type(awaited) is Promise:
-                self._awaited = awaited
-                awaited.task = self
-            else:
-                self._wait_for(awaited)
-            if self._must_throw:  # it was cancelled in this step
-                self._must_throw = False
-                self._cancel_or_throw(None)
-        finally:
-            _leave_task(loop, self)
+                raise error
 
-    def _wait_for(self, awaited: Any) -> None:
+    def wait_for(self, awaited: Any) -> None:
+        """Go on when a future is done: the loop takes a task for the callback that lets it go on."""
         if awaited is None:  # a bare yield: everybody else first
             self._home._ready.append(self)
-            return
-        if getattr(awaited, "_asyncio_future_blocking", None) is not True or awaited is self:
+        elif getattr(awaited, "_asyncio_future_blocking", None) is not True or awaited is self:
             self._fail(f"Task got bad yield: {awaited!r}")
-            return
-        if asyncio.futures._get_loop(awaited) is not self._home:  # type: ignore[attr-defined]
+        elif asyncio.futures._get_loop(awaited) is not self._home:  # type: ignore[attr-defined]
             self._fail(f"Task {self!r} got Future {awaited!r} attached to a different loop")
-            return
-        awaited._asyncio_future_blocking = False
-        awaited.add_done_callback(self._wake, context=self._home._no_context)
-        self._awaited = awaited
+        else:
+            awaited._asyncio_future_blocking = False
+            awaited.add_done_callback(self, context=self._home._no_context)
+            self.awaited = awaited
 
     def _cancelled_error(self) -> asyncio.CancelledError:
         return self._make_cancelled_error()  # type: ignore[attr-defined, no-any-return]
 
     def _fail(self, message: str) -> None:
         """Go on with an error at the place where the coroutine waits."""
-        throw = self._throw
+        send, throw = self.send, self._throw
 
         def throw_error(_: None) -> Any:
-            self._send = send
+            self.send = send
             return throw(RuntimeError(message))
 
-        send, self._send = self._send, throw_error
+        self.send = throw_error
         self._home._ready.append(self)
-
-    def _wake(self, _: asyncio.Future[Any]) -> None:
-        held = self._home._held
-        if held and (process := self.context.get(PROCESS)) in held:
-            held[process].append(self)
-        else:
-            self.step()
 
     def cancel(self, msg: Any = None) -> bool:
         """Let the coroutine be thrown a CancelledError, where it waits or in its next step."""
         if not super().cancel(msg):  # which also counts the requests, for uncancel()
             return False
-        self._cancel_or_throw(msg)
+        self.cancel_or_throw(msg)
         return True
 
-    def _cancel_or_throw(self, msg: Any) -> None:
+    def cancel_or_throw(self, msg: Any) -> None:
         """Cancel what it waits for, which then wakes it; if there is no such thing, see to it in the next step."""
-        awaited = self._awaited
+        awaited = self.awaited
         if awaited is not None and awaited.cancel(msg):
             if self._home._sleeping.pop(awaited, None) is not None:
                 self._home._ready.append(self)
             return
-        self._must_throw = True
+        self.must_throw = True
         if self.alarm >= 0:
             self.alarm = -1
             self._home._ready.append(self)
@@ -188,5 +155,5 @@ class VirtualTask(asyncio.Task[T]):
         """Withdraw a request; from Python 3.13 on, the last one withdrawn is not carried out any more."""
         n_requests = super().uncancel()
         if not self._must_cancel:  # type: ignore[attr-defined]
-            self._must_throw = False
+            self.must_throw = False
         return n_requests

@@ -30,7 +30,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Gene
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, TypeVarTuple, Unpack, cast
 
-from streamlab.virtual_task import PROCESS, VirtualTask
+from streamlab.virtual_task import PROCESS, Promise, VirtualTask
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -47,6 +47,19 @@ logger = logging.getLogger(__name__)
 #: Python 3.12 and later note the current task per thread (by loop until 3.13, by thread alone from 3.14
 #: on), and offer this function to put it aside; Python 3.11 keeps it by loop and needs nothing.
 _swap_current_task = getattr(asyncio.tasks, "_swap_current_task", None)
+
+#: Note which task of a loop is in its step.
+_set_current_task: Callable[[Any, Any], Any] = (
+    _swap_current_task or asyncio.tasks._current_tasks.__setitem__  # type: ignore[attr-defined]
+)
+
+
+def _no_current_task(loop: Any) -> None:
+    """Note that no task of a loop is in its step."""
+    if _swap_current_task is None:
+        asyncio.tasks._current_tasks.pop(loop, None)  # type: ignore[attr-defined]
+    else:
+        _swap_current_task(loop, None)
 
 
 class Deadlock(RuntimeError):
@@ -176,13 +189,12 @@ class VirtualLoop(_EventLoop):
     def _run(self, until: float) -> None:
         """Run until the clock would pass `until`, until stopped, or until nothing is left to run."""
         ready, timers, sleeping, held = self._ready, self._timers, self._sleeping, self._held
-        now = self.now
+        numbers, now = self._numbers, self.now
         budget = self._callbacks_per_instant
         self._stopping = False
         while not self._stopping:
-            if not ready:
-                if not timers or timers[0][0] > until:
-                    return
+            due = now if ready else until
+            while timers and timers[0][0] <= due:
                 when, number, timer = heappop(timers)
                 if type(timer) is VirtualTask:
                     if timer.alarm != number:
@@ -198,46 +210,67 @@ class VirtualLoop(_EventLoop):
                 if when > now:
                     self.now = now = when
                     budget = self._callbacks_per_instant
-            while timers and timers[0][0] <= now:
-                _, number, timer = heappop(timers)
-                if _is_off(number, timer):
-                    continue
-                if type(timer) is VirtualTask:
-                    timer.alarm = -1
-                    ready.append(timer)
-                else:
-                    timer.set_result(None)
-                    if timer in sleeping:
-                        ready.append(sleeping.pop(timer))
+                due = now
+            if not ready:
+                return
             self.rounds += 1
             n_ready = len(ready)
             budget -= n_ready
             for _ in range(n_ready):
-                handle = ready.popleft()
-                if type(handle) is VirtualTask:
-                    if held and (process := handle.context.get(PROCESS)) in held:
-                        held[process].append(handle)
-                    else:
-                        handle.step()
+                task = ready.popleft()
+                if type(task) is not VirtualTask:
+                    self._call(task)
                     continue
-                call, context = handle
-                if call is not None:
-                    if held and (process := context.get(PROCESS)) in held:
-                        held[process].append(handle)
-                        continue
-                    self.task = None
-                    try:
-                        context.run(*call)
-                    except (SystemExit, KeyboardInterrupt):
-                        raise
-                    except BaseException as error:
-                        self._report_failed(handle, error)
+                if held and (process := task.context.get(PROCESS)) in held:
+                    held[process].append(task)
+                    continue
+                self.task = task
+                _set_current_task(self, task)
+                task.awaited = None
+                try:
+                    # If what it waited for has failed or was cancelled, it will find that out by itself.
+                    awaited = task.throw() if task.must_throw else task.in_context(task.send, None)
+                except BaseException as error:
+                    task.end(error)
+                    continue
+                if type(awaited) is float:  # from sleep()
+                    task.alarm = number = next(numbers)
+                    heappush(timers, (now + awaited, number, task))
+                elif isinstance(awaited, Promise):
+                    task.awaited = awaited
+                    awaited.task = task
+                elif awaited is self._sleeper:
+                    task.awaited = awaited
+                    sleeping[awaited] = task
+                else:
+                    task.wait_for(awaited)
+                if task.must_throw:  # it was cancelled in this step
+                    task.must_throw = False
+                    task.cancel_or_throw(None)
             if budget < 0:
                 raise TimeStandsStill(
                     f"{self._callbacks_per_instant:,} callbacks ran at virtual time {self.now:g} s and the "
                     "clock never moved: some loop polls without waiting. Let it block (XREADGROUP with "
                     "BLOCK) or sleep."
                 )
+
+    def _call(self, handle: _Handle) -> None:
+        """Run a callback that is no task, unless it is cancelled or held back."""
+        call, context = handle
+        if call is None:
+            return
+        held = self._held
+        if held and (process := context.get(PROCESS)) in held:
+            held[process].append(handle)
+            return
+        self.task = None
+        _no_current_task(self)
+        try:
+            context.run(*call)
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            self._report_failed(handle, error)
 
     def _report_failed(self, handle: _Handle, error: BaseException) -> None:
         self.call_exception_handler(
@@ -322,6 +355,8 @@ class VirtualLoop(_EventLoop):
             yield
         finally:
             self._running = False
+            self.task = None
+            _no_current_task(self)
             asyncio._set_running_loop(outer)
             sys.set_asyncgen_hooks(*hooks)
             if outer is not None and _swap_current_task is not None:
@@ -357,6 +392,9 @@ class VirtualLoop(_EventLoop):
     def call_soon(  # type: ignore[override]  # the callback and its arguments in one tuple, for speed
         self, *call: Any, context: contextvars.Context | None = None
     ) -> asyncio.Handle:
+        if type(call[0]) is VirtualTask:  # a future is done that it waits for
+            self._ready.append(call[0])
+            return cast(asyncio.Handle, None)  # futures do not look at it
         if context is None:
             context = contextvars.copy_context()
         handle: Any = _Handle((call, context))

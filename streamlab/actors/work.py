@@ -377,7 +377,9 @@ class Work:
         """Report how an acknowledgement was answered: all that is done alike, or one kind for each."""
         report, consumer, done = self.report, self.consumer, self.done
         self.is_acking = False
-        if report is not ignore:
+        if len(done) == 1 and not self.in_doubt:
+            report(kinds[0] if kinds else ACKED, consumer, done[0])
+        elif report is not ignore:
             each = kinds if len(kinds) == len(done) else (kinds or (ACKED,)) * len(done)
             for entry_id, kind in zip(done, each, strict=True):
                 # In vain, if we did it ourselves the first time and never heard of it.
@@ -386,7 +388,8 @@ class Work:
         if self.held:
             for entry_id in done:
                 self.held.pop(entry_id, None)
-        self.in_doubt.clear()
+        if self.in_doubt:
+            self.in_doubt.clear()
         done.clear()
 
     def note_lost_connection(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from streamlab.stream_commands import CommandError, Reply, StreamCommands, Waiter
+from streamlab.stream_commands import BlockedCommand, CommandError, Reply, StreamCommands
 
 TICK = 0.1
 """Seconds between two looks whether a key has expired: as often as Redis' own."""
@@ -17,7 +17,7 @@ class Blocked:
     ``when_over`` is called when the wait is over, once, with the lock held.
     """
 
-    def __init__(self, waiter: Waiter, streams: StreamCommands, command: str) -> None:
+    def __init__(self, waiter: BlockedCommand, streams: StreamCommands, command: str) -> None:
         self.command = command
         self.result: Reply | Exception = None
         self.is_over = False

@@ -10,11 +10,19 @@ from contextlib import contextmanager
 
 from . import blocking
 from .arguments import CommandError, Reply, entry_id, shown, wrong_arity
-from .keyspace import Keyspace, Waiter
+from .keyspace import BlockedCommand, Keyspace, Waiter
 from .reading import ReadRequest
 from .table import Command, commands_of, words_of
 
-__all__ = ["CommandError", "ReadRequest", "Reply", "StreamCommands", "Waiter", "entry_id"]
+__all__ = [
+    "BlockedCommand",
+    "CommandError",
+    "ReadRequest",
+    "Reply",
+    "StreamCommands",
+    "Waiter",
+    "entry_id",
+]
 
 _CONTAINERS = frozenset({"XGROUP", "XINFO"})
 
@@ -34,11 +42,11 @@ class StreamCommands(Keyspace):
 
     def execute(
         self, args: Sequence[str], now_ms: int, *, may_block: bool = True
-    ) -> Reply | Waiter:
+    ) -> Reply | BlockedCommand:
         """Execute one command at a time of day in ms; serve the blocked readers it makes ready.
 
         ``args`` are the command's name and its arguments; ``XINFO STREAM`` and the like may come as
-        one argument or as two. Returns the reply, or a `Waiter` if the command blocks, which it
+        one argument or as two. Returns the reply, or a `BlockedCommand` if the command blocks, which it
         may not (``may_block``) inside MULTI.
 
         Raises

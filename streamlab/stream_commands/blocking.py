@@ -8,17 +8,19 @@ from dataclasses import replace
 from streamlab.stream_model import StreamModel, format_id
 
 from .arguments import CommandError, Reply, entry_id
-from .keyspace import Keyspace, Waiter
+from .keyspace import BlockedCommand, Keyspace, Waiter
 from .reading import ReadRequest, entries_reply, parse_read, position, read_now
 
 
-def xread(db: Keyspace, args: Sequence[str], now_ms: int, may_block: bool) -> Reply | Waiter:
+def xread(
+    db: Keyspace, args: Sequence[str], now_ms: int, may_block: bool
+) -> Reply | BlockedCommand:
     """Read new entries of streams, or wait for some."""
     request = parse_read(tuple(args), db.behaviour)
     reply = read_now(db, request, now_ms)
     if reply is not None or request.block_ms is None or not may_block:
         return reply
-    waiter = Waiter(request if request.group is not None else _with_fixed_ids(db, request))
+    waiter = BlockedCommand(request if request.group is not None else _with_fixed_ids(db, request))
     if request.claim_ms is not None:
         waiter.retry_at_ms = _claimable_at(db, request, now_ms)
     db.block(waiter)
@@ -63,7 +65,7 @@ def rerun(db: Keyspace, key: str, waiter: Waiter, now_ms: int) -> None:
         answer = error
     db.cancel(waiter)
     if answer is None:
-        if waiter.request.claim_ms is not None:
+        if isinstance(waiter, BlockedCommand) and waiter.request.claim_ms is not None:
             waiter.retry_at_ms = _claimable_at(db, waiter.request, now_ms)
         db.block(waiter)  # at the end of the queue again, as in Redis
     else:

@@ -20,26 +20,20 @@ def no_group(key: str, name: str, purpose: str = "") -> CommandError:
     )
 
 
-def _nobody(_: object) -> None:
-    """Take a reply that nobody waits for."""
-
-
 class Waiter:
     """A blocked XREAD or XREADGROUP.
 
-    ``on_ready`` is called once, with the reply or the error, by the command that ends the wait.
-    Time-outs (``timeout_ms``; 0: none) are the business of whoever holds the waiter: call
-    `StreamCommands.cancel`. So is ``retry_at_ms``, a time of day that only XREADGROUP CLAIM has:
+    `on_ready` is called once, with the reply or the error, by the command that ends the wait.
+    Time-outs (`timeout_ms`; 0: none) are the business of whoever holds the waiter: call
+    `StreamCommands.cancel`. So is `retry_at_ms`, a time of day that only XREADGROUP CLAIM has:
     then an entry may have become old enough to be claimed, so call `StreamCommands.retry`.
     """
 
-    __slots__ = ("is_plain", "on_ready", "request", "retry_at_ms")
-
-    def __init__(self, request: ReadRequest, *, is_plain: bool = False) -> None:
-        self.request = request
-        self.is_plain = is_plain  # takes a new entry as `plain.add` hands it over
-        self.retry_at_ms: int | None = None
-        self.on_ready: Callable[[Any], None] = _nobody
+    __slots__ = ()
+    request: ReadRequest
+    retry_at_ms: int | None
+    is_plain: bool = False  # whether it takes a new entry as `plain.add` hands it over
+    on_ready: Callable[[Any], None]
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -48,6 +42,21 @@ class Waiter:
     @property
     def timeout_ms(self) -> int:
         return self.request.block_ms or 0
+
+
+def _nobody(_: object) -> None:
+    """Take a reply that nobody waits for."""
+
+
+class BlockedCommand(Waiter):
+    """A command that blocks; who executed it says where the reply goes."""
+
+    __slots__ = ("on_ready", "request", "retry_at_ms")
+
+    def __init__(self, request: ReadRequest) -> None:
+        self.request = request
+        self.retry_at_ms = None
+        self.on_ready = _nobody
 
 
 class Keyspace:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from streamlab.stream_model import MAX_ID, Fields, StoredEntry, StreamId, StreamModel, format_id
+from streamlab.stream_model import MAX_ID, Fields, StoredEntry, StreamId, StreamModel
 
 from .arguments import CommandError
 from .blocking import serve
@@ -21,6 +21,8 @@ from .reading import ReadRequest
 if TYPE_CHECKING:
     from . import StreamCommands
 
+W = TypeVar("W", bound=Waiter)
+
 #: An entry that is handed over to a reader that waits: its id, also as text, and its fields.
 HandedOver = tuple[StreamId, str, dict[str, str]]
 
@@ -28,8 +30,24 @@ HandedOver = tuple[StreamId, str, dict[str, str]]
 _FEW_FIELDS = 16
 
 
-def add(db: StreamCommands, key: str, fields: dict[str, str], now_ms: int) -> str:
-    """Append an entry (``XADD key * …``), serve those who wait for it, and return its id."""
+def flattened(key: Any, fields: dict[Any, Any]) -> Fields | None:
+    """Return field, value, field, value …; None unless all of it and the key are text, with nothing to encode."""
+    pairs = fields.items()
+    flat: Fields = (
+        sum(pairs, ()) if len(pairs) <= _FEW_FIELDS else tuple(chain.from_iterable(pairs))
+    )
+    try:
+        "".join(flat)  # the fastest way to look at each of them
+    except TypeError:
+        return None
+    return flat if isinstance(key, str) else None
+
+
+def add(db: StreamCommands, key: str, fields: dict[str, str], flat: Fields, now_ms: int) -> str:
+    """Append an entry (``XADD key * …``), serve those who wait for it, and return its id.
+
+    `flat` are the same fields as `flattened` gives them.
+    """
     stream = db.keys.get(key)
     if type(stream) is not StreamModel:
         stream = db.stream_or_new(key)
@@ -38,12 +56,8 @@ def add(db: StreamCommands, key: str, fields: dict[str, str], now_ms: int) -> st
         raise CommandError(
             "ERR The stream has exhausted the last possible ID, unable to add more items"
         )
-    pairs = fields.items()
-    flat: Fields = (
-        sum(pairs, ()) if len(pairs) <= _FEW_FIELDS else tuple(chain.from_iterable(pairs))
-    )
     new_id = stream.add(flat, now_ms)
-    text = format_id(new_id)
+    text = "%d-%d" % new_id  # noqa: UP031  (format_id(), without a call)
     if db._ready:  # for those who wait, the key itself is new
         db._now_ms = now_ms
         db._serve_ready()
@@ -63,24 +77,28 @@ def add(db: StreamCommands, key: str, fields: dict[str, str], now_ms: int) -> st
     return text
 
 
-def read_new(db: StreamCommands, request: ReadRequest, now_ms: int) -> list[StoredEntry] | Waiter:
-    """Deliver new entries of one stream to a consumer, or let it wait (``XREADGROUP … BLOCK``).
-
-    What the `Waiter` is given in the end may be a `HandedOver` instead of a reply.
-    """
+def read_new(db: StreamCommands, request: ReadRequest, now_ms: int) -> list[StoredEntry]:
+    """Deliver new entries of one stream to a consumer (``XREADGROUP``); none if there are none."""
     key, name = request.keys[0], request.group
     stream = db.keys.get(key)
     if type(stream) is not StreamModel:
         stream = db.stream(key)
-    if stream is None or name is None or name not in stream.groups:
+    group = None if stream is None else stream.groups.get(name)  # type: ignore[arg-type]
+    if stream is None or group is None:
         raise no_group(key, name or "", " in XREADGROUP with GROUP option")
-    if stream.groups[name].last_id < stream.last_id or db.behaviour.consumers_made_early:
-        entries = stream.read_group(name, request.consumer, now_ms, request.count)
-        if entries:
-            return entries
+    if group.last_id < stream.last_id or db.behaviour.consumers_made_early:
+        return stream.read_group(group.name, request.consumer, now_ms, request.count)
+    return []
+
+
+def block(db: StreamCommands, waiter: W) -> W:
+    """Let a read of new entries wait (``BLOCK``), behind those that came before.
+
+    What it is given in the end may be a `HandedOver` instead of a reply.
+    """
     # From Redis 7.2 on the command is run again, whatever has changed.
-    waiter = Waiter(request, is_plain=not db.behaviour.rerun_blocked)
-    db._waiting[key][name][waiter] = None
+    waiter.is_plain = not db.behaviour.rerun_blocked
+    db._waiting[waiter.request.keys[0]][waiter.request.group][waiter] = None
     return waiter
 
 

@@ -23,7 +23,7 @@ from streamlab.embedded import refusals
 from streamlab.embedded.blocked import Blocked
 from streamlab.embedded.information import information
 from streamlab.embedded.replies import Carried, as_resp3, decoded
-from streamlab.stream_commands import CommandError, Reply, Waiter
+from streamlab.stream_commands import BlockedCommand, CommandError, Reply
 
 from .databases import StreamDatabase, StreamServer
 
@@ -114,7 +114,7 @@ class StreamSocket(FakeSocket):
         finally:
             if watched is not None:
                 database.notify_changed(watched)
-        if isinstance(reply, Waiter):
+        if isinstance(reply, BlockedCommand):
             self._block(Blocked(reply, database.streams, words[0]))
             return NoResponse()
         return self._shaped(words, reply)
