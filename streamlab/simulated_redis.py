@@ -420,7 +420,7 @@ class SimulatedRedis(redis.asyncio.Redis):
             streams_asked = dict(streams) if isinstance(streams, dict) else None
             self._last_asked = groupname, consumername, streams_asked, count, block
         request = self._request
-        if loop is None or server.is_down or loop.task is None or request is None or options:
+        if loop is None or server.is_down or not loop.in_task or request is None or options:
             return await super().xreadgroup(
                 groupname, consumername, streams, count, block, **options
             )

@@ -148,8 +148,8 @@ class VirtualLoop(_EventLoop):
         self._numbers = itertools.count()
         #: The future of the last asyncio.sleep(), and the tasks that sleep, by their futures.
         self._sleeper: Any = self
-        #: The task whose step is under way, if it is one of the loop's own.
-        self.task: VirtualTask[Any] | None = None
+        #: Whether what runs is a step of one of the loop's own tasks, and not a callback.
+        self.in_task = True
         self._sleeping: dict[asyncio.Future[Any], VirtualTask[Any]] = {}
         self._no_context = contextvars.Context()  # where tasks are woken, which have their own
         self._n_timers_worth_cleaning = 128
@@ -191,68 +191,75 @@ class VirtualLoop(_EventLoop):
         ready, timers, sleeping, held = self._ready, self._timers, self._sleeping, self._held
         numbers, now = self._numbers, self.now
         budget = self._callbacks_per_instant
+        n_left = 0  # of those whose turn it is in this round
         self._stopping = False
-        while not self._stopping:
-            due = now if ready else until
-            while timers and timers[0][0] <= due:
-                when, number, timer = heappop(timers)
-                if type(timer) is VirtualTask:
-                    if timer.alarm != number:
-                        continue  # cancelled: the clock does not stop for it
-                    timer.alarm = -1
-                    ready.append(timer)
-                elif timer.cancelled():
-                    continue
-                else:
-                    timer.set_result(None)
-                    if timer in sleeping:
-                        ready.append(sleeping.pop(timer))
-                if when > now:
-                    self.now = now = when
-                    budget = self._callbacks_per_instant
-                due = now
-            if not ready:
-                return
-            self.rounds += 1
-            n_ready = len(ready)
-            budget -= n_ready
-            for _ in range(n_ready):
-                task = ready.popleft()
-                if type(task) is not VirtualTask:
-                    self._call(task)
-                    continue
-                if held and (process := task.context.get(PROCESS)) in held:
-                    held[process].append(task)
-                    continue
-                self.task = task
-                _set_current_task(self, task)
-                task.awaited = None
-                try:
-                    # If what it waited for has failed or was cancelled, it will find that out by itself.
-                    awaited = task.throw() if task.must_throw else task.in_context(task.send, None)
-                except BaseException as error:
-                    task.end(error)
-                    continue
-                if type(awaited) is float:  # from sleep()
-                    task.alarm = number = next(numbers)
-                    heappush(timers, (now + awaited, number, task))
-                elif isinstance(awaited, Promise):
-                    task.awaited = awaited
-                    awaited.task = task
-                elif awaited is self._sleeper:
-                    task.awaited = awaited
-                    sleeping[awaited] = task
-                else:
-                    task.wait_for(awaited)
-                if task.must_throw:  # it was cancelled in this step
-                    task.must_throw = False
-                    task.cancel_or_throw(None)
-            if budget < 0:
-                raise TimeStandsStill(
-                    f"{self._callbacks_per_instant:,} callbacks ran at virtual time {self.now:g} s and the "
-                    "clock never moved: some loop polls without waiting. Let it block (XREADGROUP with "
-                    "BLOCK) or sleep."
-                )
+        while True:
+            if n_left:
+                n_left -= 1
+            else:
+                if self._stopping:
+                    return
+                due = until
+                if ready:
+                    due = now
+                    budget -= len(ready)
+                    if budget < 0:
+                        raise TimeStandsStill(
+                            f"{self._callbacks_per_instant:,} callbacks ran at virtual time {now:g} s and "
+                            "the clock never moved: some loop polls without waiting. Let it block "
+                            "(XREADGROUP with BLOCK) or sleep."
+                        )
+                while timers and timers[0][0] <= due:
+                    due, number, timer = heappop(timers)
+                    if type(timer) is VirtualTask:
+                        if timer.alarm != number:
+                            due = now if ready else until
+                            continue  # cancelled: the clock does not stop for it
+                        timer.alarm = -1
+                        ready.append(timer)
+                    elif timer.cancelled():
+                        due = now if ready else until
+                        continue
+                    else:
+                        timer.set_result(None)
+                        if timer in sleeping:
+                            ready.append(sleeping.pop(timer))
+                    if due > now:
+                        self.now = now = due
+                        budget = self._callbacks_per_instant
+                    due = now
+                if not ready:
+                    return
+                self.rounds += 1
+                n_left = len(ready) - 1
+            task = ready.popleft()
+            if type(task) is not VirtualTask:
+                self._call(task)
+                continue
+            if held and (process := task.context.get(PROCESS)) in held:
+                held[process].append(task)
+                continue
+            _set_current_task(self, task)
+            try:
+                # If what it waited for has failed or was cancelled, it will find that out by itself.
+                awaited = task.throw() if task.must_throw else task.in_context(task.send, None)
+            except BaseException as error:
+                task.end(error)
+                continue
+            if type(awaited) is float:  # from sleep()
+                task.alarm = number = next(numbers)
+                heappush(timers, (now + awaited, number, task))
+            elif isinstance(awaited, Promise):
+                task.awaited = awaited
+                awaited.task = task
+            elif awaited is self._sleeper:
+                task.awaited = awaited
+                sleeping[awaited] = task
+            else:
+                task.wait_for(awaited)
+            if task.must_throw:  # it was cancelled in this step
+                task.must_throw = False
+                task.cancel_or_throw(None)
 
     def _call(self, handle: _Handle) -> None:
         """Run a callback that is no task, unless it is cancelled or held back."""
@@ -263,14 +270,16 @@ class VirtualLoop(_EventLoop):
         if held and (process := context.get(PROCESS)) in held:
             held[process].append(handle)
             return
-        self.task = None
         _no_current_task(self)
+        self.in_task = False
         try:
             context.run(*call)
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as error:
             self._report_failed(handle, error)
+        finally:
+            self.in_task = True
 
     def _report_failed(self, handle: _Handle, error: BaseException) -> None:
         self.call_exception_handler(
@@ -355,7 +364,6 @@ class VirtualLoop(_EventLoop):
             yield
         finally:
             self._running = False
-            self.task = None
             _no_current_task(self)
             asyncio._set_running_loop(outer)
             sys.set_asyncgen_hooks(*hooks)
@@ -424,7 +432,7 @@ class VirtualLoop(_EventLoop):
     @types.coroutine
     def sleep(self, delay: float) -> Generator[Any, None, None]:
         """Sleep as ``asyncio.sleep`` does, without a future and a timer handle."""
-        if self.task is None:  # one of asyncio's own tasks
+        if not self.in_task:  # but in one of asyncio's own
             yield from asyncio.sleep(delay).__await__()
         elif delay > 0:
             yield float(delay)

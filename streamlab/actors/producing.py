@@ -60,7 +60,7 @@ async def produce(
             break
         sent_at = loop.time()
         try:
-            last_id = await client.xadd(stream, fields, maxlen=maxlen)  # type: ignore[arg-type,assignment]
+            last_id = await client.xadd(stream, fields, "*", maxlen)  # type: ignore[arg-type,assignment]
         except Exception as error:
             if not is_connection_lost(error):
                 raise

@@ -119,7 +119,9 @@ def entries_of(reply: Any) -> list[Any]:
     """Return the entries in a reply to a read of one stream; none if the read timed out."""
     if not reply:
         return []
-    entries: list[Any] = next(iter(reply.values())) if isinstance(reply, dict) else reply[0][1]
+    if isinstance(reply, list):
+        return reply[0][1]  # type: ignore[no-any-return]
+    entries: list[Any] = next(iter(reply.values()))
     # Some versions of redis-py wrap a RESP3 reply once more.
     return entries[0] if entries and isinstance(entries[0], list) else entries
 

@@ -184,7 +184,9 @@ class Work:
                 left_ms = max(round((next_look - clock()) * 1000), 1)
                 longest_ms = min(block_ms, left_ms) if block_ms else left_ms
             entries: list[Any] = []
-            if self.done and may_pipeline:
+            if not self.done:
+                pass
+            elif may_pipeline:
                 # The acknowledgement travels with a read that does not block: a blocked one would hold
                 # back the news of the acknowledgement until the next entry comes.
                 pipe = client.pipeline(transaction=False)
@@ -194,13 +196,14 @@ class Work:
                 _, reply = await pipe.execute()
                 self.note_acked()
                 entries = entries_of(reply)
-            elif self.done:
+            else:
                 await self.settle()
             if not entries:
-                reply = await client.xreadgroup(
-                    group, consumer, streams, count, longest_ms, **options
-                )
-                entries = entries_of(reply)
+                if options:
+                    read = client.xreadgroup(group, consumer, streams, count, longest_ms, **options)
+                else:
+                    read = client.xreadgroup(group, consumer, streams, count, longest_ms)
+                entries = entries_of(await read)
             self.has_read = True
             if options:
                 await self.claimed_and_new(entries)
@@ -361,7 +364,12 @@ class Work:
         else:
             n_acked = await self.client.xack(self.stream, self.group, *done)
             # 0: nobody had it pending any more. Of several, nobody tells which.
-            self.note_acked(VOID if len(done) == 1 and not n_acked else ACKED)
+            kind = VOID if not n_acked and len(done) == 1 else ACKED
+            if len(done) > 1 or self.held or self.in_doubt:
+                self.note_acked(kind)
+            else:
+                self.is_acking = False
+                self.report(kind, self.consumer, done.pop())
 
     async def settle_fenced(self) -> None:
         """Acknowledge what this consumer still owns by the delivery that it was given it with."""
@@ -377,9 +385,7 @@ class Work:
         """Report how an acknowledgement was answered: all that is done alike, or one kind for each."""
         report, consumer, done = self.report, self.consumer, self.done
         self.is_acking = False
-        if len(done) == 1 and not self.in_doubt:
-            report(kinds[0] if kinds else ACKED, consumer, done[0])
-        elif report is not ignore:
+        if report is not ignore:
             each = kinds if len(kinds) == len(done) else (kinds or (ACKED,)) * len(done)
             for entry_id, kind in zip(done, each, strict=True):
                 # In vain, if we did it ourselves the first time and never heard of it.
@@ -388,8 +394,7 @@ class Work:
         if self.held:
             for entry_id in done:
                 self.held.pop(entry_id, None)
-        if self.in_doubt:
-            self.in_doubt.clear()
+        self.in_doubt.clear()
         done.clear()
 
     def note_lost_connection(self) -> None:
