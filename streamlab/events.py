@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 # An entry's life.
 ADDED: Final = "added"  #: a producer's XADD; `at` is when it was sent
@@ -104,6 +104,18 @@ class Event(NamedTuple):
 _ITEMS: Final = len(Event._fields)
 
 
+class Clock(Protocol):
+    """What tells the time: a `VirtualLoop`."""
+
+    @property
+    def now(self) -> float:
+        """The time in seconds."""
+
+
+class _NoClock:
+    now = 0.0
+
+
 class EventLog:
     """The events of a run, in the order in which they were reported.
 
@@ -113,7 +125,7 @@ class EventLog:
 
     __slots__ = ("_items", "clock")
 
-    def __init__(self, clock: Callable[[], float] = lambda: 0.0) -> None:
+    def __init__(self, clock: Clock = _NoClock()) -> None:  # noqa: B008 (it never changes)
         self.clock = clock
         self._items: list[Any] = []
 
@@ -126,7 +138,7 @@ class EventLog:
         at: float | None = None,
     ) -> None:
         """Append an event that happens now, or that happened `at` a time of the clock."""
-        self._items += (self.clock() if at is None else at, kind, actor, id, delivery_count)
+        self._items += (self.clock.now if at is None else at, kind, actor, id, delivery_count)
 
     def append(self, event: Event) -> None:
         """Append an event that carries its own time."""

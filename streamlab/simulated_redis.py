@@ -145,16 +145,19 @@ class SimulatedServer:
 
 
 class _Read(Promise, Waiter):
-    """A read in its plain form that waits in a task of a `VirtualLoop`."""
+    """A read in its plain form that a client sends again and again, and may wait for in a `VirtualLoop`."""
 
-    __slots__ = ("is_plain", "request")
+    __slots__ = ("is_plain", "queue", "request", "waiting")
     retry_at_ms = None
     on_ready = Promise.set_result
 
-    def __init__(self, loop: VirtualLoop, request: ReadRequest) -> None:
-        self._loop = loop
-        self._is_done = self._is_cancelled = False
+    def __init__(self, server: SimulatedServer, request: ReadRequest) -> None:
+        super().__init__(server.loop)
         self.request = request
+        self.waiting = server.waiting(request.block_ms or 0)
+        self.queue = plain.queue(server.commands, request)
+        # From Redis 7.2 on the command is run again, whatever has changed.
+        self.is_plain = not server.commands.behaviour.rerun_blocked
 
 
 #: A read that waits: until when, whose it is, who is woken, and what the model knows of it.
@@ -236,8 +239,7 @@ class SimulatedRedis(redis.asyncio.Redis):
         self._last_round = -1
         #: What the last read asked for, and as a request in its plain form, if it has one.
         self._last_asked: tuple[Any, ...] = ()
-        self._request: ReadRequest | None = None
-        self._waiting = self.server.waiting(0)
+        self._read: _Read | None = None
         #: The entries that the last read gave, and their ids as the model knows them: XACK names them next.
         self._given: dict[str, StreamId] = {}
 
@@ -414,24 +416,29 @@ class SimulatedRedis(redis.asyncio.Redis):
         loop, server = self._loop, self.server
         asked = groupname, consumername, streams, count, block
         if asked != self._last_asked:  # readers repeat themselves
-            self._request = _plain_request(*asked)
-            if self._request is not None:
-                self._waiting = server.waiting(block or 0)
+            request = _plain_request(*asked)
+            self._read = _Read(server, request) if request is not None else None
             streams_asked = dict(streams) if isinstance(streams, dict) else None
             self._last_asked = groupname, consumername, streams_asked, count, block
-        request = self._request
-        if loop is None or server.is_down or not loop.in_task or request is None or options:
+        read = self._read
+        if (
+            loop is None
+            or server.is_down
+            or not loop.in_task
+            or read is None
+            or read in read.waiting.reads  # another task of this client waits in it
+            or options
+        ):
             return await super().xreadgroup(
                 groupname, consumername, streams, count, block, **options
             )
         server.n_alone += self._counted
         now_ms = server.epoch_ms + int(loop.now * 1000 + 0.001)
-        commands = server.commands
         try:
-            found = plain.read_new(commands, request, now_ms)
+            found = plain.read_new(server.commands, read.request, now_ms)
         except CommandError as error:
             raise _as_redis_error(error) from None
-        key = request.keys[0]
+        key = read.request.keys[0]
         if found:
             if loop.rounds == self._last_round:
                 await self._give_turn()
@@ -440,15 +447,15 @@ class SimulatedRedis(redis.asyncio.Redis):
             entries = [(text, _as_dict(f)) for text, (_, f) in zip(self._given, found, strict=True)]
             return [[key, entries]]
         # As _wait() does, without a coroutine more.
-        read = plain.block(commands, _Read(loop, request))
-        waiting = self._waiting
+        waiting = read.waiting
         if not waiting.has_timer:
             waiting.set_timer()
         waiting.reads[read] = loop.now + waiting.timeout, self, read, read
+        read.queue[read] = None
         try:
             reply = await read.wait()
         except asyncio.CancelledError:
-            commands.cancel(read)
+            read.queue.pop(read, None)
             raise
         finally:
             waiting.reads.pop(read, None)

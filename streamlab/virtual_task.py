@@ -18,7 +18,7 @@ PROCESS: contextvars.ContextVar[object] = contextvars.ContextVar("streamlab_proc
 class Promise:
     """A value that the one task which awaits it is woken with: a future without callbacks.
 
-    For a `VirtualTask` only, which has to await it (`wait`) as soon as it is made.
+    For a `VirtualTask` only. It can be waited for again and again, for another value each time.
     """
 
     __slots__ = ("_is_cancelled", "_is_done", "_loop", "_value", "task")
@@ -26,10 +26,12 @@ class Promise:
 
     def __init__(self, loop: Any) -> None:
         self._loop = loop
-        self._is_done = self._is_cancelled = False
+        self._is_done = True
 
     @types.coroutine
     def wait(self) -> Generator[Promise, None, Any]:
+        """Wait for a value to come."""
+        self._is_done = self._is_cancelled = False
         yield self
         if self._is_cancelled:
             raise asyncio.CancelledError

@@ -22,7 +22,7 @@ class World:
     def __init__(self) -> None:
         self.loop = VirtualLoop()
         self.server = SimulatedServer(epoch_ms=0)
-        self.log = EventLog(clock=self.loop.time)
+        self.log = EventLog(clock=self.loop)
         self.client = self.server.client()
 
     def run(self, main: Awaitable[object]) -> object:

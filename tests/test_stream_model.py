@@ -449,7 +449,7 @@ def test_entry_log(ranges: list[tuple[StreamId, StreamId]], n: int, count: int |
     log = EntryLog()
     plain = [((1 + i // 150, i % 150), ("f", str(i))) for i in range(n)]
     for entry_id, fields in plain:
-        log.append(entry_id, fields)
+        log.new.append((entry_id, fields))
     for start, end in ranges:
         expected = [entry for entry in plain if start <= entry[0] <= end]
         assert log.range(start, end, count) == expected[:count]
@@ -484,8 +484,8 @@ def test_nodes_are_the_same_whenever_they_are_made(
     for step_ms, fields in kinds:
         for _ in range(n_of_each):
             ms += 1 + step_ms // n_of_each
-            at_once.append((ms, 0), fields)
-            one_by_one.append((ms, 0), fields)
+            at_once.new.append(((ms, 0), fields))
+            one_by_one.new.append(((ms, 0), fields))
             assert one_by_one.n_nodes >= 1  # which looks at the nodes
     assert at_once.n_nodes == one_by_one.n_nodes
     for max_length in (500, 250, 120, 60, 0):

@@ -124,7 +124,7 @@ class SimulatedEngine:
         self.server = SimulatedServer(
             version=scenario.version, epoch_ms=scenario.epoch_ms, loop=self.loop
         )
-        self.log = EventLog(clock=self.loop.time)
+        self.log = EventLog(clock=self.loop)
         self.crashes: dict[str, str] = {}
         self.processes: dict[str, Process] = {}
         self.consumers = {consumer.name: consumer for consumer in scenario.consumers}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import chain
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from streamlab.stream_model import MAX_ID, Fields, StoredEntry, StreamId, StreamModel
 
@@ -20,8 +20,6 @@ from .reading import ReadRequest
 
 if TYPE_CHECKING:
     from . import StreamCommands
-
-W = TypeVar("W", bound=Waiter)
 
 #: An entry that is handed over to a reader that waits: its id, also as text, and its fields.
 HandedOver = tuple[StreamId, str, dict[str, str]]
@@ -91,15 +89,12 @@ def read_new(db: StreamCommands, request: ReadRequest, now_ms: int) -> list[Stor
     return []
 
 
-def block(db: StreamCommands, waiter: W) -> W:
-    """Let a read of new entries wait (``BLOCK``), behind those that came before.
+def queue(db: StreamCommands, request: ReadRequest) -> dict[Waiter, None]:
+    """Return the queue that a read waits in (``BLOCK``), the first come first.
 
     What it is given in the end may be a `HandedOver` instead of a reply.
     """
-    # From Redis 7.2 on the command is run again, whatever has changed.
-    waiter.is_plain = not db.behaviour.rerun_blocked
-    db._waiting[waiter.request.keys[0]][waiter.request.group][waiter] = None
-    return waiter
+    return db._waiting[request.keys[0]][request.group]
 
 
 def ack(db: StreamCommands, key: str, group_name: str, ids: Iterable[StreamId]) -> int:

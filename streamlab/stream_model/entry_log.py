@@ -53,7 +53,9 @@ class Node:
 
     @classmethod
     def full(cls, entries: list[StoredEntry]) -> Node | None:
-        """Return a node of 100 entries at once; None unless it is plain that they fit into one."""
+        """Return a node of 100 entries at once; None unless that many are given, and plainly fit into one."""
+        if len(entries) < NODE_MAX_ENTRIES:
+            return None
         first_id, names = entries[0][0], entries[0][1][::2]
         values: list[str] = []
         for _, fields in entries:
@@ -109,11 +111,12 @@ class EntryLog:
         self._nodes: list[Node] = []
         self._node_ids: list[StreamId] = []  # the nodes' first ids, for bisection
         self._length = 0  # of what is in the nodes
-        #: The last entries, in no node yet: a hundred at once are sorted in much faster than each by itself.
-        self._new: list[StoredEntry] = []
+        #: The last entries, in no node yet: append to it. A hundred at once are put into a node much faster
+        #: than each by itself, and most are read again before somebody asks for what only the nodes know.
+        self.new: list[StoredEntry] = []
 
     def __len__(self) -> int:
-        return self._length + len(self._new)
+        return self._length + len(self.new)
 
     def __iter__(self) -> Iterator[StoredEntry]:
         for node in self._settle():
@@ -134,31 +137,27 @@ class EntryLog:
                 return node.entries[-1]
         return None
 
-    def append(self, entry_id: StreamId, fields: Fields) -> None:
-        """Add an entry; its id must be above all others."""
-        new = self._new
-        new.append((entry_id, fields))
-        if len(new) == NODE_MAX_ENTRIES:
-            self._settle()
-
     def _settle(self) -> list[Node]:
         """Put the new entries into nodes, as if each had been when it came; return all nodes."""
-        nodes, new = self._nodes, self._new
+        nodes, new = self._nodes, self.new
         if not new:
             return nodes
-        self._new = []
+        self.new = []
         self._length += len(new)
-        full = None
-        if len(new) == NODE_MAX_ENTRIES and (not nodes or nodes[-1].n_ever == NODE_MAX_ENTRIES):
-            full = Node.full(new)
-        if full is not None:
-            nodes.append(full)
-            self._node_ids.append(full.first_id)
-            return nodes
-        for entry in new:
-            if not nodes or not nodes[-1].append(entry):
-                nodes.append(Node(entry))
-                self._node_ids.append(entry[0])
+        done = 0
+        while done < len(new):
+            full = None
+            if not nodes or nodes[-1].n_ever == NODE_MAX_ENTRIES:
+                full = Node.full(new[done : done + NODE_MAX_ENTRIES])
+            if full is not None:
+                nodes.append(full)
+                self._node_ids.append(full.first_id)
+                done += NODE_MAX_ENTRIES
+                continue
+            if not nodes or not nodes[-1].append(new[done]):
+                nodes.append(Node(new[done]))
+                self._node_ids.append(new[done][0])
+            done += 1
         return nodes
 
     def get(self, entry_id: StreamId) -> Fields | None:
@@ -175,17 +174,13 @@ class EntryLog:
 
     def after(self, entry_id: StreamId, count: int | None = None) -> list[StoredEntry]:
         """Return up to ``count`` entries above an id, lowest first."""
-        new = self._new
-        if new and entry_id >= self._id_before_last():  # the usual case: near the end
-            return new[-1:] if new[-1][0] > entry_id and count != 0 else []
         ms, seq = entry_id
-        return self.range((ms, seq + 1), MAX_ID, count)
-
-    def _id_before_last(self) -> StreamId:
-        """Return the id of the last entry but one, or one between the two, if there are new entries."""
-        if len(self._new) > 1:
-            return self._new[-2][0]
-        return self._nodes[-1].last_id if self._nodes else MIN_ID
+        start = ms, seq + 1
+        new = self.new
+        if new and (not self._nodes or entry_id >= self._nodes[-1].last_id):
+            i = bisect_left(new, (start,))  # the usual case: near the end
+            return new[i:] if count is None else new[i : i + count]
+        return self.range(start, MAX_ID, count)
 
     def range(
         self, start: StreamId = MIN_ID, end: StreamId = MAX_ID, count: int | None = None

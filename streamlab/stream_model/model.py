@@ -132,24 +132,21 @@ class StreamModel(PlainStream):
 
         What `deliver` does in the usual case, without its calls: a simulation comes here for every entry.
         """
-        entry_id, consumer = self.last_id, group.consumers.get(consumer_name)
+        consumer = group.consumers.get(consumer_name)
         if (
             consumer is None
             or group.entries_read is None
-            or entry_id <= self.max_deleted_id  # XSETID went back
-            or self.behaviour.lag_minds_trimming
             or group.delivery_times is not None
-            or entry_id in group.pending
+            or self.has_gone_back
+            or self.behaviour.lag_minds_trimming
         ):
             entries = self.entries.after(group.last_id)
             self.deliver(group, consumer_name, entries, now_ms)
             return
         consumer.seen_at_ms = consumer.active_at_ms = now_ms
         group.entries_read += 1
-        group.last_id = entry_id
-        pending = Pending(consumer, now_ms)
-        group.pending.add(entry_id, pending)
-        consumer.pending.add(entry_id, pending)
+        group.last_id = self.last_id
+        group.enter_new(self.last_id, consumer, now_ms)
 
     def oldest_delivery_ms(self, group_name: str, now_ms: int) -> int | None:
         """Return when the longest idle pending entry was delivered, of those that still exist."""

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from .groups import Consumer
 
 _BLOCK_SIZE = 128
+#: So many new entries are sorted in even if nobody has asked.
+MANY = _BLOCK_SIZE
 
 
 class Pending:
@@ -34,24 +36,24 @@ class PendingList(dict[StreamId, Pending]):
     costs O(log n) at most, wherever in the list it happens.
     """
 
-    __slots__ = ("_blocks", "_new")
+    __slots__ = ("_blocks", "new")
 
     def __init__(self) -> None:
         super().__init__()
         self._blocks: list[list[StreamId]] = [[]]  # sorted ids, cut into short lists
-        self._new: list[StreamId] = []  # not sorted in yet
+        self.new: list[StreamId] = []  # not sorted in yet
 
     def add(self, entry_id: StreamId, pending: Pending) -> None:
         """Insert or replace an entry."""
         self[entry_id] = pending
-        new = self._new
+        new = self.new
         new.append(entry_id)
-        if len(new) == _BLOCK_SIZE:
-            self._settle()
+        if len(new) >= MANY:
+            self.settle()
 
-    def _settle(self) -> list[list[StreamId]]:
+    def settle(self) -> list[list[StreamId]]:
         """Sort in what is new and still there; return the sorted ids."""
-        new, self._new = self._new, []
+        new, self.new = self.new, []
         for entry_id in new:
             if entry_id in self:
                 tail = self._blocks[-1]
@@ -70,7 +72,7 @@ class PendingList(dict[StreamId, Pending]):
 
     def walk(self, start: StreamId = MIN_ID) -> Iterator[StreamId]:
         """Yield the ids from ``start`` on. Entries may be removed meanwhile, but not added."""
-        self._settle()
+        self.settle()
         index = self._block_index(start)
         while index < len(self._blocks):
             block = self._blocks[index]
@@ -92,7 +94,7 @@ class PendingList(dict[StreamId, Pending]):
 
     def last(self) -> StreamId | None:
         """Return the highest id."""
-        self._settle()
+        self.settle()
         while self:
             block = self._blocks[-1]
             if block[-1] in self:
