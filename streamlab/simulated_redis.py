@@ -11,7 +11,8 @@ import asyncio
 import contextlib
 import contextvars
 import math
-from collections.abc import Callable, Iterable
+import types
+from collections.abc import Callable, Generator, Iterable
 from functools import partial
 from typing import Any
 
@@ -115,13 +116,14 @@ class SimulatedServer:
         return found
 
     def blocked(self, client: SimulatedRedis | None = None) -> list[Blocked]:
-        """Return all reads that wait, or those of a client."""
-        return [
+        """Return all reads that wait, or those of a client; the first is the one that has waited longest."""
+        reads = [
             read
             for waiting in self._waiting.values()
             for read in waiting.reads.values()
             if not read[2].done() and client in (None, read[1])
         ]
+        return sorted(reads, key=lambda read: read[0])
 
     def end(self, reads: Iterable[Blocked], answer: object) -> None:
         """End reads that wait, with None (their time is out) or an error."""
@@ -160,7 +162,7 @@ class _Read(Promise, Waiter):
         self.is_plain = not server.commands.behaviour.rerun_blocked
 
 
-#: A read that waits: until when, whose it is, who is woken, and what the model knows of it.
+#: A read that waits: since when, whose it is, who is woken, and what the model knows of it.
 Blocked = tuple[float, "SimulatedRedis", "asyncio.Future[Any] | Promise", Waiter]
 
 
@@ -184,8 +186,9 @@ class _Waiting:
     def _check(self) -> None:
         loop = self._server.loop
         for waiter, read in [*self.reads.items()]:
-            if read[0] > loop.time():
-                loop.call_at(read[0], self._check, context=self._server.context)
+            when = read[0] + self.timeout
+            if when > loop.time():
+                loop.call_at(when, self._check, context=self._server.context)
                 return
             del self.reads[waiter]
             if not read[2].done():
@@ -331,7 +334,7 @@ class SimulatedRedis(redis.asyncio.Redis):
         return True
 
     async def _give_turn(self) -> None:
-        await asyncio.sleep(0)
+        await _others_first()
         self._last_round = getattr(self.server.loop, "rounds", -1)
 
     async def _wait(self, waiter: BlockedCommand) -> Any:
@@ -342,7 +345,7 @@ class SimulatedRedis(redis.asyncio.Redis):
         waiting = server.waiting(waiter.timeout_ms)
         if not waiting.has_timer:
             waiting.set_timer()
-        waiting.reads[waiter] = server.loop.time() + waiting.timeout, self, future, waiter
+        waiting.reads[waiter] = server.loop.time(), self, future, waiter
         if waiter.retry_at_ms is not None:
             self._look_again(waiter, future)
         try:
@@ -433,9 +436,8 @@ class SimulatedRedis(redis.asyncio.Redis):
                 groupname, consumername, streams, count, block, **options
             )
         server.n_alone += self._counted
-        now_ms = server.epoch_ms + int(loop.now * 1000 + 0.001)
         try:
-            found = plain.read_new(server.commands, read.request, now_ms)
+            found = plain.read_new(server.commands, read.request, server.now_ms)
         except CommandError as error:
             raise _as_redis_error(error) from None
         key = read.request.keys[0]
@@ -443,6 +445,11 @@ class SimulatedRedis(redis.asyncio.Redis):
             if loop.rounds == self._last_round:
                 await self._give_turn()
             self._last_round = loop.rounds
+            if len(found) == 1:
+                ((given_id, flat),) = found
+                text = format_id(given_id)
+                self._given = {text: given_id}
+                return [[key, [(text, _as_dict(flat))]]]
             self._given = {format_id(given_id): given_id for given_id, _ in found}
             entries = [(text, _as_dict(f)) for text, (_, f) in zip(self._given, found, strict=True)]
             return [[key, entries]]
@@ -450,7 +457,7 @@ class SimulatedRedis(redis.asyncio.Redis):
         waiting = read.waiting
         if not waiting.has_timer:
             waiting.set_timer()
-        waiting.reads[read] = loop.now + waiting.timeout, self, read, read
+        waiting.reads[read] = loop.now, self, read, read
         read.queue[read] = None
         try:
             reply = await read.wait()
@@ -566,6 +573,12 @@ class _ConnectionLost:
 
     def error(self) -> ConnectionError:
         return ConnectionError("connection closed by the simulated server")
+
+
+@types.coroutine
+def _others_first() -> Generator[None, None, None]:
+    """Let all others who can have their turn, as asyncio.sleep(0) does."""
+    yield
 
 
 def _deliver(future: asyncio.Future[Any], reply: Reply | CommandError) -> None:

@@ -109,9 +109,7 @@ class VirtualTask(asyncio.Task[T]):
 
     def wait_for(self, awaited: Any) -> None:
         """Go on when a future is done: the loop takes a task for the callback that lets it go on."""
-        if awaited is None:  # a bare yield: everybody else first
-            self._home._ready.append(self)
-        elif getattr(awaited, "_asyncio_future_blocking", None) is not True or awaited is self:
+        if getattr(awaited, "_asyncio_future_blocking", None) is not True or awaited is self:
             self._fail(f"Task got bad yield: {awaited!r}")
         elif asyncio.futures._get_loop(awaited) is not self._home:  # type: ignore[attr-defined]
             self._fail(f"Task {self!r} got Future {awaited!r} attached to a different loop")

@@ -249,6 +249,8 @@ class VirtualLoop(_EventLoop):
             if type(awaited) is float:  # from sleep()
                 task.alarm = number = next(numbers)
                 heappush(timers, (now + awaited, number, task))
+            elif awaited is None:  # a bare yield: everybody else first
+                ready.append(task)
             elif isinstance(awaited, Promise):
                 task.awaited = awaited
                 awaited.task = task

@@ -7,7 +7,7 @@ one stream, acknowledgements. An entry that is added while a reader waits for it
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -67,7 +67,7 @@ def add(db: StreamCommands, key: str, fields: dict[str, str], flat: Fields, now_
                     # This entry is all that is new, and the reader asked for at least one: all that
                     # serving and reading would do is this.
                     del queue[waiter]
-                    stream.deliver_last(group, waiter.request.consumer, now_ms)
+                    stream.deliver_one(group, waiter.request.consumer, (new_id, flat), now_ms)
                     waiter.on_ready((new_id, text, fields.copy()))
                 else:
                     serve(db, key, {name: queue}, now_ms)
@@ -75,7 +75,9 @@ def add(db: StreamCommands, key: str, fields: dict[str, str], flat: Fields, now_
     return text
 
 
-def read_new(db: StreamCommands, request: ReadRequest, now_ms: int) -> list[StoredEntry]:
+def read_new(
+    db: StreamCommands, request: ReadRequest, now_ms: Callable[[], int]
+) -> list[StoredEntry]:
     """Deliver new entries of one stream to a consumer (``XREADGROUP``); none if there are none."""
     key, name = request.keys[0], request.group
     stream = db.keys.get(key)
@@ -85,7 +87,7 @@ def read_new(db: StreamCommands, request: ReadRequest, now_ms: int) -> list[Stor
     if stream is None or group is None:
         raise no_group(key, name or "", " in XREADGROUP with GROUP option")
     if group.last_id < stream.last_id or db.behaviour.consumers_made_early:
-        return stream.read_group(group.name, request.consumer, now_ms, request.count)
+        return stream.read_group(group.name, request.consumer, now_ms(), request.count)
     return []
 
 

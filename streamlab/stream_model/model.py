@@ -106,7 +106,9 @@ class StreamModel(PlainStream):
         delivered: list[StoredEntry] = []
         if group.last_id < self.last_id:
             delivered = self.entries.after(group.last_id, count)
-        if delivered or self.behaviour.consumers_made_early:
+        if len(delivered) == 1 and not noack:
+            self.deliver_one(group, consumer_name, delivered[0], now_ms)
+        elif delivered or self.behaviour.consumers_made_early:
             self.deliver(group, consumer_name, delivered, now_ms, noack=noack)
         return delivered
 
@@ -127,26 +129,28 @@ class StreamModel(PlainStream):
             for entry_id, _ in entries:
                 group.deliver(entry_id, consumer, now_ms)
 
-    def deliver_last(self, group: Group, consumer_name: str, now_ms: int) -> None:
-        """Give a consumer the stream's last entry, which is all that is new to its group.
+    def deliver_one(
+        self, group: Group, consumer_name: str, entry: StoredEntry, now_ms: int
+    ) -> None:
+        """Give a consumer the entry that comes next for its group.
 
         What `deliver` does in the usual case, without its calls: a simulation comes here for every entry.
         """
-        consumer = group.consumers.get(consumer_name)
+        entry_id, consumer = entry[0], group.consumers.get(consumer_name)
         if (
             consumer is None
             or group.entries_read is None
             or group.delivery_times is not None
-            or self.has_gone_back
+            or entry_id <= self.max_deleted_id
+            or entry_id in group.pending
             or self.behaviour.lag_minds_trimming
         ):
-            entries = self.entries.after(group.last_id)
-            self.deliver(group, consumer_name, entries, now_ms)
+            self.deliver(group, consumer_name, [entry], now_ms)
             return
         consumer.seen_at_ms = consumer.active_at_ms = now_ms
         group.entries_read += 1
-        group.last_id = self.last_id
-        group.enter_new(self.last_id, consumer, now_ms)
+        group.last_id = entry_id
+        group.enter_new(entry_id, consumer, now_ms)
 
     def oldest_delivery_ms(self, group_name: str, now_ms: int) -> int | None:
         """Return when the longest idle pending entry was delivered, of those that still exist."""

@@ -22,7 +22,6 @@ class PlainStream:
         self.last_id: StreamId = MIN_ID
         self.max_deleted_id: StreamId = MIN_ID  # the highest id ever taken out by XDEL
         self.entries_added = 0  # ever, deleted and trimmed ones included
-        self.has_gone_back = False  # whether ids to come may have been there before (XSETID)
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -113,8 +112,6 @@ class PlainStream:
             raise StreamError(
                 "The entries_added specified in XSETID is smaller than the target stream length"
             )
-        if last_id < self.last_id or last_id < max_deleted_id:
-            self.has_gone_back = True
         self.last_id = last_id
         if entries_added is not None:
             self.entries_added = entries_added
