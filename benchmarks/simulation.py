@@ -37,7 +37,7 @@ from harness import (
 )
 
 from streamlab.actors import Handler, consume, ensure_group, produce
-from streamlab.events import PROCESSED
+from streamlab.events import ACKED, ADDED, DELIVERED, PROCESSED
 from streamlab.lab import Lab
 from streamlab.named_scenarios import SCENARIOS
 from streamlab.scenario import Arrivals, Producer, Scenario, ServiceKind
@@ -55,6 +55,7 @@ SMALL, LARGE = (
 )  # entries: what an entry costs must not depend on how many there are
 
 BASE = "SimPy, Store"
+BOOKS = "SimPy with books kept"
 STREAMLAB = "streamlab, Lab"
 
 
@@ -260,6 +261,52 @@ def simpy_store(load: Load, n_entries: int) -> Outcome:
     return Outcome(time.perf_counter() - began, n_processed)
 
 
+def simpy_with_books(load: Load, n_entries: int) -> Outcome:
+    """SimPy's Store again, and of each entry what `Lab` keeps: an id, who has it pending, four events."""
+    simpy = imported("simpy")
+    events: list[tuple[float, str, str, str, int]] = []
+    stored: dict[str, Any] = {}
+    pending: dict[str, tuple[str, float, int]] = {}
+    n_processed = 0
+
+    def producer(env: Any, store: Any) -> Generator[Any, Any, None]:
+        epoch_ms = load.scenario.epoch_ms
+        for at, fields in load.arrivals(n_entries):
+            delay = at - env.now
+            if delay > 0:
+                yield env.timeout(delay)
+            entry_id = f"{epoch_ms + int(env.now * 1000)}-{len(stored)}"
+            stored[entry_id] = fields
+            events.append((env.now, ADDED, "P1", entry_id, 0))
+            yield store.put((entry_id, fields))
+
+    def consumer(
+        env: Any, store: Any, name: str, sample: Callable[[], float]
+    ) -> Generator[Any, Any, None]:
+        nonlocal n_processed
+        while True:
+            entry_id, _ = yield store.get()
+            pending[entry_id] = name, env.now, 1
+            events.append((env.now, DELIVERED, name, entry_id, 1))
+            yield env.timeout(sample())
+            events.append((env.now, PROCESSED, name, entry_id, 0))
+            del pending[entry_id]
+            events.append((env.now, ACKED, name, entry_id, 0))
+            n_processed += 1
+            if n_processed == n_entries:
+                finished.succeed()
+
+    began = time.perf_counter()
+    env = simpy.Environment()
+    finished = env.event()
+    store = simpy.Store(env)
+    for number in range(N_CONSUMERS):
+        env.process(consumer(env, store, f"C{number + 1}", load.service(number)))
+    env.process(producer(env, store))
+    env.run(finished)
+    return Outcome(time.perf_counter() - began, n_processed)
+
+
 def simpy_resource(load: Load, n_entries: int) -> Outcome:
     """SimPy: an entry is a process that asks for one of four servers."""
     simpy = imported("simpy")
@@ -324,6 +371,7 @@ def rivals(load: Load) -> list[Rival]:
         rival(STREAMLAB, streamlab_lab, note="events recorded"),
         rival("streamlab, actors alone", streamlab_actors, note="nothing recorded"),
         rival(BASE, simpy_store, ("simpy",)),
+        rival(BOOKS, simpy_with_books, ("simpy",), note="ids, pending, events"),
         rival("SimPy, Resource", simpy_resource, ("simpy",)),
         rival("Ciw, a node with 4 servers", ciw_node, ("ciw",)),
         rival("same actors and model, asyncio's loop with a virtual clock", selector_loop),
@@ -369,6 +417,9 @@ def verdict(results: list[Result], base: Result | None) -> Iterator[str]:
     times = ratio(ours, base)
     if times is not None:
         yield f"{STREAMLAB}: {times:.2f} × SimPy, Store (goal: above 1; at the least 0.5)"
+    times = ratio(ours, find(results, BOOKS))
+    if times is not None:
+        yield f"{STREAMLAB}: {times:.2f} × {BOOKS} (which keeps of an entry what Lab keeps)"
     for name, least in (
         ("Ciw, a node with 4 servers", 1),
         ("same actors, fakeredis", 15),

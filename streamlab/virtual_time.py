@@ -58,8 +58,11 @@ def _no_current_task(loop: Any) -> None:
     """Note that no task of a loop is in its step."""
     if _swap_current_task is None:
         asyncio.tasks._current_tasks.pop(loop, None)  # type: ignore[attr-defined]
-    else:
+        return
+    try:
         _swap_current_task(loop, None)
+    except KeyError:  # there was none, says Python 3.12.1
+        return
 
 
 class Deadlock(RuntimeError):

@@ -67,7 +67,7 @@ def add(db: StreamCommands, key: str, fields: dict[str, str], flat: Fields, now_
                     # This entry is all that is new, and the reader asked for at least one: all that
                     # serving and reading would do is this.
                     del queue[waiter]
-                    stream.deliver_one(group, waiter.request.consumer, (new_id, flat), now_ms)
+                    stream.deliver_one(group, waiter.request.consumer, new_id, now_ms)
                     waiter.on_ready((new_id, text, fields.copy()))
                 else:
                     serve(db, key, {name: queue}, now_ms)
@@ -86,9 +86,14 @@ def read_new(
     group = None if stream is None else stream.groups.get(name)  # type: ignore[arg-type]
     if stream is None or group is None:
         raise no_group(key, name or "", " in XREADGROUP with GROUP option")
-    if group.last_id < stream.last_id or db.behaviour.consumers_made_early:
-        return stream.read_group(group.name, request.consumer, now_ms(), request.count)
-    return []
+    if group.last_id < stream.last_id:
+        entries = stream.entries.after(group.last_id, request.count)
+        if len(entries) == 1:
+            stream.deliver_one(group, request.consumer, entries[0][0], now_ms())
+            return entries
+    elif not db.behaviour.consumers_made_early:
+        return []
+    return stream.read_group(group.name, request.consumer, now_ms(), request.count)
 
 
 def queue(db: StreamCommands, request: ReadRequest) -> dict[Waiter, None]:

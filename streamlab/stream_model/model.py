@@ -106,37 +106,24 @@ class StreamModel(PlainStream):
         delivered: list[StoredEntry] = []
         if group.last_id < self.last_id:
             delivered = self.entries.after(group.last_id, count)
-        if len(delivered) == 1 and not noack:
-            self.deliver_one(group, consumer_name, delivered[0], now_ms)
-        elif delivered or self.behaviour.consumers_made_early:
-            self.deliver(group, consumer_name, delivered, now_ms, noack=noack)
+        if not delivered and not self.behaviour.consumers_made_early:
+            return delivered
+        consumer = group.asking(consumer_name, now_ms)
+        note_read(self, group, delivered)
+        if delivered and not noack:
+            consumer.active_at_ms = now_ms
+            for entry_id, _ in delivered:
+                group.deliver(entry_id, consumer, now_ms)
         return delivered
 
-    def deliver(
-        self,
-        group: Group,
-        consumer_name: str,
-        entries: Sequence[StoredEntry],
-        now_ms: int,
-        *,
-        noack: bool = False,
-    ) -> None:
-        """Give a consumer the entries that come next for its group."""
-        consumer = group.asking(consumer_name, now_ms)
-        note_read(self, group, entries)
-        if entries and not noack:
-            consumer.active_at_ms = now_ms
-            for entry_id, _ in entries:
-                group.deliver(entry_id, consumer, now_ms)
-
     def deliver_one(
-        self, group: Group, consumer_name: str, entry: StoredEntry, now_ms: int
+        self, group: Group, consumer_name: str, entry_id: StreamId, now_ms: int
     ) -> None:
-        """Give a consumer the entry that comes next for its group.
+        """Give a consumer the one entry that comes next for its group.
 
-        What `deliver` does in the usual case, without its calls: a simulation comes here for every entry.
+        What `read_group` does in the usual case, without its calls: a simulation comes here for every entry.
         """
-        entry_id, consumer = entry[0], group.consumers.get(consumer_name)
+        consumer = group.consumers.get(consumer_name)
         if (
             consumer is None
             or group.entries_read is None
@@ -145,7 +132,7 @@ class StreamModel(PlainStream):
             or entry_id in group.pending
             or self.behaviour.lag_minds_trimming
         ):
-            self.deliver(group, consumer_name, [entry], now_ms)
+            self.read_group(group.name, consumer_name, now_ms, 1)
             return
         consumer.seen_at_ms = consumer.active_at_ms = now_ms
         group.entries_read += 1
@@ -221,9 +208,8 @@ class StreamModel(PlainStream):
         """Take entries off the group's pending list (``XACK``), whoever holds them."""
         group = self.groups[group_name]
         n_acked = 0
-        held = group.pending
         for entry_id in ids:
-            pending = held.pop(entry_id, None)
+            pending = group.pending.pop(entry_id, None)
             if pending is not None:
                 del pending.consumer.pending[entry_id]
                 n_acked += 1
