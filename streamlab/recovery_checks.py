@@ -104,8 +104,8 @@ def _under_schedule(scenario: Scenario, recovery: Recovery, seed: int) -> Run:
         random.Random(f"survives/{seed}"),
         consumers=[consumer.name for consumer in scenario.consumers],
         producers=[producer.name for producer in scenario.producers],
-        duration=scenario._expected_duration(),
-        entries=scenario._expected_entries(),
+        duration=scenario.expected_duration(),
+        entries=scenario.expected_entries(),
         most=5,
         weights=_WEIGHTS,
     )

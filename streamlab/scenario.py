@@ -392,8 +392,8 @@ class Scenario:
             self.rng("faults"),
             consumers=[c.name for c in self.consumers],
             producers=[p.name for p in self.producers],
-            duration=self._expected_duration(),
-            entries=self._expected_entries(),
+            duration=self.expected_duration(),
+            entries=self.expected_entries(),
             most=most,
         )
 
@@ -401,17 +401,17 @@ class Scenario:
         """Draw a consumer to be killed every so many seconds of this scenario, by its seed."""
         _require_number(every, "kill random every (seconds)", 0, above=True)
         names = [c.name for c in self.consumers]
-        duration = self._expected_duration()
+        duration = self.expected_duration()
         return random_kills(self.rng("kills"), consumers=names, every=every, duration=duration)
 
-    def _expected_duration(self) -> float:
+    def expected_duration(self) -> float:
         """Return for how many seconds entries are produced, about."""
         rate = self._expected_rate()
         by_entries = math.inf if self.entries is None else self.entries / rate
         return min(math.inf if self.duration is None else self.duration, by_entries)
 
-    def _expected_entries(self) -> int:
-        return math.ceil(self._expected_rate() * self._expected_duration())
+    def expected_entries(self) -> int:
+        return math.ceil(self._expected_rate() * self.expected_duration())
 
     def _expected_rate(self) -> float:
         _require(

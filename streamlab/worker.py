@@ -22,9 +22,9 @@ from typing import Any
 import redis.exceptions
 from redis.asyncio import Redis
 
-from streamlab.actors import Advice, Recovery, consume, ensure_group, produce
+from streamlab.actors import Advice, Recovery, consume, produce
 from streamlab.connection import redact, stream_client
-from streamlab.events import CRASHED, PAUSED, RECREATED, Event, Report
+from streamlab.events import CRASHED, PAUSED, Event, Report
 from streamlab.job import InjectedError, Job, paced, told_by_events
 from streamlab.named_scenarios import from_dict
 from streamlab.scenario import Consumer, Producer, Scenario
@@ -258,10 +258,6 @@ def _consuming(
 
     async def begin_at(begin: float) -> int:
         await asyncio.sleep(begin - asyncio.get_running_loop().time())
-        if task.life > 1 and await ensure_group(
-            client, scenario.stream, scenario.group, patience=PATIENCE
-        ):
-            report(RECREATED, task.name, "0")
         return await consume(
             client,
             scenario.stream,
@@ -273,6 +269,7 @@ def _consuming(
             ack=consumer.ack,
             recovery=scenario.recovery,
             patience=PATIENCE,
+            must_exist=task.life == 1,
             stop=stop,
             advice=advice,
             on_error=told_by_events,

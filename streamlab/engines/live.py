@@ -93,8 +93,6 @@ class Worker:
     def tell(self, message: object) -> None:
         """Write a line of JSON to the worker; no matter if it has gone."""
         assert self.process.stdin is not None
-        if self.gone.is_set():
-            return
         # A worker that has died cannot be told anything; that it has died is seen by reading from it.
         if self.gone.is_set():
             return
