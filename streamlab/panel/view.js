@@ -513,7 +513,7 @@ function render({ model, el }) {
     return { node, how, numbers, kill, pause, restart };
   });
   const heads = (...words) => make("thead", {}, make("tr", {}, ...words.map((word) => make("th", { class: word.startsWith("#") ? "n" : "", scope: "col" }, word.replace("#", "")))));
-  const consumersPart = make("section", { "aria-label": "Consumers" },
+  const consumersPart = make("section", { class: "holders", "aria-label": "Consumers" },
     make("div", { class: "bar" }, make("h3", {}, "Consumers"), button("Add consumer", () => send("add_consumer"))),
     make("div", { class: "scroll consumers" }, make("table", {}, heads("name", "state", "#holds", "#pending", "#delivered", "#acked", "#idle", ""), consumerBody)), lanes.canvas);
 
@@ -593,7 +593,7 @@ function render({ model, el }) {
       back.value = String(state.at);
     }
     if (free(seed) && seed.value !== String(state.seed)) seed.value = String(state.seed);
-    const [mood, words] = state.closed ? ["calm", "This lab has been closed: nothing of it runs any more."] : state.headline;
+    const [mood, words] = state.closed ? ["calm", "This lab has been closed. For a new one, run its cell again; in Voila, load the page again."] : state.headline;
     classes(headline, `headline ${mood}`);
     write(headline, words);
     const future = state.future.length ? `To be done again when its time comes: ${state.future.join(", ")}. ` : "";
