@@ -31,7 +31,10 @@ TOKEN = "streamlab-tests"
 APPLICATIONS = {
     "jupyterlab": (
         "lab/tree",
-        ["--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"],
+        [
+            "--LabApp.news_url=None",
+            "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+        ],
     ),
     "notebook": ("notebooks", []),
 }
