@@ -225,7 +225,10 @@ Panel(lab)
 
 
 def test_figures(request: pytest.FixtureRequest) -> None:
-    """Four moments, for the README and the course: steady, just killed, waiting, recovered."""
+    """Four moments, for the README and the course: steady, just killed, waiting, recovered.
+
+    The first shows all of the panel, the others what is in motion: so they are large enough to be read.
+    """
     folder = request.config.getoption("--panel-figures")
     if folder is None:
         pytest.skip("no --panel-figures FOLDER to put the pictures into")
@@ -236,9 +239,11 @@ def test_figures(request: pytest.FixtureRequest) -> None:
         with browser.open_page(f"http://127.0.0.1:{port}/") as page:
 
             def take(moment: str) -> None:
-                page.locator(".streamlab-panel").screenshot(
-                    path=Path(folder, f"panel_{moment}.png")
-                )
+                path = Path(folder, f"panel_{moment}.png")
+                box = page.locator(".streamlab-panel").bounding_box()
+                if moment != "steady":
+                    box["height"] = page.locator(".columns.low").bounding_box()["y"] - box["y"]
+                page.screenshot(path=path, clip=box, full_page=True)
 
             page.wait_for_selector("[data-consumer=C2]")
             page.wait_for_function(
