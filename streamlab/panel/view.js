@@ -529,7 +529,7 @@ function render({ model, el }) {
     const meter = make("span", { class: "meter", "aria-hidden": "true" }), idle = make("span");
     const node = make("tr", { "data-entry": id }, make("td", {}, pick), make("td", {}, id), owner,
       make("td", {}, meter, idle), count, fields);
-    return { node, pick, owner, count, fields, meter, idle };
+    return { node, pick, owner, count, fields, meter, idle, missed: 9 };
   });
   const owner = make("select", { "aria-label": "New owner" });
   const claim = button("XCLAIM picked", () => { send("claim", [...picked], owner.value); picked.clear(); }, "claim");
@@ -540,9 +540,14 @@ function render({ model, el }) {
   const nPending = make("span", { class: "badge" });
   const pendingScroll = make("div", { class: "scroll", onscroll: () => { scrolled = pendingScroll.scrollTop; refresh(); } },
     make("table", { class: "pending-table" }, heads("", "entry id", "owner", "idle time", "#delivery count", "fields"), pendingBody));
-  // Idle times change all the time. Rows that are scrolled out of sight take turns, or most of the work would be theirs.
-  let scrolled = 0, turn = 0;
-  const isDue = (row, i) => Math.abs(i * ROW - scrolled) < 2 * PENDING_HEIGHT || (i + turn) % 10 === 0 || !row.idle.firstChild;
+  // Idle times change all the time. Rows that are scrolled out of sight wait for each tenth update, or most of the work
+  // would be theirs.
+  let scrolled = 0;
+  const isDue = (row, i) => {
+    const due = Math.abs(i * ROW - scrolled) < 2 * PENDING_HEIGHT || row.missed >= 9;
+    row.missed = due ? 0 : row.missed + 1;
+    return due;
+  };
   const pendingPart = make("section", { "aria-label": "Pending entries list" },
     make("div", { class: "bar" }, make("h3", {}, "Pending entries list"), nPending, make("span", { class: "grow" }),
       make("label", { title: "the mark in the bars of idle time" }, "min-idle ", minIdle, " s"), claim, autoclaim),
@@ -624,7 +629,6 @@ function render({ model, el }) {
 
     const how = new Map(state.consumers.map((c) => [c.name, c.state]));
     const there = new Set();
-    turn += 1;
     pending.update(state.pending, (row) => row[0], (row, [id, who, idle, count, fields], i) => {
       there.add(id);
       const away = ["dead", "stopped", "paused"].includes(how.get(who));
