@@ -127,9 +127,8 @@ def main() -> int:
     else:
         for name, value in found.items():
             print(f"{name.replace('_', ' '):<22}{value:>8}")
-    fine = (
-        found["updates_per_second"] >= 5 and found["kernel_cores"] < 0.5 and not found["replaced"]
-    )
+    is_light = found["kernel_cores"] < 0.5 and found["page_cores"] < 0.5
+    fine = found["updates_per_second"] >= 5 and is_light and not found["replaced"]
     return 0 if fine else 1
 
 

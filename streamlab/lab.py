@@ -154,6 +154,11 @@ class Lab:
             return self._simulated().finished
 
     @property
+    def is_closed(self) -> bool:
+        """Whether the lab has been closed: then nothing can be done with it any more."""
+        return self._is_closed
+
+    @property
     def is_playing(self) -> bool:
         """Whether time passes by itself."""
         if self.engine == "live":

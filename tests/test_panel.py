@@ -165,11 +165,14 @@ def test_closing_the_panel_leaves_the_lab_and_no_thread(lab: Lab, eventually: Ev
 def test_a_lab_that_was_closed_is_shown_as_closed(
     panel: panels.Panel, lab: Lab, eventually: Eventually
 ):
-    """The panel does not fail with it."""
+    """The panel does not fail with it; its thread ends, and comes back to say why a click does nothing."""
     lab.close()
     eventually(lambda: panel.state.get("closed"), "the panel says so")
+    eventually(lambda: panel_threads() == [], "nothing is left to look after")
+    assert panel.state["notice"] == ""
     panel.do("kill", "C1")
     eventually(lambda: panel.state["notice"], "a click says why it does nothing")
+    eventually(lambda: panel_threads() == [], "and that is all")
 
 
 def test_running_a_cell_again_replaces_its_panel(

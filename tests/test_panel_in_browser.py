@@ -1,5 +1,5 @@
-"""The control panel in a browser: kill C2 and watch it being recovered; in JupyterLab and in Voila, simulated and
-live.
+"""The control panel in a browser: kill C2 and watch it being recovered; in JupyterLab, Notebook 7 and Voila, simulated
+and live.
 
 ``pytest tests/test_panel_in_browser.py -k figures --panel-figures FOLDER`` makes the pictures of the README.
 """
@@ -165,12 +165,23 @@ CELLS = (
 )
 
 
-def test_in_jupyterlab(engine: str, tmp_path: Path, eventually: Eventually) -> None:
-    """In a cell; recovered by the consumers themselves. Run again, the cells leave nothing of the first run."""
+@pytest.mark.parametrize(
+    ("application", "engine"),
+    [
+        ("jupyterlab", "simulated"),
+        pytest.param("jupyterlab", "live", marks=pytest.mark.redis),
+        ("notebook", "simulated"),
+    ],
+)
+def test_in_a_notebook(
+    application: str, engine: str, tmp_path: Path, eventually: Eventually
+) -> None:
+    """In a cell; recovered by the consumers themselves. Cells that are run again, and a kernel that is restarted,
+    leave nothing of the run before."""
     (tmp_path / "scenario.toml").write_text(to_toml(CROWDED), "utf-8")
     cells = [cell.format(engine=engine) for cell in CELLS]
     (tmp_path / "panel.ipynb").write_text(browser.notebook(*cells), "utf-8")
-    with browser.jupyterlab(tmp_path) as url, browser.open_page(url) as page:
+    with browser.jupyter(tmp_path, application) as url, browser.open_page(url) as page:
         browser.run_all_cells(page)
         page.wait_for_selector("[data-consumer=C2]")
         first = pid_of(page, "C1")
@@ -179,6 +190,13 @@ def test_in_jupyterlab(engine: str, tmp_path: Path, eventually: Eventually) -> N
         page.wait_for_selector(".streamlab-panel:not(.first) [data-consumer=C2]")
         if first is not None:
             eventually(lambda: not is_running(first), "the first run's workers end", timeout=20.0)
+        second = pid_of(page, "C1")
+        browser.restart_kernel(page)
+        if second is not None:
+            eventually(lambda: not is_running(second), "they end with the kernel", timeout=20.0)
+        page.evaluate("() => document.querySelector('.streamlab-panel').classList.add('first')")
+        browser.run_all_cells(page)
+        page.wait_for_selector(".streamlab-panel:not(.first) [data-consumer=C2]")
         story(page, live=engine == "live", automatic=True, eventually=eventually)
 
 
@@ -196,7 +214,7 @@ lab._do(lambda engine: engine.client.xreadgroup("workers", "C2", {"orders": ">"}
 Panel(lab)
 """
     (tmp_path / "panel.ipynb").write_text(browser.notebook(cell), "utf-8")
-    with browser.jupyterlab(tmp_path) as url, browser.open_page(url) as page:
+    with browser.jupyter(tmp_path) as url, browser.open_page(url) as page:
         browser.run_all_cells(page)
         page.wait_for_selector("[data-entry]")
         shown = page.text_content("[data-entry] td.fields")
@@ -207,7 +225,10 @@ Panel(lab)
 
 
 def test_figures(request: pytest.FixtureRequest) -> None:
-    """Four moments, for the README and the course: steady, just killed, waiting, recovered."""
+    """Four moments, for the README and the course: steady, just killed, waiting, recovered.
+
+    The first shows all of the panel, the others what is in motion: so they are large enough to be read.
+    """
     folder = request.config.getoption("--panel-figures")
     if folder is None:
         pytest.skip("no --panel-figures FOLDER to put the pictures into")
@@ -218,9 +239,11 @@ def test_figures(request: pytest.FixtureRequest) -> None:
         with browser.open_page(f"http://127.0.0.1:{port}/") as page:
 
             def take(moment: str) -> None:
-                page.locator(".streamlab-panel").screenshot(
-                    path=Path(folder, f"panel_{moment}.png")
-                )
+                path = Path(folder, f"panel_{moment}.png")
+                box = page.locator(".streamlab-panel").bounding_box()
+                if moment != "steady":
+                    box["height"] = page.locator(".columns.low").bounding_box()["y"] - box["y"]
+                page.screenshot(path=path, clip=box, full_page=True)
 
             page.wait_for_selector("[data-consumer=C2]")
             page.wait_for_function(

@@ -95,12 +95,11 @@ class Panel(anywidget.AnyWidget):
     def _hear(self, _: Any, message: Any, buffers: Any) -> None:
         """Take a message of the view: it is done in the panel's thread."""
         self._last_seen = time.monotonic()
+        if isinstance(message, dict):
+            name, args = message.get("do"), message.get("args", [])
+            if name in _DEEDS and isinstance(args, list):
+                self._clicked.put((name, args))
         self._wake()
-        if not isinstance(message, dict):
-            return
-        name, args = message.get("do"), message.get("args", [])
-        if name in _DEEDS and isinstance(args, list):
-            self._clicked.put((name, args))
 
     # ---- the panel's thread ----------------------------------------------------------------------
 
@@ -114,20 +113,21 @@ class Panel(anywidget.AnyWidget):
                 self._thread.start()
 
     def _rest_or_paint(self) -> bool:
-        """Show how things are; return False if nobody has been looking for long."""
+        """Show how things are; return False if nobody has been looking for long, or the lab is closed."""
         if time.monotonic() - self._last_seen > _UNSEEN:
             if self.lab.engine == "simulated":
                 self.lab.freeze()
             return False
         self._paint()
-        return True
+        return not (self.lab.is_closed and self._clicked.empty())
 
     def _paint(self) -> None:
         try:
             state = state_of(self.lab)
         except (LabError, redis.exceptions.RedisError, RuntimeError) as error:
             state = {**self.state, "playing": False, "closed": True}
-            self._notice = self._notice or _one_line(error)
+            if not self.lab.is_closed:  # which the headline says
+                self._notice = self._notice or _one_line(error)
         state["notice"] = self._notice
         self.state = state
 
@@ -141,7 +141,7 @@ class Panel(anywidget.AnyWidget):
 
 
 def _attend(reference: weakref.ref[Panel]) -> None:
-    """Look after a panel until it is closed or gone, or nobody looks at it."""
+    """Look after a panel until it or its lab is closed, it is gone, or nobody looks at it."""
     panel = reference()
     while panel is not None:
         if not panel._rest_or_paint():

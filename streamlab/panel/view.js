@@ -7,6 +7,7 @@ const LINE = "#cfd5da", GREY = "#9aa3ad";
 const FONT = 'system-ui, "Segoe UI", "DejaVu Sans", sans-serif';
 const SPEEDS = [0.1, 0.25, 0.5, 1, 2, 5, 10, 25, 50, 100];
 const CELL = 15, GAP = 4;
+const ROW = 25, PENDING_HEIGHT = 232; // pixels, of the list of pending entries: as in view.css
 const FRAME_MS = 30; // about thirty pictures a second are enough for the eye
 
 // ---- small helpers ---------------------------------------------------------------------------------
@@ -58,11 +59,11 @@ class Rows {
       }
     }
     let next = this.body.firstChild;
-    for (const item of items) {
+    for (const [i, item] of items.entries()) {
       const key = keyOf(item);
       let row = this.rows.get(key);
       if (!row) this.rows.set(key, (row = this.create(key)));
-      fill(row, item);
+      fill(row, item, i);
       if (row.node === next) next = next.nextSibling;
       else this.body.insertBefore(row.node, next);
     }
@@ -73,12 +74,14 @@ class Drawing {
   constructor(label, height) {
     this.canvas = make("canvas", { role: "img", "aria-label": label });
     this.height = height;
+    // Told rather than asked for: to ask makes the browser lay out the page at once, for each picture.
+    this.width = 600;
+    new ResizeObserver(([{ contentRect }]) => { this.width = contentRect.width || 600; }).observe(this.canvas);
   }
 
   begin() {
-    const { canvas } = this;
+    const { canvas, width } = this;
     const ratio = window.devicePixelRatio || 1;
-    const width = canvas.clientWidth || 600;
     if (canvas.style.height !== `${this.height}px`) canvas.style.height = `${this.height}px`;
     const [w, h] = [Math.round(width * ratio), Math.round(this.height * ratio)];
     if (canvas.width !== w || canvas.height !== h) {
@@ -126,7 +129,7 @@ class Scene {
   }
 
   places(state) {
-    const w = this.canvas.clientWidth || 600;
+    const w = this.drawing.width;
     const n = state.consumers.length;
     const step = n > 5 ? 30 : 42;
     this.drawing.height = Math.max(3 * 42, n * step) + 42;
@@ -513,7 +516,7 @@ function render({ model, el }) {
     return { node, how, numbers, kill, pause, restart };
   });
   const heads = (...words) => make("thead", {}, make("tr", {}, ...words.map((word) => make("th", { class: word.startsWith("#") ? "n" : "", scope: "col" }, word.replace("#", "")))));
-  const consumersPart = make("section", { "aria-label": "Consumers" },
+  const consumersPart = make("section", { class: "holders", "aria-label": "Consumers" },
     make("div", { class: "bar" }, make("h3", {}, "Consumers"), button("Add consumer", () => send("add_consumer"))),
     make("div", { class: "scroll consumers" }, make("table", {}, heads("name", "state", "#holds", "#pending", "#delivered", "#acked", "#idle", ""), consumerBody)), lanes.canvas);
 
@@ -523,10 +526,10 @@ function render({ model, el }) {
   const pending = new Rows(pendingBody, (id) => {
     const pick = make("input", { type: "checkbox", "aria-label": `Pick ${id}`, onchange: () => { pick.checked ? picked.add(id) : picked.delete(id); refresh(); } });
     const owner = make("td"), count = make("td", { class: "n" }), fields = make("td", { class: "fields" });
-    const filled = make("i"), idle = make("span");
+    const meter = make("span", { class: "meter", "aria-hidden": "true" }), idle = make("span");
     const node = make("tr", { "data-entry": id }, make("td", {}, pick), make("td", {}, id), owner,
-      make("td", {}, make("span", { class: "meter", "aria-hidden": "true" }, filled, make("b")), idle), count, fields);
-    return { node, pick, owner, count, fields, filled, idle };
+      make("td", {}, meter, idle), count, fields);
+    return { node, pick, owner, count, fields, meter, idle, missed: 9 };
   });
   const owner = make("select", { "aria-label": "New owner" });
   const claim = button("XCLAIM picked", () => { send("claim", [...picked], owner.value); picked.clear(); }, "claim");
@@ -535,11 +538,20 @@ function render({ model, el }) {
   const strategy = make("select", { "aria-label": "Strategy of automatic recovery", onchange: () => automatic.checked && send("set_recovery", strategy.value) });
   const automatic = make("input", { type: "checkbox", class: "automatic", onchange: () => send("set_recovery", automatic.checked ? strategy.value : "none") });
   const nPending = make("span", { class: "badge" });
+  const pendingScroll = make("div", { class: "scroll", onscroll: () => { scrolled = pendingScroll.scrollTop; refresh(); } },
+    make("table", { class: "pending-table" }, heads("", "entry id", "owner", "idle time", "#delivery count", "fields"), pendingBody));
+  // Idle times change all the time. Rows that are scrolled out of sight wait for each tenth update, or most of the work
+  // would be theirs.
+  let scrolled = 0;
+  const isDue = (row, i) => {
+    const due = Math.abs(i * ROW - scrolled) < 2 * PENDING_HEIGHT || row.missed >= 9;
+    row.missed = due ? 0 : row.missed + 1;
+    return due;
+  };
   const pendingPart = make("section", { "aria-label": "Pending entries list" },
     make("div", { class: "bar" }, make("h3", {}, "Pending entries list"), nPending, make("span", { class: "grow" }),
       make("label", { title: "the mark in the bars of idle time" }, "min-idle ", minIdle, " s"), claim, autoclaim),
-    make("div", { class: "scroll" }, make("table", { class: "pending-table" }, heads("", "entry id", "owner", "idle time", "#delivery count", "fields"), pendingBody)),
-    make("div", { class: "bar below" }, make("label", {}, "new owner ", owner), make("label", {}, automatic, " recover automatically by "), strategy));
+    pendingScroll, make("div", { class: "bar below" }, make("label", {}, "new owner ", owner), make("label", {}, automatic, " recover automatically by "), strategy));
 
   // Stream, group, sliders.
   const figures = new Map();
@@ -593,7 +605,7 @@ function render({ model, el }) {
       back.value = String(state.at);
     }
     if (free(seed) && seed.value !== String(state.seed)) seed.value = String(state.seed);
-    const [mood, words] = state.closed ? ["calm", "This lab has been closed: nothing of it runs any more."] : state.headline;
+    const [mood, words] = state.closed ? ["calm", "This lab has been closed. For a new one, run its cell again; in Voila, load the page again."] : state.headline;
     classes(headline, `headline ${mood}`);
     write(headline, words);
     const future = state.future.length ? `To be done again when its time comes: ${state.future.join(", ")}. ` : "";
@@ -617,16 +629,17 @@ function render({ model, el }) {
 
     const how = new Map(state.consumers.map((c) => [c.name, c.state]));
     const there = new Set();
-    pending.update(state.pending, (row) => row[0], (row, [id, who, idle, count, fields]) => {
+    pending.update(state.pending, (row) => row[0], (row, [id, who, idle, count, fields], i) => {
       there.add(id);
       const away = ["dead", "stopped", "paused"].includes(how.get(who));
       classes(row.node, away ? "stranded" : count > 1 ? "again" : "");
       write(row.owner, away ? `${who} (${how.get(who)})` : who);
-      const over = idle >= state.min_idle;
-      const width = `${Math.min(100, (60 * idle) / state.min_idle).toFixed(0)}%`;
-      if (row.filled.style.width !== width) row.filled.style.width = width;
-      classes(row.filled, over ? "over" : "");
-      write(row.idle, over ? `${seconds(idle)} claimable` : seconds(idle));
+      if (isDue(row, i)) {
+        const over = idle >= state.min_idle;
+        attribute(row.meter, "style", `--idle: ${Math.min(100, (60 * idle) / state.min_idle).toFixed(0)}%`);
+        classes(row.meter, over ? "meter over" : "meter");
+        write(row.idle, over ? `${seconds(idle)} claimable` : seconds(idle));
+      }
       write(row.count, count);
       write(row.fields, fields);
       if (row.pick.checked !== picked.has(id)) row.pick.checked = picked.has(id);
