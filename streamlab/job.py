@@ -128,13 +128,20 @@ class Job:
         return report_and_die
 
 
-def paced(
-    arrivals: Iterable[tuple[float, Fields]], pace: Callable[[], float]
-) -> Iterator[tuple[float, Fields]]:
-    """Yield a producer's arrivals, the gaps between them shorter by the factor that `pace` gives each time."""
+class Pace:
+    """By what factor a producer is faster than planned, from now on."""
+
+    __slots__ = ("factor",)
+
+    def __init__(self) -> None:
+        self.factor = 1.0
+
+
+def paced(arrivals: Iterable[tuple[float, Fields]], pace: Pace) -> Iterator[tuple[float, Fields]]:
+    """Yield a producer's arrivals, the gaps between them as much shorter as its pace is at the time."""
     planned = actual = 0.0
     for at, fields in arrivals:
-        factor = pace()
+        factor = pace.factor
         # Exactly as planned as long as nobody has changed the pace: no sum of rounded gaps.
         actual = at + (actual - planned) if factor == 1 else actual + (at - planned) / factor
         planned = at

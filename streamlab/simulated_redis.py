@@ -12,7 +12,7 @@ import contextlib
 import contextvars
 import math
 import types
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -149,13 +149,14 @@ class SimulatedServer:
 class _Read(Promise, Waiter):
     """A read in its plain form that a client sends again and again, and may wait for in a `VirtualLoop`."""
 
-    __slots__ = ("is_plain", "queue", "request", "waiting")
+    __slots__ = ("is_plain", "key", "queue", "request", "waiting")
     retry_at_ms = None
     on_ready = Promise.set_result
 
     def __init__(self, server: SimulatedServer, request: ReadRequest) -> None:
         super().__init__(server.loop)
         self.request = request
+        self.key = request.keys[0]
         self.waiting = server.waiting(request.block_ms or 0)
         self.queue = plain.queue(server.commands, request)
         # From Redis 7.2 on the command is run again, whatever has changed.
@@ -437,10 +438,9 @@ class SimulatedRedis(redis.asyncio.Redis):
             )
         server.n_alone += self._counted
         try:
-            found = plain.read_new(server.commands, read.request, server.now_ms)
+            found = plain.read_new(server.commands, read.key, read.request, server.now_ms)
         except CommandError as error:
             raise _as_redis_error(error) from None
-        key = read.request.keys[0]
         if found:
             if loop.rounds == self._last_round:
                 await self._give_turn()
@@ -449,10 +449,10 @@ class SimulatedRedis(redis.asyncio.Redis):
                 ((given_id, flat),) = found
                 text = format_id(given_id)
                 self._given = {text: given_id}
-                return [[key, [(text, _as_dict(flat))]]]
+                return [[read.key, [(text, _as_dict(flat))]]]
             self._given = {format_id(given_id): given_id for given_id, _ in found}
             entries = [(text, _as_dict(f)) for text, (_, f) in zip(self._given, found, strict=True)]
-            return [[key, entries]]
+            return [[read.key, entries]]
         # As _wait() does, without a coroutine more.
         waiting = read.waiting
         if not waiting.has_timer:
@@ -469,20 +469,22 @@ class SimulatedRedis(redis.asyncio.Redis):
         if type(reply) is tuple:
             given_id, text, fields = reply
             self._given = {text: given_id}
-            return [[key, [(text, fields)]]]
+            return [[read.key, [(text, fields)]]]
         if isinstance(reply, CommandError):
             raise _as_redis_error(reply)
         if isinstance(reply, _ConnectionLost):
             raise reply.error()
-        return [[key, [(i, _as_dict(f)) for i, f in reply[0][1]]]] if reply else []
+        return [[read.key, [(i, _as_dict(f)) for i, f in reply[0][1]]]] if reply else []
 
     async def xack(self, name: Any, groupname: Any, *ids: Any) -> Any:
         """Acknowledge entries (``XACK``) and return how many were pending."""
         loop, server = self._loop, self.server
+        known: Sequence[StreamId]
         try:
-            known = [*map(self._given.__getitem__, ids)]
+            given = self._given
+            known = (given[ids[0]],) if len(ids) == 1 else [*map(given.__getitem__, ids)]
         except (KeyError, TypeError):
-            known = []
+            known = ()
         if loop is None or server.is_down or not known or not type(name) is type(groupname) is str:
             return await super().xack(name, groupname, *ids)
         server.n_alone += self._counted

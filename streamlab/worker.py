@@ -25,7 +25,7 @@ from redis.asyncio import Redis
 from streamlab.actors import Advice, Recovery, consume, produce
 from streamlab.connection import redact, stream_client
 from streamlab.events import CRASHED, PAUSED, Event, Report
-from streamlab.job import InjectedError, Job, paced, told_by_events
+from streamlab.job import InjectedError, Job, Pace, paced, told_by_events
 from streamlab.named_scenarios import from_dict
 from streamlab.scenario import Consumer, Producer, Scenario
 
@@ -135,7 +135,7 @@ class _Play:
     def __init__(self) -> None:
         self.job: Job | None = None
         #: By how much arrivals are faster than planned.
-        self.pace = 1.0
+        self.pace = Pace()
         self.advice = Advice()
         #: Ends a read that the actor waits in.
         self.unblock: Callable[[], object] = bool
@@ -145,7 +145,7 @@ class _Play:
             self.job.slowness = order["slowness"]
         if self.job is not None and "service" in order:
             self.job.set_service(order["service"])
-        self.pace = order.get("pace", self.pace)
+        self.pace.factor = order.get("pace", self.pace.factor)
         if "nudge" in order:
             self.advice.look_again()
             self.unblock()
@@ -294,7 +294,7 @@ def _producing(
     def begin_at(begin: float) -> Awaitable[int]:
         # All producers count from the same moment, however late each was told of it.
         late = asyncio.get_running_loop().time() - begin
-        at_its_pace = paced(itertools.chain(first, arrivals), lambda: play.pace)
+        at_its_pace = paced(itertools.chain(first, arrivals), play.pace)
         return produce(
             client,
             scenario.stream,

@@ -8,6 +8,7 @@ import contextvars
 import dataclasses
 import gc
 import time
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from functools import partial
 from typing import Any, NoReturn, TypeVar
@@ -37,7 +38,7 @@ from streamlab.faults import (
     Slow,
     TimedFault,
 )
-from streamlab.job import InjectedError, Job, paced, told_by_events
+from streamlab.job import InjectedError, Job, Pace, paced, told_by_events
 from streamlab.run import Run
 from streamlab.scenario import Consumer, Producer, Scenario
 from streamlab.simulated_redis import SimulatedRedis, SimulatedServer
@@ -129,7 +130,7 @@ class SimulatedEngine:
         self.processes: dict[str, Process] = {}
         self.consumers = {consumer.name: consumer for consumer in scenario.consumers}
         self.jobs: dict[str, Job] = {}
-        self.paces: dict[str, float] = {}  # by how much producers are faster than planned
+        self.paces: dict[str, Pace] = defaultdict(Pace)  # of producers
         self._overheads = overheads
         self.client = self.server.client(name="lab", is_lab=True)
         self._wall = 0.0
@@ -266,7 +267,7 @@ class SimulatedEngine:
 
     def set_pace(self, name: str, pace: float) -> None:
         """Let a producer be faster than planned by this factor, after the entry that comes next."""
-        self.paces[name] = pace
+        self.paces[name].factor = pace
 
     def nudge(self, name: str) -> None:
         """Let a consumer read its own history again: something has been claimed for it."""
@@ -485,7 +486,7 @@ class SimulatedEngine:
     def _produce(self, producer: Producer, process: Process) -> Coroutine[Any, Any, int]:
         scenario = self.scenario
         arrivals: Iterable[tuple[float, Fields]]
-        arrivals = paced(scenario.arrivals(producer), lambda: self.paces.get(producer.name, 1.0))
+        arrivals = paced(scenario.arrivals(producer), self.paces[producer.name])
         if self._overheads is not None and producer.name in self._overheads.delays:
             arrivals = _late(arrivals, self._overheads.delays[producer.name])
         return produce(

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from streamlab.stream_model import MAX_ID, Fields, StoredEntry, StreamId, StreamModel
+from streamlab.stream_model import Fields, StoredEntry, StreamError, StreamId, StreamModel
 
 from .arguments import CommandError
 from .blocking import serve
@@ -50,11 +50,12 @@ def add(db: StreamCommands, key: str, fields: dict[str, str], flat: Fields, now_
     if type(stream) is not StreamModel:
         stream = db.stream_or_new(key)
     id_before = stream.last_id
-    if id_before == MAX_ID:
+    try:
+        new_id = stream.add(flat, now_ms)
+    except StreamError:  # there is no id above
         raise CommandError(
             "ERR The stream has exhausted the last possible ID, unable to add more items"
-        )
-    new_id = stream.add(flat, now_ms)
+        ) from None
     text = "%d-%d" % new_id  # noqa: UP031  (format_id(), without a call)
     if db._ready:  # for those who wait, the key itself is new
         db._now_ms = now_ms
@@ -62,7 +63,7 @@ def add(db: StreamCommands, key: str, fields: dict[str, str], flat: Fields, now_
     elif key in db._waiting:
         for name, queue in db._waiting[key].items():
             for waiter in queue:  # the first of them
-                group = stream.groups.get(name) if name else None
+                group = stream.groups.get(name)  # type: ignore[arg-type]  # None: an XREAD
                 if waiter.is_plain and group is not None and group.last_id == id_before:
                     # This entry is all that is new, and the reader asked for at least one: all that
                     # serving and reading would do is this.
@@ -76,10 +77,10 @@ def add(db: StreamCommands, key: str, fields: dict[str, str], flat: Fields, now_
 
 
 def read_new(
-    db: StreamCommands, request: ReadRequest, now_ms: Callable[[], int]
+    db: StreamCommands, key: str, request: ReadRequest, now_ms: Callable[[], int]
 ) -> list[StoredEntry]:
-    """Deliver new entries of one stream to a consumer (``XREADGROUP``); none if there are none."""
-    key, name = request.keys[0], request.group
+    """Deliver new entries of the stream at a key to a consumer (``XREADGROUP``); none if there are none."""
+    name = request.group
     stream = db.keys.get(key)
     if type(stream) is not StreamModel:
         stream = db.stream(key)
