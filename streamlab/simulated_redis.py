@@ -186,14 +186,14 @@ class _Waiting:
 
     def _check(self) -> None:
         loop = self._server.loop
-        for waiter, read in [*self.reads.items()]:
+        for read in [*self.reads.values()]:
+            if read[2].done():
+                continue  # it has only not noticed yet
             when = read[0] + self.timeout
             if when > loop.time():
                 loop.call_at(when, self._check, context=self._server.context)
                 return
-            del self.reads[waiter]
-            if not read[2].done():
-                self._server.end([read], None)
+            self._server.end([read], None)
         self.has_timer = False
 
 
@@ -355,7 +355,7 @@ class SimulatedRedis(redis.asyncio.Redis):
             server.commands.cancel(waiter)
             raise
         finally:
-            waiting.reads.pop(waiter, None)
+            del waiting.reads[waiter]
         if isinstance(reply, CommandError):
             raise _as_redis_error(reply)
         if isinstance(reply, _ConnectionLost):
@@ -465,7 +465,7 @@ class SimulatedRedis(redis.asyncio.Redis):
             read.queue.pop(read, None)
             raise
         finally:
-            waiting.reads.pop(read, None)
+            del waiting.reads[read]
         if type(reply) is tuple:
             given_id, text, fields = reply
             self._given = {text: given_id}

@@ -21,11 +21,11 @@ class Promise:
     For a `VirtualTask` only. It can be waited for again and again, for another value each time.
     """
 
-    __slots__ = ("_is_cancelled", "_is_done", "_loop", "_value", "task")
+    __slots__ = ("_is_cancelled", "_is_done", "_value", "_wake", "task")
     task: VirtualTask[Any]
 
     def __init__(self, loop: Any) -> None:
-        self._loop = loop
+        self._wake: Callable[[VirtualTask[Any]], object] = loop._ready.append
         self._is_done = True
 
     @types.coroutine
@@ -45,13 +45,13 @@ class Promise:
         if not self._is_done:
             self._is_done = True
             self._value = value
-            self._loop._ready.append(self.task)
+            self._wake(self.task)
 
     def cancel(self, _: Any = None) -> bool:
         if self._is_done:
             return False
         self._is_done = self._is_cancelled = True
-        self._loop._ready.append(self.task)
+        self._wake(self.task)
         return True
 
 

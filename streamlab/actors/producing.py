@@ -48,17 +48,17 @@ async def produce(
     sleep
         How to wait for an entry's time, in seconds of the event loop.
     """
-    loop = asyncio.get_running_loop()
-    start = loop.time()
+    clock = asyncio.get_running_loop().time
+    start = clock()
     n_added, last_id = 0, ""
     report(STARTED, name)
     for at, fields in arrivals:
-        delay = start + at - loop.time()
+        delay = start + at - clock()
         if delay > 0:
             await sleep(delay)
         if stop is not None and stop.is_set():
             break
-        sent_at = loop.time()
+        sent_at = clock()
         try:
             last_id = await client.xadd(stream, fields, "*", maxlen)  # type: ignore[arg-type,assignment]
         except Exception as error:

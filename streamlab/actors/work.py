@@ -173,8 +173,8 @@ class Work:
         clock = asyncio.get_running_loop().time
         next_look = clock() if recovery.claims else None
         longest_ms = block_ms
-        advice = self.advice
-        while self.stop is None or not self.stop.is_set():
+        advice, stop = self.advice, self.stop
+        while stop is None or not stop.is_set():
             if advice is not None and advice.is_new:
                 return
             if next_look is not None:
@@ -362,9 +362,11 @@ class Work:
         if self.recovery.fenced:
             await self.settle_fenced()
         else:
-            n_acked = await self.client.xack(self.stream, self.group, *done)
-            # 0: nobody had it pending any more. Of several, nobody tells which.
-            kind = VOID if not n_acked and len(done) == 1 else ACKED
+            if len(done) > 1:
+                await self.client.xack(self.stream, self.group, *done)
+                kind = ACKED  # of several, nobody tells which were not pending any more
+            else:
+                kind = ACKED if await self.client.xack(self.stream, self.group, done[0]) else VOID
             if len(done) > 1 or self.held or self.in_doubt:
                 self.note_acked(kind)
             else:

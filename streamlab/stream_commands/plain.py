@@ -38,7 +38,7 @@ def flattened(key: Any, fields: dict[Any, Any]) -> Fields | None:
         "".join(flat)  # the fastest way to look at each of them
     except TypeError:
         return None
-    return flat if isinstance(key, str) else None
+    return flat if type(key) is str else None
 
 
 def add(db: StreamCommands, key: str, fields: dict[str, str], flat: Fields, now_ms: int) -> str:
@@ -60,8 +60,8 @@ def add(db: StreamCommands, key: str, fields: dict[str, str], flat: Fields, now_
     if db._ready:  # for those who wait, the key itself is new
         db._now_ms = now_ms
         db._serve_ready()
-    elif key in db._waiting:
-        for name, queue in db._waiting[key].items():
+    elif queues := db._waiting.get(key):
+        for name, queue in queues.items():
             for waiter in queue:  # the first of them
                 group = stream.groups.get(name)  # type: ignore[arg-type]  # None: an XREAD
                 if waiter.is_plain and group is not None and group.last_id == id_before:
