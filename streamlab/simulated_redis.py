@@ -11,26 +11,22 @@ import asyncio
 import contextlib
 import contextvars
 import math
-import types
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
 import redis.asyncio
-from redis._parsers.base import BaseParser
 from redis.asyncio.client import Pipeline
 from redis.exceptions import ConnectionError, DataError, ResponseError
 
+from streamlab.short_cuts import ConnectionLost, ShortCuts, as_redis_error
 from streamlab.stream_commands import (
     BlockedCommand,
     CommandError,
-    ReadRequest,
     Reply,
     StreamCommands,
     Waiter,
-    plain,
 )
-from streamlab.stream_model import Fields, StreamId, format_id
 from streamlab.virtual_task import Promise
 from streamlab.virtual_time import DEFAULT_EPOCH_MS, VirtualLoop
 
@@ -101,7 +97,7 @@ class SimulatedServer:
     def go_down(self) -> None:
         """Refuse every command from now on, and drop those who wait; what is stored stays."""
         self.is_down = True
-        self.end(self.blocked(), _ConnectionLost())
+        self.end(self.blocked(), ConnectionLost())
 
     def come_up(self) -> None:
         """Serve again."""
@@ -146,25 +142,8 @@ class SimulatedServer:
         return SimulatedRedis(self, round_trip=round_trip, wake=wake, name=name, is_lab=is_lab)
 
 
-class _Read(Promise, Waiter):
-    """A read in its plain form that a client sends again and again, and may wait for in a `VirtualLoop`."""
-
-    __slots__ = ("is_plain", "key", "queue", "request", "waiting")
-    retry_at_ms = None
-    on_ready = Promise.set_result
-
-    def __init__(self, server: SimulatedServer, request: ReadRequest) -> None:
-        super().__init__(server.loop)
-        self.request = request
-        self.key = request.keys[0]
-        self.waiting = server.waiting(request.block_ms or 0)
-        self.queue = plain.queue(server.commands, request)
-        # From Redis 7.2 on the command is run again, whatever has changed.
-        self.is_plain = not server.commands.behaviour.rerun_blocked
-
-
 #: A read that waits: since when, whose it is, who is woken, and what the model knows of it.
-Blocked = tuple[float, "SimulatedRedis", "asyncio.Future[Any] | Promise", Waiter]
+Blocked = tuple[float, ShortCuts, "asyncio.Future[Any] | Promise", Waiter]
 
 
 class _Waiting:
@@ -197,7 +176,7 @@ class _Waiting:
         self.has_timer = False
 
 
-class SimulatedRedis(redis.asyncio.Redis):
+class SimulatedRedis(ShortCuts):
     """A client of a `SimulatedServer`.
 
     Replies are text (``decode_responses=True``). Commands are those of `StreamCommands`; any other gives
@@ -219,7 +198,7 @@ class SimulatedRedis(redis.asyncio.Redis):
             raise ValueError(f"round_trip is {round_trip!r}: give seconds, 0 or more")
         super().__init__(connection_pool=_NO_CONNECTIONS)
         self.name = name
-        self.server = SimulatedServer() if server is None else server
+        self.server: SimulatedServer = SimulatedServer() if server is None else server
         #: Gives the seconds of a round trip; None: it takes no time.
         self._trip: Callable[[], float] | None
         if callable(round_trip):
@@ -229,7 +208,6 @@ class SimulatedRedis(redis.asyncio.Redis):
         self._wake = wake
         self._is_lab = is_lab
         self._counted = 0 if is_lab else 1
-        self._last_round = -1
         #: Replies to lose: (command, how many of that name from now on until the one).
         self._to_lose: list[tuple[str, int]] = []
         self._is_severed = False
@@ -237,15 +215,8 @@ class SimulatedRedis(redis.asyncio.Redis):
         self._is_troubled = False
         #: Where commands may be executed in their plain form: on a known virtual loop, in no time, and where
         #: nothing else has to happen on their way.
-        self._loop: VirtualLoop | None = None
         if self._trip is None and isinstance(self.server.known_loop, VirtualLoop):
             self._loop = self.server.known_loop
-        self._last_round = -1
-        #: What the last read asked for, and as a request in its plain form, if it has one.
-        self._last_asked: tuple[Any, ...] = ()
-        self._read: _Read | None = None
-        #: The entries that the last read gave, and their ids as the model knows them: XACK names them next.
-        self._given: dict[str, StreamId] = {}
 
     def __repr__(self) -> str:
         return f"<SimulatedRedis as of Redis {'.'.join(map(str, self.server.version))}>"
@@ -254,7 +225,7 @@ class SimulatedRedis(redis.asyncio.Redis):
 
     def cut(self) -> None:
         """Cut the connection: who waits for a reply gets a ConnectionError; the next command connects anew."""
-        self.server.end(self.server.blocked(self), _ConnectionLost())
+        self.server.end(self.server.blocked(self), ConnectionLost())
 
     def unblock(self) -> None:
         """End a read that this client waits in, as if its time were over (``CLIENT UNBLOCK``)."""
@@ -306,7 +277,7 @@ class SimulatedRedis(redis.asyncio.Redis):
             reply = server.commands.execute([_as_text(arg) for arg in args], server.now_ms())
         except CommandError as error:
             await self._travel_back()
-            raise _as_redis_error(error) from None
+            raise as_redis_error(error) from None
         if isinstance(reply, BlockedCommand):
             reply = await self._wait(reply)
             if self._wake is not None:
@@ -334,10 +305,6 @@ class SimulatedRedis(redis.asyncio.Redis):
         self._last_round = rounds
         return True
 
-    async def _give_turn(self) -> None:
-        await _others_first()
-        self._last_round = getattr(self.server.loop, "rounds", -1)
-
     async def _wait(self, waiter: BlockedCommand) -> Any:
         """Wait for a blocked read: first come, first served, is the model's; the time-out is the loop's."""
         server = self.server
@@ -357,8 +324,8 @@ class SimulatedRedis(redis.asyncio.Redis):
         finally:
             del waiting.reads[waiter]
         if isinstance(reply, CommandError):
-            raise _as_redis_error(reply)
-        if isinstance(reply, _ConnectionLost):
+            raise as_redis_error(reply)
+        if isinstance(reply, ConnectionLost):
             raise reply.error()
         return reply
 
@@ -377,125 +344,6 @@ class SimulatedRedis(redis.asyncio.Redis):
         # At least a millisecond on: an entry that cannot be claimed yet is not asked for in a circle.
         delay = max(waiter.retry_at_ms - server.now_ms(), 1) / 1000
         loop.call_later(delay, look, context=server.context)
-
-    # ---- what a simulation executes for every entry, without arguments to build and to parse -----
-
-    async def xadd(  # type: ignore[override]
-        self, name: Any, fields: Any, id: Any = "*", maxlen: int | None = None, **options: Any
-    ) -> Any:
-        """Append an entry (``XADD``) and return its id."""
-        loop, server = self._loop, self.server
-        if (
-            loop is None
-            or server.is_down
-            or id != "*"
-            or maxlen is not None
-            or options
-            or not fields
-            or type(fields) is not dict
-            or (flat := plain.flattened(name, fields)) is None
-        ):
-            return await super().xadd(name, fields, id, maxlen, **options)
-        server.n_alone += self._counted
-        now_ms = server.epoch_ms + int(loop.now * 1000 + 0.001)
-        try:
-            return plain.add(server.commands, name, fields, flat, now_ms)
-        except CommandError as error:
-            raise _as_redis_error(error) from None
-        finally:
-            if loop.rounds == self._last_round:
-                await self._give_turn()
-            self._last_round = loop.rounds
-
-    async def xreadgroup(  # type: ignore[override]
-        self,
-        groupname: Any,
-        consumername: Any,
-        streams: Any,
-        count: int | None = None,
-        block: int | None = None,
-        **options: Any,
-    ) -> Any:
-        """Read entries as a consumer of a group (``XREADGROUP``)."""
-        loop, server = self._loop, self.server
-        asked = groupname, consumername, streams, count, block
-        if asked != self._last_asked:  # readers repeat themselves
-            request = _plain_request(*asked)
-            self._read = _Read(server, request) if request is not None else None
-            streams_asked = dict(streams) if isinstance(streams, dict) else None
-            self._last_asked = groupname, consumername, streams_asked, count, block
-        read = self._read
-        if (
-            loop is None
-            or server.is_down
-            or not loop.in_task
-            or read is None
-            or read in read.waiting.reads  # another task of this client waits in it
-            or options
-        ):
-            return await super().xreadgroup(
-                groupname, consumername, streams, count, block, **options
-            )
-        server.n_alone += self._counted
-        try:
-            found = plain.read_new(server.commands, read.key, read.request, server.now_ms)
-        except CommandError as error:
-            raise _as_redis_error(error) from None
-        if found:
-            if loop.rounds == self._last_round:
-                await self._give_turn()
-            self._last_round = loop.rounds
-            if len(found) == 1:
-                ((given_id, flat),) = found
-                text = format_id(given_id)
-                self._given = {text: given_id}
-                return [[read.key, [(text, _as_dict(flat))]]]
-            self._given = {format_id(given_id): given_id for given_id, _ in found}
-            entries = [(text, _as_dict(f)) for text, (_, f) in zip(self._given, found, strict=True)]
-            return [[read.key, entries]]
-        # As _wait() does, without a coroutine more.
-        waiting = read.waiting
-        if not waiting.has_timer:
-            waiting.set_timer()
-        waiting.reads[read] = loop.now, self, read, read
-        read.queue[read] = None
-        try:
-            reply = await read.wait()
-        except asyncio.CancelledError:
-            read.queue.pop(read, None)
-            raise
-        finally:
-            del waiting.reads[read]
-        if type(reply) is tuple:
-            given_id, text, fields = reply
-            self._given = {text: given_id}
-            return [[read.key, [(text, fields)]]]
-        if isinstance(reply, CommandError):
-            raise _as_redis_error(reply)
-        if isinstance(reply, _ConnectionLost):
-            raise reply.error()
-        return [[read.key, [(i, _as_dict(f)) for i, f in reply[0][1]]]] if reply else []
-
-    async def xack(self, name: Any, groupname: Any, *ids: Any) -> Any:
-        """Acknowledge entries (``XACK``) and return how many were pending."""
-        loop, server = self._loop, self.server
-        known: Sequence[StreamId]
-        try:
-            given = self._given
-            known = (given[ids[0]],) if len(ids) == 1 else [*map(given.__getitem__, ids)]
-        except (KeyError, TypeError):
-            known = ()
-        if loop is None or server.is_down or not known or not type(name) is type(groupname) is str:
-            return await super().xack(name, groupname, *ids)
-        server.n_alone += self._counted
-        try:
-            return plain.ack(server.commands, name, groupname, known)
-        except CommandError as error:
-            raise _as_redis_error(error) from None
-        finally:
-            if loop.rounds == self._last_round:
-                await self._give_turn()
-            self._last_round = loop.rounds
 
     def _shaped(self, name: Any, reply: Reply, options: dict[str, Any]) -> Any:
         options.pop("keys", None)
@@ -556,7 +404,7 @@ class SimulatedPipeline(Pipeline):
                         reply = await client._wait(reply)
                     replies.append(client._shaped(args[0], reply, dict(options)))
                 except CommandError as error:
-                    replies.append(_as_redis_error(error))
+                    replies.append(as_redis_error(error))
                 except ResponseError as error:
                     replies.append(error)
         await client._travel_back()
@@ -570,52 +418,10 @@ class SimulatedPipeline(Pipeline):
         return replies
 
 
-class _ConnectionLost:
-    """What comes instead of a reply when the connection is cut."""
-
-    def error(self) -> ConnectionError:
-        return ConnectionError("connection closed by the simulated server")
-
-
-@types.coroutine
-def _others_first() -> Generator[None, None, None]:
-    """Let all others who can have their turn, as asyncio.sleep(0) does."""
-    yield
-
-
 def _deliver(future: asyncio.Future[Any], reply: Reply | CommandError) -> None:
     """Hand a reply to the reader that waits for it, unless that has been cancelled meanwhile."""
     if not future.done():
         future.set_result(reply)
-
-
-def _as_dict(fields: Fields) -> dict[str, str]:
-    """Return field, value, field, value … as redis-py gives them."""
-    parts = iter(fields)
-    return dict(zip(parts, parts))  # noqa: B905 (fast)
-
-
-def _plain_request(
-    group: Any, consumer: Any, streams: Any, count: Any, block_ms: Any
-) -> ReadRequest | None:
-    """Return a read of new entries of one stream in its plain form; None if that is not what it is."""
-    if not isinstance(streams, dict) or [*streams.values()] != [">"]:
-        return None
-    (key,) = streams
-    if not _are_texts(group, consumer, key) or {type(count), type(block_ms)} != {int}:
-        return None
-    if count < 1 or block_ms < 0:
-        return None
-    return plain.new_entries(key, group, consumer, count, block_ms)
-
-
-def _are_texts(*args: Any) -> bool:
-    """Return whether all these are text already, with nothing to encode."""
-    try:
-        "".join(args)  # the fastest way to look at each of them
-    except TypeError:
-        return False
-    return True
 
 
 def _as_text(arg: Any) -> str:
@@ -629,8 +435,3 @@ def _as_text(arg: Any) -> str:
             f"Invalid input of type: '{type(arg).__name__}'. Convert to a bytes, string, int or float first."
         )
     return repr(arg)
-
-
-def _as_redis_error(error: CommandError) -> Exception:
-    """Return the exception that redis-py raises for this error text."""
-    return BaseParser.parse_error(str(error))  # type: ignore[no-any-return, no-untyped-call]
