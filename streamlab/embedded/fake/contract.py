@@ -58,10 +58,11 @@ DIGESTS: dict[str, str] = {
 
 ATTRIBUTES: dict[str, tuple[str, ...]] = {
     "Database": ("_dict", "_expiry_heap", "_watches", "condition", "time"),
-    "FakeServer": ("closed_sockets", "connected", "dbs", "lock", "sockets"),
+    "FakeServer": ("acl", "closed_sockets", "connected", "dbs", "lock", "sockets"),
     "FakeSocket": (
-        *("_blocked", "_client_info", "_db", "_in_transaction", "_paused", "_resp_version"),
-        *("_server", "_unblock_reason", "responses"),
+        *("_blocked", "_client_info", "_db", "_in_transaction", "_paused", "_pubsub"),
+        *("_reply_off", "_reply_skip", "_reply_skip_next", "_resp_version", "_server"),
+        *("_transaction", "_unblock_reason", "responses"),
     ),
 }
 """Attributes that are used."""

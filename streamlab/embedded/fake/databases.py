@@ -131,6 +131,16 @@ class StreamServer(FakeServer):
         self.now_ms = now_ms or (lambda: time.time_ns() // 1_000_000)
         self.dbs = _Databases(partial(StreamDatabase, self))
         self.started = time.time()
+        self.is_all_text = True
+        """Whether all that commands on streams have ever been given is text in UTF-8."""
+
+    def words(self, fields: list[bytes]) -> list[str]:
+        """Return the fields of a command as the grammar's text."""
+        try:
+            return [*map(bytes.decode, fields)]
+        except UnicodeDecodeError:
+            self.is_all_text = False
+            return [*map(decoded, fields)]
 
     def look_at_keys(self) -> None:
         """Remove the keys that have expired, and serve the readers whom that concerns; with the lock held."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import hashlib
+import queue
 import threading
 import time
 from collections.abc import Callable, Generator, Sequence
@@ -27,7 +28,7 @@ from streamlab.stream_commands import BlockedCommand, CommandError, Reply
 
 from .databases import StreamDatabase, StreamServer
 
-_KNOWN_SCRIPTS = [[text] for text in scripts.ALL]
+_KNOWN_SCRIPTS = [[text.encode()] for text in scripts.ALL]
 
 
 class _Line:
@@ -71,26 +72,51 @@ class StreamSocket(FakeSocket):
 
     def _process_command(self, fields: list[bytes]) -> None:
         self._words = fields
-        super()._process_command(fields)
+        if (
+            not fields
+            or not self._db.streams.knows(fields[0].upper().decode("latin-1"))
+            or self._transaction is not None
+            or self._pubsub
+            or self._reply_off
+            or self._reply_skip
+            or self._reply_skip_next
+            or self._server.closed_sockets
+        ):
+            super()._process_command(fields)
+            return
+        # Of all that fakeredis does about a command, this is what remains for one on streams.
+        server, database = self._server, self._db
+        try:
+            server.acl.validate_command(self._client_info.user, self._client_info, fields)
+            with server.lock:
+                database.time = time.time()
+                with database.streams.transaction(server.now_ms()):
+                    reply = self._stream_command(server.words(fields))
+        except SimpleError as error:
+            reply = self._decode_error(error)
+        if type(reply) is not NoResponse:
+            self.put_response(reply)
 
     def _name_to_func(self, cmd_name: str) -> tuple[Any, Any]:
         name = cmd_name.split(" ")[0].upper()
-        words = [decoded(word) for word in self._words]
         streams = self._db.streams
         if streams.knows(name) or name.startswith("X"):
+            words = self._server.words(self._words)
             check = partial(streams.check, words)
             return partial(self._stream_command, words), _Line(name.lower(), check)
-        if name == "SCRIPT" and cmd_name == "script load" and words[2:] in _KNOWN_SCRIPTS:
+        if name == "SCRIPT" and cmd_name == "script load" and self._words[2:] in _KNOWN_SCRIPTS:
             digest = hashlib.sha1(self._words[2]).hexdigest().encode()
             return lambda: digest, _Line("script", lambda: None)
         refusal = refusals.of(name)
         if refusal is not None:
             raise SimpleError(refusal)
         if name == "INFO":
-            return partial(self._info, words[1:]), _Line("info", lambda: None)
+            sections = [*map(decoded, self._words[1:])]
+            return partial(self._info, sections), _Line("info", lambda: None)
         try:
             return super()._name_to_func(cmd_name)
         except SimpleError:
+            words = [*map(decoded, self._words)]
             raise SimpleError(str(streams.unknown_command(words))) from None
 
     def _run_command(self, func: Any, sig: Any, args: Any, from_script: bool) -> Any:
@@ -120,7 +146,8 @@ class StreamSocket(FakeSocket):
         return self._shaped(words, reply)
 
     def _shaped(self, words: Sequence[str], reply: Reply) -> Any:
-        return Carried(as_resp3(words, reply) if self._resp_version == 3 else reply)
+        shaped = as_resp3(words, reply) if self._resp_version == 3 else reply
+        return Carried(shaped, is_text=self._server.is_all_text)
 
     def _info(self, sections: list[str]) -> bytes:
         server = self._server
@@ -211,6 +238,10 @@ class StreamSocket(FakeSocket):
 
 class SyncStreamSocket(StreamSocket):
     """The end of a connection whose client waits in a thread."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.responses = queue.SimpleQueue()  # type: ignore[assignment]  # C, where `Queue` is Python
 
     def wait(self, timeout: float | None) -> None:
         """Wait until the blocked read is over; raise `TimeoutError` after so many seconds."""
