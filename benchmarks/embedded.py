@@ -8,7 +8,7 @@ calls each command a few times everywhere; the table has the quickest of each.
 
 *redis-py* is the client without a server: it packs the command, is given the reply at once, and shapes it. No server
 can do anything about that. So the embedded server's own share is what a call costs beyond it: to parse the command,
-the model's work, to build the reply and hand it over. It is what the first ratio compares with the model; the second one
+the model's work, to build the reply and hand it over. The first ratio compares that with the model; the second one
 compares the whole call but for what a PING costs.
 """
 
