@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Self
+from typing import Any
 
 from streamlab.stream_commands import Reply
 
@@ -17,13 +17,6 @@ class Carried(int):
 
     reply: Any
     is_text: bool
-
-    def __new__(cls, reply: Any, *, is_text: bool) -> Self:
-        """Wrap a reply."""
-        carried = super().__new__(cls, 0)
-        carried.reply = reply
-        carried.is_text = is_text
-        return carried
 
 
 def delivered(reply: Any, encoder: Any) -> Any:

@@ -10,7 +10,7 @@ from fakeredis._clients import FakeAsyncRedisConnection, FakeRedisConnection
 from fakeredis._clients._async import FakeReader, FakeWriter
 from redis._parsers import Encoder
 
-from streamlab.embedded.replies import delivered
+from streamlab.embedded.replies import Carried, delivered
 
 from .databases import StreamServer
 from .sockets import AsyncStreamSocket, SyncStreamSocket
@@ -40,9 +40,14 @@ class SyncConnection(FakeRedisConnection):
             socket = self._sock
             if socket is not None and socket.read is not None and socket.responses.empty():
                 socket.wait(self.socket_timeout)
-            reply = super().read_response(*args, **kwargs)
-            if isinstance(reply, redis.ConnectionError):
-                raise reply
+            if socket is not None and self._server.connected:
+                reply = socket.responses.get()
+                if isinstance(reply, redis.RedisError):
+                    raise reply
+                if type(reply) is not Carried and not kwargs.get("disable_decoding"):
+                    reply = self._decode(reply)
+            else:
+                reply = super().read_response(*args, **kwargs)
         except TimeoutError:
             self.disconnect()
             raise redis.TimeoutError("Timeout reading from the embedded server") from None

@@ -58,7 +58,7 @@ DIGESTS: dict[str, str] = {
 
 ATTRIBUTES: dict[str, tuple[str, ...]] = {
     "Database": ("_dict", "_expiry_heap", "_watches", "condition", "time"),
-    "FakeServer": ("acl", "closed_sockets", "connected", "dbs", "lock", "sockets"),
+    "FakeServer": ("closed_sockets", "connected", "dbs", "lock", "sockets"),
     "FakeSocket": (
         *("_blocked", "_client_info", "_db", "_in_transaction", "_paused", "_pubsub"),
         *("_reply_off", "_reply_skip", "_reply_skip_next", "_resp_version", "_server"),

@@ -46,8 +46,14 @@ class _Keys(MutableMapping[str, _Value]):
         self._database = database
 
     def __getitem__(self, key: str) -> _Value:
-        value = self._database[encoded(key)].value
+        value = self._database[key.encode("utf-8", "surrogateescape")].value
         return value.model if type(value) is StreamValue else ""
+
+    def get(self, key: str, default: Any = None) -> Any:
+        try:
+            return self[key]
+        except KeyError:
+            return default
 
     def __setitem__(self, key: str, value: _Value) -> None:
         if not isinstance(value, StreamModel):
@@ -131,6 +137,8 @@ class StreamServer(FakeServer):
         self.now_ms = now_ms or (lambda: time.time_ns() // 1_000_000)
         self.dbs = _Databases(partial(StreamDatabase, self))
         self.started = time.time()
+        self.has_rules = False
+        """Whether there may be other users than the default one, who may do everything (``ACL``)."""
         self.is_all_text = True
         """Whether all that commands on streams have ever been given is text in UTF-8."""
 

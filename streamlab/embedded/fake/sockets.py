@@ -72,28 +72,40 @@ class StreamSocket(FakeSocket):
 
     def _process_command(self, fields: list[bytes]) -> None:
         self._words = fields
-        if (
-            not fields
-            or not self._db.streams.knows(fields[0].upper().decode("latin-1"))
-            or self._transaction is not None
+        name = fields[0].upper() if fields else b""
+        if self._is_usual and self._db.streams.knows(name.decode("latin-1")):
+            self._answer(fields)
+            return
+        if name == b"ACL":
+            self._server.has_rules = True
+        super()._process_command(fields)
+
+    @property
+    def _is_usual(self) -> bool:
+        """Whether fakeredis would do nothing with a command on streams but execute it."""
+        return not (
+            self._transaction is not None
             or self._pubsub
             or self._reply_off
             or self._reply_skip
             or self._reply_skip_next
+            or self._server.has_rules
             or self._server.closed_sockets
-        ):
-            super()._process_command(fields)
-            return
-        # Of all that fakeredis does about a command, this is what remains for one on streams.
+        )
+
+    def _answer(self, fields: list[bytes]) -> None:
+        """Execute a command on streams: what remains of fakeredis' `_process_command` and `_run_command`."""
         server, database = self._server, self._db
-        try:
-            server.acl.validate_command(self._client_info.user, self._client_info, fields)
-            with server.lock:
-                database.time = time.time()
-                with database.streams.transaction(server.now_ms()):
-                    reply = self._stream_command(server.words(fields))
-        except SimpleError as error:
-            reply = self._decode_error(error)
+        with server.lock:
+            database.time = time.time()
+            try:
+                reply = self._stream_command(server.words(fields))
+            except SimpleError as error:
+                reply = self._decode_error(error)
+            finally:
+                if database.streams.has_ready:  # a key has expired, whatever became of the command
+                    with database.streams.transaction(server.now_ms()):
+                        pass
         if type(reply) is not NoResponse:
             self.put_response(reply)
 
@@ -146,8 +158,10 @@ class StreamSocket(FakeSocket):
         return self._shaped(words, reply)
 
     def _shaped(self, words: Sequence[str], reply: Reply) -> Any:
-        shaped = as_resp3(words, reply) if self._resp_version == 3 else reply
-        return Carried(shaped, is_text=self._server.is_all_text)
+        carried = Carried()
+        carried.reply = as_resp3(words, reply) if self._resp_version == 3 else reply
+        carried.is_text = self._server.is_all_text
+        return carried
 
     def _info(self, sections: list[str]) -> bytes:
         server = self._server
@@ -242,6 +256,13 @@ class SyncStreamSocket(StreamSocket):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.responses = queue.SimpleQueue()  # type: ignore[assignment]  # C, where `Queue` is Python
+
+    def put_response(self, msg: Any) -> None:
+        responses = self.responses
+        if responses is not None:
+            responses.put(msg)
+            if not self.response_ready.is_set():  # which costs a tenth of setting it
+                self.response_ready.set()
 
     def wait(self, timeout: float | None) -> None:
         """Wait until the blocked read is over; raise `TimeoutError` after so many seconds."""
