@@ -40,6 +40,7 @@ class SyncConnection(FakeRedisConnection):
             socket = self._sock
             if socket is not None and socket.read is not None and socket.responses.empty():
                 socket.wait(self.socket_timeout)
+                socket = self._sock  # it may have been closed meanwhile
             if socket is not None and self._server.connected:
                 reply = socket.responses.get()
                 if isinstance(reply, redis.RedisError):

@@ -42,6 +42,7 @@ DIGESTS: dict[str, str] = {
     "FakeSocket.exec_": "6650cf9297",
     "FakeSocket.watch": "fca4fc8ed7",
     "FakeSocket.client_unblock": "4502cc225a",
+    "FakeSocket.hincrby": "a37cf75cf6",
     "FakeSocket.copy": "efd22c2cb0",
     "FakeSocket.flushdb": "13a1d11bce",
     "FakeSocket.flushall": "d3a18a56f0",

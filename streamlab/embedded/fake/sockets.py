@@ -14,10 +14,13 @@ from functools import partial
 from typing import Any
 
 import hiredis
+from fakeredis._command_args_parsing import Int
+from fakeredis._commands import Key, Signature
 from fakeredis._core import CommandItem
 from fakeredis._helpers import NoResponse, SimpleError
 from fakeredis._msgs import FLAG_SKIP_CONVERT_TO_RESP2, UNBLOCKED_MSG
 from fakeredis._socket import AsyncFakeSocket, FakeSocket
+from fakeredis.model import Hash
 
 from streamlab import scripts
 from streamlab.embedded import refusals
@@ -28,6 +31,7 @@ from streamlab.stream_commands import BlockedCommand, CommandError, Reply
 
 from .databases import StreamDatabase, StreamServer
 
+_HINCRBY = Signature("hincrby", "hincrby", (Key(Hash), bytes, Int))  # type: ignore[arg-type]
 _KNOWN_SCRIPTS = [[text.encode()] for text in scripts.ALL]
 
 
@@ -125,6 +129,8 @@ class StreamSocket(FakeSocket):
         if name == "INFO":
             sections = [*map(decoded, self._words[1:])]
             return partial(self._info, sections), _Line("info", lambda: None)
+        if name == "HINCRBY":
+            return self.hincrby, _HINCRBY
         try:
             return super()._name_to_func(cmd_name)
         except SimpleError:
@@ -242,6 +248,11 @@ class StreamSocket(FakeSocket):
         if n_copied:  # fakeredis lets the two keys share one value
             newkey.update(copy.deepcopy(newkey.value))
         return n_copied
+
+    def hincrby(self, key: CommandItem, field: bytes, amount: int) -> int:
+        # fakeredis looks at the key first, and tells of its type if there is no number.
+        n_now: int = super().hincrby(key, field, b"%d" % amount)
+        return n_now
 
     def flushdb(self, *args: bytes) -> Any:
         return super().flushdb(*(arg for arg in args if arg.lower() != b"sync"))
