@@ -312,6 +312,41 @@ def answers_to(server: EmbeddedServer, rng: Random, protocol: int) -> list[objec
     return answers
 
 
+def blocked_connection(server: EmbeddedServer, stack: ExitStack) -> Any:
+    """Return a connection that is blocked on ``s``, and whose client does not even wait for the reply."""
+    client = stack.enter_context(server.client().client())
+    assert client.connection is not None
+    client.connection.send_command("XREADGROUP", "GROUP", "g", "c", "BLOCK", 0, "STREAMS", "s", ">")
+    return client.connection
+
+
+def test_who_finds_that_a_key_has_expired_tells_its_readers(
+    server: EmbeddedServer, eventually: Eventually
+) -> None:
+    """Even if the command that finds it fails."""
+    with server.client() as client, ExitStack() as stack:
+        client.xgroup_create("s", "g", mkstream=True)
+        connection = blocked_connection(server, stack)
+        client.pexpire("s", 20)
+        expired_at = time.time() + 0.02
+        assert not connection._sock.read.is_over
+        eventually(lambda: time.time() > expired_at, "the key has expired")
+        with pytest.raises(redis.ResponseError, match="NOGROUP"):
+            client.xpending("s", "g")
+        assert connection._sock.read.is_over
+
+
+def test_a_forgotten_connection_is_given_nothing(server: EmbeddedServer) -> None:
+    """Nobody has closed it; the next command on the stream minds that it is gone."""
+    with server.client() as client:
+        client.xgroup_create("s", "g", mkstream=True)
+        with ExitStack() as stack:
+            connection = blocked_connection(server, stack)
+            connection._sock.close()  # all that the garbage collector does
+            client.xadd("s", {"f": "1"})
+            assert client.xpending("s", "g")["pending"] == 0
+
+
 def test_users_who_may_not(clients: Callable[[], redis.Redis]) -> None:
     """A user is refused the commands on streams that are not granted, before and after the connection was used."""
     client, other = clients(), clients()

@@ -62,7 +62,7 @@ ATTRIBUTES: dict[str, tuple[str, ...]] = {
     "FakeServer": ("closed_sockets", "connected", "dbs", "lock", "sockets"),
     "FakeSocket": (
         *("_blocked", "_client_info", "_db", "_in_transaction", "_paused", "_pubsub"),
-        *("_reply_off", "_reply_skip", "_reply_skip_next", "_resp_version", "_server"),
+        *("_reply_off", "_reply_skip", "_resp_version", "_server"),
         *("_transaction", "_unblock_reason", "responses"),
     ),
 }

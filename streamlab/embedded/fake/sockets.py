@@ -92,7 +92,6 @@ class StreamSocket(FakeSocket):
             or self._pubsub
             or self._reply_off
             or self._reply_skip
-            or self._reply_skip_next
             or self._server.has_rules
             or self._server.closed_sockets
         )
