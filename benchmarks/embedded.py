@@ -218,7 +218,10 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=50, help="turns (%(default)s)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args()
-    sizes = (max(options.pending // 10, 2 * COUNT * IN_A_ROW), options.pending)
+    least = 2 * COUNT * IN_A_ROW  # or there is too little to acknowledge
+    if options.pending < least:
+        parser.error(f"--pending must be {least:,} at least")
+    sizes = (max(options.pending // 10, least), options.pending)
     few, many = (measure(size, options.repeats) for size in sizes)
     if options.json:
         found = {each: ratios(many[each], many["PING"], few[each]) for each in COMMANDS}

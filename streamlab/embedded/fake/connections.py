@@ -34,6 +34,14 @@ class SyncConnection(FakeRedisConnection):
             client_info=self._client_info,
         )
 
+    def can_read(self, timeout: float | None = 0) -> bool:
+        """Tell whether there is a reply, maybe after waiting for one; redis-py asks before each command."""
+        socket = self._sock
+        if timeout == 0 and socket is not None and self._server.connected:
+            return not socket.responses.empty()
+        is_there: bool = super().can_read(timeout)
+        return is_there
+
     def read_response(self, *args: Any, **kwargs: Any) -> Any:
         """Wait for a reply, and return it; as on a real connection, whatever interrupts that closes it."""
         try:

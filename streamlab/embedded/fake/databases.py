@@ -91,13 +91,11 @@ class StreamDatabase(Database):
             database.streams.signal_all()
 
     def __getitem__(self, key: bytes) -> Any:
-        was_there = key in self._dict
-        try:
-            return super().__getitem__(key)
-        except KeyError:
-            if was_there:  # it has expired
-                self.streams.signal(decoded(key))
-            raise
+        item = self._dict[key]
+        if item.expireat is not None and self.expired(item):
+            self.streams.signal(decoded(key))
+            return super().__getitem__(key)  # which removes it, and raises KeyError
+        return item
 
     def _remove_expired(self) -> None:
         has_expired = self._expiry_heap and self._expiry_heap[0][0] < self.time
