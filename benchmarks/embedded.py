@@ -188,9 +188,8 @@ def places(n_pending: int) -> dict[str, Calls]:
 def measure(n_pending: int, repeats: int) -> dict[str, dict[str, float]]:
     """Return the least that each command cost in each place, in microseconds."""
     everywhere = places(n_pending)
-    repeats = min(
-        repeats, n_pending // 2 // COUNT // IN_A_ROW
-    )  # there must be something to acknowledge
+    # There must be something to acknowledge.
+    repeats = min(repeats, n_pending // 2 // COUNT // IN_A_ROW)
     seconds: dict[tuple[str, str], list[float]] = {}
     for _ in range(repeats):
         for place, calls in everywhere.items():
