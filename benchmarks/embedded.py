@@ -4,8 +4,12 @@
 
 XACK, XAUTOCLAIM and XPENDING, on the model itself, through the command grammar, on the embedded server through
 redis-py, and on fakeredis as shipped; each with a list of N pending entries and with one of a tenth of that. A turn
-calls each command a few times everywhere; the table has the quickest of each. For the ratios, PING is taken off a
-client's call: what is left is what the command itself costs, its arguments and its reply on their way included.
+calls each command a few times everywhere; the table has the quickest of each.
+
+*redis-py* is the client without a server: it packs the command, is given the reply at once, and shapes it. No server
+can do anything about that. So the embedded server's own share is what a call costs beyond it: to parse the command,
+the model's work, to build the reply and hand it over. The first ratio compares that with the model; the second one
+compares the whole call but for what a PING costs.
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import fakeredis
+import redis
 from harness import machine
 
 from streamlab.embedded import EmbeddedServer
@@ -25,9 +30,11 @@ from streamlab.stream_commands import StreamCommands
 from streamlab.stream_model import MAX_ID, MIN_ID, StreamModel
 
 COUNT = 100
-IN_A_ROW = 3  # the first call in a turn finds cold caches
+IN_A_ROW = 10  # the first call in a turn finds cold caches
 COMMANDS = (f"XACK, {COUNT} ids", f"XAUTOCLAIM COUNT {COUNT}", f"XPENDING, {COUNT} entries")
-PLACES = ("model", "grammar", "embedded", "fakeredis")
+PLACES = ("model", "grammar", "redis-py", "embedded", "fakeredis")
+CLAIM = ["XAUTOCLAIM", "s", "g", "d", "0", "0", "COUNT", str(COUNT)]
+PENDING = ["XPENDING", "s", "g", "-", "+", str(COUNT)]
 Calls = dict[str, Callable[[], object]]
 
 
@@ -55,11 +62,7 @@ def model(n_pending: int) -> Calls:
 
 def grammar(n_pending: int) -> Calls:
     """Give `StreamCommands` the words."""
-    commands = StreamCommands()
-    commands.execute(["XGROUP", "CREATE", "s", "g", "0", "MKSTREAM"], 0)
-    for number in range(1, n_pending + 1):
-        commands.execute(["XADD", "s", f"{number}-1", "f", "1"], 0)
-    commands.execute(f"XREADGROUP GROUP g c COUNT {n_pending} STREAMS s >".split(), 0)
+    commands = _commands(n_pending)
     now_ms = itertools.count(1)
     acked = _again_and_again(n_pending)
 
@@ -67,23 +70,75 @@ def grammar(n_pending: int) -> Calls:
         ids = [f"{next(acked)}-1" for _ in range(COUNT)]
         return commands.execute(["XACK", "s", "g", *ids], next(now_ms))
 
-    claim = ["XAUTOCLAIM", "s", "g", "d", "0", "0", "COUNT", str(COUNT)]
-    pending = ["XPENDING", "s", "g", "-", "+", str(COUNT)]
     return dict(
         zip(
             COMMANDS,
             (
                 ack,
-                lambda: commands.execute(claim, next(now_ms)),
-                lambda: commands.execute(pending, next(now_ms)),
+                lambda: commands.execute(CLAIM, next(now_ms)),
+                lambda: commands.execute(PENDING, next(now_ms)),
             ),
             strict=True,
         )
     )
 
 
+def _commands(n_pending: int) -> StreamCommands:
+    commands = StreamCommands()
+    commands.execute(["XGROUP", "CREATE", "s", "g", "0", "MKSTREAM"], 0)
+    for number in range(1, n_pending + 1):
+        commands.execute(["XADD", "s", f"{number}-1", "f", "1"], 0)
+    commands.execute(f"XREADGROUP GROUP g c COUNT {n_pending} STREAMS s >".split(), 0)
+    return commands
+
+
+class NoServer(redis.Connection):
+    """A connection whose commands are packed and go nowhere; the reply lies ready, read and decoded."""
+
+    reply: Any = None
+
+    def connect(self) -> None:
+        self._sock = self
+
+    def disconnect(self, *args: Any, **kwargs: Any) -> None:
+        self._sock = None
+
+    def can_read(self, *args: Any, **kwargs: Any) -> bool:
+        return False
+
+    def sendall(self, data: bytes) -> None:
+        pass
+
+    def read_response(self, *args: Any, **kwargs: Any) -> Any:
+        reply = NoServer.reply
+        return reply.copy() if type(reply) is list else reply  # redis-py writes into some
+
+
+def redis_py_alone(n_pending: int) -> Calls:
+    """Call redis-py's methods, with the replies that there would be."""
+    commands = _commands(n_pending)
+    pool = redis.ConnectionPool(connection_class=NoServer, protocol=2, decode_responses=True)
+    replies = dict(
+        zip(
+            ("PING", *COMMANDS),
+            ("PONG", COUNT, commands.execute(CLAIM, 1), commands.execute(PENDING, 1)),
+            strict=True,
+        )
+    )
+
+    def given(reply: Any, call: Callable[[], object]) -> Callable[[], object]:
+        def with_reply() -> object:
+            NoServer.reply = reply
+            return call()
+
+        return with_reply
+
+    calls = _calls(redis.Redis.from_pool(pool), n_pending)
+    return {command: given(replies[command], call) for command, call in calls.items()}
+
+
 def through_redis_py(client: Any, n_pending: int) -> Calls:
-    """Call redis-py's methods; PING is what a call costs that does nothing."""
+    """Call redis-py's methods on a server."""
     client.xgroup_create("s", "g", mkstream=True)
     for first in range(1, n_pending + 1, 1000):
         pipeline = client.pipeline(transaction=False)
@@ -91,6 +146,11 @@ def through_redis_py(client: Any, n_pending: int) -> Calls:
             pipeline.xadd("s", {"f": "1"}, id=f"{number}-1")
         pipeline.execute()
     client.xreadgroup("g", "c", {"s": ">"}, count=n_pending)
+    return _calls(client, n_pending)
+
+
+def _calls(client: Any, n_pending: int) -> Calls:
+    """Return what is called; PING is what a call costs that does nothing."""
     acked = _again_and_again(n_pending)
     calls: Calls = dict(
         zip(
@@ -119,6 +179,7 @@ def places(n_pending: int) -> dict[str, Calls]:
     return {
         "model": model(n_pending),
         "grammar": grammar(n_pending),
+        "redis-py": redis_py_alone(n_pending),
         "embedded": through_redis_py(EmbeddedServer().client(), n_pending),
         "fakeredis": through_redis_py(shipped, n_pending),
     }
@@ -127,20 +188,27 @@ def places(n_pending: int) -> dict[str, Calls]:
 def measure(n_pending: int, repeats: int) -> dict[str, dict[str, float]]:
     """Return the least that each command cost in each place, in microseconds."""
     everywhere = places(n_pending)
-    repeats = min(
-        repeats, n_pending // 2 // COUNT // IN_A_ROW
-    )  # there must be something to acknowledge
+    # There must be something to acknowledge.
+    repeats = min(repeats, n_pending // 2 // COUNT // IN_A_ROW)
     seconds: dict[tuple[str, str], list[float]] = {}
     for _ in range(repeats):
         for place, calls in everywhere.items():
-            for command, call in [*calls.items()] * IN_A_ROW:
-                started = time.perf_counter()
-                call()
-                seconds.setdefault((place, command), []).append(time.perf_counter() - started)
-    medians: dict[str, dict[str, float]] = {}
+            for command, call in calls.items():
+                for _ in range(IN_A_ROW):
+                    started = time.perf_counter()
+                    call()
+                    seconds.setdefault((place, command), []).append(time.perf_counter() - started)
+    least: dict[str, dict[str, float]] = {}
     for (place, command), values in seconds.items():
-        medians.setdefault(command, {})[place] = min(values) * 1e6
-    return medians
+        least.setdefault(command, {})[place] = min(values) * 1e6
+    return least
+
+
+def ratios(costs: dict[str, float], ping: dict[str, float], fewer: dict[str, float]) -> list[float]:
+    """Return the ratios of a command: own share ÷ model, whole call but a PING ÷ model, own share ÷ with fewer."""
+    own, own_of_fewer = (each["embedded"] - each["redis-py"] for each in (costs, fewer))
+    but_ping = costs["embedded"] - ping["embedded"]
+    return [own / costs["model"], but_ping / costs["model"], own / own_of_fewer]
 
 
 def main() -> None:
@@ -149,22 +217,38 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=50, help="turns (%(default)s)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args()
-    sizes = (max(options.pending // 10, 2 * COUNT * IN_A_ROW), options.pending)
+    least = 2 * COUNT * IN_A_ROW  # or there is too little to acknowledge
+    if options.pending < least:
+        parser.error(f"--pending must be {least:,} at least")
+    sizes = (max(options.pending // 10, least), options.pending)
     few, many = (measure(size, options.repeats) for size in sizes)
     if options.json:
-        print(json.dumps({"machine": machine(), "pending": sizes, "microseconds": [few, many]}))
+        found = {each: ratios(many[each], many["PING"], few[each]) for each in COMMANDS}
+        print(
+            json.dumps(
+                {
+                    "machine": machine(),
+                    "pending": sizes,
+                    "microseconds": [few, many],
+                    "own_by_model": {each: found[each][0] for each in COMMANDS},
+                    "call_without_ping_by_model": {each: found[each][1] for each in COMMANDS},
+                    "own_by_own_with_fewer": {each: found[each][2] for each in COMMANDS},
+                }
+            )
+        )
         return
     print(f"{machine()}; {sizes[1]:,} pending entries, microseconds a call\n")
-    header = ["what", *PLACES, "embedded ÷ model", "÷ grammar", f"÷ with {sizes[0]:,}"]
+    header = ["what", *PLACES, "embedded's own", "÷ model", "call − PING ÷ model"]
+    header.append(f"own ÷ own with {sizes[0]:,}")
     print(f"| {' | '.join(header)} |")
     print("|---" + "|--:" * (len(header) - 1) + "|")
-    ping = many["PING"]["embedded"]
     for command, costs in many.items():
         cells = [f"{costs[place]:,.0f}" if place in costs else "" for place in PLACES]
-        for place in ("model", "grammar"):
-            own = (costs["embedded"] - ping) / costs[place] if place in costs else None
-            cells.append("" if own is None else f"{own:.1f}")
-        cells.append(f"{costs['embedded'] / few[command]['embedded']:.1f}")
+        cells.append(f"{costs['embedded'] - costs['redis-py']:,.0f}")
+        if command in COMMANDS:
+            cells += [f"{ratio:.1f}" for ratio in ratios(costs, many["PING"], few[command])]
+        else:
+            cells += [""] * 3
         print(f"| {' | '.join([command, *cells])} |")
 
 

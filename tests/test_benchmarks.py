@@ -156,7 +156,7 @@ def test_a_rival_that_loses_entries_is_found_out() -> None:
 def test_the_embedded_server_is_compared() -> None:
     """Each command is measured with a long list and a short one, everywhere; only clients have a PING."""
     program = ROOT / "benchmarks" / "embedded.py"
-    size = ("--pending", "800", "--repeats", "2")
+    size = ("--pending", "2400", "--repeats", "2")
     for options in (("--json",), ()):
         done = subprocess.run(
             [sys.executable, str(program), *size, *options],
@@ -169,10 +169,11 @@ def test_the_embedded_server_is_compared() -> None:
         )
         if options:
             answer = json.loads(done.stdout)
-            assert answer["pending"] == [600, 800]
+            assert answer["pending"] == [2000, 2400]
             for costs in answer["microseconds"]:
-                assert set(costs.pop("PING")) == {"embedded", "fakeredis"}
+                assert set(costs.pop("PING")) == {"redis-py", "embedded", "fakeredis"}
                 assert len(costs) == 3
-                assert all(len(each) == 4 for each in costs.values())
+                assert all(len(each) == 5 for each in costs.values())
+            assert all(len(answer[ratio]) == 3 for ratio in answer if "_by_" in ratio)
         else:
             assert done.stdout.count("\n| ") == 5

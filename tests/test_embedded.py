@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import ExitStack
+from random import Random
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from streamlab.embedded.fake import contract
 from streamlab.servers import PrivateServer, ServerBinary
 
 from .conftest import Eventually
+from .differential.compare import random_steps
 from .redis_targets import Target, embedded, real
 
 
@@ -140,6 +142,9 @@ def test_wrong_types(client: redis.Redis) -> None:
     for command in ("GET s", "LPUSH s 1", "HGETALL s", "XADD list * f 1", "XLEN list"):
         with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
             client.execute_command(*command.split())
+    with pytest.raises(redis.ResponseError, match="value is not an integer"):
+        client.execute_command("HINCRBY", "s", "f", "x")  # the number is looked at first
+    assert [client.hincrby("hash", "f", 2), client.hincrby("hash", "f", -3)] == [2, -1]
     client.set("s", "text")
     assert client.get("s") == "text"
 
@@ -221,6 +226,37 @@ def test_binary_names_and_values() -> None:
         assert client.xinfo_groups(raw)[0]["name"] == raw
 
 
+@pytest.mark.parametrize("protocol", [2, 3])
+def test_each_client_reads_in_its_own_encoding(server: EmbeddedServer, protocol: int) -> None:
+    """Bytes, text in any encoding, and what to do with bytes that are none: as the client says, before and after."""
+
+    def read(**settings: Any) -> Any:
+        with server.client(protocol=protocol, **settings) as client:
+            return client.xrevrange("s", count=1)[0][1]
+
+    with server.client() as client:
+        client.xadd("s", {"f": "ü".encode("latin-1")}, id="1-1")
+    with pytest.raises(UnicodeDecodeError):
+        read()
+    assert read(encoding_errors="replace") == {"f": "\ufffd"}
+    assert read(encoding="latin-1") == {"f": "ü"}
+    assert read(decode_responses=False) == {b"f": b"\xfc"}
+    with server.client() as client:
+        client.xadd("s", {"f": "ü"}, id="1-2")
+    assert read() == {"f": "ü"}
+    assert read(encoding="UTF8") == {"f": "ü"}
+    assert read(encoding="latin-1") == {"f": "Ã¼"}
+    assert read(decode_responses=False) == {b"f": "ü".encode()}
+
+
+def test_text_is_not_read_as_utf_8_by_others(server: EmbeddedServer) -> None:
+    """Where all is text in UTF-8, a client that takes it for something else gets just that."""
+    with server.client() as client, server.client(encoding="latin-1") as other:
+        client.xadd("s", {"f": "ü"}, id="1-1")
+        assert client.xrange("s") == [("1-1", {"f": "ü"})]
+        assert other.xrange("s") == [("1-1", {"f": "Ã¼"})]
+
+
 def test_info(client: redis.Redis) -> None:
     """INFO tells the version, the clients and the keys."""
     client.xadd("s", {"f": "1"})
@@ -241,6 +277,116 @@ def test_scripts_of_this_package_run(client: redis.Redis) -> None:
     client.xreadgroup("g", "c", {"s": ">"})
     dead_id = client.eval(scripts.DEAD_LETTER, 2, "s", "dead", "g", "c", "1-1")
     assert [entry_id for entry_id, _ in client.xrange("dead")] == [dead_id]
+
+
+# ---- commands on streams, past fakeredis -------------------------------------------------------
+
+
+@pytest.mark.parametrize("protocol", [2, 3])
+def test_past_fakeredis_and_through_it_is_the_same(protocol: int) -> None:
+    """A command on a stream has the same reply where fakeredis looks at it first."""
+    n_past = 0
+    for seed in range(60):
+        answers = []
+        for through in (False, True):
+            server = EmbeddedServer(now_ms=lambda: 1_700_000_000_000)
+            server._server.has_rules = through  # as if there were users
+            answers.append(answers_to(server, Random(seed), protocol))
+        assert answers[0] == answers[1]
+        n_past += len(answers[0])
+    assert n_past > 1000
+
+
+def answers_to(server: EmbeddedServer, rng: Random, protocol: int) -> list[object]:
+    """Return what a random sequence of commands is answered."""
+    answers: list[object] = []
+    with server.client(protocol=protocol, encoding_errors="surrogateescape") as client:
+        client.response_callbacks.clear()
+        for step in random_steps(rng, server.version):
+            for name, *args in step.commands if step.reader is None else ():
+                words = [arg.encode(errors="surrogateescape") for arg in args]
+                try:
+                    answers.append(client.execute_command(name, *words))
+                except redis.ResponseError as error:
+                    answers.append((type(error), str(error)))
+    return answers
+
+
+def blocked_connection(server: EmbeddedServer, stack: ExitStack) -> Any:
+    """Return a connection that is blocked on ``s``, and whose client does not even wait for the reply."""
+    client = stack.enter_context(server.client().client())
+    assert client.connection is not None
+    client.connection.send_command("XREADGROUP", "GROUP", "g", "c", "BLOCK", 0, "STREAMS", "s", ">")
+    return client.connection
+
+
+def test_who_finds_that_a_key_has_expired_tells_its_readers(
+    server: EmbeddedServer, eventually: Eventually
+) -> None:
+    """Even if the command that finds it fails."""
+    with server.client() as client, ExitStack() as stack:
+        client.xgroup_create("s", "g", mkstream=True)
+        connection = blocked_connection(server, stack)
+        client.pexpire("s", 20)
+        expired_at = time.time() + 0.02
+        assert not connection._sock.read.is_over
+        eventually(lambda: time.time() > expired_at, "the key has expired")
+        with pytest.raises(redis.ResponseError, match="NOGROUP"):
+            client.xpending("s", "g")
+        assert connection._sock.read.is_over
+
+
+def test_a_forgotten_connection_is_given_nothing(server: EmbeddedServer) -> None:
+    """Nobody has closed it; the next command on the stream minds that it is gone."""
+    with server.client() as client:
+        client.xgroup_create("s", "g", mkstream=True)
+        with ExitStack() as stack:
+            connection = blocked_connection(server, stack)
+            connection._sock.close()  # all that the garbage collector does
+            client.xadd("s", {"f": "1"})
+            assert client.xpending("s", "g")["pending"] == 0
+
+
+def test_users_who_may_not(clients: Callable[[], redis.Redis]) -> None:
+    """A user is refused the commands on streams that are not granted, before and after the connection was used."""
+    client, other = clients(), clients()
+    client.xadd("s", {"f": "1"})
+    client.acl_setuser("u", enabled=True, nopass=True, keys=["*"], commands=["+xlen"])
+    try:
+        with other.client() as connection:
+            assert connection.xadd("s", {"f": "2"})
+            connection.execute_command("AUTH", "u", "")
+            assert connection.xlen("s") == 2
+            with pytest.raises(redis.exceptions.NoPermissionError):
+                connection.xadd("s", {"f": "3"})
+    finally:
+        client.acl_deluser("u")
+    assert client.xlen("s") == 2
+
+
+def test_replies_that_are_not_wanted(clients: Callable[[], redis.Redis]) -> None:
+    """CLIENT REPLY SKIP and OFF hold for commands on streams."""
+    with clients().client() as client:
+        connection = client.connection
+        assert connection is not None
+        for words in (
+            *(("CLIENT", "REPLY", "SKIP"), ("XLEN", "s"), ("PING",)),
+            *(("CLIENT", "REPLY", "OFF"), ("XLEN", "s"), ("CLIENT", "REPLY", "ON"), ("PING",)),
+        ):
+            connection.send_command(*words)
+        assert [connection.read_response() for _ in range(3)] == ["PONG", "OK", "PONG"]
+
+
+def test_a_subscriber_may_not_ask_for_streams(clients: Callable[[], redis.Redis]) -> None:
+    """With RESP2 a connection that has subscribed is refused anything else."""
+    with clients().client() as client:
+        connection = client.connection
+        assert connection is not None
+        connection.send_command("SUBSCRIBE", "c")
+        assert connection.read_response() == ["subscribe", "c", 1]
+        connection.send_command("XLEN", "s")
+        with pytest.raises(redis.ResponseError, match="allowed in this context"):
+            connection.read_response()
 
 
 # ---- blocked reads -----------------------------------------------------------------------------

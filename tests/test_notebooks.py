@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from ipywidgets import Widget
 from nbval.plugin import get_sanitize_patterns  # type: ignore[import-untyped]
 
 from streamlab.checks import Verdict
@@ -145,7 +146,10 @@ def test_exercises_are_open_and_solutions_right(name: str) -> None:
     """The learner's notebook says "not yet" to each exercise, and the source, run through, "right"."""
     unsolved = [shown(cell) for cell in cells(name, "code") if "verdict" in tags(cell)]
     assert all(text.startswith("✗ Not yet. There is no answer yet.") for text in unsolved)
-    verdicts = run_source(name)
+    try:
+        verdicts = run_source(name)
+    finally:
+        Widget.close_all()  # a panel that nobody looks at rests after a minute: too late for other tests
     assert [verdict.words for verdict in verdicts if not verdict] == []
     assert len(verdicts) == len(unsolved)
     if name >= FIRST_EXERCISES:

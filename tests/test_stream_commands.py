@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from streamlab.stream_commands import CommandError, Reply, StreamCommands, Waiter
+from streamlab.stream_commands.arguments import entry_ids
 
 Execute = Callable[..., Reply | Waiter]
 
@@ -76,6 +77,33 @@ def test_bad_id_acks_nothing(commands: StreamCommands) -> None:
     )
     error(commands, "XACK s g 1-1 bad")
     assert run(commands, "XPENDING s g") == [1, "1-1", "1-1", [["alice", "1"]]]
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        *("5", "1-2-3", "1--2", "-5", "5-", "-", "", " 7-1", "7 -1", "7-1 8-1", "+7-1", "-07-1", "٣-1", "1_0-1"),
+        *("\0", "7-1\0", "7\0-1", "007-1", "0" * 200 + "-1", "18446744073709551616-1", "18446744073709551615-1"),
+    ],
+)  # fmt: skip
+def test_many_ids_are_read_as_each_of_them(odd: str) -> None:
+    """However many ids there are, and whichever is spelled in an odd way, each is what it is alone."""
+
+    def read(texts: list[str]) -> object:
+        try:
+            return entry_ids(texts)
+        except CommandError as error:
+            return str(error)
+
+    usual = [f"{1_700_000_000_000 + n}-{n}" for n in range(20)]
+    assert entry_ids(usual) == [(1_700_000_000_000 + n, n) for n in range(20)]
+    alone = read([odd])
+    for place in (0, 10, 20):
+        texts = [*usual[:place], odd, *usual[place:]]
+        expected = alone
+        if isinstance(alone, list):
+            expected = [*entry_ids(usual[:place]), *alone, *entry_ids(usual[place:])]
+        assert read(texts) == expected
 
 
 def test_newer_commands_with_newer_versions() -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Self
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from streamlab.stream_commands import Reply
 
@@ -11,54 +11,42 @@ from streamlab.stream_commands import Reply
 class Carried(int):
     """A reply in a shape that fakeredis passes on unread: it takes it for a number.
 
-    That spares three walks through it, to make bytes of its text and text of its bytes.
+    That spares three walks through it, to make bytes of its text and text of its bytes. ``is_text``: all of it is
+    text in UTF-8, so that a client that decodes it as such gets it as it is.
     """
 
     reply: Any
-
-    def __new__(cls, reply: Any) -> Self:
-        """Wrap a reply."""
-        carried = super().__new__(cls, 0)
-        carried.reply = reply
-        return carried
+    is_text: bool
 
 
 def delivered(reply: Any, encoder: Any) -> Any:
     """Return a reply as a client with this encoder gets it; what is carried in a transaction's replies, too."""
     if type(reply) is Carried:
-        return _as_client_has_it(reply.reply, encoder)
+        if not encoder.decode_responses:
+            return _with_texts(reply.reply, encoded)
+        if reply.is_text and encoder.encoding in ("utf-8", "utf8", "UTF-8"):
+            return reply.reply
+        return _with_texts(reply.reply, lambda text: encoder.decode(encoded(text)))
     if type(reply) is list and any(type(item) is Carried for item in reply):
         return [delivered(item, encoder) for item in reply]
     return reply
 
 
-def _as_client_has_it(reply: Any, encoder: Any) -> Any:
+def _with_texts(reply: Any, convert: Callable[[str], Any]) -> Any:
+    """Return a reply with each of its texts converted."""
     kind = type(reply)
     if kind is str:
-        if encoder.decode_responses and reply.isascii():
-            return reply  # in any encoding but a few that nobody uses
-        return encoder.decode(encoded(reply))
+        return convert(reply)
     if kind is list:
-        if encoder.decode_responses and _is_ascii(reply):
-            return reply
-        return [_as_client_has_it(item, encoder) for item in reply]
+        return [
+            convert(item)
+            if type(item) is str
+            else (item if type(item) is int else _with_texts(item, convert))
+            for item in reply
+        ]
     if kind is dict:
-        return {
-            _as_client_has_it(name, encoder): _as_client_has_it(value, encoder)
-            for name, value in reply.items()
-        }
+        return {convert(name): _with_texts(value, convert) for name, value in reply.items()}
     return reply
-
-
-def _is_ascii(reply: list[Any]) -> bool:
-    for item in reply:
-        kind = type(item)
-        if kind is str:
-            if not item.isascii():
-                return False
-        elif kind is dict or (kind is list and not _is_ascii(item)):
-            return False
-    return True
 
 
 def decoded(data: bytes) -> str:

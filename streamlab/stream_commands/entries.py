@@ -22,6 +22,7 @@ from .arguments import (
     as_c_string,
     count_of,
     entry_id,
+    entry_ids,
     integer,
     interval_end,
     interval_start,
@@ -215,7 +216,7 @@ def xdel(db: Keyspace, args: Sequence[str], now_ms: int) -> Reply:
     stream = db.stream(args[1])
     if stream is None:
         return 0
-    return stream.delete([entry_id(text) for text in args[2:]])
+    return stream.delete(entry_ids(args[2:]))
 
 
 def xsetid(db: Keyspace, args: Sequence[str], now_ms: int) -> Reply:

@@ -20,6 +20,7 @@ from .arguments import (
     count_of,
     entry_id,
     entry_id_or_end,
+    entry_ids,
     integer,
     interval_end,
     interval_start,
@@ -144,7 +145,7 @@ def xack(db: Keyspace, args: Sequence[str], now_ms: int) -> Reply:
     stream = db.stream(args[1])
     if stream is None or args[2] not in stream.groups:
         return 0
-    return stream.ack(args[2], [*map(entry_id, args[3:])])
+    return stream.ack(args[2], entry_ids(args[3:]))
 
 
 # --- pending entries --------------------------------------------------------------------------
@@ -173,9 +174,9 @@ def xpending(db: Keyspace, args: Sequence[str], now_ms: int) -> Reply:
     )
     return [
         [
-            format_id(entry_id),
+            "%d-%d" % entry_id,  # noqa: UP031  (format_id(), without a call)
             pending.consumer.name,
-            max(now_ms - pending.delivered_at_ms, 0),
+            idle_ms if (idle_ms := now_ms - pending.delivered_at_ms) > 0 else 0,
             pending.delivery_count,
         ]
         for entry_id, pending in found

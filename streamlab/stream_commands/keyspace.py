@@ -75,9 +75,9 @@ class Keyspace:
     def stream(self, key: str) -> StreamModel | None:
         """Return the stream at a key, None if there is no such key."""
         value = self.keys.get(key)
-        if isinstance(value, str | dict):
-            raise CommandError(WRONG_TYPE)
-        return value
+        if value is None or isinstance(value, StreamModel):
+            return value
+        raise CommandError(WRONG_TYPE)
 
     def stream_or_new(self, key: str) -> StreamModel:
         """Return the stream at a key, created if need be."""
@@ -102,6 +102,11 @@ class Keyspace:
         return value is not None
 
     # --- blocked readers ----------------------------------------------------------------------
+
+    @property
+    def has_ready(self) -> bool:
+        """Whether readers may have something to read that have not been served yet."""
+        return bool(self._ready)
 
     def block(self, waiter: Waiter) -> None:
         """Put a reader at the end of the queue of its group at each of its keys."""

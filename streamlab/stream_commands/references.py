@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from streamlab.stream_model import References
 
-from .arguments import CommandError, Reply, entry_id, integer, syntax_error
+from .arguments import CommandError, Reply, entry_ids, integer, syntax_error
 from .keyspace import Keyspace
 
 _POLICIES: dict[str, References] = {"KEEPREF": "KEEPREF", "DELREF": "DELREF", "ACKED": "ACKED"}
@@ -50,7 +50,7 @@ def xdelex(db: Keyspace, args: Sequence[str], now_ms: int) -> Reply:
     ids, references = ids_and_policy(db, args[2:])
     if stream is None:
         return [-1] * len(ids)
-    return [*stream.delete_ex([entry_id(text) for text in ids], references)]
+    return [*stream.delete_ex(entry_ids(ids), references)]
 
 
 def xackdel(db: Keyspace, args: Sequence[str], now_ms: int) -> Reply:
@@ -59,4 +59,4 @@ def xackdel(db: Keyspace, args: Sequence[str], now_ms: int) -> Reply:
     ids, references = ids_and_policy(db, args[3:])
     if stream is None or args[2] not in stream.groups:
         return [-1] * len(ids)
-    return [*stream.ack_delete(args[2], [entry_id(text) for text in ids], references)]
+    return [*stream.ack_delete(args[2], entry_ids(ids), references)]

@@ -8,6 +8,7 @@ import pytest
 
 from streamlab.servers import find_servers
 
+from ..conftest import NO_SERVER
 from .compare import Pair
 from .embedded import WAYS, EmbeddedPair
 from .wire import Server
@@ -15,10 +16,12 @@ from .wire import Server
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "real_server" in metafunc.fixturenames:
-        found = find_servers()
-        names = [f"{each.kind}-{'.'.join(map(str, each.version))}" for each in found]
-        programs = [each.path for each in found]
-        metafunc.parametrize("real_server", programs, ids=names, indirect=True)
+        programs = [
+            pytest.param(each.path, id=f"{each.kind}-{'.'.join(map(str, each.version))}")
+            for each in find_servers()
+        ]
+        none = pytest.param(None, id="none", marks=pytest.mark.skip(reason=NO_SERVER))
+        metafunc.parametrize("real_server", programs or [none], indirect=True)
 
 
 @pytest.fixture(scope="session")

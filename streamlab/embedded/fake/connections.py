@@ -10,7 +10,7 @@ from fakeredis._clients import FakeAsyncRedisConnection, FakeRedisConnection
 from fakeredis._clients._async import FakeReader, FakeWriter
 from redis._parsers import Encoder
 
-from streamlab.embedded.replies import delivered
+from streamlab.embedded.replies import Carried, delivered
 
 from .databases import StreamServer
 from .sockets import AsyncStreamSocket, SyncStreamSocket
@@ -34,15 +34,29 @@ class SyncConnection(FakeRedisConnection):
             client_info=self._client_info,
         )
 
+    def can_read(self, timeout: float | None = 0) -> bool:
+        """Tell whether there is a reply, maybe after waiting for one; redis-py asks before each command."""
+        socket = self._sock
+        if timeout == 0 and socket is not None and self._server.connected:
+            return not socket.responses.empty()
+        is_there: bool = super().can_read(timeout)
+        return is_there
+
     def read_response(self, *args: Any, **kwargs: Any) -> Any:
         """Wait for a reply, and return it; as on a real connection, whatever interrupts that closes it."""
         try:
             socket = self._sock
             if socket is not None and socket.read is not None and socket.responses.empty():
                 socket.wait(self.socket_timeout)
-            reply = super().read_response(*args, **kwargs)
-            if isinstance(reply, redis.ConnectionError):
-                raise reply
+                socket = self._sock  # it may have been closed meanwhile
+            if socket is not None and self._server.connected:
+                reply = socket.responses.get()
+                if isinstance(reply, redis.RedisError):
+                    raise reply
+                if type(reply) is not Carried and not kwargs.get("disable_decoding"):
+                    reply = self._decode(reply)
+            else:
+                reply = super().read_response(*args, **kwargs)
         except TimeoutError:
             self.disconnect()
             raise redis.TimeoutError("Timeout reading from the embedded server") from None

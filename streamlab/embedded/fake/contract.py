@@ -20,6 +20,7 @@ DIGESTS: dict[str, str] = {
     "Database.__init__": "187169651c",
     "Database.__getitem__": "647670a6ec",
     "Database.__setitem__": "62e07a2c29",
+    "Database.expired": "6e2014274d",
     "Database._remove_expired": "45a82655c5",
     "Database.clear": "4621f20a06",
     "Database.notify_watch": "f8e3476da0",
@@ -42,6 +43,7 @@ DIGESTS: dict[str, str] = {
     "FakeSocket.exec_": "6650cf9297",
     "FakeSocket.watch": "fca4fc8ed7",
     "FakeSocket.client_unblock": "4502cc225a",
+    "FakeSocket.hincrby": "a37cf75cf6",
     "FakeSocket.copy": "efd22c2cb0",
     "FakeSocket.flushdb": "13a1d11bce",
     "FakeSocket.flushall": "d3a18a56f0",
@@ -49,6 +51,7 @@ DIGESTS: dict[str, str] = {
     "AsyncFakeSocket.__init__": "28866db4a2",
     "AsyncFakeSocket.put_response": "1ee8456beb",
     "FakeRedisConnection._connect": "69f71b4074",
+    "FakeRedisConnection.can_read": "f7997a157e",
     "FakeRedisConnection.read_response": "0c76b9c322",
     "FakeAsyncRedisConnection._connect": "03b35d1057",
     "FakeAsyncRedisConnection.read_response": "8b229d1705",
@@ -60,8 +63,9 @@ ATTRIBUTES: dict[str, tuple[str, ...]] = {
     "Database": ("_dict", "_expiry_heap", "_watches", "condition", "time"),
     "FakeServer": ("closed_sockets", "connected", "dbs", "lock", "sockets"),
     "FakeSocket": (
-        *("_blocked", "_client_info", "_db", "_in_transaction", "_paused", "_resp_version"),
-        *("_server", "_unblock_reason", "responses"),
+        *("_blocked", "_client_info", "_db", "_in_transaction", "_paused", "_pubsub"),
+        *("_reply_off", "_reply_skip", "_resp_version", "_server"),
+        *("_transaction", "_unblock_reason", "responses"),
     ),
 }
 """Attributes that are used."""

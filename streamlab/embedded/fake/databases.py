@@ -46,8 +46,14 @@ class _Keys(MutableMapping[str, _Value]):
         self._database = database
 
     def __getitem__(self, key: str) -> _Value:
-        value = self._database[encoded(key)].value
+        value = self._database[key.encode("utf-8", "surrogateescape")].value
         return value.model if type(value) is StreamValue else ""
+
+    def get(self, key: str, default: Any = None) -> Any:
+        try:
+            return self[key]
+        except KeyError:
+            return default
 
     def __setitem__(self, key: str, value: _Value) -> None:
         if not isinstance(value, StreamModel):
@@ -85,13 +91,11 @@ class StreamDatabase(Database):
             database.streams.signal_all()
 
     def __getitem__(self, key: bytes) -> Any:
-        was_there = key in self._dict
-        try:
-            return super().__getitem__(key)
-        except KeyError:
-            if was_there:  # it has expired
-                self.streams.signal(decoded(key))
-            raise
+        item = self._dict[key]
+        if item.expireat is not None and self.expired(item):
+            self.streams.signal(decoded(key))
+            return super().__getitem__(key)  # which removes it, and raises KeyError
+        return item
 
     def _remove_expired(self) -> None:
         has_expired = self._expiry_heap and self._expiry_heap[0][0] < self.time
@@ -131,6 +135,18 @@ class StreamServer(FakeServer):
         self.now_ms = now_ms or (lambda: time.time_ns() // 1_000_000)
         self.dbs = _Databases(partial(StreamDatabase, self))
         self.started = time.time()
+        self.has_rules = False
+        """Whether there may be other users than the default one, who may do everything (``ACL``)."""
+        self.is_all_text = True
+        """Whether all that commands on streams have ever been given is text in UTF-8."""
+
+    def words(self, fields: list[bytes]) -> list[str]:
+        """Return the fields of a command as the grammar's text."""
+        try:
+            return [*map(bytes.decode, fields)]
+        except UnicodeDecodeError:
+            self.is_all_text = False
+            return [*map(decoded, fields)]
 
     def look_at_keys(self) -> None:
         """Remove the keys that have expired, and serve the readers whom that concerns; with the lock held."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import hashlib
+import queue
 import threading
 import time
 from collections.abc import Callable, Generator, Sequence
@@ -13,10 +14,13 @@ from functools import partial
 from typing import Any
 
 import hiredis
+from fakeredis._command_args_parsing import Int
+from fakeredis._commands import Key, Signature
 from fakeredis._core import CommandItem
 from fakeredis._helpers import NoResponse, SimpleError
 from fakeredis._msgs import FLAG_SKIP_CONVERT_TO_RESP2, UNBLOCKED_MSG
 from fakeredis._socket import AsyncFakeSocket, FakeSocket
+from fakeredis.model import Hash
 
 from streamlab import scripts
 from streamlab.embedded import refusals
@@ -27,7 +31,8 @@ from streamlab.stream_commands import BlockedCommand, CommandError, Reply
 
 from .databases import StreamDatabase, StreamServer
 
-_KNOWN_SCRIPTS = [[text] for text in scripts.ALL]
+_HINCRBY = Signature("hincrby", "hincrby", (Key(Hash), bytes, Int))  # type: ignore[arg-type]
+_KNOWN_SCRIPTS = [[text.encode()] for text in scripts.ALL]
 
 
 class _Line:
@@ -71,26 +76,64 @@ class StreamSocket(FakeSocket):
 
     def _process_command(self, fields: list[bytes]) -> None:
         self._words = fields
+        name = fields[0].upper() if fields else b""
+        if self._is_usual and self._db.streams.knows(name.decode("latin-1")):
+            self._answer(fields)
+            return
+        if name == b"ACL":
+            self._server.has_rules = True
         super()._process_command(fields)
+
+    @property
+    def _is_usual(self) -> bool:
+        """Whether fakeredis would do nothing with a command on streams but execute it."""
+        return not (
+            self._transaction is not None
+            or self._pubsub
+            or self._reply_off
+            or self._reply_skip
+            or self._server.has_rules
+            or self._server.closed_sockets
+        )
+
+    def _answer(self, fields: list[bytes]) -> None:
+        """Execute a command on streams: what remains of fakeredis' `_process_command` and `_run_command`."""
+        server, database = self._server, self._db
+        with server.lock:
+            database.time = time.time()
+            try:
+                reply = self._stream_command(server.words(fields))
+            except SimpleError as error:
+                reply = self._decode_error(error)
+            finally:
+                if database.streams.has_ready:  # a key has expired, whatever became of the command
+                    with database.streams.transaction(server.now_ms()):
+                        pass
+        if type(reply) is not NoResponse:
+            self.put_response(reply)
 
     def _name_to_func(self, cmd_name: str) -> tuple[Any, Any]:
         name = cmd_name.split(" ")[0].upper()
-        words = [decoded(word) for word in self._words]
         streams = self._db.streams
         if streams.knows(name) or name.startswith("X"):
+            words = self._server.words(self._words)
             check = partial(streams.check, words)
             return partial(self._stream_command, words), _Line(name.lower(), check)
-        if name == "SCRIPT" and cmd_name == "script load" and words[2:] in _KNOWN_SCRIPTS:
+        if name == "SCRIPT" and cmd_name == "script load" and self._words[2:] in _KNOWN_SCRIPTS:
             digest = hashlib.sha1(self._words[2]).hexdigest().encode()
             return lambda: digest, _Line("script", lambda: None)
         refusal = refusals.of(name)
         if refusal is not None:
             raise SimpleError(refusal)
         if name == "INFO":
-            return partial(self._info, words[1:]), _Line("info", lambda: None)
+            sections = [*map(decoded, self._words[1:])]
+            return partial(self._info, sections), _Line("info", lambda: None)
+        if name == "HINCRBY":
+            return self.hincrby, _HINCRBY
         try:
             return super()._name_to_func(cmd_name)
         except SimpleError:
+            words = [*map(decoded, self._words)]
             raise SimpleError(str(streams.unknown_command(words))) from None
 
     def _run_command(self, func: Any, sig: Any, args: Any, from_script: bool) -> Any:
@@ -120,7 +163,10 @@ class StreamSocket(FakeSocket):
         return self._shaped(words, reply)
 
     def _shaped(self, words: Sequence[str], reply: Reply) -> Any:
-        return Carried(as_resp3(words, reply) if self._resp_version == 3 else reply)
+        carried = Carried()
+        carried.reply = as_resp3(words, reply) if self._resp_version == 3 else reply
+        carried.is_text = self._server.is_all_text
+        return carried
 
     def _info(self, sections: list[str]) -> bytes:
         server = self._server
@@ -202,6 +248,11 @@ class StreamSocket(FakeSocket):
             newkey.update(copy.deepcopy(newkey.value))
         return n_copied
 
+    def hincrby(self, key: CommandItem, field: bytes, amount: int) -> int:
+        # fakeredis looks at the key first, and tells of its type if there is no number.
+        n_now: int = super().hincrby(key, field, b"%d" % amount)
+        return n_now
+
     def flushdb(self, *args: bytes) -> Any:
         return super().flushdb(*(arg for arg in args if arg.lower() != b"sync"))
 
@@ -211,6 +262,17 @@ class StreamSocket(FakeSocket):
 
 class SyncStreamSocket(StreamSocket):
     """The end of a connection whose client waits in a thread."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.responses = queue.SimpleQueue()  # type: ignore[assignment]  # C, where `Queue` is Python
+
+    def put_response(self, msg: Any) -> None:
+        responses = self.responses
+        if responses is not None:
+            responses.put(msg)
+            if not self.response_ready.is_set():  # which costs a tenth of setting it
+                self.response_ready.set()
 
     def wait(self, timeout: float | None) -> None:
         """Wait until the blocked read is over; raise `TimeoutError` after so many seconds."""
