@@ -106,7 +106,7 @@ class SimulatedEngine:
     overheads
         What commands and timers cost; None: nothing.
     act
-        What consumers do instead of `consume`, called with the same arguments.
+        What consumers do instead of `consume`: a coroutine function, called with the same arguments.
     callbacks_per_instant
         See `VirtualLoop`.
     """
@@ -461,10 +461,12 @@ class SimulatedEngine:
         delays = self._overheads.delays.get(name) if self._overheads is not None else None
         return delays.reader(self.loop.time) if delays is not None else None
 
-    async def _consume(self, consumer: Consumer, process: Process, job: Job, is_new: bool) -> int:
+    def _consume(
+        self, consumer: Consumer, process: Process, job: Job, is_new: bool
+    ) -> Coroutine[Any, Any, int]:
         scenario, delay, client = self.scenario, self._delay(consumer.name), process.client
         handler = job.handler(scenario.effect(client), sleep=self.loop.sleep)
-        n_processed: int = await self._act(
+        act: Coroutine[Any, Any, int] = self._act(
             client,
             scenario.stream,
             scenario.group,
@@ -481,7 +483,7 @@ class SimulatedEngine:
             on_error=told_by_events,
             report=job.report(self.log.report),
         )
-        return n_processed
+        return act
 
     def _produce(self, producer: Producer, process: Process) -> Coroutine[Any, Any, int]:
         scenario = self.scenario

@@ -176,29 +176,32 @@ class EntryLog:
         """Return up to ``count`` entries above an id, lowest first."""
         ms, seq = entry_id
         start = ms, seq + 1
-        new = self.new
-        if new and (not self._nodes or entry_id >= self._nodes[-1].last_id):
-            i = bisect_left(new, (start,))  # the usual case: near the end
-            return new[i:] if count is None else new[i : i + count]
-        return self.range(start, MAX_ID, count)
+        if self._nodes and entry_id < self._nodes[-1].last_id:
+            return self.range(start, MAX_ID, count)
+        new = self.new  # the usual case: near the end
+        i = bisect_left(new, (start,))
+        return new[i:] if count is None else new[i : i + count]
 
     def range(
         self, start: StreamId = MIN_ID, end: StreamId = MAX_ID, count: int | None = None
     ) -> list[StoredEntry]:
         """Return up to ``count`` entries with start ≤ id ≤ end, lowest first."""
-        nodes = self._settle()
+        nodes, new = self._nodes, self.new
         found: list[StoredEntry] = []
         for index in range(self._node_index(start), len(nodes)):
             node = nodes[index]
             if node.first_id > end:
-                break
+                return found
             entries = node.entries
             low = bisect_left(entries, (start,)) if start > node.first_id else 0
             high = len(entries) if end >= node.last_id else _after(entries, end)
             if count is not None and len(found) + high - low >= count:
                 found += entries[low : low + count - len(found)]
-                break
+                return found
             found += entries[low:high]
+        if new:
+            low, high = bisect_left(new, (start,)), _after(new, end)
+            found += new[low : high if count is None else min(high, low + count - len(found))]
         return found
 
     def reversed_range(
