@@ -450,6 +450,8 @@ def test_entry_log(ranges: list[tuple[StreamId, StreamId]], n: int, count: int |
     plain = [((1 + i // 150, i % 150), ("f", str(i))) for i in range(n)]
     for entry_id, fields in plain:
         log.new.append((entry_id, fields))
+        if entry_id == plain[n // 2][0]:
+            assert log.n_nodes >= 1  # these are in nodes from now on, and those to come are not yet
     for start, end in ranges:
         expected = [entry for entry in plain if start <= entry[0] <= end]
         assert log.range(start, end, count) == expected[:count]
