@@ -277,6 +277,28 @@ def test_a_cut_connection_ends_the_wait_and_the_next_command_connects_anew(loop,
     assert loop.run_until_complete(main()) == ([["s", [("1-1", {"n": "1"})]]], 1)
 
 
+def test_tasks_that_share_a_client_each_get_an_entry(loop, server):
+    """The same read in two tasks, also while the first has been served and does not know it yet; then a time-out."""
+
+    async def main():
+        await a_group(server)
+        client, producer = server.client(), server.client()
+
+        def read() -> asyncio.Task[list[object]]:
+            return asyncio.create_task(client.xreadgroup("g", "C1", {"s": ">"}, 1, 2000))
+
+        first, second = read(), read()
+        await asyncio.sleep(1)
+        await producer.xadd("s", {"n": "1"})
+        third = read()
+        await producer.xadd("s", {"n": "2"})
+        got = [fields["n"] for ((_, ((_, fields),)),) in (await first, await second)]
+        return got, await third, loop.now, await client.xpending("s", "g")
+
+    got, third, when, pending = loop.run_until_complete(main())
+    assert (got, third, when, pending["pending"]) == (["1", "2"], [], 3, 2)
+
+
 def test_a_lost_reply_is_of_a_command_that_was_executed(loop, server):
     """The second XADD from now on, alone or in a pipeline; the one after it is answered again."""
 
