@@ -140,9 +140,14 @@ class Pace:
 def paced(arrivals: Iterable[tuple[float, Fields]], pace: Pace) -> Iterator[tuple[float, Fields]]:
     """Yield a producer's arrivals, the gaps between them as much shorter as its pace is at the time."""
     planned = actual = 0.0
-    for at, fields in arrivals:
+    for arrival in arrivals:
         factor = pace.factor
-        # Exactly as planned as long as nobody has changed the pace: no sum of rounded gaps.
+        if factor == 1 and actual == planned:  # nobody has changed it
+            actual = planned = arrival[0]
+            yield arrival
+            continue
+        at, fields = arrival
+        # As long after the last one as planned: no sum of rounded gaps.
         actual = at + (actual - planned) if factor == 1 else actual + (at - planned) / factor
         planned = at
         yield actual, fields

@@ -1,51 +1,75 @@
 """What a simulation executes for every entry: XADD, XREADGROUP and XACK, without arguments to build and to parse.
 
 `ShortCuts` is the part of `SimulatedRedis` that does nothing new. Each command here does what redis-py's own would
-do by way of the grammar, if it has its plain form (`streamlab.stream_commands.plain`) and nothing can go wrong
-on its way; else it leaves it to that. A test holds the two together.
+do by way of the grammar, if the command has its plain form and nothing can go wrong on its way: an entry with an
+id of its own (``*``), new entries (``>``) of one stream, the acknowledgement of one entry. The rest it leaves to
+redis-py and the grammar. Each is written out in one piece, since a call costs as much as what it does. A test holds
+the two together.
 """
 
 from __future__ import annotations
 
 import asyncio
 import types
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from typing import Any
 
 import redis.asyncio
 from redis._parsers.base import BaseParser
 from redis.exceptions import ConnectionError
 
-from streamlab.stream_commands import CommandError, ReadRequest, Waiter, plain
-from streamlab.stream_model import Fields, StreamId, format_id
+from streamlab.stream_commands import CommandError, ReadRequest, Waiter, serve
+from streamlab.stream_model import (
+    Fields,
+    StoredEntry,
+    StreamError,
+    StreamId,
+    StreamModel,
+    format_id,
+)
 from streamlab.virtual_task import Promise
 from streamlab.virtual_time import VirtualLoop
 
 
 class _Read(Promise, Waiter):
-    """A read in its plain form that a client sends again and again, and may wait for in a `VirtualLoop`."""
+    """A read in its plain form that a client sends again and again, and may wait for in a `VirtualLoop`.
 
-    __slots__ = ("is_plain", "key", "queue", "request", "waiting")
+    What it is given in the end may be a `_HandedOver` instead of a reply.
+    """
+
+    __slots__ = ("is_plain", "key", "leaves_traces", "queue", "request", "waiting")
     retry_at_ms = None
     on_ready = Promise.set_result
 
     def __init__(self, server: Any, request: ReadRequest) -> None:
         super().__init__(server.loop)
+        db = server.commands
         self.request = request
-        self.key = request.keys[0]
+        (self.key,) = request.keys
         self.waiting = server.waiting(request.block_ms or 0)
-        self.queue = plain.queue(server.commands, request)
+        self.queue = db.queues[self.key][request.group]
         # From Redis 7.2 on the command is run again, whatever has changed.
-        self.is_plain = not server.commands.behaviour.rerun_blocked
+        self.is_plain = not db.behaviour.rerun_blocked
+        #: Whether a read that finds nothing is remembered all the same.
+        self.leaves_traces = db.behaviour.consumers_made_early
+
+
+#: Up to so many fields, adding up pairs is faster than chaining them.
+_FEW_FIELDS = 16
+
+#: An entry that is handed over to a read that waits: its id, also as text, and its fields.
+_HandedOver = tuple[StreamId, str, dict[str, str]]
 
 
 class ShortCuts(redis.asyncio.Redis):
-    """XADD, XREADGROUP and XACK of a `SimulatedRedis`."""
+    """XADD, XREADGROUP and XACK of a `SimulatedRedis`, each in the form that a simulation executes for every entry.
+
+    What is not of that form, or would be answered with an error, is left to redis-py's own method.
+    """
 
     server: Any  #: the `SimulatedServer`
-    #: Where commands may be executed in their plain form; None: nowhere.
+    #: Where short cuts may be taken; None: nowhere.
     _loop: VirtualLoop | None
-    _counted: int  # 0 for a client whose commands are not to be counted
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -63,27 +87,47 @@ class ShortCuts(redis.asyncio.Redis):
     ) -> Any:
         """Append an entry (``XADD``) and return its id."""
         loop, server = self._loop, self.server
+        stream = None
+        if type(fields) is dict and len(fields) <= _FEW_FIELDS:
+            try:
+                stream = server.reached.get(name)
+                flat: Fields = sum(fields.items(), ())  # field, value, field, value …
+                "".join(flat)  # the fastest way to look at each of them
+            except TypeError:  # not all of it is text: there is something to encode, or to refuse
+                stream = None
         if (
-            loop is None
-            or server.is_down
+            type(stream) is not StreamModel
+            or not flat
+            or loop is None
             or id != "*"
             or maxlen is not None
             or options
-            or not fields
-            or type(fields) is not dict
-            or (flat := plain.flattened(name, fields)) is None
         ):
             return await super().xadd(name, fields, id, maxlen, **options)
-        server.n_alone += self._counted
-        now_ms = server.epoch_ms + int(loop.now * 1000 + 0.001)
+        id_before = stream.last_id
+        now_ms = server.epoch_ms + int(loop.now * 1000 + 0.001)  # now_ms(), without a call
         try:
-            return plain.add(server.commands, name, fields, flat, now_ms)
-        except CommandError as error:
-            raise as_redis_error(error) from None
-        finally:
-            if loop.rounds == self._last_round:
-                await self._give_turn()
-            self._last_round = loop.rounds
+            new_id = stream.add(flat, now_ms)
+        except StreamError:  # there is no id above
+            return await super().xadd(name, fields)
+        server.n_alone += 1
+        text = "%d-%d" % new_id  # noqa: UP031  (format_id(), without a call)
+        # Those who wait for it are served at once, one of each group: the first of its queue.
+        for name_of_group, queue in server.commands.queues[name].items():
+            for waiter in queue:
+                group = stream.groups.get(name_of_group)
+                if waiter.is_plain and group is not None and group.last_id == id_before:
+                    # This entry is all that is new for them: serving and reading would do just this.
+                    del queue[waiter]
+                    stream.deliver_one(group, waiter.request.consumer, new_id, now_ms)
+                    waiter.on_ready((new_id, text, fields.copy()))
+                else:
+                    serve(server.commands, name, {name_of_group: queue}, now_ms)
+                break
+        if loop.rounds == self._last_round:
+            await others_first()
+        self._last_round = loop.rounds
+        return text
 
     async def xreadgroup(  # type: ignore[override]
         self,
@@ -96,40 +140,44 @@ class ShortCuts(redis.asyncio.Redis):
     ) -> Any:
         """Read entries as a consumer of a group (``XREADGROUP``)."""
         loop, server = self._loop, self.server
-        asked = groupname, consumername, streams, count, block
-        if asked != self._last_asked:  # readers repeat themselves
-            request = _plain_request(*asked)
-            self._read = _Read(server, request) if request is not None else None
-            streams_asked = dict(streams) if isinstance(streams, dict) else None
-            self._last_asked = groupname, consumername, streams_asked, count, block
-        read = self._read
+        if (groupname, consumername, streams, count, block) != self._last_asked:
+            self._note_asked(groupname, consumername, streams, count, block)
+        read = self._read  # readers repeat themselves
+        group = None
+        if read is not None:
+            stream = server.reached.get(read.key)
+            if type(stream) is StreamModel:
+                group = stream.groups.get(groupname)
         if (
-            loop is None
-            or server.is_down
+            read is None
+            or group is None
+            or loop is None
             or not loop.in_task
-            or read is None
             or read in read.waiting.reads  # another task of this client waits in it
             or options
         ):
             return await super().xreadgroup(
                 groupname, consumername, streams, count, block, **options
             )
-        server.n_alone += self._counted
-        try:
-            found = plain.read_new(server.commands, read.key, read.request, server.now_ms)
-        except CommandError as error:
-            raise as_redis_error(error) from None
+        server.n_alone += 1
+        found: list[StoredEntry] = []
+        if group.last_id < stream.last_id:
+            found = stream.entries.after(group.last_id, count)
+        if len(found) == 1:
+            stream.deliver_one(group, consumername, found[0][0], server.now_ms())
+        elif found or read.leaves_traces:
+            found = stream.read_group(groupname, consumername, server.now_ms(), count)
         if found:
             if loop.rounds == self._last_round:
-                await self._give_turn()
+                await others_first()
             self._last_round = loop.rounds
             if len(found) == 1:
                 ((given_id, flat),) = found
-                text = format_id(given_id)
+                text = "%d-%d" % given_id  # noqa: UP031  (format_id(), without a call)
                 self._given = {text: given_id}
                 return [[read.key, [(text, _as_dict(flat))]]]
             self._given = {format_id(given_id): given_id for given_id, _ in found}
-            entries = [(text, _as_dict(f)) for text, (_, f) in zip(self._given, found, strict=True)]
+            entries = [(i, _as_dict(f)) for i, (_, f) in zip(self._given, found, strict=True)]
             return [[read.key, entries]]
         # As _wait() does, without a coroutine more.
         waiting = read.waiting
@@ -154,30 +202,32 @@ class ShortCuts(redis.asyncio.Redis):
             raise reply.error()
         return [[read.key, [(i, _as_dict(f)) for i, f in reply[0][1]]]] if reply else []
 
+    def _note_asked(self, group: Any, consumer: Any, streams: Any, count: Any, block: Any) -> None:
+        request = _plain_request(group, consumer, streams, count, block)
+        self._read = _Read(self.server, request) if request is not None else None
+        streams_asked = dict(streams) if isinstance(streams, dict) else None
+        self._last_asked = group, consumer, streams_asked, count, block
+
     async def xack(self, name: Any, groupname: Any, *ids: Any) -> Any:
         """Acknowledge entries (``XACK``) and return how many were pending."""
         loop, server = self._loop, self.server
-        known: Sequence[StreamId]
+        group = given_id = None
         try:
-            given = self._given
-            known = (given[ids[0]],) if len(ids) == 1 else [*map(given.__getitem__, ids)]
-        except (KeyError, TypeError):
-            known = ()
-        if loop is None or server.is_down or not known or not type(name) is type(groupname) is str:
+            if len(ids) == 1:
+                given_id = self._given.get(ids[0])
+            stream = server.reached.get(name)
+            if type(stream) is StreamModel:
+                group = stream.groups.get(groupname)
+        except TypeError:  # something that cannot be hashed: redis-py refuses it
+            group = None
+        if group is None or given_id is None or loop is None:
             return await super().xack(name, groupname, *ids)
-        server.n_alone += self._counted
-        try:
-            return plain.ack(server.commands, name, groupname, known)
-        except CommandError as error:
-            raise as_redis_error(error) from None
-        finally:
-            if loop.rounds == self._last_round:
-                await self._give_turn()
-            self._last_round = loop.rounds
-
-    async def _give_turn(self) -> None:
-        await others_first()
-        self._last_round = getattr(self.server.loop, "rounds", -1)
+        server.n_alone += 1
+        n_acked = group.ack_one(given_id)
+        if loop.rounds == self._last_round:
+            await others_first()
+        self._last_round = loop.rounds
+        return n_acked
 
 
 class ConnectionLost:
@@ -210,7 +260,7 @@ def _plain_request(
         return None
     if count < 1 or block_ms < 0:
         return None
-    return plain.new_entries(key, group, consumer, count, block_ms)
+    return ReadRequest((key,), ((key, ">"),), group, consumer, count, block_ms)
 
 
 def _are_texts(*args: Any) -> bool:

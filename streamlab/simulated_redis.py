@@ -19,7 +19,7 @@ import redis.asyncio
 from redis.asyncio.client import Pipeline
 from redis.exceptions import ConnectionError, DataError, ResponseError
 
-from streamlab.short_cuts import ConnectionLost, ShortCuts, as_redis_error
+from streamlab.short_cuts import ConnectionLost, ShortCuts, as_redis_error, others_first
 from streamlab.stream_commands import (
     BlockedCommand,
     CommandError,
@@ -71,7 +71,13 @@ class SimulatedServer:
         self._waiting: dict[int, _Waiting] = {}
         #: The server's own timers are not those of the client that happened to cause them.
         self.context = contextvars.Context()
-        self.is_down = False
+        #: What clients reach of its keys: nothing while it is down.
+        self.reached = self.commands.keys
+
+    @property
+    def is_down(self) -> bool:
+        """Whether every command is refused."""
+        return self.reached is not self.commands.keys
 
     @property
     def n_commands(self) -> int:
@@ -96,12 +102,12 @@ class SimulatedServer:
 
     def go_down(self) -> None:
         """Refuse every command from now on, and drop those who wait; what is stored stays."""
-        self.is_down = True
+        self.reached = {}
         self.end(self.blocked(), ConnectionLost())
 
     def come_up(self) -> None:
         """Serve again."""
-        self.is_down = False
+        self.reached = self.commands.keys
 
     def waiting(self, timeout_ms: int) -> _Waiting:
         """Return the reads that wait that long at the most (0: for ever)."""
@@ -215,7 +221,7 @@ class SimulatedRedis(ShortCuts):
         self._is_troubled = False
         #: Where commands may be executed in their plain form: on a known virtual loop, in no time, and where
         #: nothing else has to happen on their way.
-        if self._trip is None and isinstance(self.server.known_loop, VirtualLoop):
+        if self._trip is None and not is_lab and isinstance(self.server.known_loop, VirtualLoop):
             self._loop = self.server.known_loop
 
     def __repr__(self) -> str:
@@ -294,16 +300,15 @@ class SimulatedRedis(ShortCuts):
         """Let the reply travel, and let others have their turn as they do while one waits for a socket."""
         if self._trip is not None:
             await asyncio.sleep(self._trip() / 2)
-        elif not self._comes_at_once():
-            await self._give_turn()
+            return
+        if self._round == self._last_round:
+            await others_first()
+        self._last_round = self._round
 
-    def _comes_at_once(self) -> bool:
-        """Return whether others have had their turn since this client's last command."""
-        rounds = getattr(self.server.loop, "rounds", self._last_round)
-        if rounds == self._last_round:
-            return False
-        self._last_round = rounds
-        return True
+    @property
+    def _round(self) -> int:
+        """The round of the loop; always the same on a loop that does not count them."""
+        return getattr(self.server.loop, "rounds", -1)
 
     async def _wait(self, waiter: BlockedCommand) -> Any:
         """Wait for a blocked read: first come, first served, is the model's; the time-out is the loop's."""

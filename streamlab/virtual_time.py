@@ -193,15 +193,17 @@ class VirtualLoop(_EventLoop):
         """Run until the clock would pass `until`, until stopped, or until nothing is left to run."""
         ready, timers, sleeping, held = self._ready, self._timers, self._sleeping, self._held
         numbers, now = self._numbers, self.now
-        budget = self._callbacks_per_instant
+        budget = full_budget = self._callbacks_per_instant
         n_left = 0  # of those whose turn it is in this round
         self._stopping = False
         while True:
             if n_left:
                 n_left -= 1
+                task = ready.popleft()
             else:
                 if self._stopping:
                     return
+                task = None
                 due = until
                 if ready:
                     due = now
@@ -212,30 +214,35 @@ class VirtualLoop(_EventLoop):
                             "the clock never moved: some loop polls without waiting. Let it block "
                             "(XREADGROUP with BLOCK) or sleep."
                         )
+                    task = ready.popleft()
                 while timers and timers[0][0] <= due:
                     due, number, timer = heappop(timers)
                     if type(timer) is VirtualTask:
                         if timer.alarm != number:
-                            due = now if ready else until
+                            due = until if task is None else now
                             continue  # cancelled: the clock does not stop for it
                         timer.alarm = -1
-                        ready.append(timer)
+                        if task is None:
+                            task = timer
+                        else:
+                            ready.append(timer)
                     elif timer.cancelled():
-                        due = now if ready else until
+                        due = until if task is None else now
                         continue
                     else:
                         timer.set_result(None)
                         if timer in sleeping:
                             ready.append(sleeping.pop(timer))
+                        if task is None and ready:
+                            task = ready.popleft()
                     if due > now:
                         self.now = now = due
-                        budget = self._callbacks_per_instant
+                        budget = full_budget
                     due = now
-                if not ready:
+                if task is None:
                     return
                 self.rounds += 1
-                n_left = len(ready) - 1
-            task = ready.popleft()
+                n_left = len(ready)
             if type(task) is not VirtualTask:
                 self._call(task)
                 continue

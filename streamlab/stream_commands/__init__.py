@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 from . import blocking
 from .arguments import CommandError, Reply, entry_id, shown, wrong_arity
+from .blocking import serve
 from .keyspace import BlockedCommand, Keyspace, Waiter
 from .reading import ReadRequest
 from .table import Command, commands_of, words_of
@@ -22,6 +23,7 @@ __all__ = [
     "StreamCommands",
     "Waiter",
     "entry_id",
+    "serve",
 ]
 
 _CONTAINERS = frozenset({"XGROUP", "XINFO"})
@@ -101,7 +103,7 @@ class StreamCommands(Keyspace):
     def _serve_ready(self) -> None:
         while self._ready:
             key = self._ready.pop(0)
-            blocking.serve(self, key, self._waiting[key], self._now_ms)
+            serve(self, key, self.queues[key], self._now_ms)
 
     def _look_up(self, args: Sequence[str]) -> tuple[Sequence[str], Command]:
         """Find a command that is spelled otherwise than in the table; return its words, too."""

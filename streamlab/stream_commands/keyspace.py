@@ -32,7 +32,7 @@ class Waiter:
     __slots__ = ()
     request: ReadRequest
     retry_at_ms: int | None
-    is_plain: bool = False  # whether it takes a new entry as `plain.add` hands it over
+    is_plain: bool = False  # whether it takes a new entry as `ShortCuts.xadd` hands it over
     on_ready: Callable[[Any], None]
 
     @property
@@ -68,8 +68,8 @@ class Keyspace:
         self.keys: dict[str, StreamModel | str | dict[str, str]] = {}
         # Per key and group (None: XREAD), in the order of arrival. That of different groups does not
         # matter: they take nothing away from each other.
-        self._waiting: defaultdict[str, defaultdict[str | None, dict[Waiter, None]]]
-        self._waiting = defaultdict(lambda: defaultdict(dict))
+        self.queues: defaultdict[str, defaultdict[str | None, dict[Waiter, None]]]
+        self.queues = defaultdict(lambda: defaultdict(dict))
         self._ready: list[str] = []  # keys whose readers may have something to read now
 
     def stream(self, key: str) -> StreamModel | None:
@@ -111,23 +111,23 @@ class Keyspace:
     def block(self, waiter: Waiter) -> None:
         """Put a reader at the end of the queue of its group at each of its keys."""
         for key in waiter.keys:
-            self._waiting[key][waiter.request.group][waiter] = None
+            self.queues[key][waiter.request.group][waiter] = None
 
     def cancel(self, waiter: Waiter) -> None:
         """Forget a blocked reader: its time is out, or its client is gone."""
         for key in waiter.keys:
-            self._waiting[key][waiter.request.group].pop(waiter, None)
+            self.queues[key][waiter.request.group].pop(waiter, None)
 
     def is_blocked(self, waiter: Waiter) -> bool:
         """Tell whether a reader still waits."""
-        return waiter in self._waiting[waiter.keys[0]][waiter.request.group]
+        return waiter in self.queues[waiter.keys[0]][waiter.request.group]
 
     def signal(self, key: str) -> None:
         """Note that the readers blocked on a key must be looked at when the command is over."""
-        if key in self._waiting and key not in self._ready:
+        if key in self.queues and key not in self._ready:
             self._ready.append(key)
 
     def signal_all(self) -> None:
         """Note the same of all keys that readers are blocked on."""
-        for key in self._waiting:
+        for key in self.queues:
             self.signal(key)

@@ -6,9 +6,7 @@ from collections.abc import Generator
 
 from .delivery_times import DeliveryTimes
 from .ids import StreamId
-from .pending import MANY, Pending, PendingList
-
-_new_object = object.__new__
+from .pending import Pending, PendingList
 
 
 class Consumer:
@@ -59,21 +57,19 @@ class Group:
         if self.delivery_times is not None:
             self.delivery_times.note(entry_id, pending.delivered_at_ms)
 
-    def enter_new(self, entry_id: StreamId, consumer: Consumer, now_ms: int) -> None:
-        """Put an entry that nobody holds on the pending lists, as `enter` does.
+    def settle(self) -> None:
+        """Sort in what is new on the pending lists."""
+        self.pending.settle()
+        for consumer in self.consumers.values():
+            consumer.pending.settle()
 
-        Without the calls: a simulation comes here for every entry. There must be no delivery times to note.
-        """
-        pending = _new_object(Pending)
-        pending.consumer, pending.delivered_at_ms, pending.delivery_count = consumer, now_ms, 1
-        held, own = self.pending, consumer.pending
-        held[entry_id] = own[entry_id] = pending
-        own.new.append(entry_id)
-        held.new.append(entry_id)
-        if len(held.new) >= MANY:
-            held.settle()
-            for each in self.consumers.values():
-                each.pending.settle()
+    def ack_one(self, entry_id: StreamId) -> int:
+        """Take one entry off the pending lists; return whether it was on them, as 1 or 0."""
+        pending = self.pending.pop(entry_id, None)
+        if pending is None:
+            return 0
+        del pending.consumer.pending[entry_id]
+        return 1
 
     def redeliver(
         self, entry_id: StreamId, consumer: Consumer, delivered_at_ms: int, delivery_count: int

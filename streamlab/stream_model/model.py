@@ -11,12 +11,14 @@ from .counting import lag, note_read
 from .entry_log import Fields, StoredEntry
 from .groups import Consumer, Group
 from .ids import MAX_ID, MIN_ID, StreamId, next_id
-from .pending import Pending, PendingList
+from .pending import MANY, Pending, PendingList
 from .plain_stream import PlainStream, StreamError
 from .versions import OLDEST, Behaviour
 
 References = Literal["KEEPREF", "DELREF", "ACKED"]
 """What becomes of groups' references to a deleted entry: they stay, they go, or it is kept."""
+
+_new_object = object.__new__
 
 AUTOCLAIM_SCAN_FACTOR = 10
 """XAUTOCLAIM looks at this many pending entries for each one it may claim."""
@@ -124,20 +126,28 @@ class StreamModel(PlainStream):
         What `read_group` does in the usual case, without its calls: a simulation comes here for every entry.
         """
         consumer = group.consumers.get(consumer_name)
+        held = group.pending
         if (
             consumer is None
             or group.entries_read is None
             or group.delivery_times is not None
             or entry_id <= self.max_deleted_id
-            or entry_id in group.pending
+            or entry_id in held
             or self.behaviour.lag_minds_trimming
         ):
             self.read_group(group.name, consumer_name, now_ms, 1)
             return
-        consumer.seen_at_ms = consumer.active_at_ms = now_ms
-        group.entries_read += 1
         group.last_id = entry_id
-        group.enter_new(entry_id, consumer, now_ms)
+        group.entries_read += 1
+        consumer.seen_at_ms = consumer.active_at_ms = now_ms
+        pending = _new_object(Pending)
+        pending.consumer, pending.delivered_at_ms, pending.delivery_count = consumer, now_ms, 1
+        own = consumer.pending
+        held[entry_id] = own[entry_id] = pending
+        own.new.append(entry_id)
+        held.new.append(entry_id)
+        if len(held.new) >= MANY:
+            group.settle()
 
     def oldest_delivery_ms(self, group_name: str, now_ms: int) -> int | None:
         """Return when the longest idle pending entry was delivered, of those that still exist."""

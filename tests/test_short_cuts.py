@@ -9,8 +9,11 @@ import pytest
 import redis.asyncio
 from redis.exceptions import DataError, RedisError
 
+from streamlab.short_cuts import ShortCuts
 from streamlab.simulated_redis import SimulatedRedis, SimulatedServer
 from streamlab.virtual_time import VirtualLoop
+from tests.schedules import trial
+from tests.schedules.draw import draw
 
 
 class Grammatical(SimulatedRedis):
@@ -127,3 +130,14 @@ def test_time_outs_of_one_length_share_a_timer() -> None:
 
     virtual = VirtualLoop()
     assert virtual.run_until_complete(main()) == [5.0, 6.5, 9.0, 35.0]
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_run_with_faults_is_the_same_without_short_cuts(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every event comes at the same time and in the same order, whoever gets his turn when."""
+    short = list(trial.run(draw(seed)).events)
+    for name in ("xadd", "xreadgroup", "xack"):
+        monkeypatch.delattr(ShortCuts, name)
+    assert short == list(trial.run(draw(seed)).events)
