@@ -350,8 +350,16 @@ class Work:
             report(PROCESSED, consumer, entry_id)
             self.n_processed += 1
             done.append(entry_id)
-            if self.acks_each:
+            if not self.acks_each:
+                continue
+            if self.keeps_track or self.in_doubt or len(done) > 1:
                 await self.settle()
+                continue
+            # The usual case, written out: there is nothing to remember.
+            self.is_acking = True
+            n_acked = await self.client.xack(self.stream, self.group, entry_id)
+            self.is_acking = False
+            report(ACKED if n_acked else VOID, consumer, done.pop())
 
     async def settle(self) -> None:
         """Acknowledge what is done (``XACK``; fenced: by a script that looks who owns it)."""
@@ -362,16 +370,9 @@ class Work:
         if self.recovery.fenced:
             await self.settle_fenced()
         else:
-            if len(done) > 1:
-                await self.client.xack(self.stream, self.group, *done)
-                kind = ACKED  # of several, nobody tells which were not pending any more
-            else:
-                kind = ACKED if await self.client.xack(self.stream, self.group, done[0]) else VOID
-            if len(done) > 1 or self.held or self.in_doubt:
-                self.note_acked(kind)
-            else:
-                self.is_acking = False
-                self.report(kind, self.consumer, done.pop())
+            n_acked = await self.client.xack(self.stream, self.group, *done)
+            # Of several, nobody tells which were not pending any more.
+            self.note_acked(ACKED if n_acked or len(done) > 1 else VOID)
 
     async def settle_fenced(self) -> None:
         """Acknowledge what this consumer still owns by the delivery that it was given it with."""
