@@ -337,8 +337,9 @@ class Work:
     async def process(self, entries: Sequence[Entry]) -> None:
         """Let the handler do its work with each entry, and acknowledge it then."""
         handler, report, consumer, done = self.handler, self.report, self.consumer, self.done
+        keeps_track, acks_each = self.keeps_track, self.acks_each
         for entry_id, fields in entries:
-            if self.keeps_track and entry_id not in self.held:
+            if keeps_track and entry_id not in self.held:
                 continue  # the heartbeat found that another consumer has taken it
             try:
                 await handler(entry_id, fields)
@@ -347,12 +348,13 @@ class Work:
                     raise
                 await self.give_up_for_now(entry_id, error)
                 continue
-            report(PROCESSED, consumer, entry_id)
+            if report is not ignore:
+                report(PROCESSED, consumer, entry_id)
             self.n_processed += 1
             done.append(entry_id)
-            if not self.acks_each:
+            if not acks_each:
                 continue
-            if self.keeps_track or self.in_doubt or len(done) > 1:
+            if keeps_track or self.in_doubt or len(done) > 1:
                 await self.settle()
                 continue
             # The usual case, written out: there is nothing to remember.
