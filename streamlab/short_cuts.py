@@ -204,7 +204,9 @@ class ShortCuts(redis.asyncio.Redis):
 
     def _note_asked(self, group: Any, consumer: Any, streams: Any, count: Any, block: Any) -> None:
         request = _plain_request(group, consumer, streams, count, block)
-        self._read = _Read(self.server, request) if request is not None else None
+        self._read = None
+        if request is not None and self._loop is not None:
+            self._read = _Read(self.server, request)
         streams_asked = dict(streams) if isinstance(streams, dict) else None
         self._last_asked = group, consumer, streams_asked, count, block
 
