@@ -37,22 +37,36 @@ class _Read(Promise, Waiter):
     What it is given in the end may be a `_HandedOver` instead of a reply.
     """
 
-    __slots__ = ("is_plain", "key", "leaves_traces", "queue", "request", "waiting")
+    __slots__ = (
+        "is_awaited", "is_plain", "key", "leaves_traces", "queue", "request", "server", "waiting"
+    )  # fmt: skip
     retry_at_ms = None
     on_ready = Promise.set_result
 
     def __init__(self, server: Any, request: ReadRequest) -> None:
         super().__init__(server.loop)
         db = server.commands
+        self.server = server
         self.request = request
         (self.key,) = request.keys
-        self.waiting = server.waiting(request.block_ms or 0)
-        self.queue = db.queues[self.key][request.group]
+        self.is_awaited = False
+        #: The reads that wait equally long, and the queue of its group at the key: see `line_up`.
+        self.waiting: Any = None
+        self.queue: dict[Waiter, None] = {}
         # From Redis 7.2 on the command is run again, whatever has changed.
         self.is_plain = not db.behaviour.rerun_blocked
         #: Whether a read that finds nothing is remembered all the same.
         self.leaves_traces = db.behaviour.consumers_made_early
 
+    def line_up(self) -> Any:
+        """Find out where to wait, when that is needed for the first time: the first to wait are served first."""
+        self.waiting = self.server.waiting(self.request.block_ms or 0)
+        self.queue = self.server.commands.queues[self.key][self.request.group]
+        return self.waiting
+
+
+#: What is surely within every limit for COUNT and BLOCK.
+_MOST = 10**12
 
 #: Up to so many fields, adding up pairs is faster than chaining them.
 _FEW_FIELDS = 16
@@ -70,20 +84,30 @@ class ShortCuts(redis.asyncio.Redis):
     server: Any  #: the `SimulatedServer`
     #: Where short cuts may be taken; None: nowhere.
     _loop: VirtualLoop | None
+    #: Whether a command has to be looked at before and after it is executed.
+    _is_troubled: bool
+    _check_way_back: Any  #: loses the reply to a command, if that is due
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self._loop = None
+        self._is_troubled = False
         #: The round of the loop in which this client had its last command executed.
-        self._last_round = -1
+        self._last_round: int | None = None
         #: What the last read asked for, and as a read in its plain form, if it has one.
         self._last_asked: tuple[Any, ...] = ()
         self._read: _Read | None = None
         #: The entries that the last read gave, and their ids as the model knows them: XACK names them next.
         self._given: dict[str, StreamId] = {}
 
-    async def xadd(  # type: ignore[override]
-        self, name: Any, fields: Any, id: Any = "*", maxlen: int | None = None, **options: Any
+    async def xadd(
+        self,
+        name: Any,
+        fields: Any,
+        id: Any = "*",
+        maxlen: int | None = None,
+        *more: Any,
+        **options: Any,
     ) -> Any:
         """Append an entry (``XADD``) and return its id."""
         loop, server = self._loop, self.server
@@ -101,9 +125,10 @@ class ShortCuts(redis.asyncio.Redis):
             or loop is None
             or id != "*"
             or maxlen is not None
+            or more
             or options
         ):
-            return await super().xadd(name, fields, id, maxlen, **options)
+            return await super().xadd(name, fields, id, maxlen, *more, **options)
         id_before = stream.last_id
         now_ms = server.epoch_ms + int(loop.now * 1000 + 0.001)  # now_ms(), without a call
         try:
@@ -125,17 +150,18 @@ class ShortCuts(redis.asyncio.Redis):
                     serve(server.commands, name, {name_of_group: queue}, now_ms)
                 break
         if loop.rounds == self._last_round:
-            await others_first()
+            await self._give_turn("XADD")
         self._last_round = loop.rounds
         return text
 
-    async def xreadgroup(  # type: ignore[override]
+    async def xreadgroup(
         self,
         groupname: Any,
         consumername: Any,
         streams: Any,
         count: int | None = None,
         block: int | None = None,
+        *more: Any,
         **options: Any,
     ) -> Any:
         """Read entries as a consumer of a group (``XREADGROUP``)."""
@@ -153,11 +179,12 @@ class ShortCuts(redis.asyncio.Redis):
             or group is None
             or loop is None
             or not loop.in_task
-            or read in read.waiting.reads  # another task of this client waits in it
+            or read.is_awaited  # by another task of this client
+            or more
             or options
         ):
             return await super().xreadgroup(
-                groupname, consumername, streams, count, block, **options
+                groupname, consumername, streams, count, block, *more, **options
             )
         server.n_alone += 1
         found: list[StoredEntry] = []
@@ -169,7 +196,7 @@ class ShortCuts(redis.asyncio.Redis):
             found = stream.read_group(groupname, consumername, server.now_ms(), count)
         if found:
             if loop.rounds == self._last_round:
-                await others_first()
+                await self._give_turn("XREADGROUP")
             self._last_round = loop.rounds
             if len(found) == 1:
                 ((given_id, flat),) = found
@@ -180,11 +207,12 @@ class ShortCuts(redis.asyncio.Redis):
             entries = [(i, _as_dict(f)) for i, (_, f) in zip(self._given, found, strict=True)]
             return [[read.key, entries]]
         # As _wait() does, without a coroutine more.
-        waiting = read.waiting
+        waiting = read.waiting or read.line_up()
         if not waiting.has_timer:
             waiting.set_timer()
         waiting.reads[read] = loop.now, self, read, read
         read.queue[read] = None
+        read.is_awaited = True
         try:
             reply = await read.wait()
         except asyncio.CancelledError:
@@ -192,6 +220,9 @@ class ShortCuts(redis.asyncio.Redis):
             raise
         finally:
             del waiting.reads[read]
+            read.is_awaited = False
+        if self._is_troubled and not isinstance(reply, CommandError | ConnectionLost):
+            self._check_way_back("XREADGROUP")  # it has been troubled meanwhile
         if type(reply) is tuple:
             given_id, text, fields = reply
             self._given = {text: given_id}
@@ -227,9 +258,16 @@ class ShortCuts(redis.asyncio.Redis):
         server.n_alone += 1
         n_acked = group.ack_one(given_id)
         if loop.rounds == self._last_round:
-            await others_first()
+            await self._give_turn("XACK")
         self._last_round = loop.rounds
         return n_acked
+
+    async def _give_turn(self, command: str) -> None:
+        """Let all others who can have their turn, which may do something to the reply."""
+        await others_first()
+        if self._is_troubled:
+            self._last_round = self.server.loop.rounds
+            self._check_way_back(command)
 
 
 class ConnectionLost:
@@ -260,7 +298,7 @@ def _plain_request(
     (key,) = streams
     if not _are_texts(group, consumer, key) or {type(count), type(block_ms)} != {int}:
         return None
-    if count < 1 or block_ms < 0:
+    if not (1 <= count <= _MOST and 0 <= block_ms <= _MOST):
         return None
     return ReadRequest((key,), ((key, ">"),), group, consumer, count, block_ms)
 

@@ -217,11 +217,14 @@ class SimulatedRedis(ShortCuts):
         #: Replies to lose: (command, how many of that name from now on until the one).
         self._to_lose: list[tuple[str, int]] = []
         self._is_severed = False
-        #: Whether a command has to be looked at before and after it is executed.
-        self._is_troubled = False
         #: Where commands may be executed in their plain form: on a known virtual loop, in no time, and where
         #: nothing else has to happen on their way.
-        if self._trip is None and not is_lab and isinstance(self.server.known_loop, VirtualLoop):
+        if (
+            self._trip is None
+            and wake is None
+            and not is_lab
+            and isinstance(self.server.known_loop, VirtualLoop)
+        ):
             self._loop = self.server.known_loop
 
     def __repr__(self) -> str:
@@ -301,14 +304,14 @@ class SimulatedRedis(ShortCuts):
         if self._trip is not None:
             await asyncio.sleep(self._trip() / 2)
             return
-        if self._round == self._last_round:
+        if self._round in (self._last_round, None):
             await others_first()
         self._last_round = self._round
 
     @property
-    def _round(self) -> int:
-        """The round of the loop; always the same on a loop that does not count them."""
-        return getattr(self.server.loop, "rounds", -1)
+    def _round(self) -> int | None:
+        """The round of the loop; None on a loop that does not count them."""
+        return getattr(self.server.loop, "rounds", None)
 
     async def _wait(self, waiter: BlockedCommand) -> Any:
         """Wait for a blocked read: first come, first served, is the model's; the time-out is the loop's."""

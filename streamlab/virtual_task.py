@@ -34,7 +34,7 @@ class Promise:
         self._is_done = self._is_cancelled = False
         yield self
         if self._is_cancelled:
-            raise asyncio.CancelledError
+            raise asyncio.CancelledError(*self._value)
         return self._value
 
     def done(self) -> bool:
@@ -47,10 +47,11 @@ class Promise:
             self._value = value
             self._wake(self.task)
 
-    def cancel(self, _: Any = None) -> bool:
+    def cancel(self, msg: Any = None) -> bool:
         if self._is_done:
             return False
         self._is_done = self._is_cancelled = True
+        self._value = () if msg is None else (msg,)
         self._wake(self.task)
         return True
 

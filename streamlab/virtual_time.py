@@ -238,7 +238,8 @@ class VirtualLoop(_EventLoop):
                     if due > now:
                         self.now = now = due
                         budget = full_budget
-                    due = now
+                    # Of a future that nobody waits for, nothing comes.
+                    due = until if task is None else now
                 if task is None:
                     return
                 self.rounds += 1

@@ -132,6 +132,86 @@ def test_time_outs_of_one_length_share_a_timer() -> None:
     assert virtual.run_until_complete(main()) == [5.0, 6.5, 9.0, 35.0]
 
 
+async def troubles(kind: type[SimulatedRedis], server: SimulatedServer) -> list[Any]:
+    """Do something to commands that are under way; return what became of them, and when."""
+    now = asyncio.get_running_loop().time
+    told: list[Any] = []
+
+    async def follow(name: str, command: Any) -> None:
+        try:
+            reply: Any = await command
+        except (RedisError, asyncio.CancelledError) as error:
+            reply = type(error), error.args
+        told.append((name, now(), reply))
+
+    def start(name: str, command: Any) -> asyncio.Task[None]:
+        return asyncio.create_task(follow(name, command))
+
+    def read(
+        client: SimulatedRedis, group: str = "workers", count: int = 1, block: int = 50
+    ) -> Any:
+        return client.xreadgroup(group, "C1", {"orders": ">"}, count, block)
+
+    first, second, late = kind(server), kind(server), kind(server, wake=lambda: 0.01)
+    producer = kind(server)
+    await producer.xgroup_create("orders", "workers", "0", mkstream=True)
+    await producer.xgroup_create("orders", "others", "0")
+    # Each has read before; who waits first now is served first, and hears first of a lost connection.
+    await producer.xadd("orders", {"n": "0"})
+    await follow("first", read(first))
+    await follow("second", read(second, "others"))
+    for what in (lambda: producer.xadd("orders", {"n": "1"}), server.go_down):
+        waiting = [start("second", read(second, "others")), start("first", read(first))]
+        await asyncio.sleep(0.001)
+        if (command := what()) is not None:
+            await command
+        await asyncio.gather(*waiting)
+    server.come_up()
+    # A reply that has to travel, one that is lost on its way, and one that nobody waits for any more.
+    waiting = [start("late", read(late))]
+    await asyncio.sleep(0.001)
+    await producer.xadd("orders", {"n": "2"})
+    await asyncio.gather(*waiting)
+    waiting = [start("lost", read(first))]
+    await asyncio.sleep(0.001)
+    first.lose_reply("XREADGROUP")
+    await producer.xadd("orders", {"n": "3"})
+    await asyncio.gather(*waiting)
+    waiting = [start("cancelled", read(second))]
+    await asyncio.sleep(0.001)
+    waiting[0].cancel("since nobody waits")
+    await asyncio.gather(*waiting)
+    waiting = [start("added", producer.xadd("orders", {"n": str(n)})) for n in range(4, 6)]
+    await asyncio.sleep(0)
+    producer.lose_reply("XADD")
+    await asyncio.gather(*waiting)
+    # What Redis refuses, and what redis-py takes by position as well.
+    for numbers in ({"count": 2**64}, {"block": 2**63 - 1}, {"block": 2**63}, {"block": 10**400}):
+        reading = start("refused", read(second, **numbers))
+        await asyncio.sleep(0.01)
+        reading.cancel()
+        await reading
+    await follow("trimmed", second.xadd("orders", {"n": "6"}, "*", 2, False))
+    await follow("not kept", second.xreadgroup("workers", "C1", {"orders": ">"}, 9, 50, True))
+    told.append((server.n_commands, await second.xinfo_stream("orders", full=True)))
+    return told
+
+
+@pytest.mark.parametrize("version", [(6, 2, 0), (7, 0, 15), (7, 2, 0), (8, 6, 3)])
+def test_what_befalls_a_command_under_way_befalls_a_short_one(
+    version: tuple[int, int, int],
+) -> None:
+    """Lost replies, cancellations, a server that goes down; and numbers beyond all bounds."""
+    told = []
+    for kind in (SimulatedRedis, Grammatical):
+        loop = VirtualLoop()
+        server = SimulatedServer(version=version, loop=loop)
+        told.append(loop.run_until_complete(troubles(kind, server)))
+    short, parsed = told
+    assert short == parsed
+    assert {name for name, *_ in short[:-1]} >= {"late", "lost", "cancelled", "added", "refused"}
+
+
 @pytest.mark.parametrize("seed", range(12))
 def test_a_run_with_faults_is_the_same_without_short_cuts(
     seed: int, monkeypatch: pytest.MonkeyPatch

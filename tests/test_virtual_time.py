@@ -555,3 +555,16 @@ def test_its_own_tasks_are_tasks(loop):
     assert loop.run_until_complete(task) == "done"
     with pytest.raises(KeyboardInterrupt):
         loop.run_until_complete(interrupt())
+
+
+def test_a_sleep_that_nobody_waits_for_ends_nothing(loop):
+    """Its future is done, nobody goes on, and time does."""
+
+    async def main() -> float:
+        forsaken = asyncio.sleep(1)
+        forsaken.send(None)
+        await loop.sleep(3)
+        forsaken.close()
+        return now()
+
+    assert loop.run_until_complete(main()) == 3

@@ -114,6 +114,8 @@ class Work:
         self.min_idle_ms = round(recovery.min_idle * 1000)
         self.keeps_track = recovery.fenced or recovery.heartbeat is not None
         self.can_nack = recovery.strategy == "nack"
+        if not self.keeps_track:
+            self.held.clear()
 
     def start_heart(self) -> None:
         """Renew what is held from time to time, if that is wanted."""
