@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import types
 from collections.abc import Generator
+from itertools import chain
 from typing import Any
 
 import redis.asyncio
@@ -112,10 +113,11 @@ class ShortCuts(redis.asyncio.Redis):
         """Append an entry (``XADD``) and return its id."""
         loop, server = self._loop, self.server
         stream = None
-        if type(fields) is dict and len(fields) <= _FEW_FIELDS:
+        if type(fields) is dict:
+            pairs = fields.items()
             try:
                 stream = server.reached.get(name)
-                flat: Fields = sum(fields.items(), ())  # field, value, field, value …
+                flat: Fields = sum(pairs, ()) if len(pairs) <= _FEW_FIELDS else tuple(chain(*pairs))
                 "".join(flat)  # the fastest way to look at each of them
             except TypeError:  # not all of it is text: there is something to encode, or to refuse
                 stream = None

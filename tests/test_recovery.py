@@ -12,11 +12,13 @@ from redis.exceptions import AuthenticationError, ConnectionError, ResponseError
 from streamlab.actors import Recovery, consume, ensure_group, produce
 from streamlab.actors.redis_calls import (
     Patience,
+    ignore,
     is_connection_lost,
     is_group_gone,
     safe_start,
     start_of_new_group,
 )
+from streamlab.actors.work import Work
 from streamlab.simulated_redis import SimulatedServer
 
 from .test_actors import World, busy_for
@@ -485,3 +487,13 @@ def test_only_consumers_that_hold_nothing_are_removed(world):
 
     assert world.run(main()) == ["C1", "holds"]
     assert [e.actor for e in world.log if e.kind == "removed"] == ["empty"]
+
+
+def test_who_need_not_keep_track_any_more_forgets_what_was_held(world):
+    """Else a heartbeat that is adopted later would renew what is long acknowledged."""
+    heartbeat = Recovery("autoclaim", min_idle=1.0, heartbeat=0.3)
+    args = (world.client, "s", "g", "C1", world.client.ping, "each", heartbeat, None, print)
+    work = Work(*args, ignore)
+    work.held["0-1"] = 1
+    work.adopt(Recovery("none"))
+    assert work.held == {}

@@ -43,6 +43,7 @@ async def story(client: SimulatedRedis) -> list[Any]:
     told.append(await client.xgroup_create("orders", "workers", "0", mkstream=True))
     told.append(await attempt(client.xadd("orders", {"a": "1", "b": "zwei"})))
     told.append(await attempt(client.xadd("orders", {"a": 2, "b": b"bytes"})))
+    told.append(await attempt(client.xadd("orders", {str(n): "many" for n in range(40)})))
     told += [await read(), await read(count=5), await read()]  # the last one times out
     waiting = [asyncio.create_task(read()) for _ in range(3)]
     await asyncio.sleep(0)

@@ -508,16 +508,6 @@ class SimulatedEngine:
             self._conductor.result()
 
 
-def _busy(loop: VirtualLoop, sample: Callable[[], float]) -> Handler:
-    """Return what `Scenario.handler` does, by the loop's own way of sleeping, which is a faster one."""
-    sleep = loop.sleep
-
-    async def handle(entry_id: str, fields: dict[str, str]) -> None:
-        await sleep(sample())
-
-    return handle
-
-
 def _delayed(handler: Handler, delay: Callable[[], float]) -> Handler:
     """Return the handler, with its timer as late as timers are."""
 
