@@ -5,7 +5,8 @@
 
 A source is an ordinary notebook with the exercises solved: edit it in JupyterLab, then run this. In a cell
 tagged ``solution``, each line that ends in ``# stub: TEXT`` becomes TEXT for the learner (and goes, if
-there is no TEXT). The result is executed from a fresh kernel, so that its outputs are committed with it.
+there is no TEXT); the solution itself is folded away under the verdict. The result is executed from a fresh kernel,
+so that its outputs are committed with it.
 """
 
 from __future__ import annotations
@@ -60,15 +61,41 @@ def clean(notebook: NotebookNode) -> NotebookNode:
 
 
 def exercise(solution: NotebookNode) -> NotebookNode:
-    """Return the learner's notebook: the source with its solutions taken out; not executed yet."""
+    """Return the learner's notebook: the source with its solutions taken out; not executed yet.
+
+    Each solution stands, folded, in a text cell of its own after the verdict on it.
+    """
     notebook = clean(solution)
+    cells: list[NotebookNode] = []
+    answers: list[NotebookNode] = []
     for cell in notebook.cells:
-        if "solution" in cell.metadata.get("tags", []):
+        cells.append(cell)
+        tags = cell.metadata.get("tags", [])
+        if "solution" in tags:
+            answers.append(_folded(cell))
             cell.source = without_solution(cell.source)
-            cell.metadata.tags = [
-                "exercise" if tag == "solution" else tag for tag in cell.metadata.tags
-            ]
+            cell.metadata.tags = ["exercise" if tag == "solution" else tag for tag in tags]
+        elif "verdict" in tags:
+            cells += answers
+            answers = []
+    if answers:
+        raise ValueError("a cell tagged solution is followed by no cell tagged verdict")
+    notebook.cells = cells
     return notebook
+
+
+def _folded(solution: NotebookNode) -> NotebookNode:
+    """Return a text cell that shows a solution once it is unfolded."""
+    code = "\n".join(
+        line if (match := _STUB.match(line)) is None else match["indent"] + match["code"]
+        for line in solution.source.splitlines()
+    )
+    return NotebookNode(
+        cell_type="markdown",
+        id=f"{solution.id}-solution",
+        metadata={},
+        source=f"<details><summary>A solution</summary>\n\n```python\n{code}\n```\n\n</details>",
+    )
 
 
 def without_solution(source: str) -> str:

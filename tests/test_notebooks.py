@@ -98,6 +98,32 @@ def test_a_solution_becomes_a_stub() -> None:
     assert build.without_solution(source) == "SCALE = 2\nanswer = ...\n    f(?)"
 
 
+@every_notebook
+def test_each_solution_is_folded_under_its_verdict(name: str) -> None:
+    """The solution as it stands in the source, without the marks of its stubs, and nothing of it unfolded."""
+    answers = [
+        re.sub(r"\s*# stub:.*$", "", cell.source, flags=re.M)
+        for cell in build.read(FOLDER / "solutions" / name).cells
+        if "solution" in tags(cell)
+    ]
+    folded = [
+        cell.source
+        for before, cell in itertools.pairwise(notebook(name).cells)
+        if "verdict" in tags(before) and cell.source.startswith("<details>")
+    ]
+    assert len(folded) == len(answers)
+    for text, answer in zip(folded, answers, strict=True):
+        assert text.startswith("<details><summary>A solution</summary>")
+        assert f"```python\n{answer}\n```" in text
+
+
+def test_a_solution_without_a_verdict_is_an_error() -> None:
+    source = build.read(FOLDER / "solutions" / "03_one_to_one.ipynb")
+    source.cells = [cell for cell in source.cells if "verdict" not in tags(cell)]
+    with pytest.raises(ValueError, match="no cell tagged verdict"):
+        build.exercise(source)
+
+
 def test_a_solution_without_a_stub_is_not_given_away() -> None:
     with pytest.raises(ValueError, match="no '# stub:'"):
         build.without_solution("answer = 4")
