@@ -1,5 +1,5 @@
 # Everything happens in an environment of its own, .venv; `make` alone says what there is.
-# PYTHON=… chooses the interpreter it is made with, ARGS=… goes to pytest, the benchmarks or the fuzzer.
+# PYTHON=… chooses the interpreter it is made with, ARGS=… goes to the command, pytest, the benchmarks or the fuzzer.
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -18,8 +18,8 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 help: ## list these targets
 	@awk -F ': .*## |:.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-lab: $(VENV)/course ## install what the course needs, and open it in JupyterLab
-	@$(BIN)/streamlab lab
+lab: $(VENV)/course ## install what the course needs, and open your copy of it in JupyterLab
+	@$(BIN)/streamlab lab $(ARGS)
 
 test: lint ## check and test everything, notebooks included
 	@$(BIN)/python -m pytest --nbval --nbval-current-env --nbval-cell-timeout=120 tests $(NOTEBOOKS) $(ARGS)

@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 import redis.exceptions
 
-from streamlab import __version__, worker
+from streamlab import __version__, worker, working_copy
 from streamlab.actors import RECOVERIES
 from streamlab.connection import ServerUnusable
 from streamlab.faults import FAULTS, Fault, FaultError, seconds
@@ -29,7 +29,13 @@ from streamlab.scenario import Scenario, ScenarioError
 from streamlab.servers import ServerStartError, best_server
 
 #: What is the caller's to correct: one line, exit status 2.
-_WRONG_USE = (ScenarioError, ReplayError, ServerUnusable, ServerStartError)
+_WRONG_USE = (
+    ScenarioError,
+    ReplayError,
+    ServerUnusable,
+    ServerStartError,
+    working_copy.WorkingCopyError,
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -251,10 +257,11 @@ def _progress(*, quiet: bool) -> Iterator[Progress | None]:
 def _lab(arguments: argparse.Namespace) -> int:
     if find_spec("jupyterlab") is None:
         raise ScenarioError("JupyterLab is not installed: pip install 'streamlab[course]'")
-    notebooks = _notebooks(arguments.folder)
-    start = notebooks / "00_start_here.ipynb"
+    folder = arguments.folder.expanduser().resolve()
+    _tell_of_copy(working_copy.copy_course(_course(), folder), folder)
     # JupyterLab keeps its token and listens on 127.0.0.1: that is its default, and stays so.
-    command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={notebooks}", str(start)]
+    command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={folder}"]
+    command.append(str(folder / working_copy.FIRST_LESSON))
     if arguments.no_browser:
         command.append("--no-browser")
     if (
@@ -269,18 +276,26 @@ def _lab(arguments: argparse.Namespace) -> int:
             continue
 
 
-def _notebooks(folder: Path | None) -> Path:
-    """Return the folder with the course: the one given, or that of this checkout."""
-    candidates = (
-        [folder] if folder else [Path("notebooks"), Path(__file__).parents[1] / "notebooks"]
-    )
-    for candidate in candidates:
-        if (candidate / "00_start_here.ipynb").is_file():
-            return candidate.resolve()
-    raise ScenarioError(
-        "the notebooks are not here: run this in a checkout of streamlab, or give their folder "
-        "(streamlab lab --folder NOTEBOOKS)"
-    )
+def _course() -> Path:
+    """Return the folder that holds the course: that of this checkout."""
+    course = Path(__file__).parents[1] / "notebooks"
+    if not (course / working_copy.FIRST_LESSON).is_file():
+        raise ScenarioError(
+            "the notebooks are not installed with the package: install it from a checkout "
+            "(pip install -e '.[course]'), and run this again"
+        )
+    return course
+
+
+def _tell_of_copy(copied: working_copy.Copied, folder: Path) -> None:
+    print(f"Your copy of the course is in {folder}; what you do there is yours.")
+    if copied.renewed:
+        print(f"Brought up to date: {', '.join(copied.renewed)}")
+    if copied.beside:
+        print(
+            f"You have changed these, so the new version is beside yours: {', '.join(copied.beside)}"
+        )
+    sys.stdout.flush()
 
 
 def _panel(arguments: argparse.Namespace) -> int:
@@ -399,9 +414,20 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--save", type=Path, metavar="FILE", help="keep the run (JSON lines)")
     run.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the run")
 
-    lab = commands.add_parser("lab", help="open the course in JupyterLab")
+    lab = commands.add_parser(
+        "lab",
+        help="open the course in JupyterLab",
+        description="Open your own copy of the course in JupyterLab. It is made at the first time; later, "
+        "lessons that are new are added, and nothing that you have changed is written over. Delete a lesson "
+        "to get it afresh.",
+    )
     lab.set_defaults(command=_lab)
-    lab.add_argument("--folder", type=Path, help="where the notebooks are")
+    lab.add_argument(
+        "--folder",
+        type=Path,
+        default=Path("~/streamlab-course"),
+        help="where your copy is (default: streamlab-course in your home folder)",
+    )
     lab.add_argument("--no-browser", action="store_true", help="only print the address to open")
 
     panel = commands.add_parser(

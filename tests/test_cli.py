@@ -13,6 +13,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import pytest
 
@@ -212,13 +213,22 @@ def test_a_worker_that_nobody_started_says_so():
 
 
 def test_the_course_opens_in_jupyterlab(tmp_path):
-    """``streamlab lab`` serves the notebooks on 127.0.0.1 only, behind its token, until Ctrl-C."""
+    """``streamlab lab`` serves a copy of the notebooks on 127.0.0.1 only, behind its token, until Ctrl-C."""
     pytest.importorskip("jupyterlab", reason="the course extra is not installed")
     private = {
         name: str(tmp_path) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")
     }
     lab = subprocess.Popen(
-        [sys.executable, "-m", "streamlab", "lab", "--no-browser"],
+        [
+            sys.executable,
+            "-m",
+            "streamlab",
+            "lab",
+            "--no-browser",
+            "--folder",
+            str(tmp_path / "mine"),
+        ],
+        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ | private | {"PYTHONWARNINGS": "ignore"},
@@ -238,14 +248,26 @@ def test_the_course_opens_in_jupyterlab(tmp_path):
             time.sleep(0.05)
         base = f"http://127.0.0.1:{port}/api/contents/00_start_here.ipynb"
         with urllib.request.urlopen(f"{base}?token={token}", timeout=30) as answer:
-            assert json.load(answer)["type"] == "notebook"
+            opened = json.load(answer)
+        assert opened["type"] == "notebook"
+        code = [cell for cell in opened["content"]["cells"] if cell["cell_type"] == "code"]
+        assert not any(cell["outputs"] for cell in code)  # what is below a "Predict" is not told
+        assert str(tmp_path / "mine") in lab.stdout.readline()
         with pytest.raises(urllib.error.HTTPError, match="403") as refused:
             urllib.request.urlopen(base, timeout=30)
         refused.value.close()
     finally:
         os.killpg(lab.pid, signal.SIGTERM)
         lab.wait(30)
+        lab.stdout.close()
         lab.stderr.close()
+
+
+def test_no_copy_of_the_course_in_the_course(capsys):
+    """``streamlab lab --folder notebooks`` would make the course its own copy: one line, status 2."""
+    course = Path(__file__).parent.parent / "notebooks"
+    assert main(["lab", "--no-browser", "--folder", str(course)]) == 2
+    assert capsys.readouterr().err.startswith("streamlab: ")
 
 
 def test_help_and_version(capsys):
