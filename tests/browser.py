@@ -84,8 +84,10 @@ def is_of_notebook(stack: str) -> bool:
 
 
 @contextlib.contextmanager
-def jupyter(folder: Path, application: str = "jupyterlab") -> Iterator[str]:
-    """Give where an application shows this folder's panel.ipynb; it keeps its settings in there too."""
+def jupyter(
+    folder: Path, application: str = "jupyterlab", *, name: str = "panel.ipynb"
+) -> Iterator[str]:
+    """Give where an application shows this notebook of a folder; it keeps its settings in there too."""
     place, options = APPLICATIONS[application]
     private = folder / "private"
     port = free_port()
@@ -114,7 +116,7 @@ def jupyter(folder: Path, application: str = "jupyterlab") -> Iterator[str]:
         )
         try:
             wait_for(f"http://127.0.0.1:{port}/api?token={TOKEN}", process)
-            yield f"http://127.0.0.1:{port}/{place}/panel.ipynb?token={TOKEN}&reset"
+            yield f"http://127.0.0.1:{port}/{place}/{name}?token={TOKEN}&reset"
         finally:
             process.terminate()
             process.wait(20)
