@@ -73,6 +73,20 @@ class LabRedis(redis.Redis):
     """An ordinary `redis.Redis` that shows which server it is connected to."""
 
     connected: Connected
+    _reached: str | EmbeddedServer
+
+    @property
+    def url(self) -> str:
+        """The URL at which other processes reach the same server; with its password, if it has one.
+
+        That of the embedded server is opened on first use, and leads somewhere as long as this process lives.
+
+        Raises
+        ------
+        ServerUnusable
+            The embedded server has been closed, or this platform has no unix sockets.
+        """
+        return _url(self._reached)
 
     def __repr__(self) -> str:
         return f"<Redis client: {self.connected}>"
@@ -85,12 +99,22 @@ class LabAsyncRedis(redis.asyncio.Redis):
     """An ordinary `redis.asyncio.Redis` that shows which server it is connected to."""
 
     connected: Connected
+    _reached: str | EmbeddedServer
+
+    @property
+    def url(self) -> str:
+        """The URL at which other processes reach the same server, as `LabRedis.url`."""
+        return _url(self._reached)
 
     def __repr__(self) -> str:
         return f"<asyncio Redis client: {self.connected}>"
 
     def _repr_html_(self) -> str:
         return _shown(self.connected)
+
+
+def _url(reached: str | EmbeddedServer) -> str:
+    return reached if isinstance(reached, str) else reached.url
 
 
 def _shown(connected: Connected) -> str:
@@ -103,6 +127,11 @@ class _Shared:
 
     server: PrivateServer | EmbeddedServer
     connected: Connected
+
+    @property
+    def reached(self) -> str | EmbeddedServer:
+        """Where it is reached; the embedded one says so only when it is asked, for it has to open a socket."""
+        return self.server if isinstance(self.server, EmbeddedServer) else self.server.url
 
 
 _shared: dict[str, _Shared] = {}
@@ -140,6 +169,7 @@ def connect(url: str | None = None, *, server: str = "lab", fresh: bool = False)
         )
     assert isinstance(client, LabRedis)
     client.connected = connected
+    client._reached = target if isinstance(target, str) else target.reached
     return client
 
 
@@ -164,6 +194,7 @@ async def connect_async(
         )
     assert isinstance(client, LabAsyncRedis)
     client.connected = connected
+    client._reached = target if isinstance(target, str) else target.reached
     return client
 
 
@@ -240,7 +271,7 @@ def _best() -> _Shared:
 def _embedded(problems: list[str] | None = None) -> _Shared:
     server = EmbeddedServer()
     info = ServerInfo("redis", server.version)
-    cannot = ("other processes", "persistence", "Lua scripts", *later_commands_missing(info))
+    cannot = ("persistence", "Lua scripts", *later_commands_missing(info))
     why = f" ({'; '.join(problems)})" if problems else ""
     return _Shared(server, Connected("embedded", info, f"this process{why}", cannot))
 

@@ -69,7 +69,7 @@ def test_without_a_program_it_is_embedded(no_program: Path) -> None:
         client.xadd("s", {"f": "1"})
         assert client.connected.how == "embedded"
         assert repr(client) == (
-            "<Redis client: embedded in this process, streams as of Redis 7.0.15; without other processes, "
+            "<Redis client: embedded in this process, streams as of Redis 7.0.15; without "
             "persistence, Lua scripts, XACKDEL, XDELEX (Redis 8.2), XREADGROUP CLAIM (Redis 8.4), XADD IDMP "
             "(Redis 8.6)>"
         )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import threading
+import weakref
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import redis
 import redis.asyncio
@@ -11,15 +14,20 @@ from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from streamlab.connection import ServerUnusable
+
 from .divergences import DIVERGENCES, Divergence
+
+if TYPE_CHECKING:
+    from .listening import Listener
 
 
 class EmbeddedServer:
-    """A Redis within the process: no socket, no other process, nothing kept.
+    """A Redis within the process, of which nothing is kept.
 
-    Its clients are redis-py's own; threads and event loops may share it. ``version`` is the version of Redis
-    whose streams it has. ``now_ms`` gives the time that ids and idle times go by, in ms since 1970, if it is not to be
-    the machine's.
+    Its clients are redis-py's own; threads and event loops may share it. Other processes reach it at its `url`, as
+    long as this process and this object live. ``version`` is the version of Redis whose streams it has. ``now_ms``
+    gives the time that ids and idle times go by, in ms since 1970, if it is not to be the machine's.
     """
 
     divergences: ClassVar[tuple[Divergence, ...]] = DIVERGENCES
@@ -37,6 +45,36 @@ class EmbeddedServer:
 
         self.version = version
         self._server = StreamServer(version, now_ms)
+        self._owner = os.getpid()
+        self._lock = threading.Lock()
+        self._listener: Listener | None = None
+
+    @property
+    def url(self) -> str:
+        """The URL at which other processes reach this server, ``unix:///…``; the socket is opened on first use.
+
+        It is in a folder that only this user may open, and served by a thread of this process.
+
+        Raises
+        ------
+        ServerUnusable
+            There are no unix sockets here, the server has been closed, or this is a fork of its process.
+        """
+        from .listening import Listener
+
+        with self._lock:
+            if os.getpid() != self._owner:
+                raise ServerUnusable(
+                    "the embedded server is the parent's, of which a fork has a copy only: take the url before you "
+                    "fork, or connect() anew"
+                )
+            if not self._server.connected:
+                raise ServerUnusable("the embedded server has been closed: connect() anew")
+            if self._listener is None:
+                self._listener = Listener(self._server)
+                # When it is dropped, and at exit; maybe by the garbage collector, which must not wait for a thread.
+                weakref.finalize(self, self._listener.close, wait=False)
+            return self._listener.url
 
     def client(self, client_class: type[redis.Redis] = redis.Redis, **settings: Any) -> redis.Redis:
         """Return a client with the settings of `sync_stream_client`, unless told otherwise."""
@@ -65,8 +103,12 @@ class EmbeddedServer:
         return {**usual, "retry": retry, **settings, "server": self._server}
 
     def close(self) -> None:
-        """Refuse all further commands."""
-        self._server.connected = False
+        """Refuse all further commands, and close the socket for other processes."""
+        with self._lock:
+            self._server.connected = False
+            listener = self._listener
+        if listener is not None:
+            listener.close()
 
     def __repr__(self) -> str:
         return f"<EmbeddedServer as of Redis {'.'.join(map(str, self.version))}>"

@@ -6,8 +6,9 @@ A stream is one more value in fakeredis' database, so that whatever works on key
 from __future__ import annotations
 
 import copy
+import select
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from functools import partial
 from typing import Any, Self
@@ -20,6 +21,7 @@ from streamlab.stream_commands import StreamCommands
 from streamlab.stream_model import StreamModel
 
 Version = tuple[int, int, int]
+_HUNG_UP = getattr(select, "POLLRDHUP", 0)  # POLLHUP and POLLERR are told in any case
 
 
 class StreamValue(BaseModel):
@@ -139,6 +141,9 @@ class StreamServer(FakeServer):
         """Whether there may be other users than the default one, who may do everything (``ACL``)."""
         self.is_all_text = True
         """Whether all that commands on streams have ever been given is text in UTF-8."""
+        self._parted: deque[Any] = deque()
+        self._watched: dict[int, Any] = {}
+        self._hang_ups = select.poll() if hasattr(select, "poll") else None
 
     def words(self, fields: list[bytes]) -> list[str]:
         """Return the fields of a command as the grammar's text."""
@@ -148,8 +153,52 @@ class StreamServer(FakeServer):
             self.is_all_text = False
             return [*map(decoded, fields)]
 
+    # ---- clients that go -----------------------------------------------------------------------
+
+    def part(self, socket: Any) -> None:
+        """Forget a connection, whose client has gone, before the next command is executed.
+
+        It never waits for the lock: the garbage collector may close a connection in the midst of anything.
+        """
+        self._parted.append(socket)
+        if self.lock.acquire(blocking=False):
+            try:
+                self.forget_the_parted()
+            finally:
+                self.lock.release()
+
+    def forget_the_parted(self) -> None:
+        """Forget the connections whose clients have gone; with the lock held."""
+        while self._parted:
+            self._parted.popleft().forget()
+        if self._watched:
+            self._look_for_hang_ups()
+
+    def watch(self, number: int, socket: Any) -> None:
+        """Look before each command whether the process behind a real socket is still there.
+
+        The loop that serves it would notice, but maybe after an entry has been added and given away.
+        """
+        assert self._hang_ups is not None
+        self._watched[number] = socket
+        self._hang_ups.register(number, _HUNG_UP)
+
+    def unwatch(self, number: int) -> None:
+        """Look no more."""
+        if self._watched.pop(number, None) is not None:
+            assert self._hang_ups is not None
+            self._hang_ups.unregister(number)
+
+    def _look_for_hang_ups(self) -> None:
+        assert self._hang_ups is not None
+        for number, _ in self._hang_ups.poll(0):
+            socket = self._watched.get(number)
+            if socket is not None:
+                socket.forget()
+
     def look_at_keys(self) -> None:
         """Remove the keys that have expired, and serve the readers whom that concerns; with the lock held."""
+        self.forget_the_parted()
         for database in [*self.dbs.values()]:
             database.time = time.time()
             with database.streams.transaction(self.now_ms()):

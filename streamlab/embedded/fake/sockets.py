@@ -100,6 +100,7 @@ class StreamSocket(FakeSocket):
         """Execute a command on streams: what remains of fakeredis' `_process_command` and `_run_command`."""
         server, database = self._server, self._db
         with server.lock:
+            server.forget_the_parted()
             database.time = time.time()
             try:
                 reply = self._stream_command(server.words(fields))
@@ -140,6 +141,7 @@ class StreamSocket(FakeSocket):
         if self._in_transaction:
             return super()._run_command(func, sig, args, from_script)
         server = self._server
+        server.forget_the_parted()
         # Readers are served when the command, or all of EXEC, is over.
         with ExitStack() as held_back:
             for database in [*server.dbs.values()]:
@@ -210,15 +212,17 @@ class StreamSocket(FakeSocket):
 
     def part(self) -> None:
         """Forget this connection: its client has gone, and is to be given no entry any more."""
-        server = self.stream_server
-        with server.lock:
-            read, self.read = self.read, None
-            if read is not None:
-                read.cancel()
-                read.end(None)
-            self._blocked = False
-            with suppress(ValueError):  # closed or killed already
-                server.sockets.remove(self)
+        self.stream_server.part(self)
+
+    def forget(self) -> None:
+        """Forget this connection; with the lock held."""
+        read, self.read = self.read, None
+        if read is not None:
+            read.cancel()
+            read.end(None)
+        self._blocked = False
+        with suppress(ValueError):  # closed or killed already
+            self.stream_server.sockets.remove(self)
 
     def _cleanup(self, server: Any) -> None:
         if self.read is not None:

@@ -1,0 +1,195 @@
+"""The server's end of a connection whose client is another process: replies leave it as bytes of RESP."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Generator, Sequence
+from typing import Any, Protocol
+
+import redis
+from fakeredis._helpers import SimpleError, SimpleString
+from fakeredis._socket import FakeSocket
+
+from streamlab.embedded.blocked import Blocked
+from streamlab.embedded.replies import encoded
+from streamlab.embedded.resp import (
+    NULL_ARRAY,
+    CommandReader,
+    Failure,
+    Members,
+    ProtocolError,
+    Push,
+    Status,
+    encode,
+)
+from streamlab.stream_commands import Reply
+
+from .databases import StreamServer
+from .sockets import AsyncStreamSocket
+
+_OF_STATUS = frozenset({"XGROUP", "XSETID", "XCFGSET"})
+_OF_MEMBERS = frozenset({"smembers", "sinter", "sunion", "sdiff"})
+_OF_ARRAYS = frozenset({"exec", "lmpop", "zmpop"})
+"""Commands on keys whose missing reply is a missing array."""
+
+
+class Wire(Protocol):
+    """What carries the replies."""
+
+    def write(self, data: bytes) -> None:
+        """Send bytes, sooner or later, in this order; from any thread, and at once."""
+
+    def hang_up(self) -> None:
+        """Send what has been written, and close; from any thread, and at once."""
+
+    def fileno(self) -> int:
+        """Return the number of the socket."""
+
+
+class RemoteSocket(AsyncStreamSocket):
+    """The end of a connection that reaches the server over a real socket.
+
+    fakeredis makes of a reply what redis-py would: here it stays as it is, until it is written.
+    """
+
+    def __init__(self, server: StreamServer, wire: Wire, address: str) -> None:
+        self._wire = wire
+        self._has_left = False
+        self._waiting: asyncio.Task[None] | None = None  # for BLPOP and its like
+        info = {
+            **{"addr": f"{address}:0", "laddr": f"{address}:0", "fd": wire.fileno(), "name": ""},
+            **{"idle": 0, "flags": "N", "db": 0, "sub": 0, "psub": 0, "ssub": 0, "multi": -1},
+            **{"qbuf": 0, "qbuf_free": 0, "argv_mem": 0, "multi_mem": 0, "rbs": 0, "rbp": 0},
+            **{"obl": 0, "oll": 0, "omem": 0, "tot_mem": 0, "events": "r", "cmd": "NULL"},
+            **{"redir": -1, "resp": 2},
+        }
+        super().__init__(server, 0, client_class=redis.Redis, client_info=info)
+
+    # ---- commands ------------------------------------------------------------------------------
+
+    def _parse_commands(self) -> Generator[None, bytes, None]:
+        reader = CommandReader()
+        while True:
+            reader.feed((yield))
+            try:
+                while not self._paused and (fields := reader.next()) is not None:
+                    self._process_command(fields)
+            except ProtocolError as error:
+                self.put_response(SimpleError(f"ERR Protocol error: {error}"))
+                self._end()
+
+    def _process_command(self, fields: list[bytes]) -> None:
+        if fields[0].upper() == b"QUIT":
+            self.put_response(SimpleString(b"OK"))
+            self._end()
+            return
+        try:
+            super()._process_command(fields)
+        except (
+            Exception
+        ) as error:  # a mistake in here: its client is told, and nobody else is concerned
+            text = f"ERR the embedded server failed: {type(error).__name__}: {error}"
+            self.put_response(SimpleError(text))
+
+    def _end(self) -> None:
+        """Hang up, and execute nothing any more."""
+        self.pause()
+        self._has_left = True
+        self._wire.hang_up()
+
+    def resume(self) -> None:
+        if not self._has_left:
+            super().resume()
+
+    def kill(self) -> None:
+        FakeSocket.kill(self)  # which has `_cleanup` cancel a blocked read
+        self._wire.hang_up()
+
+    # ---- replies -------------------------------------------------------------------------------
+
+    def put_response(self, msg: Any) -> None:
+        if self._has_left:
+            return
+        if type(msg) is tuple:
+            (msg,) = msg
+        elif type(msg) is list:
+            msg = Push(msg)
+        self._wire.write(encode(msg, self._resp_version, _known))
+
+    def _decode_result(self, result: Any) -> Any:
+        # A tuple: what fakeredis puts out without this method is a message that nobody has asked for.
+        return (result,) if isinstance(result, list) else result
+
+    def _decode_error(self, error: SimpleError) -> Any:
+        return error
+
+    def _shaped(self, words: Sequence[str], reply: Reply) -> Any:
+        command = words[0].upper()
+        if reply == "OK" and command in _OF_STATUS:
+            return SimpleString(b"OK")
+        if reply is None and command in ("XREAD", "XREADGROUP"):
+            return NULL_ARRAY
+        return super()._shaped(words, reply)
+
+    def _run_command(self, func: Any, sig: Any, args: Any, from_script: bool) -> Any:
+        result = super()._run_command(func, sig, args, from_script)
+        if result is None and sig.name in _OF_ARRAYS:
+            return NULL_ARRAY
+        if type(result) is list and sig.name in _OF_MEMBERS:
+            return Members(result)
+        return result
+
+    # ---- waiting -------------------------------------------------------------------------------
+
+    def _block(self, read: Blocked) -> None:
+        super()._block(read)
+        wake = read.when_over
+        self._server.watch(self._wire.fileno(), self)
+
+        def over() -> None:
+            self.stream_server.unwatch(self._wire.fileno())
+            wake()
+
+        read.when_over = over
+
+    def _blocking(
+        self,
+        timeout: float | None,
+        func: Callable[[bool], Any],
+        shape: Callable[[Any], Any] | None = None,
+    ) -> Any:
+        def unless_it_has_gone(is_first: bool) -> Any:
+            return None if self._has_left else func(is_first)
+
+        def shaped(result: Any) -> Any:
+            result = result if shape is None else shape(result)
+            return NULL_ARRAY if result is None else result
+
+        return super()._blocking(timeout, unless_it_has_gone, shaped)
+
+    async def _async_blocking(self, *args: Any, **kwargs: Any) -> None:
+        self._waiting = asyncio.current_task()
+        try:
+            await super()._async_blocking(*args, **kwargs)
+        finally:
+            self._waiting = None
+            if self._has_left:
+                self.close()
+
+    def leave(self) -> None:
+        """Forget this connection: the other process has gone, or is to go. In the loop's thread."""
+        self._has_left = True
+        self.part()
+        if self._waiting is not None:
+            self._waiting.cancel()  # it needs the server to clean up after itself
+        else:
+            self.close()
+
+
+def _known(reply: Any) -> Status | Failure:
+    """Return a piece of fakeredis' replies in a kind that `encode` knows."""
+    if isinstance(reply, SimpleString):
+        return Status(reply.value)
+    if isinstance(reply, SimpleError):
+        return Failure(encoded(reply.value))
+    raise TypeError(f"no reply is a {type(reply).__name__}: {reply!r}")
