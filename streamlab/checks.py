@@ -13,6 +13,7 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 
+from streamlab.claim_checks import heartbeat
 from streamlab.grading import recovery
 from streamlab.invariants import examine, summary
 from streamlab.lab import Lab
@@ -320,7 +321,7 @@ def _count(n: int, word: str) -> str:
 
 
 __all__ = [
-    "Verdict", "assignment", "bookmark", "drain_time", "enough_maxlen", "fewest_consumers", "in_a_row",
+    "Verdict", "assignment", "bookmark", "drain_time", "enough_maxlen", "fewest_consumers", "heartbeat", "in_a_row",
     "invariants", "left_behind", "most_producers", "pages", "pending_exactly", "recovery", "share", "survives",
     "take_over", "utilisation", "worker",
 ]  # fmt: skip
