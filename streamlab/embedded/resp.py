@@ -110,11 +110,13 @@ class Members(list[Any]):
     """A set."""
 
 
-class NullArray:
-    """No reply where there would have been an array."""
+class _NullArray:
+    pass
 
 
-NULL_ARRAY = NullArray()
+NULL_ARRAY = Carried()
+"""No array where there might have been one: fakeredis lets it pass within the replies of a transaction."""
+NULL_ARRAY.reply = _NullArray()
 
 
 def encode(reply: Any, protocol: int, known: Callable[[Any], Any]) -> bytes:
@@ -150,7 +152,7 @@ def _encode(reply: Any, is_resp3: bool, pieces: list[bytes], known: Callable[[An
         pieces.append(b"+%b\r\n" % reply)
     elif kind is Failure:
         pieces.append(b"-%b\r\n" % reply.translate(_LINE_BREAKS))
-    elif kind is NullArray:
+    elif kind is _NullArray:
         pieces.append(b"_\r\n" if is_resp3 else b"*-1\r\n")
     elif kind is float:
         text = b"%.17g" % reply

@@ -78,10 +78,10 @@ class Divergence(AssertionError):
 class Pair:
     """A server and a model that are given the same commands."""
 
-    def __init__(self, server: Server, protocol: int = 2) -> None:
+    def __init__(self, server: Server, protocol: int = 2, *, exact: bool = False) -> None:
         self.server = server
-        self.main = server.connect(protocol)
-        self.readers = [server.connect(protocol) for _ in range(N_READERS)]
+        self.main = server.connect(protocol, exact=exact)
+        self.readers = [server.connect(protocol, exact=exact) for _ in range(N_READERS)]
         self.reader_ids = [str(reader.ask("CLIENT", "ID")) for reader in self.readers]
         self.waiters: list[Waiting | None] = []
         self.answers: dict[int, Answer] = {}
@@ -93,7 +93,7 @@ class Pair:
             if waiter is not None:
                 assert self.main.ask("CLIENT", "UNBLOCK", self.reader_ids[number]) == 1
                 reply = self.readers[number].receive()
-                assert reply is None, reply
+                assert not reply, reply
         self.main.ask("FLUSHALL")
         self.reset_model()
         self.waiters = [None] * N_READERS

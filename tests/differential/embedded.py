@@ -1,4 +1,4 @@
-"""The embedded server in the model's place: asked through redis-py, in each way in which one can ask."""
+"""The embedded server in the model's place: asked through redis-py, or over its socket, in each way one can ask."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
+from typing import Any, Literal
 
 import redis
 from redis._parsers.base import BaseParser
@@ -19,7 +19,7 @@ from streamlab.embedded import EmbeddedServer
 from streamlab.stream_commands import CommandError, Reply, Waiter
 
 from .compare import N_READERS, Pair, Waiting
-from .wire import Answer, Server, kinds, plain
+from .wire import Answer, Connection, Server, kinds, plain
 
 _PATIENCE_S = 10
 
@@ -28,21 +28,22 @@ _PATIENCE_S = 10
 class Way:
     """How the embedded server is asked."""
 
-    is_async: bool
+    by: Literal["sync", "async", "socket"]
+    """By redis-py with threads or asyncio, or as another process does: then replies are compared byte for byte."""
     protocol: int
     is_pipelined: bool
 
     def __str__(self) -> str:
         return "-".join(
             (
-                "async" if self.is_async else "sync",
+                self.by,
                 f"resp{self.protocol}",
                 "pipelined" if self.is_pipelined else "single",
             )
         )
 
 
-WAYS = [Way(*each) for each in product((False, True), (2, 3), (False, True))]
+WAYS = [Way(*each) for each in product(("sync", "async", "socket"), (2, 3), (False, True))]
 
 
 class EmbeddedPair(Pair):
@@ -53,16 +54,16 @@ class EmbeddedPair(Pair):
         self._now_ms = 0
         self._times: deque[tuple[list[str], int]] = deque()
         self.embedded = EmbeddedServer(version=server.as_redis, now_ms=lambda: self._now_ms)
-        self._asker: _Asker = (_AsyncAsker if way.is_async else _SyncAsker)(
-            self.embedded, way.protocol
-        )
+        askers = {"sync": _SyncAsker, "async": _AsyncAsker, "socket": _SocketAsker}
+        self._asker: _Asker = askers[way.by](self.embedded, way.protocol)
         self._reads: list[Future[Answer] | None] = [None] * N_READERS
         self._give_each_command_its_time()
-        super().__init__(server, way.protocol)
+        super().__init__(server, way.protocol, exact=way.by == "socket")
 
     def close(self) -> None:
         self.reset_model()
         self._asker.close()
+        self.embedded.close()
         super().close()
 
     def _give_each_command_its_time(self) -> None:
@@ -104,7 +105,7 @@ class EmbeddedPair(Pair):
         self._now_ms = times[-1]
         self._times = deque(zip(map(list, commands), times, strict=True))
         replies = self._asker.ask_together(commands, is_transaction)
-        assert isinstance(replies, list)
+        assert isinstance(replies, list), replies
         self._times.clear()
         return replies
 
@@ -131,24 +132,14 @@ class EmbeddedPair(Pair):
                 self._reads[number] = None
 
     def compare_refusal(self, commands: Sequence[Sequence[str]], replies: Sequence[Answer]) -> None:
-        first = next(reply for reply in replies if isinstance(reply, CommandError))
-        refused = self._asker.ask_together(commands, is_transaction=True)
-        expected = BaseParser.parse_error(str(first))
-        # redis-py adds which command it was; with asyncio it puts the text into a tuple.
-        said = str(refused).rpartition(" of pipeline caused error: ")[2]
-        is_same = type(refused) is type(expected) and said in (str(expected), str(expected.args))
-        if not is_same:
-            raise self._divergence(("MULTI",), str(expected), str(refused))
+        refused, expected = self._asker.refusal_of(commands, replies)
+        if refused != expected:
+            raise self._divergence(("MULTI",), expected, refused)
 
     def _compare(self, args: Sequence[str], reply: Answer, expected: Answer) -> None:
         if kinds(reply) != kinds(expected):
             raise self._divergence(args, reply, expected)
-        super()._compare(args, _as_raised(reply), expected)
-
-
-def _as_raised(reply: Answer) -> Answer:
-    """Return a server's error as redis-py would tell it."""
-    return _told(BaseParser.parse_error(str(reply))) if isinstance(reply, CommandError) else reply
+        super()._compare(args, self._asker.as_told(reply), expected)
 
 
 def _told(error: Exception) -> CommandError:
@@ -161,17 +152,137 @@ def _words(args: Sequence[str]) -> list[str | bytes]:
 
 
 class _Asker:
-    """redis-py clients of an embedded server: the main one, and one for each reader."""
+    """Clients of an embedded server: the main one, and one for each reader."""
+
+    def __init__(self, embedded: EmbeddedServer) -> None:
+        ids = [self.client_id(number) for number in range(N_READERS + 1)]
+        by_id = {socket._client_info["id"]: socket for socket in embedded._server.sockets}
+        #: The server's ends of the readers' connections.
+        self.sockets = [by_id[client_id] for client_id in ids[1:]]
+
+    def client_id(self, number: int) -> Answer:
+        raise NotImplementedError
+
+    def ask(self, args: Sequence[str]) -> Answer:
+        raise NotImplementedError
+
+    def ask_together(self, commands: Sequence[Sequence[str]], is_transaction: bool) -> Any:
+        """Return the replies."""
+        raise NotImplementedError
+
+    def read(self, number: int, args: Sequence[str]) -> Future[Answer]:
+        raise NotImplementedError
+
+    def as_told(self, reply: Answer) -> Answer:
+        """Return a server's error as a client would tell it."""
+        raise NotImplementedError
+
+    def refusal_of(
+        self, commands: Sequence[Sequence[str]], replies: Sequence[Answer]
+    ) -> tuple[object, object]:
+        """Return how a transaction is refused, and how it should be by what a server said to its commands."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        raise NotImplementedError
+
+
+class _SocketAsker(_Asker):
+    """Speaks to the server's socket, as other processes do."""
+
+    def __init__(self, embedded: EmbeddedServer, protocol: int) -> None:
+        path = embedded.url.removeprefix("unix://")
+        self._connections = [Connection(path, protocol, exact=True) for _ in range(N_READERS + 1)]
+        super().__init__(embedded)
+
+    def client_id(self, number: int) -> Answer:
+        return self._connections[number].ask("CLIENT", "ID")
+
+    def ask(self, args: Sequence[str]) -> Answer:
+        return self._connections[0].ask(*args)
+
+    def ask_together(self, commands: Sequence[Sequence[str]], is_transaction: bool) -> Any:
+        main = self._connections[0]
+        if not is_transaction:
+            main.send(*commands)
+            return [main.receive() for _ in commands]
+        main.send(("MULTI",), *commands, ("EXEC",))
+        assert main.receive() == "OK"
+        self._queued = [main.receive() for _ in commands]
+        return main.receive()
+
+    def read(self, number: int, args: Sequence[str]) -> Future[Answer]:
+        connection = self._connections[number + 1]
+        connection.send(args)
+        return _Coming(connection)
+
+    def as_told(self, reply: Answer) -> Answer:
+        return reply
+
+    def refusal_of(
+        self, commands: Sequence[Sequence[str]], replies: Sequence[Answer]
+    ) -> tuple[object, object]:
+        exec_reply = self.ask_together(commands, is_transaction=True)
+        aborted = "EXECABORT Transaction discarded because of previous errors."
+        return (
+            [repr(reply) for reply in (*self._queued, exec_reply)],
+            [repr(reply) for reply in (*replies, CommandError(aborted))],
+        )
+
+    def close(self) -> None:
+        for connection in self._connections:
+            connection.close()
+
+
+class _Coming(Future[Answer]):
+    """A reply that is taken from a connection when somebody looks."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__()
+        self._connection = connection
+
+    def done(self) -> bool:
+        if not super().done():
+            reply = self._connection.poll()
+            if reply is not False:
+                self.set_result(reply)  # type: ignore[arg-type]
+        return super().done()
+
+    def result(self, timeout: float | None = None) -> Answer:
+        if not super().done():
+            self.set_result(self._connection.receive())
+        return super().result(0)
+
+
+class _RedisPyAsker(_Asker):
+    """redis-py's clients."""
 
     def __init__(self, embedded: EmbeddedServer, protocol: int) -> None:
         settings = {"protocol": protocol, "encoding_errors": "surrogateescape"}
         self.clients = [self.make_client(embedded, **settings) for _ in range(N_READERS + 1)]
         for client in self.clients:
             client.response_callbacks.clear()
-        ids = [self._result(self.call(client, ["CLIENT", "ID"])) for client in self.clients]
-        by_id = {socket._client_info["id"]: socket for socket in embedded._server.sockets}
-        #: The server's ends of the readers' connections.
-        self.sockets = [by_id[client_id] for client_id in ids[1:]]
+        super().__init__(embedded)
+
+    def client_id(self, number: int) -> Answer:
+        return self._result(self.call(self.clients[number], ["CLIENT", "ID"]))
+
+    def as_told(self, reply: Answer) -> Answer:
+        if not isinstance(reply, CommandError):
+            return reply
+        return _told(BaseParser.parse_error(str(reply)))
+
+    def refusal_of(
+        self, commands: Sequence[Sequence[str]], replies: Sequence[Answer]
+    ) -> tuple[object, object]:
+        first = next(reply for reply in replies if isinstance(reply, CommandError))
+        refused = self.ask_together(commands, is_transaction=True)
+        expected = BaseParser.parse_error(str(first))
+        # redis-py adds which command it was; with asyncio it puts the text into a tuple.
+        said = str(refused).rpartition(" of pipeline caused error: ")[2]
+        if said == str(expected.args):
+            said = str(expected)
+        return (type(refused), said), (type(expected), str(expected))
 
     def ask(self, args: Sequence[str]) -> Answer:
         return self._result(self.call(self.clients[0], args))
@@ -209,11 +320,8 @@ class _Asker:
     ) -> Future[list[Any]]:
         raise NotImplementedError
 
-    def close(self) -> None:
-        raise NotImplementedError
 
-
-class _SyncAsker(_Asker):
+class _SyncAsker(_RedisPyAsker):
     """Readers wait in threads."""
 
     def __init__(self, embedded: EmbeddedServer, protocol: int) -> None:
@@ -252,7 +360,7 @@ def _done(call: Callable[[], Any]) -> Future[Any]:
     return done
 
 
-class _AsyncAsker(_Asker):
+class _AsyncAsker(_RedisPyAsker):
     """Readers wait in an event loop."""
 
     def __init__(self, embedded: EmbeddedServer, protocol: int) -> None:

@@ -21,10 +21,36 @@ class Map(list[Reply]):
     """A map of RESP3, laid out as RESP2 has it: a flat list, or for reads a list of pairs."""
 
 
-class Connection:
-    """A blocking connection over a unix socket."""
+class Line(str):
+    """A text that came as a line of its own (``+OK``), and not as a string of so many bytes."""
 
-    def __init__(self, path: str, protocol: int = 2) -> None:
+    __slots__ = ()
+
+
+class Verbatim(Line):
+    """A text that came with its format (RESP3)."""
+
+    __slots__ = ()
+
+
+class NullArray(list[Reply]):
+    """No array (``*-1``), which is not what no string is (``$-1``)."""
+
+    def __repr__(self) -> str:
+        return "no array"
+
+
+class Push(list[Reply]):
+    """What nobody has asked for (RESP3)."""
+
+
+class Connection:
+    """A blocking connection over a unix socket.
+
+    Replies are told as hiredis reads them; if ``exact``, so that replies which look the same are the same bytes.
+    """
+
+    def __init__(self, path: str, protocol: int = 2, *, exact: bool = False) -> None:
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.settimeout(_PATIENCE_S)
         try:
@@ -32,8 +58,10 @@ class Connection:
         except OSError:
             self._socket.close()
             raise
-        self._reader = hiredis.Reader(
-            replyError=CommandError, encoding="utf-8", errors="surrogateescape"
+        self._reader = (
+            _ExactReader()
+            if exact
+            else hiredis.Reader(replyError=CommandError, encoding="utf-8", errors="surrogateescape")
         )
         if protocol == 3:
             self.ask("HELLO", "3")
@@ -72,6 +100,60 @@ class Connection:
         self._socket.close()
 
 
+class _ExactReader:
+    """Reads replies as `hiredis.Reader` does, but forgets nothing of their form."""
+
+    def __init__(self) -> None:
+        self._data = b""
+        self._at = 0
+
+    def feed(self, data: bytes) -> None:
+        self._data = self._data[self._at :] + data
+        self._at = 0
+
+    def gets(self) -> object:
+        """Return the next reply, or False until all of it has come."""
+        began_at = self._at
+        try:
+            return self._reply()
+        except EOFError:
+            self._at = began_at
+            return False
+
+    def _take(self, length: int) -> str:
+        end = self._at + length
+        if len(self._data) < end + 2:
+            raise EOFError
+        assert self._data[end : end + 2] == b"\r\n"
+        text = self._data[self._at : end].decode("utf-8", "surrogateescape")
+        self._at = end + 2
+        return text
+
+    def _reply(self) -> object:
+        end = self._data.find(b"\r\n", self._at)
+        if end < 0:
+            raise EOFError
+        line = self._take(end - self._at)
+        kind, rest = line[0], line[1:]
+        if kind in "+-":
+            return Line(rest) if kind == "+" else CommandError(rest)
+        if kind == "_":
+            return None
+        number = int(rest)
+        if kind == ":":
+            return number
+        if number < 0:
+            return {"$": None, "*": NullArray()}[kind]
+        if kind == "$":
+            return self._take(number)
+        if kind == "=":
+            return Verbatim(self._take(number))
+        if kind == "%":
+            return {self._reply(): self._reply() for _ in range(number)}
+        items = [self._reply() for _ in range(number)]
+        return {"*": list, ">": Push}[kind](items)
+
+
 def _encode(args: Sequence[str]) -> bytes:
     parts = [b"*%d\r\n" % len(args)]
     for arg in args:
@@ -83,7 +165,7 @@ def _encode(args: Sequence[str]) -> bytes:
 def plain(reply: object) -> Answer:
     """Check that a reply has only the types that RESP2 knows, and lay out RESP3's maps as RESP2 does."""
     if isinstance(reply, list):
-        return [plain(item) for item in reply]  # type: ignore[misc]
+        return type(reply)([plain(item) for item in reply])
     if isinstance(reply, dict):
         values = [plain(value) for value in reply.values()]
         if all(map(_are_entries, values)):  # a read's
@@ -98,9 +180,9 @@ def _are_entries(value: object) -> bool:
 
 
 def kinds(reply: Answer) -> object:
-    """Return the structure of a reply: where it has lists, and where maps."""
+    """Return the structure of a reply: where it has lists, and where maps; and of what forms the rest is, if exact."""
     if not isinstance(reply, list):
-        return None
+        return type(reply) if isinstance(reply, Line) else None
     return type(reply), *map(kinds, reply)
 
 
@@ -118,5 +200,5 @@ class Server(PrivateServer):
         # Valkey left Redis at 7.2.4, and counts on its own since.
         self.as_redis = self.version if self.kind == "redis" else VALKEY_AS_REDIS
 
-    def connect(self, protocol: int = 2) -> Connection:
-        return Connection(str(self.socket_path), protocol)
+    def connect(self, protocol: int = 2, *, exact: bool = False) -> Connection:
+        return Connection(str(self.socket_path), protocol, exact=exact)

@@ -27,6 +27,7 @@ from streamlab.stream_commands import Reply
 from .databases import StreamServer
 from .sockets import AsyncStreamSocket
 
+_OF_ENTRIES = frozenset({"XREAD", "XREADGROUP", "XRANGE", "XREVRANGE"})
 _OF_STATUS = frozenset({"XGROUP", "XSETID", "XCFGSET"})
 _OF_MEMBERS = frozenset({"smembers", "sinter", "sunion", "sdiff"})
 _OF_ARRAYS = frozenset({"exec", "lmpop", "zmpop"})
@@ -127,8 +128,12 @@ class RemoteSocket(AsyncStreamSocket):
         command = words[0].upper()
         if reply == "OK" and command in _OF_STATUS:
             return SimpleString(b"OK")
-        if reply is None and command in ("XREAD", "XREADGROUP"):
+        if reply is None and command in _OF_ENTRIES:
             return NULL_ARRAY
+        if command == "XPENDING" and isinstance(reply, list) and reply[-1:] == [None]:
+            reply = [*reply[:-1], NULL_ARRAY]  # nothing is pending, for no consumers
+        elif command == "XREADGROUP" and isinstance(reply, list):
+            reply = [[key, _with_null_arrays(entries)] for key, entries in reply]  # type: ignore[misc, str-unpack]
         return super()._shaped(words, reply)
 
     def _run_command(self, func: Any, sig: Any, args: Any, from_script: bool) -> Any:
@@ -184,6 +189,15 @@ class RemoteSocket(AsyncStreamSocket):
             self._waiting.cancel()  # it needs the server to clean up after itself
         else:
             self.close()
+
+
+def _with_null_arrays(entries: Any) -> Any:
+    """Return entries of an own history, of which some are gone from the stream: they have no array of fields."""
+    if not any(entry[1] is None for entry in entries):
+        return entries
+    return [
+        entry if entry[1] is not None else [entry[0], NULL_ARRAY, *entry[2:]] for entry in entries
+    ]
 
 
 def _known(reply: Any) -> Status | Failure:
