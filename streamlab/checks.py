@@ -14,6 +14,8 @@ import math
 from collections.abc import Callable, Sequence
 
 from streamlab.claim_checks import heartbeat
+from streamlab.dead_letter_checks import gives_up, puts_back
+from streamlab.effect_checks import adds_once, books_once
 from streamlab.grading import recovery
 from streamlab.invariants import examine, summary
 from streamlab.lab import Lab
@@ -321,7 +323,7 @@ def _count(n: int, word: str) -> str:
 
 
 __all__ = [
-    "Verdict", "assignment", "bookmark", "drain_time", "enough_maxlen", "fewest_consumers", "heartbeat", "in_a_row",
-    "invariants", "left_behind", "most_producers", "pages", "pending_exactly", "recovery", "share", "survives",
-    "take_over", "utilisation", "worker",
+    "Verdict", "adds_once", "assignment", "bookmark", "books_once", "drain_time", "enough_maxlen", "fewest_consumers",
+    "gives_up", "heartbeat", "in_a_row", "invariants", "left_behind", "most_producers", "pages", "pending_exactly",
+    "puts_back", "recovery", "share", "survives", "take_over", "utilisation", "worker",
 ]  # fmt: skip
