@@ -39,40 +39,45 @@ class Listener:
     """
 
     def __init__(self, server: StreamServer) -> None:
-        if not hasattr(socket, "AF_UNIX"):
+        if os.name != "posix":
             raise ServerUnusable(
                 "other processes reach the embedded server by a unix socket, which this platform does not have: "
                 "give them a real server (connect by URL), or use Linux, macOS or WSL"
             )
         self.server = server
-        self._owner = os.getpid()
         self.peers: set[_Peer] = set()
+        self._owner = os.getpid()
         try:
             self._folder = private_folder(_SOCKET)
+            self.path = str(self._folder / _SOCKET)
+            self._socket = self._open()
         except (ServerStartError, OSError) as error:
-            raise ServerUnusable(f"the embedded server cannot open a socket: {error}") from None
-        self.path = str(self._folder / _SOCKET)
+            raise ServerUnusable(f"the embedded server cannot open a socket: {error}") from error
+        self._selector = selectors.DefaultSelector()
+        self.loop = asyncio.SelectorEventLoop(self._selector)
+        self._thread = threading.Thread(target=self._serve, daemon=True, name="streamlab embedded")
+        self._thread.start()
+        _listeners.add(self)
+
+    def _open(self) -> socket.socket:
+        listening = socket.socket(socket.AF_UNIX)
         try:
-            self._socket = socket.socket(socket.AF_UNIX)
-            self._socket.bind(self.path)
+            listening.bind(self.path)
             os.chmod(self.path, 0o700)
-            self._socket.listen(512)
-            self._socket.setblocking(False)
-            # Its guard removes the folder if this process is killed.
+            listening.listen(512)
+            listening.setblocking(False)
+            # A process that does nothing: its guard removes the folder if this one is killed.
             self._guarded = guarded_popen(
-                ["/bin/cat"],
+                ["/bin/sh", "-c", "read -r _"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 folder=self._folder,
             )
         except BaseException:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            listening.close()
+            shutil.rmtree(self._folder)
             raise
-        self._selector = selectors.DefaultSelector()
-        self.loop = asyncio.SelectorEventLoop(self._selector)
-        self.thread = threading.Thread(target=self._serve, daemon=True, name="streamlab embedded")
-        self.thread.start()
-        _listeners.add(self)
+        return listening
 
     @property
     def url(self) -> str:
@@ -83,29 +88,30 @@ class Listener:
         """Close all connections and remove the socket; closing twice is allowed, and a fork closes nothing."""
         if os.getpid() != self._owner:
             return
-        if not self.loop.is_closed():
+        with suppress(RuntimeError):  # its loop is closed already
             self.loop.call_soon_threadsafe(self.loop.stop)
-        if wait and threading.current_thread() is not self.thread:
-            self.thread.join()
+        if wait and threading.current_thread() is not self._thread:
+            self._thread.join()
         self._guarded.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _serve(self) -> None:
-        loop = self.loop
-        asyncio.set_event_loop(loop)
-        loop.add_reader(self._socket, self._accept)
+        self.loop.add_reader(self._socket, self._accept)
         try:
-            loop.run_forever()
+            self.loop.run_forever()
+            self.loop.run_until_complete(self._finish())
         finally:
-            loop.remove_reader(self._socket)
-            self._socket.close()
-            for peer in [*self.peers]:
-                peer.close()
-            tasks = asyncio.all_tasks(loop)
-            for task in tasks:
-                task.cancel()
-            loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
-            loop.close()
+            self.loop.close()
+
+    async def _finish(self) -> None:
+        self.loop.remove_reader(self._socket)
+        self._socket.close()
+        for peer in [*self.peers]:
+            peer.close()
+        tasks = asyncio.all_tasks() - {
+            asyncio.current_task()
+        }  # of commands that wait, as BLPOP does
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def _accept(self) -> None:
         while True:
@@ -127,7 +133,7 @@ class Listener:
         """
         self._selector.close()
         self._socket.close()
-        for peer in self.peers:
+        for peer in [*self.peers]:
             peer.socket.close()
             peer.end.forget()
 
@@ -194,8 +200,6 @@ class _Peer:
             self._send()
         elif self.end._pubsub and len(self._unsent) > _PUBSUB_LIMIT:
             self.close()
-        elif self._is_leaving:
-            self._loop.remove_reader(self._number)
 
     def _send(self) -> None:
         try:

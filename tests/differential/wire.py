@@ -40,6 +40,16 @@ class NullArray(list[Reply]):
         return "no array"
 
 
+class Double(Line):
+    """A number with a point (RESP3)."""
+
+    __slots__ = ()
+
+
+class Members(list[Reply]):
+    """A set (RESP3)."""
+
+
 class Push(list[Reply]):
     """What nobody has asked for (RESP3)."""
 
@@ -139,6 +149,8 @@ class _ExactReader:
             return Line(rest) if kind == "+" else CommandError(rest)
         if kind == "_":
             return None
+        if kind == ",":
+            return Double(rest)
         number = int(rest)
         if kind == ":":
             return number
@@ -151,7 +163,7 @@ class _ExactReader:
         if kind == "%":
             return {self._reply(): self._reply() for _ in range(number)}
         items = [self._reply() for _ in range(number)]
-        return {"*": list, ">": Push}[kind](items)
+        return {"*": list, ">": Push, "~": Members}[kind](items)
 
 
 def _encode(args: Sequence[str]) -> bytes:

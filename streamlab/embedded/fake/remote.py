@@ -29,9 +29,10 @@ from .sockets import AsyncStreamSocket
 
 _OF_ENTRIES = frozenset({"XREAD", "XREADGROUP", "XRANGE", "XREVRANGE"})
 _OF_STATUS = frozenset({"XGROUP", "XSETID", "XCFGSET"})
-_OF_MEMBERS = frozenset({"smembers", "sinter", "sunion", "sdiff"})
+_OF_MEMBERS = frozenset({"smembers", "sinter", "sunion", "sdiff", "spop"})
 _OF_ARRAYS = frozenset({"exec", "lmpop", "zmpop"})
-"""Commands on keys whose missing reply is a missing array."""
+"""Commands of fakeredis' that reply with an array, or none; with a count LPOP and RPOP do, too."""
+_FAILED = "the embedded server made a mistake"
 
 
 class Wire(Protocol):
@@ -89,8 +90,7 @@ class RemoteSocket(AsyncStreamSocket):
         except (
             Exception
         ) as error:  # a mistake in here: its client is told, and nobody else is concerned
-            text = f"ERR the embedded server failed: {type(error).__name__}: {error}"
-            self.put_response(SimpleError(text))
+            self.put_response(SimpleError(f"ERR {_FAILED}: {type(error).__name__}: {error}"))
 
     def _end(self) -> None:
         """Hang up, and execute nothing any more."""
@@ -115,7 +115,11 @@ class RemoteSocket(AsyncStreamSocket):
             (msg,) = msg
         elif type(msg) is list:
             msg = Push(msg)
-        self._wire.write(encode(msg, self._resp_version, _known))
+        try:
+            data = encode(msg, self._resp_version, _known)
+        except TypeError as error:
+            data = encode(SimpleError(f"ERR {_FAILED}: {error}"), 2, _known)
+        self._wire.write(data)
 
     def _decode_result(self, result: Any) -> Any:
         # A tuple: what fakeredis puts out without this method is a message that nobody has asked for.
@@ -138,7 +142,9 @@ class RemoteSocket(AsyncStreamSocket):
 
     def _run_command(self, func: Any, sig: Any, args: Any, from_script: bool) -> Any:
         result = super()._run_command(func, sig, args, from_script)
-        if result is None and sig.name in _OF_ARRAYS:
+        if result is None and (
+            sig.name in _OF_ARRAYS or (sig.name in ("lpop", "rpop") and len(args) > 1)
+        ):
             return NULL_ARRAY
         if type(result) is list and sig.name in _OF_MEMBERS:
             return Members(result)

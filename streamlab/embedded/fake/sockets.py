@@ -8,7 +8,7 @@ import hashlib
 import queue
 import threading
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
 from typing import Any
@@ -243,6 +243,25 @@ class StreamSocket(FakeSocket):
                 read.cancel()
                 read.end(CommandError(UNBLOCKED_MSG) if reason == b"error" else None)
         return n_unblocked
+
+    # ---- where fakeredis differs on connections ------------------------------------------------
+
+    def hello(self, *args: bytes) -> dict[str, Any]:
+        if args and not args[0].isdigit():
+            raise SimpleError("ERR Protocol version is not an integer or out of range")
+        if args and int(args[0]) not in (2, 3):
+            raise SimpleError("NOPROTO unsupported protocol version")
+        told: dict[str, Any] = super().hello(*(args or [b"%d" % self._resp_version]))
+        version = ".".join(map(str, self._server.stream_version))
+        return {**told, "server": "redis", "version": version}
+
+    def _unsubscribe(
+        self, channels: Iterable[bytes], subscribers: dict[bytes, Any], mtype: bytes
+    ) -> NoResponse:
+        if not channels and not any(self in subs for subs in subscribers.values()):
+            self.put_response([mtype, None, self._pubsub])  # fakeredis says nothing, for ever
+        answer: NoResponse = super()._unsubscribe(channels, subscribers, mtype)
+        return answer
 
     # ---- where fakeredis differs on keys -------------------------------------------------------
 
