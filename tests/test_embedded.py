@@ -18,6 +18,7 @@ import pytest
 import redis
 
 from streamlab import scripts
+from streamlab.connection import sync_stream_client
 from streamlab.embedded import DIVERGENCES, Divergence, EmbeddedServer
 from streamlab.embedded.fake import contract
 from streamlab.servers import PrivateServer, ServerBinary
@@ -27,12 +28,17 @@ from .differential.compare import random_steps
 from .redis_targets import Target, embedded, real
 
 
-@pytest.fixture(params=["embedded", pytest.param("real", marks=pytest.mark.redis)])
-def target(request: pytest.FixtureRequest) -> Target:
-    """The embedded server, and a real one: what holds here holds on both."""
+@pytest.fixture(params=["embedded", "socket", pytest.param("real", marks=pytest.mark.redis)])
+def target(request: pytest.FixtureRequest, server: EmbeddedServer) -> Iterator[Target]:
+    """The embedded server, from within and as other processes reach it, and a real one: what holds here holds on all."""
     if request.param == "real":
-        return real(request.getfixturevalue("redis_url"))
-    return embedded()
+        yield real(request.getfixturevalue("redis_url"))
+    elif request.param == "socket":
+        url = server.url
+        yield Target(lambda: sync_stream_client(url), lambda: server._server.n_blocked)
+        server.close()
+    else:
+        yield embedded()
 
 
 @pytest.fixture

@@ -82,12 +82,16 @@ class Connection:
 
     def receive(self) -> Answer:
         """Wait for the next reply."""
+        return plain(self.receive_any())
+
+    def receive_any(self) -> object:
+        """Wait for the next reply, of whatever kinds it is."""
         while (reply := self._reader.gets()) is False:
             data = self._socket.recv(1 << 16)
             if not data:
                 raise ConnectionError("the server closed the connection")
             self._reader.feed(data)
-        return plain(reply)
+        return reply
 
     def poll(self) -> Answer | bool:
         """Return a reply if one has come, else False."""

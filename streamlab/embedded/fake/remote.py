@@ -74,7 +74,7 @@ class RemoteSocket(AsyncStreamSocket):
         while True:
             reader.feed((yield))
             try:
-                while not self._paused and (fields := reader.next()) is not None:
+                while not (self._paused or self._killed) and (fields := reader.next()) is not None:
                     self._process_command(fields)
             except ProtocolError as error:
                 self.put_response(SimpleError(f"ERR Protocol error: {error}"))
