@@ -22,6 +22,7 @@ from streamlab.lab import Lab
 from streamlab.recovery_checks import left_behind, survives
 from streamlab.run import Run
 from streamlab.scenario import Arrivals, Producer, Scenario, Service, consumers
+from streamlab.service_checks import alarms
 from streamlab.stream_checks import bookmark, pages, pending_exactly, take_over, worker
 from streamlab.verdict import Objection, Verdict, nothing_yet
 
@@ -323,7 +324,7 @@ def _count(n: int, word: str) -> str:
 
 
 __all__ = [
-    "Verdict", "adds_once", "assignment", "bookmark", "books_once", "drain_time", "enough_maxlen", "fewest_consumers",
-    "gives_up", "heartbeat", "in_a_row", "invariants", "left_behind", "most_producers", "pages", "pending_exactly",
-    "puts_back", "recovery", "share", "survives", "take_over", "utilisation", "worker",
+    "Verdict", "adds_once", "alarms", "assignment", "bookmark", "books_once", "drain_time", "enough_maxlen",
+    "fewest_consumers", "gives_up", "heartbeat", "in_a_row", "invariants", "left_behind", "most_producers", "pages",
+    "pending_exactly", "puts_back", "recovery", "share", "survives", "take_over", "utilisation", "worker",
 ]  # fmt: skip
