@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import selectors
 import shutil
 import socket
@@ -21,6 +22,7 @@ from streamlab.connection import ServerUnusable
 from streamlab.processes import guarded_popen
 from streamlab.servers import ServerStartError, private_folder
 
+from .fake.databases import HUNG_UP
 from .fake.remote import RemoteSocket
 
 if TYPE_CHECKING:
@@ -164,6 +166,13 @@ class _Peer:
     def hang_up(self) -> None:
         self._is_leaving = True
         self._flush_soon()
+
+    def has_hung_up(self) -> bool:
+        if self._is_closed:
+            return True
+        looking = select.poll()
+        looking.register(self._number, HUNG_UP)
+        return bool(looking.poll(0))
 
     def _flush_soon(self) -> None:
         if not self._is_flush_due:

@@ -21,7 +21,7 @@ from streamlab.stream_commands import StreamCommands
 from streamlab.stream_model import StreamModel
 
 Version = tuple[int, int, int]
-_HUNG_UP = getattr(select, "POLLRDHUP", 0)  # POLLHUP and POLLERR are told in any case
+HUNG_UP = getattr(select, "POLLRDHUP", 0)  # POLLHUP and POLLERR are told in any case
 
 
 class StreamValue(BaseModel):
@@ -169,10 +169,15 @@ class StreamServer(FakeServer):
 
     def forget_the_parted(self) -> None:
         """Forget the connections whose clients have gone; with the lock held."""
+        # In this order: one that is watched no more has parted before.
+        if self._watched:
+            assert self._hang_ups is not None
+            for number, _ in self._hang_ups.poll(0):
+                socket = self._watched.get(number)
+                if socket is not None:
+                    socket.forget()
         while self._parted:
             self._parted.popleft().forget()
-        if self._watched:
-            self._look_for_hang_ups()
 
     def watch(self, number: int, socket: Any) -> None:
         """Look before each command whether the process behind a real socket is still there.
@@ -181,20 +186,13 @@ class StreamServer(FakeServer):
         """
         assert self._hang_ups is not None
         self._watched[number] = socket
-        self._hang_ups.register(number, _HUNG_UP)
+        self._hang_ups.register(number, HUNG_UP)
 
     def unwatch(self, number: int) -> None:
         """Look no more."""
         if self._watched.pop(number, None) is not None:
             assert self._hang_ups is not None
             self._hang_ups.unregister(number)
-
-    def _look_for_hang_ups(self) -> None:
-        assert self._hang_ups is not None
-        for number, _ in self._hang_ups.poll(0):
-            socket = self._watched.get(number)
-            if socket is not None:
-                socket.forget()
 
     def look_at_keys(self) -> None:
         """Remove the keys that have expired, and serve the readers whom that concerns; with the lock held."""

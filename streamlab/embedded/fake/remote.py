@@ -47,6 +47,9 @@ class Wire(Protocol):
     def fileno(self) -> int:
         """Return the number of the socket."""
 
+    def has_hung_up(self) -> bool:
+        """Tell whether the other process has gone."""
+
 
 class RemoteSocket(AsyncStreamSocket):
     """The end of a connection that reaches the server over a real socket.
@@ -170,7 +173,7 @@ class RemoteSocket(AsyncStreamSocket):
         shape: Callable[[Any], Any] | None = None,
     ) -> Any:
         def unless_it_has_gone(is_first: bool) -> Any:
-            return None if self._has_left else func(is_first)
+            return None if self._wire.has_hung_up() else func(is_first)
 
         def shaped(result: Any) -> Any:
             result = result if shape is None else shape(result)
