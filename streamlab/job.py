@@ -11,7 +11,9 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 
-from streamlab.actors import Effect, Fields, Handler
+import redis.exceptions
+
+from streamlab.actors import Effect, Fields, Handler, RedisLost
 from streamlab.events import PROCESSED, Report
 from streamlab.faults import (
     POISON_FIELD,
@@ -24,6 +26,8 @@ from streamlab.faults import (
 )
 from streamlab.scenario import Consumer, Scenario
 
+#: What an effect ends with if the server of the ledger cannot be reached, which is the stream's as well.
+_LOST = (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError)
 #: Seconds after which a consumer is in the middle of an entry.
 _AT_WORK = 0.001
 
@@ -109,7 +113,10 @@ class Job:
             if n in self._before_effect:
                 self._die()
             if effect is not None:
-                await effect(entry_id)
+                try:
+                    await effect(entry_id)
+                except _LOST as error:
+                    raise RedisLost from error
 
         return handle
 

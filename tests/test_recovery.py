@@ -10,14 +10,8 @@ import pytest
 from redis.exceptions import AuthenticationError, ConnectionError, ResponseError, TimeoutError
 
 from streamlab.actors import Recovery, consume, ensure_group, produce
-from streamlab.actors.redis_calls import (
-    Patience,
-    ignore,
-    is_connection_lost,
-    is_group_gone,
-    safe_start,
-    start_of_new_group,
-)
+from streamlab.actors.redis_calls import ignore, safe_start, start_of_new_group
+from streamlab.actors.trouble import Patience, is_connection_lost, is_group_gone
 from streamlab.actors.work import Work
 from streamlab.simulated_redis import SimulatedServer
 

@@ -6,12 +6,11 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Literal
 
-from redis.exceptions import ResponseError
-
 from streamlab.events import STARTED, STOPPED, Report
 
 from .recovery import Recovery
-from .redis_calls import Patience, ignore, is_connection_lost, is_group_gone
+from .redis_calls import ignore
+from .trouble import Patience
 from .work import Advice, Handler, OnError, Work
 
 if TYPE_CHECKING:
@@ -64,7 +63,8 @@ async def consume(
         one command that travels with the next read: faster, and more is done again after a crash.
     recovery
         How entries come back that a consumer did not finish. If consumers claim, an entry whose handler
-        raises an error stays pending and is tried again later; if they do not, the error ends this consumer.
+        raises an error, whichever, stays pending and is tried again later; if they do not, the error ends this
+        consumer. Only `RedisLost`, from a handler whose effect is on the same Redis, is waited out.
     patience
         Seconds to go on trying when the server cannot be reached; then its error is raised.
     must_exist
@@ -104,16 +104,10 @@ async def consume(
                 await work.settle()
                 if not work.is_advised or work.is_stopping:
                     break
-            except ResponseError as error:
-                if not is_group_gone(error) or not work.has_read:
-                    raise
-                work.is_group_gone = True
-                await tries.wait(error)
+                continue
             except Exception as error:
-                if not is_connection_lost(error):
-                    raise
-                work.note_lost_connection()
-                await tries.wait(error)
+                reason = work.reason_to_wait(error)
+            await tries.wait(reason)
     finally:
         if work.heart is not None:
             work.heart.cancel()

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from streamlab.events import ADDED, DISCONNECTED, STARTED, STOPPED, Report
 
-from .redis_calls import Entry, Fields, Patience, ignore, is_connection_lost
+from .redis_calls import Entry, Fields, ignore
+from .trouble import Patience, is_connection_lost
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis

@@ -1,24 +1,21 @@
-"""What the actors ask of Redis, beyond single commands: groups, replies, scripts, lost connections."""
+"""What the actors ask of Redis, beyond single commands: groups, replies, scripts."""
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-import redis.exceptions
 from redis.exceptions import NoScriptError, ResponseError
+
+from .trouble import Patience, is_connection_lost
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
 Fields = Mapping[str, str]
 Entry = tuple[str, dict[str, str]]
-
-#: Seconds between two tries to reach a server again: at first, and at the most.
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 
 
 def ignore(
@@ -49,55 +46,6 @@ async def ensure_group(
             if not is_connection_lost(error):
                 raise
             await tries.wait(error)
-
-
-def is_group_gone(error: ResponseError) -> bool:
-    """Return whether a command failed because its group, or the whole stream, does not exist any more.
-
-    A reader that was blocked when the stream was deleted hears ``UNBLOCKED`` before Redis 7.2. In a
-    script's error, the code does not stand first on every version.
-    """
-    return "NOGROUP" in str(error) or str(error).startswith("UNBLOCKED")
-
-
-def is_connection_lost(error: Exception) -> bool:
-    """Return whether a command failed because there is no connection, so that trying again makes sense.
-
-    A refused password and the like are ConnectionErrors to redis-py: to repeat those would be hammering.
-    """
-    hopeless = (
-        redis.exceptions.AuthenticationError,
-        redis.exceptions.AuthorizationError,
-        redis.exceptions.MaxConnectionsError,
-    )
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, hopeless):
-            return False
-        cause = cause.__cause__
-    lost = (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, ConnectionError)
-    return isinstance(error, lost)
-
-
-class Patience:
-    """Waits between tries, each twice as long as the one before; up to a second, and only for so long."""
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._waited = 0.0
-        self._pause = _FIRST_PAUSE
-
-    async def wait(self, error: Exception) -> None:
-        """Wait before the next try; raise `error` if patience has come to its end."""
-        if self._waited >= self._seconds:
-            raise error
-        await asyncio.sleep(self._pause)
-        self._waited += self._pause
-        self._pause = min(self._pause * 2, _LONGEST_PAUSE)
-
-    def restore(self) -> None:
-        """Begin anew: a try has succeeded."""
-        self._waited, self._pause = 0.0, _FIRST_PAUSE
 
 
 @lru_cache(maxsize=64)

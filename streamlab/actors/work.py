@@ -32,12 +32,11 @@ from .redis_calls import (
     ensure_group,
     entries_of,
     ignore,
-    is_connection_lost,
-    is_group_gone,
     run_script,
     safe_start,
     start_of_new_group,
 )
+from .trouble import RedisLost, is_connection_lost, is_group_gone, is_hopeless
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -103,6 +102,8 @@ class Work:
         #: Whether the group was there once: one that never was is a mistake, and not ours to make.
         self.has_read = False
         self.is_group_gone = False
+        #: What a handler or `on_error` raised: whatever it is, nothing was lost between us and the server.
+        self.error_of_handler: Exception | None = None
         #: From where a lost group could begin again.
         self.safe_id = "0"
         self.heart: asyncio.Task[None] | None = None
@@ -345,8 +346,11 @@ class Work:
                 continue  # the heartbeat found that another consumer has taken it
             try:
                 await handler(entry_id, fields)
+            except RedisLost:
+                raise
             except Exception as error:
-                if not self.recovery.claims or is_connection_lost(error):
+                if not self.recovery.claims:
+                    self.error_of_handler = error
                     raise
                 await self.give_up_for_now(entry_id, error)
                 continue
@@ -404,18 +408,32 @@ class Work:
         self.in_doubt.clear()
         done.clear()
 
-    def note_lost_connection(self) -> None:
-        """Report it; what was being acknowledged may be or not."""
-        self.report(DISCONNECTED, self.consumer)
-        if self.is_acking:
-            self.in_doubt.update(self.done)
-            self.is_acking = False
+    def reason_to_wait(self, error: Exception) -> BaseException:
+        """Return what is to be waited out, and what patience ends with: `error`, or what caused it.
+
+        Raises `error` if trying again would not help, or if it came from the handler.
+        """
+        if error is self.error_of_handler:
+            raise error
+        reason: BaseException = error
+        is_lost = is_connection_lost(error)
+        if isinstance(error, RedisLost):
+            reason = error.__cause__ or error
+            is_lost = not is_hopeless(reason)
+        if is_lost:
+            self.report(DISCONNECTED, self.consumer)
+            if self.is_acking:  # what was being acknowledged may be or not
+                self.in_doubt.update(self.done)
+                self.is_acking = False
+        elif is_group_gone(error) and self.has_read:
+            self.is_group_gone = True
+        else:
+            raise reason
+        return reason
 
     async def give_up_for_now(self, entry_id: str, error: Exception) -> None:
         """Leave an entry pending whose handler failed; give it back at once where the server can (``XNACK``)."""
-        self.report(FAILED, self.consumer, entry_id)
-        self.on_error(entry_id, error)
-        self.held.pop(entry_id, None)
+        self.note_failed(entry_id, error)
         if self.can_nack:
             command = ("XNACK", self.stream, self.group, "FAIL", "IDS", 1, entry_id)
             try:
@@ -436,11 +454,20 @@ class Work:
             if is_group_gone(error):
                 raise
             # It stays pending, and will be tried again: better a stuck entry than a lost one.
-            self.report(FAILED, self.consumer, entry_id)
-            self.on_error(entry_id, error)
+            self.note_failed(entry_id, error)
         else:
             if letter is not None:
                 self.report(DEAD_LETTERED, self.consumer, entry_id, n_deliveries)
+        self.held.pop(entry_id, None)
+
+    def note_failed(self, entry_id: str, error: Exception) -> None:
+        """Report an error that leaves an entry pending, and tell of it."""
+        self.report(FAILED, self.consumer, entry_id)
+        try:
+            self.on_error(entry_id, error)
+        except Exception as own:
+            self.error_of_handler = own
+            raise
         self.held.pop(entry_id, None)
 
     async def keep_alive(self, every: float) -> None:
@@ -454,8 +481,7 @@ class Work:
             try:
                 own = set(await run_script(self.client, scripts.RENEW, [self.stream], args))
             except Exception as error:
-                gone = isinstance(error, ResponseError) and is_group_gone(error)
-                if not gone and not is_connection_lost(error):
+                if not is_group_gone(error) and not is_connection_lost(error):
                     raise
                 continue  # the consumer itself meets the same error, and deals with it
             for entry_id in ids:

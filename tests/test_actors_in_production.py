@@ -1,0 +1,259 @@
+"""The actors as code that people lift into their services: what goes wrong around them, on each kind of client."""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from collections.abc import Callable
+
+import pytest
+import redis.asyncio
+import redis.exceptions
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from streamlab.actors import Recovery, RedisLost, consume, ensure_group
+from streamlab.embedded import EmbeddedServer
+from streamlab.simulated_redis import SimulatedServer
+from streamlab.virtual_time import VirtualLoop
+
+#: Seconds of the event loop within which something has to happen.
+SOON = 5.0
+
+
+class World:
+    """A server, simulated, embedded or real: clients of it, consumers, and what they report."""
+
+    def __init__(
+        self, kind: str, url: str | None = None, version: tuple[int, int, int] = (7, 0, 15)
+    ):
+        self.kind, self.url, self.version = kind, url, version
+        if kind == "simulated":
+            self.server = SimulatedServer(version=version)
+        elif kind == "embedded":
+            self.server = EmbeddedServer(version=version)
+        self.events: list[tuple] = []
+        self.errors: list[tuple[str, Exception]] = []
+        self._clients: list[redis.asyncio.Redis] = []
+
+    def client(self, **settings) -> redis.asyncio.Redis:
+        """Return a strict client of text, as redis-py makes it, unless told otherwise."""
+        settings = {"decode_responses": True, "socket_timeout": None} | settings
+        if self.kind == "simulated":
+            client = self.server.client()
+        elif self.kind == "embedded":
+            client = self.server.async_client(**settings)
+        else:
+            retry = Retry(NoBackoff(), 0)
+            client = redis.asyncio.Redis.from_url(self.url, retry=retry, **settings)
+        self._clients.append(client)
+        return client
+
+    def run(self, main):
+        """Run a coroutine, in virtual time if the server is simulated; then close all clients."""
+
+        async def closing():
+            try:
+                return await main
+            finally:
+                for client in self._clients:
+                    await client.aclose()
+
+        if self.kind != "simulated":
+            return asyncio.run(closing())
+        loop = VirtualLoop()
+        try:
+            return loop.run_until_complete(closing())
+        finally:
+            loop.close()
+
+    async def stream(self, *values, client=None) -> redis.asyncio.Redis:
+        """Make the stream `s` of entries 1-0, 2-0 … with a group at its begin; return a client."""
+        client = client or self.client()
+        await ensure_group(client, "s", "g")
+        for number, value in enumerate(values, 1):
+            await client.xadd("s", {"v": value}, f"{number}-0")
+        return client
+
+    def consume(self, client, handler, name="C1", **options) -> Consumer:
+        """Begin to consume `s`, looking up often."""
+        return Consumer(self, client, handler, name, options)
+
+    def report(self, kind, actor, id="", delivery_count=0, at=None):
+        self.events.append((kind, id))
+
+    def of(self, kind: str) -> list[str]:
+        return [id for what, id in self.events if what == kind]
+
+
+class Consumer:
+    """A consumer that works in the background."""
+
+    def __init__(self, world, client, handler, name, options):
+        self.stop = asyncio.Event()
+        options = {
+            "block": 0.05, "report": world.report,
+            "on_error": lambda entry_id, error: world.errors.append((entry_id, error)),
+        } | options  # fmt: skip
+        self.task = asyncio.ensure_future(
+            consume(client, "s", "g", name, handler, stop=self.stop, **options)
+        )
+
+    async def until(self, condition: Callable[[], object], what: str):
+        """Let it work until something has happened."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + SOON
+        while not condition():
+            if self.task.done():
+                self.task.result()
+                pytest.fail(f"the consumer has ended before {what}")
+            if loop.time() > deadline:
+                await self.end()
+                pytest.fail(f"within {SOON:g} s, {what}: it did not happen")
+            await asyncio.sleep(0.01)
+
+    async def end(self) -> int:
+        self.stop.set()
+        return await self.task
+
+    async def error(self) -> Exception:
+        """Let it work until it ends with an error, soon."""
+        done, _ = await asyncio.wait([self.task], timeout=SOON)
+        if not done:
+            self.task.cancel()
+            pytest.fail("the consumer goes on for ever")
+        error = self.task.exception()
+        assert error is not None, "it ended without an error"
+        return error
+
+
+KINDS = ["simulated", "embedded", pytest.param("real", marks=pytest.mark.redis)]
+
+
+def make_world(request, **options) -> World:
+    url = request.getfixturevalue("redis_url") if request.param == "real" else None
+    return World(request.param, url, **options)
+
+
+@pytest.fixture(params=KINDS)
+def world(request):
+    return make_world(request)
+
+
+@pytest.fixture(params=KINDS[1:])
+def wire(request):
+    """A world whose clients may be given settings: bytes, strictness."""
+    return make_world(request)
+
+
+# ---- 1. a handler's errors are the handler's -----------------------------------------------------------------
+
+
+#: What looks like a lost Redis, or a lost group, and is not.
+FOREIGN = [
+    ConnectionRefusedError("the payment service is down"),
+    TimeoutError("the database is slow"),
+    redis.exceptions.ConnectionError("another Redis is down"),
+    redis.exceptions.ResponseError("NOGROUP another stream's"),
+]
+
+
+def failing(error: Exception, tries: list[str]):
+    async def handle(entry_id, fields):
+        tries.append(entry_id)
+        if entry_id == "2-0":
+            raise error
+
+    return handle
+
+
+@pytest.mark.parametrize("error", FOREIGN, ids=lambda error: type(error).__name__)
+def test_a_handlers_error_holds_nobody_up(world, error):
+    """The entry stays pending until it is idle; the others are done, and nothing is called a lost connection."""
+    tries = []
+
+    async def main():
+        client = await world.stream(*"abcd")
+        recovery = Recovery("autoclaim", min_idle=0.15, max_deliveries=2)
+        worker = world.consume(client, failing(error, tries), recovery=recovery, patience=0.1)
+        await worker.until(lambda: "4-0" in tries, "the fourth was done")
+        first_round = list(tries)
+        await worker.until(lambda: world.of("dead_lettered"), "it was given up")
+        await worker.end()
+        return first_round, (await client.xpending("s", "g"))["pending"]
+
+    assert world.run(main()) == (["1-0", "2-0", "3-0", "4-0"], 0)
+    assert tries.count("2-0") == 2
+    assert world.errors == [("2-0", error)] * 2
+    assert world.of("disconnected") == world.of("recreated") == []
+
+
+@pytest.mark.parametrize("error", FOREIGN, ids=lambda error: type(error).__name__)
+def test_where_nobody_claims_a_handlers_error_ends_the_consumer(world, error):
+    """At once, with that very error, raised where it was raised; the entry stays pending."""
+    tries = []
+
+    async def main():
+        client = await world.stream(*"abcd")
+        ended = await world.consume(client, failing(error, tries)).error()
+        return ended, (await client.xpending("s", "g"))["pending"]
+
+    ended, pending = world.run(main())
+    assert ended is error
+    assert "handle" in [frame.name for frame in traceback.extract_tb(error.__traceback__)]
+    assert (tries, pending) == (["1-0", "2-0"], 1)
+    assert world.of("disconnected") == world.of("recreated") == []
+
+
+def test_an_error_in_on_error_is_no_lost_connection_either(world):
+    """It ends the consumer: who is told of errors must not make new ones."""
+
+    def tell(entry_id, error):
+        raise ConnectionResetError("the log server is down")
+
+    async def main():
+        client = await world.stream(*"abcd")
+        handler, recovery = failing(LookupError(), []), Recovery("autoclaim")
+        return await world.consume(client, handler, recovery=recovery, on_error=tell).error()
+
+    assert isinstance(world.run(main()), ConnectionResetError)
+    assert world.of("disconnected") == []
+
+
+def test_a_handler_may_say_that_it_was_the_same_redis(world):
+    """Then it is waited out, and the entry is given to it again; or patience ends, with what caused it."""
+    tries = []
+
+    async def handle(entry_id, fields):
+        tries.append(entry_id)
+        if len(tries) < 3:
+            raise RedisLost from redis.exceptions.ConnectionError("the ledger cannot be reached")
+
+    async def main(patience):
+        tries.clear()
+        client = await world.stream(*"a") if patience else world.client()
+        worker = world.consume(client, handle, patience=patience)
+        if not patience:
+            await client.xadd("s", {"v": "b"}, "2-0")
+            return await worker.error()
+        await worker.until(lambda: world.of("acked"), "it was done")
+        await worker.end()
+        return list(tries)
+
+    assert world.run(main(5.0)) == ["1-0"] * 3
+    assert len(world.of("disconnected")) == 2
+    ended = world.run(main(0.0))
+    assert isinstance(ended, redis.exceptions.ConnectionError)
+    assert ended.__context__ is None  # and no story of our own behind it
+
+
+def test_a_password_that_the_ledger_refuses_is_not_waited_for(world):
+    """Also if the handler calls it a lost Redis: it would be refused again and again."""
+
+    async def handle(entry_id, fields):
+        raise RedisLost from redis.exceptions.AuthenticationError("WRONGPASS")
+
+    async def main():
+        return await world.consume(await world.stream("a"), handle).error()
+
+    assert isinstance(world.run(main()), redis.exceptions.AuthenticationError)
