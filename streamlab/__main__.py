@@ -1,8 +1,12 @@
 """``python -m streamlab``: the same as the command ``streamlab``."""
 
+import os
 import sys
 
-if sys.argv[1:] == ["worker"]:  # not by way of the whole command: a lab starts many at once
+if not __package__:  # run by its path, as a lab does: the package may be nowhere on Python's path
+    sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+if sys.argv[1:] == ["worker"]:  # not by way of the whole command, which takes longer to import
     from streamlab.worker import main
 else:
     from streamlab.cli import main

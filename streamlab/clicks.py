@@ -211,13 +211,13 @@ def set_service(desk: Desk, engine: Engine, mean: float, name: str | None) -> No
         desk.service = mean
 
 
-def set_recovery(desk: Desk, engine: Engine, changes: tuple[tuple[str, Any], ...]) -> None:
+async def set_recovery(desk: Desk, engine: Engine, changes: tuple[tuple[str, Any], ...]) -> None:
     """How consumers recover from now on."""
     try:
         recovery = dataclasses.replace(desk.recovery, **dict(changes))
     except (ValueError, TypeError) as error:
         raise ScenarioError(str(error)) from None
-    engine.set_recovery(recovery)
+    await engine.set_recovery(recovery)
     desk.recovery = recovery
     if recovery.restarts_after is not None:  # a supervisor finds dead ones as well
         for name, doings in desk.read(engine).doings.items():

@@ -16,12 +16,13 @@ A simulated lab can also be stepped (`Lab.run_until`, `Lab.step`), and go back i
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import math
 import threading
 import time
 import weakref
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -105,6 +106,9 @@ class Lab:
         self._lock = threading.RLock()  # whoever has it may use the simulation
         self._stride = _STRIDE
         self._trouble: BaseException | None = None  # that the background met
+        self._interrupted_at: float | None = (
+            None  # the moment to which a simulation has to be run again
+        )
         #: What was done by hand; after going back, those from `_n_done` on lie in the future.
         self._clicks: list[Click] = []
         self._n_done = 0
@@ -115,7 +119,8 @@ class Lab:
         """Run the scenario to its end and return what came of it.
 
         May be called from a notebook's cell: the loop that runs there is left alone. `progress` is called
-        now and then with the run's time in seconds and the number of events so far.
+        now and then with the run's time in seconds and the number of events so far. An interrupt (Ctrl-C, ■)
+        ends a live run; a simulation can be gone on with, as if there had been none.
 
         Raises
         ------
@@ -210,7 +215,7 @@ class Lab:
     def run_until(self, when: float) -> Run:
         """Run a simulation up to the moment `when` (seconds since it began); return the run so far."""
         self._stop_clock()
-        with self._lock:
+        with self._lock, self._interruptible():
             simulation = self._simulated()
             if not when >= simulation.now:
                 raise ValueError(
@@ -224,7 +229,7 @@ class Lab:
     def step(self) -> bool:
         """Run what happens at the next moment of a simulation; return False if it has ended."""
         self._stop_clock()
-        with self._lock:
+        with self._lock, self._interruptible():
             simulation = self._simulated()
             when = simulation.loop.next_time()
             if self._n_done < len(self._clicks) and not simulation.finished:
@@ -269,7 +274,7 @@ class Lab:
         if not 0 <= when < math.inf:
             raise ScenarioError(f"{when!r} is no moment of a run: give seconds, 0 or more")
         self._stop_clock()
-        with self._lock:
+        with self._lock, self._interruptible():
             if when < self._simulated().now:
                 self._begin()
             self._run_to(when)
@@ -432,7 +437,7 @@ class Lab:
 
     def _click(self, name: str, *args: Any) -> Any:
         """Do something by hand, now, and remember it."""
-        with self._lock:
+        with self._lock, self._interruptible():
             found = self._act(name, args)
             if self.engine == "simulated":
                 del self._clicks[self._n_done :]
@@ -450,7 +455,7 @@ class Lab:
             raise LabError("this lab has been closed: take a new one")
         if self.engine == "live":
             return self._driver().do(act)
-        with self._lock:
+        with self._lock, self._interruptible():
             self._raise_trouble()
             simulation = self._simulated()
             found = act(simulation)
@@ -484,13 +489,37 @@ class Lab:
         self._only_simulated()
         if self._simulation is None:
             self._simulation = SimulatedEngine(self.scenario, overheads=self._overheads)
+        if self._interrupted_at is not None:
+            when, self._interrupted_at = self._interrupted_at, None
+            with self._interruptible(when):
+                self._run_to(when)
         return self._simulation
+
+    @contextlib.contextmanager
+    def _interruptible(self, when: float | None = None) -> Iterator[None]:
+        """Do something to a simulation, in which an interrupt may come between any two steps.
+
+        What it has left half done cannot be gone on with. But every run can be run again: so the next use of
+        the lab begins by taking a new simulation to the moment of the interrupt, or to `when`.
+        """
+        try:
+            yield
+        except Exception:
+            raise
+        except BaseException:
+            simulation, self._simulation = self._simulation, None
+            if simulation is not None and self._interrupted_at is None:
+                self._interrupted_at = simulation.now if when is None else when
+                self._n_done = 0
+                self._desk = Desk(self.scenario)
+                simulation.abandon()
+            raise
 
     def _begin(self) -> None:
         """Put a new simulation in the place of the one that is under way."""
         if self._simulation is not None:
             self._simulation.close()
-        self._simulation = None
+        self._simulation = self._interrupted_at = None
         self._desk = Desk(self.scenario)
         self._n_done = 0
         self._simulated()
@@ -507,10 +536,11 @@ class Lab:
 
     def _run_simulation(self, progress: Progress | None = None) -> Run:
         self._stop_clock()
-        with self._lock:
+        with self._lock, self._interruptible():
+            simulation = self._simulated()
             if self._n_done < len(self._clicks):
                 self._run_to(self._clicks[-1].at)
-            return self._simulated().run(progress)
+            return simulation.run(progress)
 
     def _stop_clock(self) -> None:
         """Let virtual time stand still. Not under the lock, which the clock may be waiting for."""

@@ -1,8 +1,8 @@
 """A worker process: one producer or consumer of a scenario, on a real Redis.
 
-Run by the live engine as ``python -m streamlab worker``. It talks over its standard streams, a line of
-JSON each: in comes its task, then (once it has said ``{"ready": …}``) the time to begin, and orders; out go
-its events. SIGTERM lets it finish what it holds.
+Started by the live engine. It talks over its standard streams, a line of JSON each: in comes its task, then (once
+it has said ``{"ready": …}``) the time to begin, and orders; out go its events. Whatever else is printed goes to
+the error output. SIGTERM lets it finish what it holds.
 """
 
 from __future__ import annotations
@@ -84,13 +84,21 @@ def main() -> int:
         )
         return 2
     task = Task.from_json(line)
+    events = _keep_for_events()
     with asyncio.Runner(loop_factory=new_loop) as runner:
         try:
-            runner.run(_work(task, orders))
+            runner.run(_work(task, orders, events))
         except redis.exceptions.RedisError as error:
             print(f"{type(error).__name__} from {redact(task.url)}: {error}", file=sys.stderr)
             return 1
     return 0
+
+
+def _keep_for_events() -> int:
+    """Keep the standard output for events: return a handle of its own, and let all else go to the error output."""
+    events = os.dup(1)
+    os.dup2(2, 1)
+    return events
 
 
 class _Orders:
@@ -154,7 +162,7 @@ class _Play:
             self.unblock()
 
 
-async def _work(task: Task, orders: _Orders) -> None:
+async def _work(task: Task, orders: _Orders, events: int) -> None:
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     begin: asyncio.Future[float | None] = loop.create_future()
@@ -183,7 +191,7 @@ async def _work(task: Task, orders: _Orders) -> None:
     ) -> None:
         event = Event(loop.time() if at is None else at, kind, actor, id, delivery_count)
         # Unbuffered: what has happened is known even if the next thing that happens is SIGKILL.
-        os.write(1, event.to_json().encode() + b"\n")
+        os.write(events, event.to_json().encode() + b"\n")
 
     def die() -> None:
         """End this process where it stands."""
@@ -199,7 +207,7 @@ async def _work(task: Task, orders: _Orders) -> None:
         if task.life == 1:  # later the server may be down, and is waited for
             await client.ping()
         act = _actor(client, task, stop, report, die, pause, play)
-        os.write(1, f"{READY}\n".encode())
+        os.write(events, f"{READY}\n".encode())
         at = await begin
         if at is not None:  # None: the lab has gone
             await act(at)

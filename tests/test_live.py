@@ -32,7 +32,7 @@ SHORT = Scenario(
 def descendants(pid: int) -> dict[int, str]:
     """Return the processes below one, with their command lines."""
     listing = subprocess.run(
-        ["ps", "-ax", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True
+        ["ps", "-axww", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True
     ).stdout
     rows = [
         (int(p), int(pp), args)
@@ -188,7 +188,7 @@ def live_run(tmp_path):
     while True:
         below = descendants(lab.pid)
         # Two producers and two consumers, a server, and each one's guard.
-        if sum("streamlab worker" in args for args in below.values()) == 4:
+        if sum("__main__.py worker" in args for args in below.values()) == 4:
             break
         assert time.monotonic() < deadline, f"the workers did not start: {below}"
         assert lab.poll() is None, lab.stderr.read()

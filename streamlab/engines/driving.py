@@ -5,6 +5,7 @@ pace, and a thread with an event loop of its own for a live run.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import threading
 import time
@@ -85,12 +86,16 @@ class LiveDriver:
         self._error: BaseException | None = None
         self._run: Run | None = None
         self._engine: LiveEngine | None = None
-        self._task: asyncio.Task[None] | None = None
-        self._thread = threading.Thread(
-            target=self._main, args=(scenario, redis_url), name="streamlab-live", daemon=True
-        )
-        self._thread.start()
-        self._ready.wait()
+        # Made here, so that it can be cancelled from the first moment on.
+        self._task = self._loop.create_task(self._play(scenario, redis_url))
+        self._thread = threading.Thread(target=self._main, name="streamlab-live", daemon=True)
+        self._is_closed = False
+        try:
+            self._thread.start()
+            self._ready.wait()
+        except BaseException:  # an interrupt: nobody will get hold of this object, to close it
+            self.close()
+            raise
         if self._error is not None:
             self._thread.join()
             raise self._error
@@ -131,21 +136,20 @@ class LiveDriver:
 
     def close(self) -> None:
         """End the run, its workers and its server, and the thread."""
+        self._is_closed = True  # for a thread that has not quite begun
         if self._thread.is_alive():
-            self._loop.call_soon_threadsafe(self._cancel)
+            with contextlib.suppress(RuntimeError):  # the loop has just been closed
+                self._loop.call_soon_threadsafe(self._task.cancel)
             if self._thread is not threading.current_thread():
                 self._thread.join()
 
-    def _cancel(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-
     # ---- in the thread -------------------------------------------------------------------------
 
-    def _main(self, scenario: Scenario, redis_url: str | None) -> None:
+    def _main(self) -> None:
         asyncio.set_event_loop(self._loop)
+        if self._is_closed:
+            self._task.cancel()
         try:
-            self._task = self._loop.create_task(self._play(scenario, redis_url))
             self._loop.run_until_complete(self._task)
         except asyncio.CancelledError:
             pass  # closed

@@ -13,21 +13,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import redis.exceptions
 
-from streamlab.actors import Recovery, ensure_group
-from streamlab.connection import (
-    ServerInfo,
-    ServerUnusable,
-    check_server,
-    check_stream_key,
-    stream_client,
-)
+from streamlab.actors import Recovery
+from streamlab.connection import ServerInfo, check_server, check_stream_key, stream_client
 from streamlab.engines.inspection import final_state, is_drained
 from streamlab.engines.mishaps import LAB, befall
+from streamlab.engines.ownership import OwnKeys
 from streamlab.events import (
+    ADDED,
     CRASHED,
     FAILED,
     PAUSED,
@@ -66,6 +63,11 @@ _LOOK_EVERY = 0.02
 #: Seconds within which a worker has to be ready, and to end when it is asked to.
 _START_LIMIT = 60.0
 _STOP_LIMIT = 10.0
+#: Bytes of a worker's error output that are kept.
+_LAST_WORDS = 10_000
+#: What a worker runs: by its path, and with -P, so that it imports nothing from the current folder, where a learner
+#: may have a redis.py or a queue.py of their own.
+_PROGRAM = str(Path(__file__).parents[1] / "__main__.py")
 
 
 class LabError(RuntimeError):
@@ -87,18 +89,31 @@ class Worker:
         self.is_to_restart = False
         self.n_begun = 0  # entries that it has handled or was handling when it died
         self._rest = b""
-        assert process.stdout is not None
-        os.set_blocking(process.stdout.fileno(), False)
+        self._unsent = b""
+        self._said = b""
+        # None of its pipes may ever block the lab: it may be paused, or print without end.
+        for pipe in (process.stdin, process.stdout, process.stderr):
+            assert pipe is not None
+            os.set_blocking(pipe.fileno(), False)
 
     def tell(self, message: object) -> None:
-        """Write a line of JSON to the worker; no matter if it has gone."""
-        assert self.process.stdin is not None
-        # A worker that has died cannot be told anything; that it has died is seen by reading from it.
+        """Write a line of JSON to the worker, now or as soon as it reads; no matter if it has gone."""
+        self._unsent += json.dumps(message).encode() + b"\n"
+        self.pump()
+
+    def pump(self) -> None:
+        """Write what it has not been told yet, and take in what it says on its error output."""
         if self.gone.is_set():
-            return
-        with contextlib.suppress(BrokenPipeError):
-            self.process.stdin.write(json.dumps(message).encode() + b"\n")
-            self.process.stdin.flush()
+            return  # and its pipes are closed
+        assert self.process.stdin is not None
+        assert self.process.stderr is not None
+        # A worker that has died cannot be told anything; that it has died is seen by reading from it.
+        if self._unsent:
+            with contextlib.suppress(BlockingIOError, BrokenPipeError):
+                self._unsent = self._unsent[os.write(self.process.stdin.fileno(), self._unsent) :]
+        with contextlib.suppress(BlockingIOError):
+            while said := os.read(self.process.stderr.fileno(), 1 << 16):
+                self._said = (self._said + said)[-_LAST_WORDS:]
 
     def lines(self) -> list[str] | None:
         """Return the whole lines that have come, without waiting for more; None at the end."""
@@ -114,9 +129,19 @@ class Worker:
 
     def last_words(self) -> str:
         """Return the last line of what the worker said on its error output."""
-        assert self.process.stderr is not None
-        said = self.process.stderr.read().decode(errors="replace").strip()
+        self.pump()
+        said = self._said.decode(errors="replace").strip()
         return said.splitlines()[-1] if said else f"exit status {self.process.returncode}"
+
+
+async def _in_thread(start: Callable[[], object]) -> None:
+    """Start a server in a thread; if that is cancelled, see it started first, so that it can be stopped."""
+    starting = asyncio.ensure_future(asyncio.to_thread(start))
+    try:
+        await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        await asyncio.wait([starting])
+        raise
 
 
 class LiveEngine:
@@ -145,7 +170,7 @@ class LiveEngine:
         self._later: set[asyncio.Task[None]] = set()
         self._client: Redis | None = None
         self._info: ServerInfo | None = None
-        self._stream_is_ours = False
+        self._own_keys: OwnKeys | None = None
         self._events: list[Event] = []
         self._origin = math.nan
         self._wall = 0.0
@@ -317,8 +342,14 @@ class LiveEngine:
         """Let a consumer read its own history again: something has been claimed for it."""
         self.order(name, nudge=True)
 
-    def set_recovery(self, recovery: Recovery) -> None:
-        """Let everybody recover in this way from now on: consumers, and who starts dead ones again."""
+    async def set_recovery(self, recovery: Recovery) -> None:
+        """Let everybody recover in this way from now on: consumers, and who starts dead ones again.
+
+        Raises `ServerUnusable` if dead letters would go to a key that exists and is not this run's.
+        """
+        if recovery.max_deliveries is not None:
+            assert self._own_keys is not None
+            await self._own_keys.claim_dead_letters(recovery.dead_letter_of(self.scenario.stream))
         self.scenario = dataclasses.replace(self.scenario, recovery=recovery)
         for name in self.consumers:
             self.order(name, recovery=dataclasses.asdict(recovery))
@@ -361,7 +392,7 @@ class LiveEngine:
         self._private.kill()
         self.report(SERVER_DOWN, LAB)
         await asyncio.sleep(duration)
-        await asyncio.to_thread(self._private.restart)
+        await _in_thread(self._private.restart)
         self.report(SERVER_UP, LAB)
         self._is_down = False
 
@@ -401,14 +432,19 @@ class LiveEngine:
             task.cancel()
         await asyncio.gather(*self._later, return_exceptions=True)
         for worker in {*self.workers.values(), *self._lives}:
+            worker.process.kill()
+        for worker in self._lives:
+            while lines := worker.lines():
+                self._events += [Event.from_json(line) for line in lines if line != READY]
+        for worker in {*self.workers.values(), *self._lives}:
             worker.process.close()
         for proxy in self._proxies.values():
             await proxy.close()
         if self._client is not None:
-            if self._stream_is_ours and self._private is None:
+            if self._own_keys is not None and self._private is None:
                 # A server that is gone holds nothing of ours.
                 with contextlib.suppress(redis.exceptions.ConnectionError):
-                    await self._client.delete(*self._keys)
+                    await self._own_keys.delete()
             await self._client.aclose()
             self._client = None
         if self._private is not None:
@@ -422,33 +458,26 @@ class LiveEngine:
         if self._redis_url is None:
             kept = scenario.needs_persistence
             self._private = PrivateServer(persistence="aof" if kept else "none")
-            await asyncio.to_thread(self._private.start)
+            await _in_thread(self._private.start)
         self._client = stream_client(self.url, name="streamlab-lab")
         self._info = await check_server(self._client)
         await check_stream_key(self._client, scenario.stream)
-        for key in self._keys:
-            if await self._client.exists(key):
-                raise ServerUnusable(
-                    f"the key {key!r} exists already on this server: streamlab adds nothing to what is not "
-                    "its own. Choose another name (stream = in the scenario's TOML), or delete it"
-                )
-        self._stream_is_ours = True
-        await ensure_group(self._client, scenario.stream, scenario.group)
+        self._own_keys = OwnKeys(self._client, scenario.group, self._added)
+        await self._own_keys.claim(
+            scenario.stream,
+            ledger=None if scenario.sink == "none" else scenario.ledger_key,
+            dead_letters=(
+                None if scenario.recovery.max_deliveries is None else scenario.dead_letter_key
+            ),
+        )
 
-    @property
-    def _keys(self) -> list[str]:
-        """The keys that a run writes to."""
-        scenario = self.scenario
-        keys = [scenario.stream]
-        if scenario.sink != "none":
-            keys.append(scenario.ledger_key)
-        if scenario.recovery.max_deliveries is not None:
-            keys.append(scenario.dead_letter_key)
-        return keys
+    def _added(self) -> set[str]:
+        """Return the ids of the entries that producers have added."""
+        return {event.id for event in self._events if event.kind == ADDED}
 
     def _spawn(self, name: str, *, life: int = 1, n_handled: int = 0) -> Worker:
         process = guarded_popen(
-            [sys.executable, "-m", "streamlab", "worker"],
+            [sys.executable, "-P", _PROGRAM, "worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -544,6 +573,7 @@ class LiveEngine:
             await asyncio.sleep(_LOOK_EVERY)
 
     def _read(self, worker: Worker) -> None:
+        worker.pump()
         lines = worker.lines()
         if lines is not None:
             for line in lines:

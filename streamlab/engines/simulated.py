@@ -7,6 +7,8 @@ import contextlib
 import contextvars
 import dataclasses
 import gc
+import signal
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
@@ -70,6 +72,36 @@ def _rare_garbage_collections() -> Iterator[None]:
         yield
     finally:
         gc.set_threshold(*usual)
+
+
+@contextlib.contextmanager
+def _interrupted_between_steps(loop: VirtualLoop) -> Iterator[None]:
+    """Let Ctrl-C come between two steps of a simulation, where it tears nothing; a second one comes at once."""
+    default = signal.default_int_handler
+    if (
+        threading.current_thread() is not threading.main_thread()
+        or signal.getsignal(signal.SIGINT) is not default
+    ):
+        yield
+        return
+    noted: list[asyncio.Handle] = []
+
+    def note(*_: object) -> None:
+        signal.signal(signal.SIGINT, default)
+        noted.append(loop.call_soon(_raise_interrupt, context=contextvars.Context()))
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, default)
+    if noted:  # it came in the last step
+        noted[0].cancel()
+        raise KeyboardInterrupt
+
+
+def _raise_interrupt() -> NoReturn:
+    raise KeyboardInterrupt
 
 
 class SimulatedDeath(BaseException):
@@ -137,7 +169,11 @@ class SimulatedEngine:
         self._is_ending = False
         self._n_to_start = 0  # dead workers that a supervisor is about to start again
         self._conductor = self.loop.create_task(self._conduct(), name="lab")
-        self.run_until(0.0)
+        try:
+            self.run_until(0.0)
+        except BaseException:
+            self.abandon()
+            raise
 
     @property
     def now(self) -> float:
@@ -152,7 +188,7 @@ class SimulatedEngine:
     def run_until(self, when: float) -> None:
         """Run everything up to and including the moment `when`, in seconds since the run began."""
         began = time.perf_counter()
-        with _rare_garbage_collections():
+        with _rare_garbage_collections(), _interrupted_between_steps(self.loop):
             self.loop.run_until(when)
         self._wall += time.perf_counter() - began
         self._raise_if_failed()
@@ -170,7 +206,7 @@ class SimulatedEngine:
         """Run to the end; `progress` is called now and then with the virtual time and events so far."""
         began = time.perf_counter()
         if progress is None:
-            with _rare_garbage_collections():
+            with _rare_garbage_collections(), _interrupted_between_steps(self.loop):
                 self.loop.run_until_complete(self._conductor)
             self._wall += time.perf_counter() - began
         else:
@@ -211,7 +247,8 @@ class SimulatedEngine:
 
     def call(self, question: Awaitable[T]) -> T:
         """Ask the server something, at this moment and in no time."""
-        return self.loop.run_until_complete(question)
+        with _interrupted_between_steps(self.loop):
+            return self.loop.run_until_complete(question)
 
     # ---- what can be done to its actors and its server -------------------------------------------
 
@@ -275,7 +312,7 @@ class SimulatedEngine:
         process.advice.look_again()
         process.client.unblock()
 
-    def set_recovery(self, recovery: Recovery) -> None:
+    async def set_recovery(self, recovery: Recovery) -> None:
         """Let everybody recover in this way from now on: consumers, and who starts dead ones again."""
         self.scenario = dataclasses.replace(self.scenario, recovery=recovery)
         for name in self.consumers:
@@ -347,6 +384,15 @@ class SimulatedEngine:
             self.loop.run_until_complete(asyncio.wait(tasks))
         self.loop.run_until_complete(self.loop.shutdown_asyncgens())
         self.loop.close()
+
+    def abandon(self) -> None:
+        """Drop everything, after an interrupt in the midst of it: nothing here can be relied on any more."""
+        self.loop.set_exception_handler(lambda *_: None)
+        # Whatever the interrupt has torn may keep a task from ending: then it is dropped with the loop.
+        with contextlib.suppress(Exception):
+            self.close()
+        if not self.loop.is_closed():
+            self.loop.close()
 
     # ---- the course of a run -------------------------------------------------------------------
 

@@ -1,0 +1,146 @@
+"""What a run may write to and delete on a server that others use: keys that it found free, and made itself."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import redis.exceptions
+
+from streamlab.connection import ServerUnusable
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+logger = logging.getLogger("streamlab")
+
+_ENTRY_ID = re.compile(r"\d+-\d+")
+#: A group that a dead-letter stream is made with, since a stream cannot be made empty otherwise.
+_MAKER = "streamlab-makes-a-stream"
+
+
+class OwnKeys:
+    """The keys of one run on one server.
+
+    Parameters
+    ----------
+    client
+        A client of the server, which decodes replies.
+    group
+        The run's consumer group: dead letters name it.
+    added
+        Returns the ids of the entries that the run has added.
+    """
+
+    def __init__(self, client: Redis, group: str, added: Callable[[], set[str]]) -> None:
+        self._client = client
+        self._group = group
+        self._added = added
+        self._stream: str | None = None
+        self._ledgers: set[str] = set()
+        self._dead_letters: set[str] = set()
+
+    async def claim(
+        self, stream: str, *, ledger: str | None = None, dead_letters: str | None = None
+    ) -> None:
+        """See that the keys are free, and make the streams, as one step (``WATCH``, ``XGROUP CREATE … MKSTREAM``).
+
+        Raises
+        ------
+        ServerUnusable
+            If one of them exists, or another program was faster: nothing has been changed then.
+        """
+        await self._make(stream, ledger, dead_letters)
+        self._stream = stream
+        if ledger is not None:
+            self._ledgers.add(ledger)
+        if dead_letters is not None:
+            self._dead_letters.add(dead_letters)
+
+    async def claim_dead_letters(self, key: str) -> None:
+        """See that a dead-letter stream is ours or free, and make it; raise `ServerUnusable` if it is another's."""
+        if key not in self._dead_letters:
+            await self._make(None, None, key)
+            self._dead_letters.add(key)
+
+    async def _make(self, stream: str | None, ledger: str | None, dead: str | None) -> None:
+        keys = [key for key in (stream, ledger, dead) if key is not None]
+        async with self._client.pipeline(transaction=True) as pipe:
+            await pipe.watch(*keys)
+            for key in keys:
+                if await pipe.exists(key):
+                    raise _is_taken(key)
+            pipe.multi()  # type: ignore[no-untyped-call]
+            if stream is not None:
+                pipe.xgroup_create(stream, self._group, id="0", mkstream=True)
+            if dead is not None:
+                pipe.xgroup_create(dead, _MAKER, id="0", mkstream=True)
+                pipe.xgroup_destroy(dead, _MAKER)
+            try:
+                await pipe.execute()
+            except redis.exceptions.WatchError:
+                raise _is_taken(" or ".join(keys)) from None
+
+    async def delete(self) -> list[str]:
+        """Delete what is still ours (``DEL``); return the keys that had to be left, though they are ours.
+
+        A key that somebody else has put in the place of ours meanwhile is left alone, and not mentioned.
+        """
+        left = []
+        for key in [*self._ledgers, *self._dead_letters, *([self._stream] if self._stream else [])]:
+            try:
+                await self._delete_if_ours(key)
+            except redis.exceptions.ResponseError as error:  # no permission, a replica by now …
+                left.append(key)
+                logger.warning(
+                    "the key %r is left on the server (%s): delete it by hand, or allow DEL",
+                    key,
+                    error,
+                )
+        self._stream = None
+        self._ledgers.clear()
+        self._dead_letters.clear()
+        return left
+
+    async def _delete_if_ours(self, key: str) -> None:
+        async with self._client.pipeline(transaction=True) as pipe:
+            await pipe.watch(key)
+            if not await self._is_ours(pipe, key):
+                return
+            pipe.multi()  # type: ignore[no-untyped-call]
+            pipe.delete(key)
+            try:
+                await pipe.execute()
+            except redis.exceptions.WatchError:
+                # Its workers are dead: whoever has changed it is somebody else.
+                return
+
+    async def _is_ours(self, ask: Any, key: str) -> bool:
+        """Look at what a key holds: whether it is what this run has written."""
+        kind = await ask.type(key)
+        if key in self._ledgers:
+            if kind != "hash":
+                return False
+            _, sample = await ask.hscan(key, count=10)
+            return all(_ENTRY_ID.fullmatch(field) for field in sample)
+        if kind != "stream":
+            return False
+        first = await ask.xrange(key, count=1)
+        if key in self._dead_letters:
+            return not first or first[0][1].get("dead:group") == self._group
+        groups = [group["name"] for group in await ask.xinfo_groups(key)]
+        if not first:
+            return not groups or self._group in groups
+        # Our group alone proves nothing: consumers make it anew in whatever stream they find. But an entry may have
+        # been added without our having heard of it, if its producer was killed just then.
+        added = self._added()
+        return first[0][0] in added or (not added and self._group in groups)
+
+
+def _is_taken(key: str) -> ServerUnusable:
+    return ServerUnusable(
+        f"the key {key!r} exists already on this server: streamlab adds nothing to what is not its own. "
+        "Choose another name (stream = in the scenario's TOML), or delete it"
+    )
