@@ -13,6 +13,7 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 
+from streamlab.choice_checks import choices
 from streamlab.claim_checks import heartbeat
 from streamlab.dead_letter_checks import gives_up, puts_back
 from streamlab.effect_checks import adds_once, books_once
@@ -324,7 +325,8 @@ def _count(n: int, word: str) -> str:
 
 
 __all__ = [
-    "Verdict", "adds_once", "alarms", "assignment", "bookmark", "books_once", "drain_time", "enough_maxlen",
-    "fewest_consumers", "gives_up", "heartbeat", "in_a_row", "invariants", "left_behind", "most_producers", "pages",
-    "pending_exactly", "puts_back", "recovery", "share", "survives", "take_over", "utilisation", "worker",
+    "Verdict", "adds_once", "alarms", "assignment", "bookmark", "books_once", "choices", "drain_time",
+    "enough_maxlen", "fewest_consumers", "gives_up", "heartbeat", "in_a_row", "invariants", "left_behind",
+    "most_producers", "pages", "pending_exactly", "puts_back", "recovery", "share", "survives", "take_over",
+    "utilisation", "worker",
 ]  # fmt: skip
