@@ -85,7 +85,7 @@ DIVERGENCES: tuple[Divergence, ...] = (
     Divergence(
         "BLPOP and other blocking commands on lists and sorted sets",
         "serve those who wait in the order in which they came",
-        "serve them in any order",
+        "serve them in any order; BLMOVE does not wait for a list that does not exist",
     ),
     Divergence(
         "CLIENT PAUSE, CLIENT LIST, CLIENT INFO",
@@ -98,8 +98,8 @@ DIVERGENCES: tuple[Divergence, ...] = (
         "are refused, or do not overflow",
     ),
     Divergence(
-        "persistence, maxmemory, other processes",
-        "keep data on disk, limit memory, serve the network",
-        "nothing is kept or limited; only this process has it",
+        "persistence, maxmemory, the network",
+        "keep data on disk, limit memory, serve other machines",
+        "nothing is kept or limited; other processes of the same user reach it by its url, while this process lives",
     ),
 )
