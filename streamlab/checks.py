@@ -20,6 +20,7 @@ from streamlab.effect_checks import adds_once, books_once
 from streamlab.grading import recovery
 from streamlab.invariants import examine, summary
 from streamlab.lab import Lab
+from streamlab.model_checks import left_after_trim, tiny_group
 from streamlab.recovery_checks import left_behind, survives
 from streamlab.run import Run
 from streamlab.scenario import Arrivals, Producer, Scenario, Service, consumers
@@ -326,7 +327,7 @@ def _count(n: int, word: str) -> str:
 
 __all__ = [
     "Verdict", "adds_once", "alarms", "assignment", "bookmark", "books_once", "choices", "drain_time",
-    "enough_maxlen", "fewest_consumers", "gives_up", "heartbeat", "in_a_row", "invariants", "left_behind",
-    "most_producers", "pages", "pending_exactly", "puts_back", "recovery", "share", "survives", "take_over",
-    "utilisation", "worker",
+    "enough_maxlen", "fewest_consumers", "gives_up", "heartbeat", "in_a_row", "invariants", "left_after_trim",
+    "left_behind", "most_producers", "pages", "pending_exactly", "puts_back", "recovery", "share", "survives",
+    "take_over", "tiny_group", "utilisation", "worker",
 ]  # fmt: skip
