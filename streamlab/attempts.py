@@ -16,6 +16,7 @@ import linecache
 import math
 import operator
 import signal
+import sys
 import threading
 import types
 from collections.abc import Callable, Iterable, Iterator
@@ -28,6 +29,8 @@ TIME_LIMIT: Final = 5.0
 
 _NONE_RETURNED: Final = "a function that ends without `return` gives back None."
 _LONGEST: Final = 90
+#: Seconds after which an alarm that was swallowed is repeated.
+_AGAIN: Final = 0.1
 
 
 class Stop(BaseException):
@@ -64,7 +67,7 @@ def call(
     """
     function = as_function(answer, *args)
     try:
-        with time_limit():
+        with time_limit(TIME_LIMIT):
             said = function(*args)
     except (KeyboardInterrupt, Objection):
         raise
@@ -226,31 +229,64 @@ def chain_of(error: BaseException) -> Iterator[BaseException]:
 
 
 @contextlib.contextmanager
-def time_limit(seconds: float = TIME_LIMIT) -> Iterator[None]:
+def time_limit(seconds: float) -> Iterator[None]:
     """Raise `OutOfTime` in what runs inside if it takes longer than so many seconds of the wall's time.
 
-    By an alarm signal: in the main thread, where there are alarms, and where nobody else uses them. Elsewhere there is
-    no limit. An alarm that was swallowed (by a bare ``except:``) is repeated every tenth of a second.
+    By an alarm signal: in the main thread, where there are alarms, and where nothing else uses them. Elsewhere there is
+    no limit. If it is swallowed (by a bare ``except:``), it is raised again where the next line of the learner's
+    begins, which sooner or later is one that is in no ``try``.
     """
     if not _has_alarms():
         yield
         return
-    is_on = True
-
-    def ring(_: int, frame: types.FrameType | None) -> None:
-        if is_on:
-            raise OutOfTime
-
-    before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, seconds, 0.1)
+    alarm = _Alarm(sys._getframe(2))
+    before = signal.signal(signal.SIGALRM, alarm.ring)
+    tracer = sys.gettrace()
+    signal.setitimer(signal.ITIMER_REAL, seconds, _AGAIN)
     try:
         try:
             yield
         finally:
-            is_on = False
+            alarm.is_on = False
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+        if sys.gettrace() is not tracer:
+            sys.settrace(tracer)
+
+
+class _Alarm:
+    """Raises `OutOfTime` in the code that is called from a frame."""
+
+    def __init__(self, outermost: types.FrameType) -> None:
+        self.is_on = True
+        self._outermost = outermost
+        self._has_rung = False
+
+    def ring(self, _: int, frame: types.FrameType | None) -> None:
+        if not self.is_on:
+            return
+        if self._has_rung:  # and was swallowed
+            while frame is not None and frame is not self._outermost:
+                if not is_ours(frame.f_code.co_filename):
+                    frame.f_trace = self._trace
+                frame = frame.f_back
+            sys.settrace(lambda *_: None)  # else no frame is traced
+        self._has_rung = True
+        raise OutOfTime
+
+    def _trace(self, frame: types.FrameType, event: str, _: object) -> object:
+        if self.is_on and event == "line":
+            raise OutOfTime
+        return self._trace
+
+
+def cut_short() -> None:
+    """Let what runs under a time limit end soon: it was told to (see `Stop`), and has swallowed that."""
+    if hasattr(signal, "getitimer"):
+        left, again = signal.getitimer(signal.ITIMER_REAL)
+        if again == _AGAIN and left > _AGAIN:
+            signal.setitimer(signal.ITIMER_REAL, _AGAIN, _AGAIN)
 
 
 def _has_alarms() -> bool:

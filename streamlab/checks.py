@@ -18,6 +18,7 @@ from streamlab.claim_checks import heartbeat
 from streamlab.dead_letter_checks import gives_up, puts_back
 from streamlab.effect_checks import adds_once, books_once
 from streamlab.grading import recovery
+from streamlab.group_checks import pending_exactly, worker
 from streamlab.invariants import examine, summary
 from streamlab.lab import Lab
 from streamlab.model_checks import left_after_trim, tiny_group
@@ -25,7 +26,8 @@ from streamlab.recovery_checks import left_behind, survives
 from streamlab.run import Run
 from streamlab.scenario import Arrivals, Producer, Scenario, Service, consumers
 from streamlab.service_checks import alarms
-from streamlab.stream_checks import bookmark, pages, pending_exactly, take_over, worker
+from streamlab.stream_checks import bookmark, pages
+from streamlab.takeover_checks import take_over
 from streamlab.verdict import Objection, Verdict, nothing_yet
 
 #: A scenario with more entries than this is a slip of the finger, and would take a minute.

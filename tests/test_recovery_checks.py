@@ -76,6 +76,9 @@ def test_what_is_left_for_good(answer: Recovery, words: str) -> None:
     assert not verdict
 
 
+# ---- taking over what others left ---------------------------------------------------------------------
+
+
 def take_over(
     client: Any, key: str, group: str, consumer: str, min_idle: int, **options: Any
 ) -> Any:
@@ -88,36 +91,142 @@ def take_over(
             return taken
 
 
-def until_an_empty_page(client: Any, key: str, group: str, consumer: str, min_idle: int) -> Any:
+def walk(
+    client: Any, key: str, group: str, consumer: str, min_idle: int, start: str = "0-0"
+) -> Any:
+    """Call itself for the rest of the list; give the entries one by one."""
+    cursor, entries, _ = client.xautoclaim(key, group, consumer, min_idle, start, count=5)
+    yield from entries
+    if cursor != "0-0":
+        yield from walk(client, key, group, consumer, min_idle, cursor)
+
+
+def by_xclaim(
+    client: Any,
+    key: str,
+    group: str,
+    consumer: str,
+    min_idle: int,
+    count: int = 50,
+    go_on: bool = True,
+) -> Any:
+    """Look with XPENDING, page by page, and take with XCLAIM."""
+    taken: list[Any] = []
+    start = "-"
+    while rows := client.xpending_range(key, group, start, "+", count, idle=min_idle):
+        ids = [row["message_id"] for row in rows]
+        taken += client.xclaim(key, group, consumer, min_idle, ids)
+        start = f"({ids[-1]}"
+        if not go_on:
+            break
+    return taken
+
+
+def until_an_empty_page(
+    client: Any, key: str, group: str, consumer: str, min_idle: int, **options: Any
+) -> Any:
     taken: list[Any] = []
     cursor = "0-0"
     while True:
-        cursor, entries, _ = client.xautoclaim(key, group, consumer, min_idle, cursor, count=10)
+        cursor, entries, _ = client.xautoclaim(key, group, consumer, min_idle, cursor, **options)
         if not entries:
             return taken
         taken += entries
 
 
+def from_the_start(client: Any, key: str, group: str, consumer: str, min_idle: int) -> Any:
+    taken: list[Any] = []
+    while entries := client.xautoclaim(key, group, consumer, min_idle, "0-0", count=100)[1]:
+        taken += entries
+    return taken
+
+
+def never_at_the_end(client: Any, key: str, group: str, consumer: str, min_idle: int) -> Any:
+    cursor: Any = "0-0"
+    while cursor != 0:
+        cursor, _, _ = client.xautoclaim(key, group, consumer, min_idle, cursor)
+
+
 def without_counting(client: Any, key: str, group: str, consumer: str, min_idle: int) -> Any:
-    rows = client.xpending_range(key, group, "-", "+", 2_000, idle=min_idle)
+    rows = client.xpending_range(key, group, "-", "+", 3_000, idle=min_idle)
     ids = [row["message_id"] for row in rows]
     client.xclaim(key, group, consumer, min_idle, ids, justid=True)
     return [client.xrange(key, entry_id, entry_id)[0] for entry_id in ids]
 
 
 @pytest.mark.parametrize(
-    ("answer", "words"),
+    "answer",
     [
-        (take_over, "Three long lists"),
-        (lambda *args: take_over(*args, count=10), "Three long lists"),
-        (until_an_empty_page, "4 entries were left"),
-        (lambda *args: args[0].xautoclaim(*args[1:])[1], "4 entries were left"),
-        (lambda *args: take_over(*args[:4], 0), "from bob, who is at work on it"),
-        (without_counting, "the delivery count"),
-        (lambda *args: take_over(*args) and None, "it returned None"),
+        take_over,
+        lambda *args: take_over(*args, count=10),
+        lambda *args: take_over(*args, count=100_000),
+        lambda *args: take_over(*args, count=1),
+        lambda *args: list(walk(*args)),
+        walk,
+        by_xclaim,
+        lambda *args: by_xclaim(*args, count=1),
+        lambda *args: tuple(reversed(take_over(*args))),
     ],
 )
-def test_taking_over_what_others_left(answer: Any, words: str) -> None:
+def test_taking_over_what_others_left(answer: Any) -> None:
+    """By either command, by pages of any size, to the end."""
+    assert checks.take_over(answer)
+
+
+@pytest.mark.parametrize(
+    ("answer", "words", "hint"),
+    [
+        (
+            until_an_empty_page,
+            "3 entries were left",
+            "a page may be empty before the list has ended",
+        ),
+        (lambda *args: until_an_empty_page(*args, count=1), "were left", "a page may be empty"),
+        (lambda *args: until_an_empty_page(*args, count=9_000), "were left", "a page may be empty"),
+        (
+            lambda *args: args[0].xautoclaim(*args[1:])[1],
+            "3 entries were left",
+            "the cursor is 0-0",
+        ),
+        (lambda *args: args[0].xautoclaim(*args[1:], count=9_000)[1], "were left", "the cursor is"),
+        (from_the_start, "were left", "a page may be empty"),
+        (
+            lambda *args: from_the_start(*args) + from_the_start(*args),
+            "were left",
+            "began at 0-0 again",
+        ),
+        (never_at_the_end, "still asking", 'the text "0-0"'),
+        (
+            lambda *args: by_xclaim(*args, count=10, go_on=False),
+            "were left",
+            "gave 10 rows, as many as",
+        ),
+        (lambda *args: by_xclaim(*args, count=500, go_on=False), "were left", "gave 500 rows"),
+        (
+            lambda *args: args[0].xpending_range(*args[1:3], "-", "+", 10) and [],
+            "were left",
+            "gave 10 rows",
+        ),
+        (
+            lambda *args: take_over(*args[:4], 0),
+            "from bob, who is working on it",
+            "is given min_idle",
+        ),
+        (lambda *args: take_over(*args[:4], 30), "from bob, who is working", "in milliseconds"),
+        (lambda *args: take_over(*args[:4], 30_000_000), "were left", "in milliseconds"),
+        (without_counting, "the delivery count", "JUSTID does not count"),
+        (lambda *args: take_over(*args) and None, "it returned None", "without `return`"),
+        (
+            lambda *args: [entry_id for entry_id, _ in take_over(*args)],
+            "which is no entry",
+            "(id, fields)",
+        ),
+        (lambda *args: take_over(*args)[-2:], "is not among the 2 entries", "all the pages"),
+        (lambda *args: take_over(*args) * 2, "twice", "once"),
+    ],
+)
+def test_taking_over_missed(answer: Any, words: str, hint: str) -> None:
     verdict = checks.take_over(answer)
+    assert not verdict
     assert words in verdict.words
-    assert bool(verdict) == words.startswith("Three")
+    assert hint in verdict.hint

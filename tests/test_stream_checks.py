@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -88,7 +89,7 @@ def skips_the_same_millisecond(client: Any, key: str, size: int) -> Iterator[lis
     ("answer", "words", "hint"),
     [
         (includes_the_last, "comes twice", "unless ( stands before it"),
-        (for_ever, "it was still asking", "another one"),
+        (for_ever, "it was still asking", "begin after the last id"),
         (all_at_once, "it fetched 7 entries at once", "count"),
         (skips_the_same_millisecond, "was due", "oldest"),
         (lambda client, key, size: [client.xrange(key, count=size)], "is missing", "go on"),
@@ -175,7 +176,8 @@ def six() -> redis.Redis:
 
 def test_pending_exactly(six: redis.Redis) -> None:
     assert checks.pending_exactly(six, "s", "g", EXPECTED).words == "There is no answer yet."
-    assert checks.pending_exactly(six, "s", "x", EXPECTED).words == "There is no answer yet."
+    assert checks.pending_exactly(six, "s", "x", EXPECTED).words == "The stream s has no group x."
+    assert "no such key" in checks.pending_exactly(six, "t", "g", EXPECTED).words
     six.xreadgroup("g", "alice", {"s": ">"}, count=3)
     assert checks.pending_exactly(six, "s", "g", EXPECTED).words == "5-0 is not pending."
     six.xreadgroup("g", "bob", {"s": ">"}, count=2)
@@ -193,6 +195,16 @@ def test_pending_for_another(six: redis.Redis) -> None:
     six.xreadgroup("g", "bob", {"s": ">"})
     verdict = checks.pending_exactly(six, "s", "g", EXPECTED)
     assert verdict.words == "3-0 is pending for bob; alice was asked for."
+
+
+def test_what_is_deleted_is_not_done(six: redis.Redis) -> None:
+    """XDEL leaves nothing undelivered, and nothing acknowledged either."""
+    six.xreadgroup("g", "alice", {"s": ">"}, count=4)
+    six.xreadgroup("g", "bob", {"s": ">"}, count=1)
+    six.xack("s", "g", "1-0", "2-0", "4-0")
+    six.xdel("s", "6-0")
+    verdict = checks.pending_exactly(six, "s", "g", EXPECTED)
+    assert verdict.words == "6-0 was deleted from the stream."
 
 
 def test_pending_by_claim_is_right_too(six: redis.Redis) -> None:
@@ -223,6 +235,27 @@ def work(
                     client.xack(key, group, entry_id)
 
 
+def in_batches(client: Any, key: str, group: str, consumer: str, handle: Any) -> None:
+    """One XACK for all that a read gave."""
+    for position in ("0", ">"):
+        while entries := entries_of(client.xreadgroup(group, consumer, {key: position}, count=4)):
+            for entry_id, fields in entries:
+                handle(entry_id, fields)
+            client.xack(key, group, *[entry_id for entry_id, _ in entries])
+
+
+def tries_again(client: Any, key: str, group: str, consumer: str, handle: Any) -> None:
+    """Catch the error, and try the same entry again."""
+
+    def persist(entry_id: str, fields: dict[str, str]) -> None:
+        try:
+            handle(entry_id, fields)
+        except Exception:
+            persist(entry_id, fields)
+
+    in_batches(client, key, group, consumer, persist)
+
+
 def swallows(client: Any, key: str, group: str, consumer: str, handle: Any, *, done: bool) -> None:
     """Go on after a failure; `done`: as if it had not been one. Read on by the id, as nothing may be acked."""
     last_id = "0"
@@ -240,17 +273,45 @@ def swallows(client: Any, key: str, group: str, consumer: str, handle: Any, *, d
         last_id = entries[-1][0] if entries and last_id != ">" else ">"
 
 
+def by_pipeline(client: Any, key: str, group: str, consumer: str, handle: Any) -> None:
+    """Acknowledgements in a pipeline."""
+    for position in ("0", ">"):
+        while entries := entries_of(client.xreadgroup(group, consumer, {key: position}, count=3)):
+            pipe = client.pipeline()
+            for entry_id, fields in entries:
+                handle(entry_id, fields)
+                pipe.xack(key, group, entry_id)
+            pipe.execute()
+
+
+def translates(client: Any, key: str, group: str, consumer: str, handle: Any) -> None:
+    """End by an error of its own when the handler fails."""
+    try:
+        work(client, key, group, consumer, handle)
+    except Exception as error:
+        raise SystemExit(f"cannot go on: {error}") from error
+
+
 def variant(function: Callable[..., None] = work, **settings: Any) -> Callable[..., None]:
     return lambda *args: function(*args, **settings)
 
 
-@pytest.mark.parametrize("count", [1, 3, 100])
-def test_worker(count: int) -> None:
-    assert checks.worker(variant(count=count))
-
-
-def test_a_worker_may_leave_out_what_failed() -> None:
-    assert checks.worker(variant(swallows, done=False))
+@pytest.mark.parametrize(
+    "answer",
+    [
+        variant(count=1),
+        variant(count=3),
+        variant(count=100),
+        variant(block=10),
+        variant(swallows, done=False),
+        in_batches,
+        tries_again,
+        by_pipeline,
+        translates,
+    ],
+)
+def test_worker(answer: object) -> None:
+    assert checks.worker(answer)
 
 
 def take_all(client: Any, key: str, group: str, consumer: str, handle: Any) -> None:
@@ -258,23 +319,57 @@ def take_all(client: Any, key: str, group: str, consumer: str, handle: Any) -> N
     client.xack(key, group, *[entry_id for entry_id, _ in client.xrange(key)])
 
 
+def batch_before_work(client: Any, key: str, group: str, consumer: str, handle: Any) -> None:
+    for position in ("0", ">"):
+        while entries := entries_of(client.xreadgroup(group, consumer, {key: position})):
+            pipe = client.pipeline()
+            pipe.xack(key, group, *[entry_id for entry_id, _ in entries])
+            pipe.execute()
+            for entry_id, fields in entries:
+                handle(entry_id, fields)
+
+
+def all_the_batch(client: Any, key: str, group: str, consumer: str, handle: Any) -> None:
+    """Acknowledge the whole batch, and with it what has failed."""
+    for position in ("0", ">"):
+        while entries := entries_of(client.xreadgroup(group, consumer, {key: position})):
+            for entry_id, fields in entries:
+                with contextlib.suppress(Exception):
+                    handle(entry_id, fields)
+            client.xack(key, group, *[entry_id for entry_id, _ in entries])
+
+
+def catches_everything(client: Any, key: str, group: str, consumer: str, handle: Any) -> None:
+    """Swallow also what is to end it."""
+    while True:
+        try:
+            client.xreadgroup(group, consumer, {key: "0"}, count=1)
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt):
+                raise
+
+
 @pytest.mark.parametrize(
-    ("answer", "words"),
+    ("answer", "words", "hint"),
     [
-        (variant(early=True), "not pending for the consumer"),
-        (variant(noack=True, positions=(">",)), "not pending for the consumer"),
-        (variant(positions=(">",)), "was due"),
-        (variant(positions=("0",)), "is missing"),
-        (variant(ack=False), "still asking"),
-        (variant(ack=False, positions=(">",)), "was due"),
-        (variant(block=10), "waits for entries"),
-        (variant(swallows, done=True), "not pending any more"),
-        (take_all, "it acknowledged what is pending for bob"),
-        (lambda *_: None, "is missing"),
+        (variant(early=True), "before handle had returned", "XACK after the work"),
+        (batch_before_work, "before handle had returned", "XACK after the work"),
+        (variant(noack=True, positions=(">",)), "not pending for the consumer", "NOACK"),
+        (variant(positions=(">",)), "was due", "XREADGROUP with 0"),
+        (variant(positions=("0",)), "is missing", "go on with >"),
+        (variant(ack=False), "handled twice", "XACK it when it is done"),
+        (variant(ack=False, positions=(">",)), "was due", "XREADGROUP with 0"),
+        (variant(block=0), "waits for ever", "end"),
+        (variant(swallows, done=True), "acknowledged all the same", "leave it pending"),
+        (all_the_batch, "acknowledged all the same", "leave it pending"),
+        (take_all, "which is pending for bob", "bob's work"),
+        (catches_everything, "still asking", "XREADGROUP with 0 gives again"),
+        (lambda *_: None, "sent no command", "XREADGROUP"),
+        (lambda client, *_: client.xlen("orders"), "is missing", "call handle"),
     ],
 )
-def test_worker_missed(answer: object, words: str) -> None:
+def test_worker_missed(answer: object, words: str, hint: str) -> None:
     verdict = checks.worker(answer)
     assert not verdict
     assert words in verdict.words
-    assert verdict.hint
+    assert hint in verdict.hint
