@@ -74,6 +74,7 @@ def new_loop() -> asyncio.AbstractEventLoop:
 def main() -> int:
     """Do the task that comes on standard input; return the exit status."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the lab, which ends its workers
+    events = _keep_for_events()
     orders = _Orders()
     line = orders.wait()
     if not line.startswith("{"):
@@ -84,7 +85,6 @@ def main() -> int:
         )
         return 2
     task = Task.from_json(line)
-    events = _keep_for_events()
     with asyncio.Runner(loop_factory=new_loop) as runner:
         try:
             runner.run(_work(task, orders, events))

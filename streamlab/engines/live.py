@@ -435,7 +435,7 @@ class LiveEngine:
             worker.process.kill()
         for worker in self._lives:
             while lines := worker.lines():
-                self._events += [Event.from_json(line) for line in lines if line != READY]
+                self._events += [Event.from_json(line) for line in lines if worker.ready.is_set()]
         for worker in {*self.workers.values(), *self._lives}:
             worker.process.close()
         for proxy in self._proxies.values():
@@ -577,10 +577,10 @@ class LiveEngine:
         lines = worker.lines()
         if lines is not None:
             for line in lines:
-                if line == READY:
-                    worker.ready.set()
-                else:
+                if worker.ready.is_set():
                     self._take(worker, Event.from_json(line))
+                elif line.endswith(READY):  # whatever was printed before it, as Python started
+                    worker.ready.set()
         elif not worker.process.alive:
             self._lives.remove(worker)
             self._note_end(worker)
