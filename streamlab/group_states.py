@@ -133,7 +133,9 @@ def draw_transitions(counted: Transitions) -> Chart:
         ax.annotate("", (ends[1], y), (ends[0], y), arrowprops=style)
         ax.text(sum(ends) / 2, high, f"{_command(before, after)}\n{n:,} ×", ha="center", fontsize=9)
     title = (
-        "Something leads back" if _leads_back(counted) else "There are ways forwards, and none back"
+        "Some entries move back"
+        if _leads_back(counted)
+        else "Entries move forwards, and never back"
     )
     ax.set_title(title, loc="left", fontsize=11.5)
     told = "; ".join(f"{before} to {after} {n} times" for (before, after), n in counted.items())

@@ -64,7 +64,7 @@ def test_a_title_claims_only_what_is_drawn() -> None:
     chart = draw_states({"a": {"1-0": "done"}, "b": {"1-0": "undelivered"}})
     assert "never back" not in chart.axes[0].get_title("left")
     back = draw_transitions(Transitions({("done", "undelivered"): 3}))
-    assert back.axes[0].get_title("left") == "Something leads back"
+    assert back.axes[0].get_title("left") == "Some entries move back"
     assert "done to undelivered 3 times" in back.alt
 
 
@@ -73,4 +73,4 @@ def test_drawn_transitions_name_the_commands() -> None:
     chart = draw_transitions(Transitions(counted))
     texts = {text.get_text() for text in chart.axes[0].texts}
     assert {"XREADGROUP  >\n1,200 ×", "XREADGROUP  0\n7 ×", "XACK\n3 ×"} <= texts
-    assert "none back" in chart.axes[0].get_title("left")
+    assert "never back" in chart.axes[0].get_title("left")
