@@ -8,8 +8,6 @@ import random
 from collections import Counter
 from typing import Final
 
-import redis
-
 from streamlab.mishaps import (
     GROUP,
     KEY,
@@ -142,12 +140,13 @@ def _check_innocent(kitchen: _Kitchen) -> None:
 def _check_poison(kitchen: _Kitchen) -> None:
     """Object unless the entry that kills got its tries, and no more of them."""
     limit, poison, n = kitchen.limit, kitchen.poison, kitchen.n_poisoned
+    pending = kitchen.pending()
     if not n and not kitchen.handled:
         raise Objection(
             "It came to its end, and its handler was given nothing.",
             "XREADGROUP with 0 for what is pending, then with >, and handle(entry_id, fields) for each.",
         )
-    if kitchen.pending().get(poison) == WORKER:
+    if pending.get(poison) == WORKER:
         raise Objection(
             f"{poison} killed the worker, and is still pending for it at the end.",
             "it is not new any more: begin with the own history (0), then read >.",
@@ -181,7 +180,7 @@ def _check_letter(kitchen: _Kitchen) -> None:
     if len(found) > 1:
         raise Objection(
             f"{poison} is in the dead-letter stream {len(found)} times.",
-            "XACK it once it is there, or it will be given up at every start.",
+            "a letter is written once, when the count is above the limit; then XACK, or it will come again.",
         )
     ((letter_id, letter),) = found
     if letter.get("dish") != "soup" or letter.get("number") != poison[0]:
@@ -225,8 +224,8 @@ def _check_letter_first(answer: object) -> None:
     kitchen = _Kitchen(seed=3)
     kitchen.client.set(DEAD, "not a stream")
     for _ in range(kitchen.limit + 2):
-        with contextlib.suppress(redis.ResponseError):  # to say so is right
-            kitchen.start(answer, may_raise=redis.ResponseError)
+        with contextlib.suppress(Exception):  # to say so in any way is right
+            kitchen.start(answer, may_raise=Exception)
     if kitchen.pending().get(kitchen.poison) != WORKER:
         raise Objection(
             f"The dead-letter key was of another type (WRONGTYPE), and {kitchen.poison} is lost.",
@@ -334,17 +333,17 @@ def _check_deaths(answer: object) -> int:
         survived = office.call(answer, case, dies_at(nth, when))
         office.call(answer, case)
         got = office.numbers()
+        if office.n_left():
+            raise Objection(
+                f"{case} it left {office.n_left()} in the dead-letter stream.",
+                "what the first call has left must be found by the second.",
+            )
         for number in ("1", "2", "3"):
             if not got[number]:
                 raise Objection(
                     f"{case} it did not put back order {number}, which is lost.",
                     "XADD first, then XDEL: a letter that comes twice does no harm, a lost one does.",
                 )
-        if office.n_left():
-            raise Objection(
-                f"{case} it left {office.n_left()} in the dead-letter stream.",
-                "what the first call has left must be found by the second.",
-            )
         if survived:
             return n_deaths
     raise AssertionError("counting does not end")
@@ -371,8 +370,8 @@ def _check_stream_first(answer: object) -> None:
     office = _Office()
     office.client.delete(KEY)
     office.client.set(KEY, "not a stream")
-    with contextlib.suppress(redis.ResponseError):  # to say so is right
-        office.call(answer, "With a key of another type,", may_raise=redis.ResponseError)
+    with contextlib.suppress(Exception):  # to say so in any way is right
+        office.call(answer, "With a key of another type,", may_raise=Exception)
     if office.n_left() < 3:
         raise Objection(
             "XADD failed (WRONGTYPE), and a letter is gone from the dead-letter stream.",

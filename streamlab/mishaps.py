@@ -148,15 +148,30 @@ class Streams:
         return client
 
     def entries(self, key: str = KEY) -> list[tuple[str, Fields]]:
-        return list(self.client.xrange(key))
+        return list(_look(lambda: self.client.xrange(key)))
 
     def orders(self, key: str = KEY) -> list[Fields]:
         return [fields for _, fields in self.entries(key)]
 
+    def has_deletions(self) -> bool:
+        """Return whether an entry of the stream was ever deleted."""
+        info = _look(lambda: self.client.xinfo_stream(KEY))
+        return bool(info["max-deleted-entry-id"] != "0-0")
+
     def pending(self) -> dict[str, str]:
         """Return who has which entry pending."""
-        rows = self.client.xpending_range(KEY, GROUP, "-", "+", 1000)
+        rows = _look(lambda: self.client.xpending_range(KEY, GROUP, "-", "+", 1000))
         return {row["message_id"]: row["consumer"] for row in rows}
+
+
+def _look(ask: Callable[[], Any]) -> Any:
+    """Ask the server; object if the learner's function has left no stream, or no group, to be looked at."""
+    try:
+        return ask()
+    except redis.ResponseError as error:
+        raise Objection(
+            f"Afterwards Redis says: {error}.", "leave keys and groups that are there as they are."
+        ) from error
 
 
 # ---- trying an answer ------------------------------------------------------------------------------
@@ -180,6 +195,7 @@ def call(
 _NO_LUA: Final = (
     "the server that it is tried on is a Redis 7.0 without Lua of yours: take single commands."
 )
+_TABLES: Final = "the tables are accounts (customer, total) and booked (number)."
 _HINTS: Final = {
     "equal or smaller": "the stream has gone on since then: let Redis give the id (*).",
     "no Lua": _NO_LUA,
@@ -188,6 +204,9 @@ _HINTS: Final = {
     "is locked": "this connection has begun a transaction already: one connection, one transaction.",
     "UNIQUE constraint": "an order that is booked already is no error, and nothing is left to be done: catch "
     "sqlite3.IntegrityError around the transaction, or INSERT OR IGNORE and look at rowcount.",
+    "no such table": _TABLES,
+    "no such column": _TABLES,
+    "BUSYGROUP": "a group that an earlier call has made is there already: that is no error, go on.",
     "NOGROUP": "there is a group, on the stream key: mind the order of the arguments.",
 }
 
