@@ -8,6 +8,7 @@ an `EventLog`, a worker process writes it as a line of JSON for its lab to read.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -92,11 +93,16 @@ class Event(NamedTuple):
             kind = row["kind"]
             if kind not in KINDS:
                 raise ValueError(f"the kind {kind!r} is none of {', '.join(KINDS)}")
-            actor = row[_ROLES.get(kind, "actor")]
-            return cls(
-                float(row["at"]), kind, actor, row.get("id", ""), row.get("delivery_count", 0)
-            )
-        except (ValueError, KeyError, TypeError) as error:
+            actor, entry_id = row[_ROLES.get(kind, "actor")], row.get("id", "")
+            at, count = row["at"], row.get("delivery_count", 0)
+            if not (isinstance(actor, str) and isinstance(entry_id, str)):
+                raise ValueError("a name or an id is no text")
+            if type(count) is not int or not 0 <= count < 2**63:
+                raise ValueError(f"the delivery count is {str(count)[:20]}")
+            if type(at) not in (float, int) or not math.isfinite(at):
+                raise ValueError(f"the time {at!r} is no number of seconds")
+            return cls(float(at), kind, actor, entry_id, count)
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             raise ValueError(f"not an event: {line[:200]!r} ({error!r})") from None
 
 

@@ -4,37 +4,28 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import streamlab
-from streamlab import invariants
-from streamlab.events import Event, EventLog
+from streamlab import invariants, run_file
+from streamlab.events import EventLog
 from streamlab.final_state import FinalState
 from streamlab.metrics import ConsumerMetrics, Lives, Spread, id_key, spread
-from streamlab.named_scenarios import from_dict, to_dict
 from streamlab.recovery_metrics import (
     RecoveryMetrics,
     duplicate_effects,
     lost_workers,
     wasted_seconds,
 )
+from streamlab.run_file import RunFileError
 from streamlab.scenario import Scenario
 from streamlab.series import Series, series_of
 
 __all__ = ["Comparison", "EngineName", "FinalState", "Run", "RunFileError"]
 
 EngineName = Literal["simulated", "live"]
-
-#: What is a tuple in a `FinalState`, and a list in JSON.
-_TUPLES = ("undelivered", "dead_letters")
-
-
-class RunFileError(ValueError):
-    """A file that does not hold a run. The message says why."""
 
 
 @dataclass(frozen=True)
@@ -314,21 +305,9 @@ class Run:
         }
 
     def save(self, path: str | Path) -> None:
-        """Write the run as JSON lines: a header, then an event a line."""
-        header = {
-            "streamlab": streamlab.__version__,
-            "scenario": to_dict(self.scenario),
-            "engine": self.engine,
-            "server": self.server,
-            "wall": self.wall,
-            "n_commands": self.n_commands,
-            "n_round_trips": self.n_round_trips,
-            "final": dataclasses.asdict(self.final),
-            "crashes": self.crashes,
-        }
-        with Path(path).open("w", encoding="utf-8") as file:
-            file.write(json.dumps(header) + "\n")
-            file.writelines(event.to_json() + "\n" for event in self.events)
+        """Write the run as JSON lines, a header and then an event a line: whole, or not at all (`OSError`)."""
+        fields = [field.name for field in dataclasses.fields(self) if field.init]
+        run_file.save(Path(path), {name: getattr(self, name) for name in fields})
 
     @classmethod
     def load(cls, path: str | Path) -> Run:
@@ -339,28 +318,7 @@ class Run:
         RunFileError
             If the file does not hold a whole run.
         """
-        try:
-            with Path(path).open(encoding="utf-8") as file:
-                header = json.loads(file.readline())
-                events = EventLog()
-                for line in file:
-                    events.append(Event.from_json(line))
-            final = header["final"]
-            return cls(
-                scenario=from_dict(header["scenario"]),
-                engine=header["engine"],
-                server=header["server"],
-                events=events,
-                final=FinalState(**final | {key: tuple(final[key]) for key in _TUPLES}),
-                wall=header["wall"],
-                n_commands=header["n_commands"],
-                n_round_trips=header["n_round_trips"],
-                crashes=header["crashes"],
-            )
-        except OSError as error:
-            raise RunFileError(f"cannot read {path}: {error.strerror or error}") from None
-        except (ValueError, KeyError, TypeError) as error:
-            raise RunFileError(f"{path} does not hold a run: {error}") from None
+        return cls(**run_file.load(Path(path)))
 
     def compare(self, other: Run) -> Comparison:
         """Set this run beside another: shares, sojourn times, and what must be nothing in both."""

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import Any
+
+from streamlab.whole_file import write_whole
 
 #: In the copy: the digests of the files as they were put there.
 RECORD = ".streamlab-course.json"
@@ -102,7 +102,8 @@ def _put(name: Path, content: bytes, folder: Path, record: _Record, done: Copied
         if there not in (None, digest, record.delivered.get(candidate)):
             continue
         if there != digest:
-            _write(path, content)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(path, [content])
             if there is not None:
                 done.renewed.append(candidate)
             elif candidate == name.as_posix():
@@ -138,22 +139,9 @@ class _Record:
             self.delivered = {str(name): str(digest) for name, digest in known.items()}
 
     def write(self) -> None:
-        _write(self._path, (json.dumps(self.delivered, indent=1, sort_keys=True) + "\n").encode())
+        text = json.dumps(self.delivered, indent=1, sort_keys=True) + "\n"
+        write_whole(self._path, [text.encode()])
 
 
 def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise

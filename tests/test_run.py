@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from pathlib import Path
 
 import pytest
 
@@ -166,22 +167,112 @@ def test_saved_and_loaded_is_the_same_run(tmp_path):
     assert loaded.summary() == run.summary()
 
 
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        ("", "does not hold a run"),
-        ("{}\n", "does not hold a run"),
-        ("not json\n", "does not hold a run"),
-    ],
-)
-def test_a_file_that_is_no_run_is_refused(tmp_path, content, words):
-    """In words, with the file's name."""
+@pytest.fixture
+def saved(tmp_path):
+    """A saved run: its file, and its lines."""
     file = tmp_path / "run.jsonl"
-    file.write_text(content)
-    with pytest.raises(RunFileError, match=rf"run.jsonl {words}"):
+    run = run_of(*story(1, "C1", 0, 0, 2, 2), final=FinalState({"2-0": "C1"}, ("3-0",), "1-0", 3))
+    run.save(file)
+    return file, file.read_text().splitlines(keepends=True)
+
+
+def refused(file: Path, content: str | bytes) -> str:
+    """Write a file that holds no run, and return what is said of it."""
+    file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(RunFileError, match=r"run\.jsonl does not hold a run: .") as said:
         Run.load(file)
-    with pytest.raises(RunFileError, match="cannot read"):
-        Run.load(tmp_path / "nowhere")
+    return str(said.value)
+
+
+def test_half_a_file_is_no_run(saved):
+    """Wherever it was cut off, between two lines or within one; and so is one with a line too many."""
+    file, lines = saved
+    whole = "".join(lines)
+    assert "events: the rest is missing" in refused(file, "".join(lines[:-1]))
+    for end in range(len(whole) - 2):
+        refused(file, whole[:end])
+    refused(file, whole + lines[-1])
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "", "{}", "not json", "[]", "null", "5", '"text"', b"\xff\xfe", "[" * 100_000, "9" * 6_000,
+        b"\x00" * 100, '{"n_events": NaN}',
+    ],
+)  # fmt: skip
+def test_a_file_that_is_no_run_is_refused(saved, content):
+    """In words, with the file's name."""
+    refused(saved[0], content)
+
+
+def test_nonsense_in_any_place_is_refused(saved):
+    """Whatever stands in the place of any value of the header, of the final state and of an event."""
+    file, (first, *events) = saved
+    header = json.loads(first)
+    nonsense = [None, -1.5, "nonsense", [1, [2]], {"a": {"b": None}}, 10**400, math.nan]
+    tried = 0
+    places = [(header, name) for name in header if name != "streamlab"]
+    places += [(header["final"], name) for name in header["final"]]
+    for holder, name in places:
+        right = holder[name]
+        for wrong in nonsense:
+            if type(wrong) is type(right) and isinstance(wrong, str):
+                continue  # another server's name, say
+            holder[name] = wrong
+            assert refused(file, json.dumps(header) + "\n" + "".join(events)), (name, wrong)
+            tried += 1
+        holder[name] = right
+    event = json.loads(events[0])
+    for name, right in [*event.items()]:
+        for wrong in nonsense:
+            if isinstance(right, str) and isinstance(wrong, str) and name != "kind":
+                continue
+            if name == "at" and isinstance(wrong, float) and not math.isnan(wrong):
+                continue
+            event[name] = wrong
+            refused(file, first + json.dumps(event) + "\n" + "".join(events[1:]))
+            tried += 1
+        event[name] = right
+    assert tried > 100
+
+
+def test_a_file_that_cannot_be_read_says_so(tmp_path):
+    for path in (tmp_path / "nowhere", tmp_path):
+        with pytest.raises(RunFileError, match="cannot read"):
+            Run.load(path)
+
+
+def test_a_save_that_fails_leaves_the_old_file(saved, monkeypatch):
+    """A full disk or an interrupt in the midst of writing: the old run is still there, and nothing lies about."""
+    file, lines = saved
+    run = Run.load(file)
+    for error in (OSError(28, "No space left on device"), KeyboardInterrupt()):
+
+        def fails(self, error=error):
+            raise error
+
+        with monkeypatch.context() as broken:
+            broken.setattr(Event, "to_json", fails)
+            with pytest.raises(type(error)):
+                run.save(file)
+        assert file.read_text() == "".join(lines)
+        assert list(file.parent.iterdir()) == [file]
+
+
+def test_a_save_through_a_link_and_to_a_pipe(saved, tmp_path):
+    """A link stays a link, a file keeps its mode, and what is no file is written to."""
+    file, _ = saved
+    run = Run.load(file)
+    file.chmod(0o600)
+    link = tmp_path / "link"
+    link.symlink_to(file)
+    run.save(link)
+    assert link.is_symlink()
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert Run.load(file) == run
+    run.save("/dev/null")
+    assert not Path("/dev/null").is_file()
 
 
 def test_comparison_agrees_within_its_tolerances_only():
