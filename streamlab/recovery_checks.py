@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import math
 import random
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
-from streamlab.actors import Recovery
+from streamlab.actors import RECOVERIES, Recovery
+from streamlab.attempts import shown, whole_number
+from streamlab.fault_words import told
 from streamlab.faults import CrashBeforeAck, CrashBeforeEffect, Kill, Pause, Weights, random_faults
 from streamlab.invariants import NEEDLESS, examine
 from streamlab.lab import Lab
@@ -20,7 +22,10 @@ from streamlab.verdict import Objection, Verdict, nothing_yet
 
 #: What befalls the consumers in the schedules of `survives`.
 _WEIGHTS: Final = Weights({Kill: 4, CrashBeforeEffect: 2, CrashBeforeAck: 3, Pause: 1})
-_LONGEST_WAIT: Final = 3600.0
+#: Seconds that are more likely to be milliseconds: scenarios last some seconds.
+_LONG_WAIT: Final = 20.0
+#: Seconds below which a consumer would do nothing but look.
+_SHORTEST_WAIT: Final = 0.001
 
 
 def left_behind(answer: object, scenario: Scenario) -> Verdict:
@@ -28,30 +33,28 @@ def left_behind(answer: object, scenario: Scenario) -> Verdict:
 
     `answer` has a list of entries for each consumer that has any: their numbers, 1 for the first that was added.
     """
-    if answer is ...:
-        return nothing_yet().verdict
-    if not isinstance(answer, Mapping) or not all(
-        isinstance(numbers, list | tuple | set) for numbers in answer.values()
-    ):
-        return Verdict(
-            False,
-            f"{answer!r} does not say which entries are pending for whom.",
-            'for instance {"C1": [7], "C3": [8, 9]}.',
-        )
+    try:
+        said = _numbers_by_name(answer)
+    except Objection as objection:
+        return objection.verdict
     run = Lab(scenario).run()
     number = {entry_id: n for n, entry_id in enumerate(sorted(run.lives.added, key=id_key), 1)}
     truth: dict[str, set[int]] = {}
     for entry_id, name in run.final.pending.items():
         truth.setdefault(name, set()).add(number[entry_id])
-    said = {str(name): set(numbers) for name, numbers in answer.items() if numbers}
+    if unknown := sorted(said.keys() - {consumer.name for consumer in scenario.consumers}):
+        return Verdict(
+            False,
+            f"There is no consumer {shown(unknown[0])}.",
+            f"there are {', '.join(consumer.name for consumer in scenario.consumers)}.",
+        )
     for name in sorted(said.keys() | truth.keys()):
         if wrong := said.get(name, set()) - truth.get(name, set()):
-            one = min(wrong, key=str)
-            return Verdict(
-                False,
-                f"{one} is not pending for {name}.",
-                "it was never given to it, or it had been done and acknowledged before.",
-            )
+            one = min(wrong)
+            hint = "it was never given to it, or it had been done and acknowledged before."
+            if one not in number.values():
+                hint = f"the entries are numbered from 1 to {len(number)}."
+            return Verdict(False, f"{one} is not pending for {name}.", hint)
         if missing := truth.get(name, set()) - said.get(name, set()):
             return Verdict(
                 False,
@@ -60,6 +63,30 @@ def left_behind(answer: object, scenario: Scenario) -> Verdict:
             )
     told = "; ".join(f"{', '.join(map(str, sorted(of)))} for {n}" for n, of in truth.items())
     return Verdict(True, f"Pending: {told or 'nothing'}.")
+
+
+def _numbers_by_name(answer: object) -> dict[str, set[int]]:
+    """Return which entries are said to be pending for whom; names without any are left out."""
+    if answer is ...:
+        raise nothing_yet()
+    refused = Objection(
+        f"{shown(answer)} does not say which entries are pending for whom.",
+        'a dict of lists: for instance {"C1": [7], "C3": [8, 9]}; {} if nothing is pending.'
+        + (" A cell that prints gives back None." if answer is None else ""),
+    )
+    if not isinstance(answer, Mapping):
+        raise refused
+    said: dict[str, set[int]] = {}
+    for name, numbers in answer.items():
+        one = whole_number(numbers)
+        if isinstance(numbers, str | bytes) or (one is None and not isinstance(numbers, Iterable)):
+            raise refused
+        meant = [one] if one is not None else [whole_number(number) for number in numbers]
+        if None in meant:
+            raise refused
+        if meant:
+            said[str(name).strip().upper()] = {number for number in meant if number is not None}
+    return said
 
 
 def survives(
@@ -71,19 +98,11 @@ def survives(
     break an invariant; nothing may be taken from a consumer that is well; and what a lost one held has to
     be settled `within` seconds.
     """
-    if answer is ...:
-        return nothing_yet().verdict
-    if not isinstance(answer, Recovery):
-        return Verdict(False, f"{answer!r} is not a Recovery.", 'for instance Recovery("claim").')
-    for name in ("min_idle", "looks_every", "restarts_after"):
-        if (getattr(answer, name) or 0.0) > _LONGEST_WAIT:
-            return Verdict(
-                False, f"{name} is {getattr(answer, name):,.0f} s.", "it is given in seconds."
-            )
-    if scenario.recovery.restart_after is not None:
-        answer = dataclasses.replace(answer, restart_after=scenario.recovery.restart_after)
     n_faults, n_entries, slowest = 0, 0, 0.0
     try:
+        answer = as_recovery(answer)
+        if scenario.recovery.restart_after is not None:
+            answer = dataclasses.replace(answer, restart_after=scenario.recovery.restart_after)
         for seed in range(1, n_schedules + 1):
             run = _under_schedule(scenario, answer, seed)
             _object(run, seed, within)
@@ -95,8 +114,46 @@ def survives(
     return Verdict(
         True,
         f"{n_schedules} schedules, {n_faults} faults: all {n_entries:,} entries are done, none was taken from a "
-        f"consumer that was well, and the slowest loss was made good in {slowest:.2f} s.",
+        f"consumer that was well, and what a lost consumer held was recovered within {slowest:.2f} s.",
     )
+
+
+def as_recovery(answer: object) -> Recovery:
+    """Return an answer that should be a `Recovery`, if it can be tried."""
+    if answer is ...:
+        raise nothing_yet()
+    if not isinstance(answer, Recovery):
+        hint = 'for instance Recovery("claim", min_idle=0.5).'
+        if answer is Recovery:
+            hint = f"it is the class: call it, {hint}"
+        elif isinstance(answer, Scenario):
+            hint = f"give the recovery itself, not a scenario that has it: {hint}"
+        elif isinstance(answer, str) and answer in RECOVERIES:
+            hint = f"that is the name of a strategy: Recovery({answer!r})."
+        elif answer is None:
+            hint = f"a cell that prints gives back None: {hint}"
+        raise Objection(f"{shown(answer)} is not a Recovery.", hint)
+    for name in ("min_idle", "looks_every", "heartbeat") if answer.claims else ():
+        given = getattr(answer, name)
+        if given is not None and given < _SHORTEST_WAIT:
+            name = {"looks_every": "interval (by default half of min_idle)"}.get(name, name)
+            raise Objection(
+                f"{name} is {given:g} s.",
+                "it is given in seconds, and Redis counts idle time in whole milliseconds: less is no time at all.",
+            )
+    return answer
+
+
+def about_units(recovery: Recovery) -> str:
+    """Return a hint for who may have given milliseconds for seconds, if that explains a failure; else nothing."""
+    names = ["min_idle", "interval", "heartbeat"] if recovery.claims else []
+    for name in [*names, "restart_after"]:
+        given = getattr(recovery, name) or 0.0
+        if given >= _LONG_WAIT:
+            return (
+                f"{name} is {given:,g} s: it is given in seconds, {given:g} ms is {given / 1000:g}."
+            )
+    return ""
 
 
 def _under_schedule(scenario: Scenario, recovery: Recovery, seed: int) -> Run:
@@ -114,34 +171,44 @@ def _under_schedule(scenario: Scenario, recovery: Recovery, seed: int) -> Run:
 
 def _object(run: Run, seed: int, within: float) -> None:
     """Object to what went wrong in a run, the worst first; with the story of the entry that it befell."""
-    case = f"Schedule {seed} ({'; '.join(map(str, run.scenario.faults))}):"
     pending = run.final.pending
     if pending:
         entry_id = min(pending, key=id_key)
         raise _objection(
-            f"{case} {len(pending)} still pending at the end, {entry_id} for {pending[entry_id]}.",
+            run,
+            seed,
+            f"{len(pending)} still pending at the end, {entry_id} for {pending[entry_id]}.",
             "nothing is redelivered by itself: who takes over, or who starts the dead again?",
             story_of(entry_id, run.events, run.final),
         )
     if run.undelivered:
         raise _objection(
-            f"{case} {run.undelivered} entries were never delivered: nobody was left to read.",
-            "to take over is not enough when all have died: somebody has to start them again.",
+            run,
+            seed,
+            f"{run.undelivered} entries were never delivered: no consumer was left to read them.",
+            "to take over is not enough when all have died: something has to start them again.",
         )
     verdicts = examine(run.scenario, run.events, run.final)
     for verdict in sorted(verdicts, key=lambda verdict: verdict.rule == NEEDLESS):
         if not verdict:
-            raise _objection(f"{case} {verdict.words}.", verdict.hint, verdict.story)
+            raise _objection(run, seed, f"{verdict.words}.", verdict.hint, verdict.story)
     slow = [lost for lost in run.recovery.lost_workers if lost.held and not lost.time <= within]
     if slow:
         raise _objection(
-            f"{case} what {slow[0].consumer} held was done {slow[0].time:.2f} s after it was lost; "
-            f"{within:g} s were asked for.",
+            run,
+            seed,
+            f"what {slow[0].consumer} held was done {slow[0].time:.2f} s after it was lost; {within:g} s were "
+            "asked for.",
             "look sooner (min_idle, interval), and let a heartbeat protect those that are at work.",
         )
 
 
-def _objection(words: str, hint: str, story: tuple[str, ...] = ()) -> Objection:
-    objection = Objection(words, hint)
-    objection.verdict = dataclasses.replace(objection.verdict, story=story)
+def _objection(
+    run: Run, seed: int, words: str, hint: str, story: tuple[str, ...] = ()
+) -> Objection:
+    objection = Objection(
+        f"In schedule {seed}, {words}", about_units(run.scenario.recovery) or hint
+    )
+    lines = (*(f"Fault: {line}." for line in told(run.scenario.faults)), *story)
+    objection.verdict = dataclasses.replace(objection.verdict, story=lines)
     return objection

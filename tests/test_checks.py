@@ -5,11 +5,15 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
+from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from streamlab import checks
 from streamlab.checks import Verdict
+from streamlab.lab import Lab
 from streamlab.scenario import Arrivals, Scenario, Service, consumers, producers
 
 
@@ -106,11 +110,44 @@ def test_utilisation_missed(rate: float, said: str) -> None:
     assert said in verdict.hint
 
 
-def test_drain_time() -> None:
-    def right(backlog: float, rate: float, service_time: float) -> float:
-        return backlog / (1 / service_time - rate) if rate * service_time < 1 else math.inf
+def test_milliseconds_given_for_seconds_are_told_so() -> None:
+    """And a rate in another unit."""
+    assert "8 ms is 0.008" in checks.utilisation(regular(service=8), 0.8).hint
+    assert "in entries per second" in checks.utilisation(regular(rate=0.16), 0.8).hint
+    slow = regular(rate=800, service=0.0025, n=4).with_consumer("C2", service=11)
+    assert "11 ms is 0.011" in checks.share(slow, "C2", 0.10).hint
 
-    assert checks.drain_time(right)
+
+def test_a_service_of_a_second_is_right_if_the_rate_is_low() -> None:
+    assert checks.utilisation(regular(rate=0.8, service=1), 0.8, tolerance=0.2)
+
+
+def right_drain_time(backlog: float, rate: float, service_time: float) -> float:
+    return backlog / (1 / service_time - rate) if rate * service_time < 1 else math.inf
+
+
+def step_by_step(backlog: float, rate: float, service_time: float) -> Any:
+    """Let a millisecond pass after the other."""
+    now = 0.0
+    while backlog > 0:
+        now += 0.001
+        backlog += 0.001 * (rate - 1 / service_time)
+        if now > 100:
+            return np.inf
+    return np.float64(now)
+
+
+@pytest.mark.parametrize("answer", [right_drain_time, step_by_step])
+def test_drain_time(answer: Callable[..., float]) -> None:
+    assert checks.drain_time(answer)
+
+
+def test_drain_time_has_hints_of_its_own() -> None:
+    """For milliseconds, for a load of exactly 1, and for what never returns anything."""
+    assert "milliseconds" in checks.drain_time(lambda *case: 1000 * right_drain_time(*case)).hint
+    below_or_at_1 = checks.drain_time(lambda b, r, s: b / (1 / s - r) if r * s <= 1 else math.inf)
+    assert "as many come as go" in below_or_at_1.hint
+    assert "without `return`" in checks.drain_time(lambda *_: None).hint
 
 
 def forgets_arrivals(backlog: float, rate: float, service_time: float) -> float:
@@ -135,10 +172,13 @@ def stub(backlog: float, rate: float, service_time: float) -> object:
         (forgets_arrivals, "in the simulation it took 3.9"),
         (never_infinite, "never goes away"),
         (raises, "raised ZeroDivisionError: division by zero"),
+        (lambda b, r, s: 1000 * right_drain_time(b, r, s), "returned 4e+03 s"),
+        (lambda b, r, s: b / (1 / s - r) if r * s <= 1 else math.inf, "raised ZeroDivisionError"),
         (stub, "There is no answer yet."),
         (lambda *_: math.nan, "returned nan s"),
         (lambda *_: "4 s", "returned '4 s'"),
-        (lambda backlog: 1, "raised TypeError"),
+        (lambda backlog: 1, "cannot be called with 3 arguments"),
+        (lambda *_: None, "it returned None"),
     ],
 )
 def test_drain_time_missed(answer: object, words: str) -> None:
@@ -182,14 +222,26 @@ def test_share() -> None:
     assert "no C9" in checks.share(slow, "C9", 0.10).words
 
 
+def test_the_others_stay_as_they_are() -> None:
+    slow = regular(rate=800, service=0.0025, n=4).with_consumer("C2", service=0.011)
+    verdict = checks.share(slow.with_consumer("C4", service=0.002), "C2", 0.10)
+    assert "not alike any more" in verdict.words
+
+
+@pytest.mark.parametrize("n", [5, 5.0, np.int64(5)])
+def test_a_number_may_be_numpys(n: object) -> None:
+    assert checks.fewest_consumers(n, regular(rate=400, service=0.010), limit=0.85)
+
+
 @pytest.mark.parametrize(
     ("answer", "passed", "words"),
     [
-        (50, False, "trimmed before anybody had read them"),
+        (50, False, "trimmed before any consumer had read them"),
         (290, False, "luck"),
         (299, True, "at most 299"),
-        (590, True, "at most 299"),
-        (5000, False, "far more"),
+        (600, True, "at most 299 entries waited, with 1 in work"),
+        (601, False, "more than twice as many"),
+        (5000, False, "more than twice as many"),
     ],
 )
 def test_enough_maxlen(answer: int, passed: bool, words: str) -> None:
@@ -206,17 +258,94 @@ def test_enough_maxlen(answer: int, passed: bool, words: str) -> None:
 # ---- who gets what ---------------------------------------------------------------------------------
 
 
-def test_assignment() -> None:
-    seven = dataclasses.replace(regular(rate=300, n=3), entries=7)
-    assert checks.assignment(["C1", "C2", "C3", "C1", "C2", "C3", "C1"], seven)
-    assert (
-        "Entry 4 does not go to C3; the 3 before it"
-        in checks.assignment(["C1", "C2", "C3", "C3", "C2", "C1", "C1"], seven).words
-    )
-    assert "2 names; there are 7 entries" in checks.assignment(["C1", "C2"], seven).words
+SEVEN = dataclasses.replace(regular(rate=300, n=3), entries=7)
+DEALT = ["C1", "C2", "C3", "C1", "C2", "C3", "C1"]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        DEALT,
+        tuple(DEALT),
+        [*enumerate(DEALT, 1)],
+        enumerate(DEALT),
+        iter(DEALT),
+        [(name, n) for n, name in enumerate(DEALT, 1)],
+        [*reversed([*enumerate(DEALT, 1)])],
+        dict(enumerate(DEALT, 1)),
+        {str(n): name for n, name in enumerate(DEALT, 1)},
+        {"C1": [1, 4, 7], "C2": [2, 5], "C3": (3, 6)},
+        {"C3": {3, 6}, "C1": [1, 4, 7], "C2": [2, 5]},
+        [[n, name] for n, name in enumerate(DEALT)],
+        "C1 C2 C3 C1 C2 C3 C1",
+        "C1, C2, C3, C1, C2, C3, C1",
+        "1→C1, 2→C2, 3→C3, 4→C1, 5→C2, 6→C3, 7→C1",
+        "1: C1\n2: C2\n3: C3\n4: C1\n5: C2\n6: C3\n7: C1",
+        [name.lower() for name in DEALT],
+        [1, 2, 3, 1, 2, 3, 1],
+        np.array(DEALT),
+        np.array([1, 2, 3, 1, 2, 3, 1]),
+        pd.Series(DEALT),
+    ],
+    ids=str,
+)
+def test_assignment_in_any_form_that_has_one_meaning(answer: object) -> None:
+    assert checks.assignment(answer, SEVEN)
+
+
+@pytest.mark.parametrize(
+    ("answer", "words", "hint"),
+    [
+        (["C1", "C2", "C3", "C3", "C2", "C1", "C1"], "Entry 4 does not go to C3; the 3 before", "waited longest"),
+        (["C2", *DEALT[1:]], "Entry 1 does not go to C2.", "entry 1"),
+        (["C1", "C3", *DEALT[2:]], "Entry 2 does not go to C3; the 1 before it is right.", "entry 2"),
+        (["C1", "C2"], "2 names; there are 7 entries", "one name for each"),
+        ([*DEALT[:-1], "C4"], "no consumer 'C4'", "C1, C2, C3"),
+        ({"C1", "C2", "C3"}, "is not a list of names", "in their order"),
+        (7, "7 is not a list of names", "in their order"),
+        ([None] * 7, "is not a list of names", "in their order"),
+        ({}, "0 names", "one name for each"),
+        ([*enumerate(["C2", *DEALT[1:]])], "Entry 1 does not go to C2.", "entry 1"),
+    ],
+)  # fmt: skip
+def test_assignment_missed(answer: object, words: str, hint: str) -> None:
+    verdict = checks.assignment(answer, SEVEN)
+    assert not verdict
+    assert words in verdict.words
+    assert hint in verdict.hint
 
 
 def test_in_a_row() -> None:
     assert checks.in_a_row(BURST.with_count(7), 7)
     assert not checks.in_a_row(BURST, 7)
-    assert "1 consumers" in checks.in_a_row(BURST.with_consumers(1), 7).words
+    assert "There is 1 consumer;" in checks.in_a_row(BURST.with_consumers(1), 7).words
+    assert "COUNT is the most" in checks.in_a_row(regular(n=3).with_count(7), 7).hint
+    few = dataclasses.replace(BURST, entries=3)
+    assert (
+        checks.in_a_row(few.with_count(7), 7).words == "There are only 3 entries; 7 were asked for."
+    )
+
+
+def test_others_that_are_slow_or_stand_still_leave_seven_in_a_row() -> None:
+    slow = BURST.with_consumer("C2", service=1.0).with_consumer("C3", service=1.0)
+    assert checks.in_a_row(slow, 7)
+    assert checks.in_a_row(BURST.with_faults("pause C2 at 0ms for 9s", "pause C3 at 0ms for 9s"), 7)
+
+
+@pytest.mark.parametrize(
+    ("answer", "hint"),
+    [
+        (Lab(BURST), "not its Lab"),
+        (Lab(BURST).run(), "not its Lab"),
+        (BURST.with_rate, "is called"),
+    ],
+    ids=["lab", "run", "method"],
+)
+def test_what_is_almost_a_scenario(answer: object, hint: str) -> None:
+    verdict = checks.utilisation(answer, 0.8)
+    assert not verdict
+    assert hint in verdict.hint
+
+
+def test_too_many_actors_are_not_run() -> None:
+    assert "too many to try" in checks.utilisation(regular(n=5_000), 0.8).words
