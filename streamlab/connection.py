@@ -5,7 +5,8 @@ redis-py's defaults suit caches. For streams they lose or double entries, so eve
 - no silent second sending: after a lost reply redis-py may send the command again, and then XADD adds
   twice, XREADGROUP fetches the next entry and orphans the first. The caller sees the error instead.
 - no read timeout: redis-py 8's 5 s break ``BLOCK`` and, before Python 3.12, lose task cancellations.
-- RESP2, text in and out, and none of RESP3's maintenance notifications.
+- RESP2, text in and out, and none of RESP3's maintenance notifications. Bytes that are no text come as surrogate
+  escapes: an error instead would lose the whole reply, which the server has counted as delivered.
 """
 
 from __future__ import annotations
@@ -116,6 +117,7 @@ def _settings(url: str, name: str | None) -> dict[str, Any]:
     settings: dict[str, Any] = {
         "protocol": 2,
         "decode_responses": True,
+        "encoding_errors": "surrogateescape",
         "socket_timeout": None,
         "socket_connect_timeout": CONNECT_TIMEOUT,
     }

@@ -11,7 +11,7 @@ from streamlab.events import STARTED, STOPPED, Report
 from .recovery import Recovery
 from .redis_calls import ignore
 from .trouble import Patience
-from .work import Advice, Handler, OnError, Work
+from .work import Advice, BytesHandler, Handler, OnError, Work
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -29,7 +29,7 @@ async def consume(
     stream: str,
     group: str,
     consumer: str,
-    handler: Handler,
+    handler: Handler | BytesHandler,
     *,
     count: int = 1,
     block: float = 5.0,
@@ -54,6 +54,10 @@ async def consume(
 
     Parameters
     ----------
+    client
+        Of text or of bytes, which is redis-py's default. The handler is given what it decodes, the id as well;
+        events and `on_error` have text. Where an entry is no text, a client of text gives it with surrogate
+        escapes (``value.encode(errors="surrogateescape")`` is what was added).
     count
         Entries to ask for at once (``COUNT``). It is prefetch: what one consumer holds, no other can take.
     block
@@ -87,7 +91,7 @@ async def consume(
     )
     work.has_read = not must_exist
     tries = Patience(patience)
-    report(STARTED, consumer)
+    report(STARTED, work.consumer)
     work.start_heart()
     try:
         while True:
@@ -107,11 +111,12 @@ async def consume(
                 continue
             except Exception as error:
                 reason = work.reason_to_wait(error)
-            await tries.wait(reason)
+            if reason is not None:
+                await tries.wait(reason)
     finally:
         if work.heart is not None:
             work.heart.cancel()
-    report(STOPPED, consumer)
+    report(STOPPED, work.consumer)
     return work.n_processed
 
 
@@ -120,7 +125,7 @@ async def reclaim(
     stream: str,
     group: str,
     consumer: str,
-    handler: Handler,
+    handler: Handler | BytesHandler,
     *,
     min_idle: float,
     count: int = 100,

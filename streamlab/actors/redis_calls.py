@@ -1,4 +1,4 @@
-"""What the actors ask of Redis, beyond single commands: groups, replies, scripts."""
+"""What the actors ask of Redis, beyond single commands: groups, scripts, places in a stream."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import NoScriptError, ResponseError
 
+from .replies import AS_BYTES, Replies
 from .trouble import Patience, is_connection_lost
 
 if TYPE_CHECKING:
@@ -56,22 +57,16 @@ def _digest(script: str) -> str:
 async def run_script(
     client: Redis, script: str, keys: Sequence[str], args: Sequence[str | int]
 ) -> Any:
-    """Run a Lua script by its digest (``EVALSHA``); send its text only if the server has not got it."""
+    """Run a Lua script by its digest (``EVALSHA``); send its text only if the server has not got it.
+
+    Ids and names in its answer are text.
+    """
+    replies = Replies(client)
     try:
-        return await client.evalsha(_digest(script), len(keys), *keys, *args)
+        answer = await replies.ask("EVALSHA", _digest(script), len(keys), *keys, *args)
     except NoScriptError:
-        return await client.eval(script, len(keys), *keys, *args)
-
-
-def entries_of(reply: Any) -> list[Any]:
-    """Return the entries in a reply to a read of one stream; none if the read timed out."""
-    if not reply:
-        return []
-    if isinstance(reply, list):
-        return reply[0][1]  # type: ignore[no-any-return]
-    entries: list[Any] = next(iter(reply.values()))
-    # Some versions of redis-py wrap a RESP3 reply once more.
-    return entries[0] if entries and isinstance(entries[0], list) else entries
+        answer = await replies.ask("EVAL", script, len(keys), *keys, *args)
+    return replies.texts(answer) if isinstance(answer, list) else replies.text(answer)
 
 
 async def delivery_counts(
@@ -87,27 +82,62 @@ async def delivery_counts(
     return [rows[0]["times_delivered"] if rows else 0 for rows in await pipe.execute()]
 
 
-async def safe_start(client: Redis, stream: str, group: str) -> str:
+async def safe_start(client: Redis, stream: str, group: str, known: str = "0-0") -> str:
     """Return an id from which a lost group could begin again without losing an entry.
 
-    All up to it has been delivered and acknowledged. Both in one transaction: a group that is destroyed and
-    made anew between the two would give its place to the other's acknowledgements.
+    All up to it has been delivered and acknowledged. `known` is such an id that was found before.
 
     Raises
     ------
     redis.exceptions.ResponseError
         ``NOGROUP`` if the group or the stream is not there.
     """
-    pipe = client.pipeline(transaction=True)
-    pipe.xpending(stream, group)  # first: of a stream that is gone, XINFO does not say NOGROUP
-    pipe.xinfo_groups(stream)
-    summary, groups = await pipe.execute()
-    last: str = next(g["last-delivered-id"] for g in groups if g["name"] == group)
+    pipe = client.pipeline(transaction=False)
+    ask_for_place(pipe, stream, group)
+    return place_in(Replies(client), group, await pipe.execute(raise_on_error=False), known)
+
+
+def ask_for_place(pipe: Any, stream: str, group: str) -> None:
+    """Add to a pipeline the two commands whose replies `place_in` reads.
+
+    No transaction: out of memory, Redis before 7.4 refuses MULTI whatever is in it.
+    """
+    pipe.execute_command("XINFO", "GROUPS", stream, **AS_BYTES)
+    pipe.execute_command("XPENDING", stream, group, **AS_BYTES)
+
+
+def place_in(replies: Replies, group: str, answers: Sequence[Any], known: str) -> str:
+    """Return the id that is told by the replies to `ask_for_place`; `known` if they do not tell.
+
+    Between the two, entries may have been delivered and acknowledged, or the group destroyed and made anew. What
+    ``XPENDING`` says comes later and holds: before the first pending entry of its group, all was acknowledged
+    (and delivered, so not beyond what had been by the first command: ``XCLAIM … FORCE`` makes entries pending that
+    never were). If nothing is pending then, it is the first command alone that tells: if nothing was pending
+    either, all up to its last-delivered id was acknowledged at that moment, in whichever group that was.
+    """
+    groups, summary = answers
+    if isinstance(summary, Exception):
+        raise summary  # NOGROUP, which XINFO does not say of a stream that is gone
+    if isinstance(groups, Exception):
+        return known
+    named = (_as_dict(replies, row) for row in groups)
+    info = next((row for row in named if replies.text(row["name"]) == group), None)
+    if info is None:
+        return known
+    last: str = replies.text(info["last-delivered-id"])
     if not summary["pending"]:
-        return last
-    ms, seq = _numbers(summary["min"])
+        return known if info["pending"] else last
+    ms, seq = _numbers(replies.text(summary["min"]))
     before = (ms, seq - 1) if seq else (ms - 1, 2**64 - 1)
-    return "0-0" if before[0] < 0 else f"{before[0]}-{before[1]}"
+    if before[0] < 0:
+        return "0-0"
+    return min(f"{before[0]}-{before[1]}", last, key=_numbers)
+
+
+def _as_dict(replies: Replies, row: Any) -> dict[str, Any]:
+    """Return a row of XINFO by its names: in RESP2 it is a flat list."""
+    pairs = row.items() if isinstance(row, dict) else zip(row[::2], row[1::2], strict=True)
+    return {replies.text(name): value for name, value in pairs}
 
 
 async def start_of_new_group(client: Redis, stream: str, safe_id: str) -> str:
@@ -115,10 +145,11 @@ async def start_of_new_group(client: Redis, stream: str, safe_id: str) -> str:
 
     Ids begin anew in a stream that was deleted, and a clock may have been set back meanwhile.
     """
-    last: list[Entry] = await client.xrevrange(stream, count=1)  # type: ignore[assignment]
+    replies = Replies(client)
+    last = replies.entries(await replies.ask("XREVRANGE", stream, "+", "-", "COUNT", 1))
     return safe_id if last and _numbers(last[0][0]) >= _numbers(safe_id) else "0"
 
 
-def _numbers(entry_id: object) -> tuple[int, int]:
-    ms, _, seq = str(entry_id).partition("-")
+def _numbers(entry_id: str) -> tuple[int, int]:
+    ms, _, seq = entry_id.partition("-")
     return int(ms), int(seq or 0)

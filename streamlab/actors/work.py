@@ -30,12 +30,12 @@ from .redis_calls import (
     Entry,
     delivery_counts,
     ensure_group,
-    entries_of,
     ignore,
     run_script,
     safe_start,
     start_of_new_group,
 )
+from .replies import AS_BYTES, Replies, entries_of
 from .trouble import RedisLost, is_connection_lost, is_group_gone, is_hopeless
 
 if TYPE_CHECKING:
@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
 #: What is done with an entry: ``await handler(entry_id, fields)``. It returns when the effect has happened.
 Handler = Callable[[str, dict[str, str]], Awaitable[object]]
+#: The same for a client that does not decode: such a handler is given what the client gives, the id as well.
+BytesHandler = Callable[[bytes, dict[bytes, bytes]], Awaitable[object]]
 #: What is done with an error that left an entry pending: ``on_error(entry_id, error)``.
 OnError = Callable[[str, Exception], None]
 
@@ -78,7 +80,7 @@ class Work:
         stream: str,
         group: str,
         consumer: str,
-        handler: Handler,
+        handler: Handler | BytesHandler,
         ack: Literal["each", "batch"],
         recovery: Recovery,
         stop: asyncio.Event | None,
@@ -86,8 +88,13 @@ class Work:
         report: Report,
         advice: Advice | None = None,
     ) -> None:
-        self.client, self.stream, self.group, self.consumer = client, stream, group, consumer
-        self.handler, self.on_error, self.report = handler, on_error, report
+        self.client, self.replies = client, Replies(client)
+        self.stream, self.group, self.consumer = self.replies.texts((stream, group, consumer))
+        self.on_error, self.report = on_error, report
+        #: Called with ids as text, as everything here is.
+        self.handler: Any = handler if self.replies.give_text else _given_bytes(handler)
+        #: Whether new entries, too, are read as bytes: some of them are no text.
+        self.is_careful = False
         self.acks_each = ack == "each"
         self.stop = stop
         self.advice = advice
@@ -150,24 +157,30 @@ class Work:
         # Always "0" would give the same entries again and again, so it moves on.
         last_id, count = "0", self.count_of_redelivered(count)
         while not self.is_stopping:
-            reply = await self.client.xreadgroup(
-                self.group, self.consumer, {self.stream: last_id}, count
-            )
-            entries = entries_of(reply)
+            entries = self.replies.read(await self.replies.ask(*self.reading(count, last_id)))
             if not entries:
                 return
             last_id = entries[-1][0]
             await self.process_again(DELIVERED, entries)
             await self.settle()
 
+    def reading(self, count: int, last_id: str, *options: str | int) -> list[str | int]:
+        """Return the command that reads entries after an id, or new ones."""
+        who = ["XREADGROUP", "GROUP", self.group, self.consumer]
+        return [*who, "COUNT", count, *options, "STREAMS", self.stream, last_id]
+
     async def new_entries(self, count: int, block_ms: int) -> None:
         """Process new entries until told to stop, and from time to time look for what others left."""
         client, group, consumer = self.client, self.group, self.consumer
+        is_careful = self.is_careful
         streams: Any = {self.stream: ">"}
+        entries_in = entries_of if self.replies.give_text and not is_careful else self.replies.read
         report, recovery = self.report, self.recovery
         options: dict[str, Any] = {}
+        claim: tuple[str | int, ...] = ()
         if recovery.strategy == "read-claim":
             options["claim_min_idle_time"] = self.min_idle_ms
+            claim = "CLAIM", self.min_idle_ms
         if (
             options or recovery.max_deliveries == 1
         ):  # nothing may use up its only try by waiting in line
@@ -187,6 +200,7 @@ class Work:
                 left_ms = max(round((next_look - clock()) * 1000), 1)
                 longest_ms = min(block_ms, left_ms) if block_ms else left_ms
             entries: list[Any] = []
+            read: Awaitable[Any]
             if not self.done:
                 pass
             elif may_pipeline:
@@ -194,19 +208,25 @@ class Work:
                 # back the news of the acknowledgement until the next entry comes.
                 pipe = client.pipeline(transaction=False)
                 pipe.xack(self.stream, group, *self.done)
-                pipe.xreadgroup(group, consumer, streams, count, **options)
+                if is_careful:
+                    pipe.execute_command(*self.reading(count, ">", *claim), **options, **AS_BYTES)
+                else:
+                    pipe.xreadgroup(group, consumer, streams, count, **options)
                 self.is_acking = True
                 _, reply = await pipe.execute()
                 self.note_acked()
-                entries = entries_of(reply)
+                entries = entries_in(reply)
             else:
                 await self.settle()
             if not entries:
-                if options:
+                if is_careful:
+                    command = self.reading(count, ">", "BLOCK", longest_ms, *claim)
+                    read = self.replies.ask(*command, **options)
+                elif options:
                     read = client.xreadgroup(group, consumer, streams, count, longest_ms, **options)
                 else:
                     read = client.xreadgroup(group, consumer, streams, count, longest_ms)
-                entries = entries_of(await read)
+                entries = entries_in(await read)
             self.has_read = True
             if options:
                 await self.claimed_and_new(entries)
@@ -233,7 +253,7 @@ class Work:
             # XREADGROUP … CLAIM passes over entries that are gone from the stream, and they would stay
             # pending for ever: XCLAIM drops them. By then, reads have taken the others.
             await self.claim(count, 2 * self.min_idle_ms)
-        self.safe_id = await safe_start(self.client, self.stream, self.group)
+        self.safe_id = await safe_start(self.client, self.stream, self.group, self.safe_id)
         if recovery.remove_after is not None:
             args: list[str | int] = [self.group, self.consumer, round(recovery.remove_after * 1000)]
             script = scripts.REMOVE_IDLE_CONSUMERS
@@ -247,11 +267,11 @@ class Work:
         most): only the cursor ``0-0`` ends the walk.
         """
         cursor, count = "0-0", self.count_of_redelivered(count)
+        who = self.stream, self.group, self.consumer, self.min_idle_ms
         while True:
-            cursor, entries, *gone = await self.client.xautoclaim(
-                self.stream, self.group, self.consumer, self.min_idle_ms, cursor, count
-            )
-            for entry_id in gone[0] if gone else ():
+            found = await self.replies.ask("XAUTOCLAIM", *who, cursor, "COUNT", count)
+            cursor, entries = self.replies.text(found[0]), self.replies.entries(found[1])
+            for entry_id in self.replies.texts(found[2]) if len(found) > 2 else ():
                 self.report(TRIMMED, self.consumer, entry_id)
             # Redis 6.2 gives those that were deleted, without fields.
             await self.process_again(CLAIMED, [entry for entry in entries if entry[1]])
@@ -262,16 +282,16 @@ class Work:
     async def claim(self, count: int, min_idle_ms: int) -> None:
         """Process what has been idle for long: look first, then take it (``XPENDING``, ``XCLAIM``)."""
         start, count = "-", self.count_of_redelivered(count)
+        key, group, ask = self.stream, self.group, self.replies.ask
         while not self.is_stopping:
-            rows: list[dict[str, Any]] = await self.client.xpending_range(
-                self.stream, self.group, start, "+", _PAGE, idle=min_idle_ms
-            )
-            ids: list[Any] = [row["message_id"] for row in rows]
+            idle = "IDLE", min_idle_ms
+            rows = await ask("XPENDING", key, group, *idle, start, "+", _PAGE, parse_detail=True)
+            ids = self.replies.texts(row["message_id"] for row in rows)
             for at in range(0, len(ids), count):
+                few = ids[at : at + count]
+                found = await ask("XCLAIM", key, group, self.consumer, min_idle_ms, *few)
                 # Another consumer may have been faster: then there is less than was asked for.
-                claimed: list[Any] = await self.client.xclaim(
-                    self.stream, self.group, self.consumer, min_idle_ms, ids[at : at + count]
-                )
+                claimed = self.replies.entries(found)
                 await self.process_again(CLAIMED, [entry for entry in claimed if entry[1]])
                 await self.settle()
             if len(rows) < _PAGE:
@@ -408,10 +428,11 @@ class Work:
         self.in_doubt.clear()
         done.clear()
 
-    def reason_to_wait(self, error: Exception) -> BaseException:
+    def reason_to_wait(self, error: Exception) -> BaseException | None:
         """Return what is to be waited out, and what patience ends with: `error`, or what caused it.
 
-        Raises `error` if trying again would not help, or if it came from the handler.
+        None if there is nothing to wait for, but something to be done in another way. Raises `error` if trying
+        again would not help, or if it came from the handler.
         """
         if error is self.error_of_handler:
             raise error
@@ -422,14 +443,17 @@ class Work:
             is_lost = not is_hopeless(reason)
         if is_lost:
             self.report(DISCONNECTED, self.consumer)
-            if self.is_acking:  # what was being acknowledged may be or not
-                self.in_doubt.update(self.done)
-                self.is_acking = False
+        elif isinstance(error, UnicodeDecodeError) and not self.is_careful:
+            # The server has given what the client could not decode: it is in the own history.
+            self.is_careful = True
         elif is_group_gone(error) and self.has_read:
             self.is_group_gone = True
         else:
             raise reason
-        return reason
+        if self.is_acking:  # what was being acknowledged may be or not
+            self.in_doubt.update(self.done)
+            self.is_acking = False
+        return None if isinstance(error, UnicodeDecodeError) else reason
 
     async def give_up_for_now(self, entry_id: str, error: Exception) -> None:
         """Leave an entry pending whose handler failed; give it back at once where the server can (``XNACK``)."""
@@ -496,3 +520,13 @@ class Work:
         self.is_group_gone = False
         self.done.clear()
         self.held.clear()
+
+
+def _given_bytes(handler: Any) -> Any:
+    """Return a handler that may be called with an id of text, for one that takes it as bytes."""
+
+    def handle(entry_id: str, fields: dict[bytes, bytes]) -> Awaitable[object]:
+        awaitable: Awaitable[object] = handler(entry_id.encode(), fields)
+        return awaitable
+
+    return handle

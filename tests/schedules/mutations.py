@@ -14,7 +14,7 @@ import pytest
 
 from streamlab import scripts
 from streamlab.actors import work
-from streamlab.actors.redis_calls import entries_of
+from streamlab.actors.replies import entries_of
 from streamlab.actors.work import Work
 from streamlab.events import CLAIMED, DELIVERED, TRIMMED
 from streamlab.scenario import Scenario
