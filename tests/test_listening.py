@@ -231,6 +231,33 @@ def test_a_list_loses_nothing_to_the_dead(
     assert living.receive() == ["list", "y"]
 
 
+def test_a_list_loses_nothing_to_who_has_just_died(
+    server: EmbeddedServer,
+    client: redis.Redis,
+    monkeypatch: pytest.MonkeyPatch,
+    eventually: Eventually,
+) -> None:
+    """Not even if the client goes, and the element comes, after the loop has looked and before it acts."""
+    dead = Connection(path_of(server))
+    dead.send(("BLPOP", "list", "0"))
+    blocked(server, 1, eventually)
+    listener = server._listener
+    assert listener is not None
+    select = listener._selector.select
+
+    def look_and_be_late(_: float | None = None) -> Any:
+        monkeypatch.undo()
+        found = select(0)
+        dead.close()
+        client.rpush("list", "x")
+        return found
+
+    monkeypatch.setattr(listener._selector, "select", look_and_be_late)
+    listener.loop.call_soon_threadsafe(lambda: None)
+    blocked(server, 0, eventually)
+    assert client.lpop("list") == "x"
+
+
 def test_all_wait_in_one_queue(
     server: EmbeddedServer,
     client: redis.Redis,
@@ -604,13 +631,22 @@ def test_closed_while_a_list_is_waited_for(eventually: Eventually) -> None:
 def test_a_dropped_server_is_closed(eventually: Eventually) -> None:
     """It goes with its object, even if the garbage collector finds that while a command is executed."""
     server = EmbeddedServer()
-    folder = Path(path_of(server)).parent
-    inside, n_threads = server._server, threading.active_count()
-    with inside.lock:
-        del server
-        gc.collect()
-        assert not folder.exists()
+    connection = Connection(path_of(server))
+    folder, inside = Path(path_of(server)).parent, server._server
+    owners = [server]
+    del server
+
+    def drop() -> None:
+        with inside.lock:
+            connection.send(("PING",))  # its thread waits for the lock
+            owners.clear()
+            gc.collect()
+
+    n_threads = threading.active_count()
+    within(PATIENCE, drop)
+    assert not folder.exists()
     eventually(lambda: threading.active_count() == n_threads - 1, "its thread should end")
+    connection.close()
 
 
 @pytest.mark.parametrize(
@@ -671,6 +707,8 @@ if child == 0:
         assert "fork" in str(error)
     else:
         raise AssertionError
+    own = EmbeddedServer()
+    assert Connection(own.url.removeprefix("unix://")).ask("PING") == "PONG"
     copy = server.client()  # a copy of the data, without those who wait
     copy.xadd("s", {"f": "1"})
     assert copy.xpending("s", "g")["pending"] == 0
@@ -680,7 +718,8 @@ if child == 0:
     os.read(read_end, 1)  # lives on until the parent has looked
     sys.exit(0)  # with all that is done at exit
 os.close(read_end)
-assert os.read(is_set_up, 1) == b"."
+os.close(tell)
+assert os.read(is_set_up, 1) == b".", "the child failed"
 assert other.ask("XLEN", "s") == 0
 reader.close()
 client.xadd("s", {"f": "1"})

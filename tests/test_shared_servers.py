@@ -184,6 +184,48 @@ def test_the_same_name_the_same_data(url: str | None) -> None:
     assert sorted(shared_servers()) == ["lab", "other"]
 
 
+@pytest.mark.parametrize("url", ["embedded://", pytest.param(None, marks=pytest.mark.redis)])
+def test_the_url_leads_others_to_the_same_server(url: str | None) -> None:
+    """What another process does at `url` is seen here; it is one URL for all clients of the name, asyncio or not."""
+    program = (
+        "import sys, redis\n"
+        "client = redis.Redis.from_url(sys.argv[1])\n"
+        "print(client.xlen('s'))\n"
+        "client.xadd('s', {'f': '2'})\n"
+    )
+
+    async def url_async() -> str:
+        async with await connect_async(url) as client:
+            return client.url
+
+    with connect(url) as client:
+        client.xadd("s", {"f": "1"})
+        assert client.url == asyncio.run(url_async())
+        words = [sys.executable, "-c", program, client.url]
+        said = subprocess.run(words, capture_output=True, text=True, timeout=60, check=True)
+        assert said.stdout == "1\n"
+        assert [fields["f"] for _, fields in client.xrange("s")] == ["1", "2"]
+        with connect(client.url) as by_url:  # as if in another process
+            assert by_url.connected.how == "url"
+            assert by_url.url == client.url
+            assert by_url.xlen("s") == 2
+        with connect(url, server="other") as other:
+            assert other.url != client.url
+
+
+def test_the_url_of_a_closed_server(no_program: Path) -> None:
+    """With the embedded server its socket goes; asking again says what to do, and a new one has another."""
+    client = connect()
+    folder = Path(client.url.removeprefix("unix://")).parent
+    assert folder.exists()
+    close_servers("lab")
+    assert not folder.exists()
+    with pytest.raises(ServerUnusable, match=r"connect\(\)"):
+        client.url  # noqa: B018
+    with connect() as again:
+        assert Path(again.url.removeprefix("unix://")).parent != folder
+
+
 def test_fresh(no_program: Path) -> None:
     """fresh=True empties the server, all databases, for all its clients."""
     with connect() as client:
@@ -310,6 +352,7 @@ def test_no_password_shows(capsys: pytest.CaptureFixture[str]) -> None:
         texts: list[str] = []
         with connect(server.url) as client:
             client.ping()
+            assert client.url == server.url  # password and all: to be given on, not shown
             texts += [repr(client), str(client), client._repr_html_(), repr(client.connected)]
             texts += [repr(client.pipeline()), repr(client.connection_pool), repr(client.pubsub())]
             for call in (lambda: client.xlen(), lambda: connect(server.url, fresh=True)):

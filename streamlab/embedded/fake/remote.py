@@ -90,9 +90,8 @@ class RemoteSocket(AsyncStreamSocket):
             return
         try:
             super()._process_command(fields)
-        except (
-            Exception
-        ) as error:  # a mistake in here: its client is told, and nobody else is concerned
+        except Exception as error:
+            # A mistake in here: its client is told, and nobody else is concerned.
             self.put_response(SimpleError(f"ERR {_FAILED}: {type(error).__name__}: {error}"))
 
     def _end(self) -> None:
