@@ -53,12 +53,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain(error, 2)
     except (LabError, redis.exceptions.RedisError) as error:
         return _complain(error, 1)
-    except KeyboardInterrupt:
-        print("interrupted: workers and private servers have been ended", file=sys.stderr)
-        return 130
     except BrokenPipeError:  # the reader (`| head`) has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:  # no more file handles, a full disk …
+        return _complain(error, 1)
+    except KeyboardInterrupt:
+        print("interrupted: workers and private servers have been ended", file=sys.stderr)
+        return 130
 
 
 def _complain(error: Exception, status: int) -> int:

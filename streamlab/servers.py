@@ -7,6 +7,7 @@ unless asked to, and is gone when its owner is, with its folder.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import re
 import shutil
@@ -21,7 +22,10 @@ from types import TracebackType
 from typing import Literal, Self
 from urllib.parse import quote
 
+from streamlab.connection import OLDEST_VERSION, ServerInfo
 from streamlab.processes import GuardedProcess, guarded_popen
+
+logger = logging.getLogger("streamlab")
 
 Kind = Literal["redis", "valkey"]
 Persistence = Literal["none", "rdb", "aof"]
@@ -104,27 +108,46 @@ def find_servers(path: str | None = None) -> list[ServerBinary]:
     return servers
 
 
+def usable_servers() -> tuple[list[ServerBinary], list[str]]:
+    """List the server programs on the PATH that are new enough, the best first; and why others are passed over."""
+    usable, passed_over = [], []
+    for binary in find_servers():
+        if binary.version < OLDEST_VERSION:
+            server = ServerInfo(binary.kind, binary.version)
+            passed_over.append(f"{binary.path} is {server}, too old: groups need 6.2")
+        else:
+            usable.append(binary)
+    return usable, passed_over
+
+
 def best_server() -> ServerBinary:
-    """Return the server program that is run unless another one is asked for.
+    """Return the server program that is tried first unless another one is asked for.
 
     Raises
     ------
     ServerStartError
-        If there is none on the PATH.
+        If there is none on the PATH that could be used.
     """
-    servers = find_servers()
-    if not servers:
-        raise ServerStartError(
-            "no redis-server or valkey-server on the PATH: install one "
-            "(Debian, Ubuntu: apt install redis-server; macOS: brew install redis; on Windows use WSL)"
+    usable, passed_over = usable_servers()
+    if not usable:
+        raise _no_server(passed_over)
+    return usable[0]
+
+
+def _no_server(passed_over: list[str]) -> ServerStartError:
+    install = "install one (Debian, Ubuntu: apt install redis-server; macOS: brew install redis; on Windows use WSL)"
+    if passed_over:
+        return ServerStartError(
+            f"no server on the PATH can be used: {'; '.join(passed_over)}; {install}"
         )
-    return servers[0]
+    return ServerStartError(f"no redis-server or valkey-server on the PATH: {install}")
 
 
 class PrivateServer:
     """A real server of one's own on a unix socket; a context manager, or `start` and `stop` it.
 
-    ``binary`` is a program's name or path, or one of `find_servers`; the default is the first of those.
+    ``binary`` is a program's name or path, or one of `find_servers`; by default it is the first of those that is
+    new enough and starts, and `passed_over` says why others were not taken.
     ``persistence`` is "none", "rdb" (Redis' default snapshots) or "aof" (fsync every second).
     ``options`` are further lines of redis.conf: name and value as they would stand there. The folder
     lives until `stop`, so that `kill` and `restart` show what a persistence mode brings back.
@@ -145,6 +168,8 @@ class PrivateServer:
         self._binary: ServerBinary | None = None
         self._folder: Path | None = None
         self._process: GuardedProcess | None = None
+        #: Why programs on the PATH were not taken that would have come first.
+        self.passed_over: list[str] = []
         if persistence not in _PERSISTENCE:
             raise ValueError(
                 f"persistence is one of {', '.join(_PERSISTENCE)}, not {persistence!r}"
@@ -209,16 +234,37 @@ class PrivateServer:
         """
         if self.alive:
             raise RuntimeError(f"{self!r} runs already")
-        if self._folder is None:
-            self._binary = self._choose()  # before there is a folder to clean up
-            self._folder = private_folder(_SOCKET)
-            _write_private(self._folder / _CONFIGURATION, self._configuration())
+        if self._folder is not None:  # it was killed: with what it has kept
+            self._launch(timeout)
+        elif self._wanted is not None:
+            self._start(self._choose(), timeout)
+        else:
+            self._start_best(timeout)
+        return self
+
+    def _start_best(self, timeout: float) -> None:
+        """Start the first program on the PATH that is new enough and starts."""
+        usable, self.passed_over = usable_servers()
+        for binary in usable:
+            try:
+                self._start(binary, timeout)
+            except ServerStartError as error:
+                self.passed_over.append(f"{binary.path} does not start: {_in_one_line(str(error))}")
+            else:
+                for words in self.passed_over:
+                    logger.warning("passed over: %s", words)
+                return
+        raise _no_server(self.passed_over)
+
+    def _start(self, binary: ServerBinary, timeout: float) -> None:
+        self._binary = binary
+        self._folder = private_folder(_SOCKET)
         try:
+            _write_private(self._folder / _CONFIGURATION, self._configuration())
             self._launch(timeout)
         except BaseException:
             self.stop()
             raise
-        return self
 
     def kill(self) -> None:
         """End the server with SIGKILL, as a crash does: nothing is saved, the folder stays for `restart`."""
@@ -368,6 +414,12 @@ def private_folder(socket_name: str) -> Path:
 def _write_private(path: Path, content: str) -> None:
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(os.fsencode(content))
+
+
+def _in_one_line(text: str) -> str:
+    """Return what a server said in one line; of much, the beginning and the end."""
+    line = " ".join(text.split())
+    return line if len(line) <= 400 else f"{line[:140]} … {line[-240:]}"
 
 
 def _quoted(value: str) -> str:

@@ -17,7 +17,6 @@ import redis
 import redis.asyncio
 
 from streamlab.connection import (
-    OLDEST_VERSION,
     ServerInfo,
     ServerUnusable,
     ask_server,
@@ -252,20 +251,19 @@ def _is_usable(shared: _Shared) -> bool:
 
 def _best() -> _Shared:
     """Start a private server of the first usable program on the PATH, or the embedded one."""
-    problems: list[str] = []
-    for binary in find_servers():
-        info = ServerInfo(binary.kind, binary.version)
-        if binary.version < OLDEST_VERSION:
-            problems.append(f"{binary.path} is {info}, too old: groups need 6.2")
-            continue
-        try:
-            server = PrivateServer(binary).start()
-        except (ServerStartError, OSError) as error:
-            problems.append(f"{binary.path} does not start: {' '.join(str(error).split())[:200]}")
-            continue
-        cannot = tuple(later_commands_missing(info))
-        return _Shared(server, Connected("private", info, binary.path, cannot))
-    return _embedded(problems)
+    server = PrivateServer()
+    try:
+        server.start()
+    except (ServerStartError, OSError) as error:
+        return _embedded(server.passed_over or _why_not(error))
+    info = ServerInfo(server.kind, server.version)
+    cannot = tuple(later_commands_missing(info))
+    return _Shared(server, Connected("private", info, server.binary.path, cannot))
+
+
+def _why_not(error: Exception) -> list[str]:
+    """Say why there is no private server; nothing if there is just no program for one."""
+    return [" ".join(str(error).split())[:200]] if find_servers() else []
 
 
 def _embedded(problems: list[str] | None = None) -> _Shared:

@@ -168,7 +168,10 @@ def test_a_server_that_goes_away_is_told(capsys):
                     await asyncio.sleep(0.01)
             pids = [worker.process.pid for worker in engine.workers.values()]
             engine._private.kill()
-            with pytest.raises(LabError, match="went away in the middle of the run"):
+            with pytest.raises(
+                LabError,
+                match=r"went away in the middle of the run; its last words: .*\w",
+            ):
                 await running
             return pids
 

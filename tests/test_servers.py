@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import socket
 import stat
@@ -18,12 +19,14 @@ import pytest
 import redis
 
 from streamlab.connection import sync_stream_client
+from streamlab.lab import Lab
 from streamlab.servers import (
     MAX_SOCKET_PATH,
     Persistence,
     PrivateServer,
     ServerBinary,
     ServerStartError,
+    best_server,
     find_servers,
     identify_server,
 )
@@ -338,6 +341,48 @@ def test_a_wrong_program_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         ServerStartError, match=r"apt install redis-server.*brew install redis.*WSL"
     ):
         PrivateServer().start()
+
+
+def test_what_is_too_old_or_does_not_start_is_passed_over(
+    tmp_path: Path,
+    default_server_binary: ServerBinary,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The next program on the PATH is taken, for `connect()`, live runs and the panel alike; and it is said why."""
+    program(tmp_path / "a" / "redis-server", "Redis server v=6.0.16 sha=0")
+    program(tmp_path / "b" / "redis-server", "Redis server v=7.9.9 sha=0")
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / "redis-server").symlink_to(default_server_binary.path)
+    usual = os.environ["PATH"].split(os.pathsep)
+    rest = [folder for folder in usual if not list(Path(folder or ".").glob("*-server*"))]
+    folders = [*(str(tmp_path / name) for name in "abc"), *rest]
+    monkeypatch.setenv("PATH", os.pathsep.join(folders))
+    assert best_server().version == (7, 9, 9)
+    with PrivateServer() as server:
+        assert server.binary.path == str(tmp_path / "c" / "redis-server")
+        too_old, broken = server.passed_over
+    assert too_old == f"{tmp_path}/a/redis-server is Redis 6.0.16, too old: groups need 6.2"
+    assert broken.startswith(f"{tmp_path}/b/redis-server does not start: ")
+    assert [too_old in message or broken in message for message in caplog.messages] == [True, True]
+    run = Lab("one-to-one", engine="live").run()
+    assert run.server == str(default_server_binary).partition(" (")[0]
+    (tmp_path / "c" / "redis-server").unlink()
+    with pytest.raises(
+        ServerStartError, match=r"can be used: .*too old.*; .*does not start.*; install"
+    ):
+        PrivateServer().start()
+
+
+@pytest.mark.redis
+def test_out_of_file_handles_is_one_line() -> None:
+    """A process that cannot be started: which one, why, and what to do."""
+    command = f"ulimit -n 40; exec {sys.executable} -m streamlab run one-to-many --consumers 20 --engine live"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60, check=False)  # fmt: skip
+    assert done.returncode == 1
+    assert re.fullmatch(
+        r"streamlab: no process can be started for C\d+ \(.*\): .*ulimit -n.*\n", done.stderr
+    )
 
 
 def test_windows_has_no_real_servers(monkeypatch: pytest.MonkeyPatch) -> None:

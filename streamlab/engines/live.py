@@ -232,7 +232,7 @@ class LiveEngine:
             error = errors.exceptions[0]  # the others only followed from it
             if isinstance(error, redis.exceptions.ConnectionError):
                 raise LabError(
-                    f"the server went away in the middle of the run ({error}): see its log, and run again"
+                    f"the server went away in the middle of the run ({error}){self._last_words()}: run again"
                 ) from None
             raise error from None
         final = await final_state(self.client, self.scenario)
@@ -476,12 +476,18 @@ class LiveEngine:
         return {event.id for event in self._events if event.kind == ADDED}
 
     def _spawn(self, name: str, *, life: int = 1, n_handled: int = 0) -> Worker:
-        process = guarded_popen(
-            [sys.executable, "-P", _PROGRAM, "worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
+        try:
+            process = guarded_popen(
+                [sys.executable, "-P", _PROGRAM, "worker"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
+        except OSError as error:  # out of file handles, of processes, of memory
+            raise LabError(
+                f"no process can be started for {name} ({error.strerror}): take fewer producers and consumers, "
+                "or allow more (ulimit -n, ulimit -u)"
+            ) from None
         worker = self.workers[name] = Worker(name, process, life)
         worker.n_begun = n_handled
         self._lives.append(worker)
@@ -559,6 +565,13 @@ class LiveEngine:
                 await asyncio.sleep(_LOOK_EVERY)
             await self.carry_out(fault)
 
+    def _last_words(self) -> str:
+        """Return what a private server that has died said last; nothing of a server that is somebody's."""
+        if self._private is None or self._private.alive:
+            return ""
+        said = " ".join(self._private.log(3).split())[-500:]
+        return f"; its last words: {said}" if said else ""
+
     async def _read_all(self) -> None:
         """Look again and again at what the workers have written."""
         while True:
@@ -568,7 +581,7 @@ class LiveEngine:
             if self._private is not None and not self._private.alive and not self._is_down:
                 # Workers would go on trying to reach it for a while. But nobody will start it again.
                 raise LabError(
-                    "the server went away in the middle of the run: see its log, and run again"
+                    f"the server went away in the middle of the run{self._last_words()}: run again"
                 )
             await asyncio.sleep(_LOOK_EVERY)
 
