@@ -139,7 +139,7 @@ EXERCISES = [
             Wrong("", "There is no answer yet."),
             Wrong("my_pending = None", "None does not say"),
             Wrong("my_pending = [8, 9]", "does not say which entries are pending for whom"),
-            Wrong('my_pending = {"C2": 8}', "does not say which entries are pending for whom"),
+            Wrong('my_pending = {"C2": 8}', "1 more pending for C2"),
             Wrong('my_pending = {8: "C2", 9: "C2"}', "does not say which"),
             Wrong('my_pending = "C2: 8, 9"', "does not say which"),
             Wrong("my_pending = {}", "2 more pending for C2"),
