@@ -10,7 +10,7 @@ from streamlab.events import STARTED, STOPPED, Report
 
 from .recovery import Recovery
 from .redis_calls import ignore
-from .trouble import Patience
+from .trouble import Patience, warn_of_sending_again
 from .work import Advice, BytesHandler, Handler, OnError, Work
 
 if TYPE_CHECKING:
@@ -57,7 +57,8 @@ async def consume(
     client
         Of text or of bytes, which is redis-py's default. The handler is given what it decodes, the id as well;
         events and `on_error` have text. Where an entry is no text, a client of text gives it with surrogate
-        escapes (``value.encode(errors="surrogateescape")`` is what was added).
+        escapes (``value.encode(errors="surrogateescape")`` is what was added). It must send nothing again by itself:
+        ``Redis(…, retry=Retry(NoBackoff(), 0))``; a read that is sent again leaves behind what the first one brought.
     count
         Entries to ask for at once (``COUNT``). It is prefetch: what one consumer holds, no other can take.
     block
@@ -90,6 +91,7 @@ async def consume(
         client, stream, group, consumer, handler, ack, recovery, stop, on_error, report, advice
     )
     work.has_read = not must_exist
+    warn_of_sending_again(client)
     tries = Patience(patience)
     report(STARTED, work.consumer)
     work.start_heart()

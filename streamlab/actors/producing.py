@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from streamlab.events import ADDED, DISCONNECTED, STARTED, STOPPED, Report
 
-from .redis_calls import Entry, Fields, ignore
-from .trouble import Patience, is_connection_lost
+from .redis_calls import Fields, ignore
+from .replies import Replies
+from .trouble import Patience, is_connection_lost, warn_of_sending_again
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -33,10 +34,14 @@ async def produce(
     """Add entries at their times (``XADD``), and return how many were added.
 
     If the connection is lost before the reply has come, nobody knows whether the entry was added. Then the
-    producer looks for it in the stream before it sends it again; so no two entries may have the same fields.
+    producer looks for it in the stream before it sends it again; so no two entries may have the same fields, as
+    they lie on the server: there, 1 and "1" and b"1" are the same.
 
     Parameters
     ----------
+    client
+        One that sends nothing again by itself: ``Redis(…, retry=Retry(NoBackoff(), 0))``. By default, redis-py's
+        does, and then an entry may be added twice all the same; a warning is logged.
     arrivals
         Pairs of a time and the entry's fields; times in seconds after the call, ascending. Times are kept
         against the start, not against the entry before: a late entry does not delay all that follow.
@@ -49,6 +54,7 @@ async def produce(
     sleep
         How to wait for an entry's time, in seconds of the event loop.
     """
+    warn_of_sending_again(client)
     clock = asyncio.get_running_loop().time
     start = clock()
     n_added, last_id = 0, ""
@@ -98,12 +104,27 @@ async def _add_if_missing(
 
 async def _find(client: Redis, stream: str, fields: Fields, after: str) -> str:
     """Return the id of the entry with these fields, among those after an id; "" if there is none."""
+    replies = Replies(client)
+    wanted = _as_sent(client, fields)
     start = f"({after}" if after else "-"
     while True:
-        page: list[Entry] = await client.xrange(stream, min=start, count=_PAGE)  # type: ignore[assignment]
+        page = await replies.ask("XRANGE", stream, start, "+", "COUNT", _PAGE)
         for entry_id, found in page:
-            if found == fields:
-                return entry_id
+            if len(found) == len(wanted) and _as_sent(client, found) == wanted:
+                return str(replies.text(entry_id))
         if len(page) < _PAGE:
             return ""
-        start = f"({page[-1][0]}"
+        start = f"({replies.text(page[-1][0])}"
+
+
+def _as_sent(client: Redis, fields: Mapping[Any, Any]) -> dict[bytes, bytes]:
+    """Return fields as they are sent, and lie on the server: redis-py writes numbers as text."""
+    encode = client.get_encoder().encode  # type: ignore[no-untyped-call]
+
+    def as_bytes(value: Any) -> bytes:
+        try:
+            return bytes(encode(value))
+        except UnicodeEncodeError:  # a simulated server holds text, with surrogate escapes
+            return str(value).encode(errors="surrogateescape")
+
+    return {as_bytes(name): as_bytes(value) for name, value in fields.items()}

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+from typing import TYPE_CHECKING
 
 import redis.exceptions
 from redis.exceptions import ResponseError
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+logger = logging.getLogger(__name__)
 
 #: Seconds between two tries to reach a server again: at first, and at the most.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
@@ -53,6 +60,16 @@ def is_hopeless(error: BaseException) -> bool:
     while cause is not None and not isinstance(cause, hopeless):
         cause = cause.__cause__
     return cause is not None
+
+
+def warn_of_sending_again(client: Redis) -> None:
+    """Log a warning if a client sends a command again by itself when its reply was lost, and tells nobody."""
+    retry = client.get_retry()
+    if retry is not None and retry.get_retries():
+        logger.warning(
+            "this client sends a command again when its reply was lost: XADD adds twice then, and XREADGROUP "
+            "leaves behind what it was given first. Make it with retry=Retry(NoBackoff(), 0)"
+        )
 
 
 class Patience:
