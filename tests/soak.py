@@ -99,7 +99,11 @@ class Service:
         process = self.processes[name]
         self.note_unexpected(name)
         process.terminate()
-        return process.wait(timeout)
+        status = process.wait(timeout)
+        # One that is still starting does not listen yet, and has nothing to finish.
+        if status not in (0, -signal.SIGTERM):
+            self.unexpected.append(f"{name} ended with {status} after SIGTERM")
+        return status
 
     def note_unexpected(self, name: str) -> None:
         """Take note of a program that has ended with an error."""
@@ -234,8 +238,7 @@ def soak(
             service.start(name)
         _let_finish(service, figures.entries)
         for name in CONSUMERS:
-            if status := service.terminate(name):
-                service.unexpected.append(f"{name} ended with {status} after SIGTERM")
+            service.terminate(name)
         _count(service, figures)
     return figures
 
@@ -245,8 +248,7 @@ def _mishap(service: Service, name: str, rng: random.Random, kills: Counter[str]
         service.kill(name)
         kills["kills of the producer" if name == "P" else "kills of consumers"] += 1
     else:
-        if status := service.terminate(name):
-            service.unexpected.append(f"{name} ended with {status} after SIGTERM")
+        service.terminate(name)
         kills["stops of consumers"] += 1
 
 

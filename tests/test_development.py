@@ -11,6 +11,7 @@ import os
 import random
 import re
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -54,12 +55,13 @@ def service(tmp_path: Path, embedded_url: str) -> Iterator[Service]:
 def assert_all_is_well(service: Service, n: int, eventually: Eventually) -> None:
     """Let the service do all that there is, stop it, and look at what came of it."""
     eventually(lambda: service.n_done() >= n and not service.held_by(), f"{n} are booked", PATIENCE)
-    statuses = {name: service.terminate(name) for name in service.processes if name != "P"}
+    statuses = {service.terminate(name) for name in service.processes if name != "P"}
     bookings = service.bookings()
     assert sorted(bookings) == list(range(1, n + 1)), "something was lost"
     assert bookings.total() == n, "something was done twice"
     assert service.held_by() == []
-    assert set(statuses.values()) == {0}, service.log()
+    # One that is still starting does not listen yet, and has nothing to finish.
+    assert statuses <= {0, -signal.SIGTERM}, service.log()
     assert service.unexpected == [], service.log()
 
 
@@ -288,28 +290,25 @@ def test_lost_replies_lose_nothing_and_double_nothing(
 # ---- trimming --------------------------------------------------------------------------------------
 
 
-def test_trimming_leaves_what_any_group_still_needs(
-    service: Service, eventually: Eventually
-) -> None:
+def test_trimming_leaves_what_any_group_still_needs(service: Service) -> None:
     """What is pending for one group, or was not delivered to another, is there; what all are done with is not."""
     client = service.client
     client.xgroup_create(STREAM, "audit", id="0", mkstream=True)
     client.xgroup_create(STREAM, GROUP, id="0")
+    service.write_departures(450, rate=1e6)
+    service.start("P").wait(PATIENCE)
+    assert client.xlen(STREAM) == 450
+    ((_, entries),) = client.xreadgroup("audit", "A", {STREAM: ">"}, 420)
+    ids = [entry_id for entry_id, _ in entries]
+    client.xack(STREAM, "audit", *ids[:150], *ids[151:])
+    client.xreadgroup(GROUP, "C", {STREAM: ">"}, 400)
+    client.xack(STREAM, GROUP, *ids[:400])
+
     service.write_departures(700, rate=1e6)
-    done: list[str] = []
-    service.start("P")
-    eventually(lambda: client.xlen(STREAM) >= 450, "many are added", PATIENCE)
-    service.kill("P")
-    for group in ("audit", GROUP):
-        ((_, entries),) = client.xreadgroup(group, "A", {STREAM: ">"}, 400)
-        done = [entry_id for entry_id, _ in entries]
-        client.xack(STREAM, group, *(done if group == GROUP else done[:300] + done[301:]))
     service.start("P").wait(PATIENCE)
     there = [entry_id for entry_id, _ in client.xrange(STREAM)]
-    (oldest_pending,) = [
-        row["message_id"] for row in client.xpending_range(STREAM, "audit", "-", "+", 9)
-    ]
-    assert oldest_pending == done[300]
-    assert 0 < there.index(oldest_pending) + 1 <= 101, "trimmed to about the oldest that is pending"
+    assert there.index(ids[150]) == 50, (
+        "blocks of a hundred entries went, up to that of the pending one"
+    )
     numbers = [int(fields["number"]) for _, fields in client.xrange(STREAM)]
-    assert numbers == list(range(numbers[0], 701))
+    assert numbers == list(range(101, 701))
