@@ -2,7 +2,7 @@
 
 That is, in this order: the server at a URL, that at STREAMLAB_REDIS_URL, a private one of the first usable program on
 the PATH, or the embedded one. Private and embedded servers go by name: whoever connects to the same name within the
-process meets the same data, with asyncio or without.
+process meets the same data, with asyncio or without. A client's `url` leads other processes to the same server.
 """
 
 from __future__ import annotations

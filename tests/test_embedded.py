@@ -30,7 +30,7 @@ from .redis_targets import Target, embedded, real
 
 @pytest.fixture(params=["embedded", "socket", pytest.param("real", marks=pytest.mark.redis)])
 def target(request: pytest.FixtureRequest, server: EmbeddedServer) -> Iterator[Target]:
-    """The embedded server, from within and as other processes reach it, and a real one: what holds here holds on all."""
+    """The embedded server, from within and as others reach it, and a real one: what holds here holds on all."""
     if request.param == "real":
         yield real(request.getfixturevalue("redis_url"))
     elif request.param == "socket":

@@ -761,16 +761,19 @@ def test_no_unix_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_no_folder(monkeypatch: pytest.MonkeyPatch) -> None:
-    """If no socket can be opened, the error says why, and asking again is allowed."""
+    """If it cannot be opened, the error says why, nothing is left behind, and asking again is allowed."""
     server = EmbeddedServer()
+    before = n_handles(), threading.active_count()
 
-    def refuse(*_: object) -> Path:
+    def refuse(*_: object, **__: object) -> Path:
         raise OSError(28, "No space left on device")
 
-    with monkeypatch.context() as patch:
-        patch.setattr(listening, "private_folder", refuse)
-        with pytest.raises(ServerUnusable, match="No space left"):
-            server.url  # noqa: B018
+    for name in ("private_folder", "guarded_popen"):
+        with monkeypatch.context() as patch:
+            patch.setattr(listening, name, refuse)
+            with pytest.raises(ServerUnusable, match="No space left"):
+                server.url  # noqa: B018
+        assert (n_handles(), threading.active_count()) == before
     assert server.url.startswith("unix://")
     server.close()
 

@@ -12,7 +12,7 @@ import subprocess
 import threading
 import weakref
 from collections import deque
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -49,37 +49,38 @@ class Listener:
         self.server = server
         self.peers: set[_Peer] = set()
         self._owner = os.getpid()
-        try:
-            self._folder = private_folder(_SOCKET)
-            self.path = str(self._folder / _SOCKET)
-            self._socket = self._open()
-        except (ServerStartError, OSError) as error:
-            raise ServerUnusable(f"the embedded server cannot open a socket: {error}") from error
-        self._selector = selectors.DefaultSelector()
-        self.loop = asyncio.SelectorEventLoop(self._selector)
-        self._thread = threading.Thread(target=self._serve, daemon=True, name="streamlab embedded")
-        self._thread.start()
+        with ExitStack() as if_it_fails:
+            try:
+                self._open(if_it_fails)
+            except (ServerStartError, OSError, RuntimeError) as error:
+                text = f"the embedded server cannot be opened to other processes: {error}"
+                raise ServerUnusable(text) from error
+            if_it_fails.pop_all()
         _listeners.add(self)
 
-    def _open(self) -> socket.socket:
-        listening = socket.socket(socket.AF_UNIX)
-        try:
-            listening.bind(self.path)
-            os.chmod(self.path, 0o700)
-            listening.listen(512)
-            listening.setblocking(False)
-            # A process that does nothing: its guard removes the folder if this one is killed.
-            self._guarded = guarded_popen(
-                ["/bin/sh", "-c", "read -r _"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL,
-                folder=self._folder,
-            )
-        except BaseException:
-            listening.close()
-            shutil.rmtree(self._folder)
-            raise
-        return listening
+    def _open(self, if_it_fails: ExitStack) -> None:
+        self._selector = selectors.DefaultSelector()
+        self.loop = asyncio.SelectorEventLoop(self._selector)
+        if_it_fails.callback(self.loop.close)
+        self._folder = private_folder(_SOCKET)
+        if_it_fails.callback(shutil.rmtree, self._folder)
+        self.path = str(self._folder / _SOCKET)
+        self._socket = socket.socket(socket.AF_UNIX)
+        if_it_fails.callback(self._socket.close)
+        self._socket.bind(self.path)
+        os.chmod(self.path, 0o700)
+        self._socket.listen(512)
+        self._socket.setblocking(False)
+        # A process that does nothing: its guard removes the folder if this one is killed.
+        self._guarded = guarded_popen(
+            ["/bin/sh", "-c", "read -r _"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            folder=self._folder,
+        )
+        if_it_fails.callback(self._guarded.close)
+        self._thread = threading.Thread(target=self._serve, daemon=True, name="streamlab embedded")
+        self._thread.start()
 
     @property
     def url(self) -> str:
@@ -110,10 +111,8 @@ class Listener:
         self._socket.close()
         for peer in [*self.peers]:
             peer.close()
-        tasks = asyncio.all_tasks() - {
-            asyncio.current_task()
-        }  # of commands that wait, as BLPOP does
-        await asyncio.gather(*tasks, return_exceptions=True)
+        waiting = asyncio.all_tasks() - {asyncio.current_task()}  # as BLPOP does
+        await asyncio.gather(*waiting, return_exceptions=True)
 
     def _accept(self) -> None:
         while True:

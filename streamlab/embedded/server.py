@@ -62,14 +62,14 @@ class EmbeddedServer:
         """
         from .listening import Listener
 
+        if os.getpid() != self._owner:
+            raise ServerUnusable(
+                "this is a fork, which has only a copy of the embedded server: read the url before forking, or "
+                "call connect() again"
+            )
         with self._lock:
-            if os.getpid() != self._owner:
-                raise ServerUnusable(
-                    "the embedded server is the parent's, of which a fork has a copy only: take the url before you "
-                    "fork, or connect() anew"
-                )
             if not self._server.connected:
-                raise ServerUnusable("the embedded server has been closed: connect() anew")
+                raise ServerUnusable("the embedded server has been closed: call connect() again")
             if self._listener is None:
                 self._listener = Listener(self._server)
                 # When it is dropped, and at exit; maybe by the garbage collector, which must not wait for a thread.
