@@ -145,6 +145,15 @@ def _one_is_gone(state: _State) -> None:
     state.wait(2)
 
 
+def _long_work(state: _State) -> None:
+    state.add(4)
+    state.read("C1")
+    state.wait(180)
+    state.read("C1")
+    state.finish("C2", 2)
+    state.wait(3)
+
+
 def _everything(state: _State) -> None:
     ids = state.add(300)
     state.read("C1", 2)
@@ -173,6 +182,11 @@ _CASES: Final = (
         "Of a consumer that was last heard of 152 s ago, and holds 3 entries,",
         _one_is_gone,
         frozenset({"dead"}),
+    ),
+    _Case(
+        "Of a consumer that has had one entry for 3 minutes, and asked for another 3 s ago,",
+        _long_work,
+        frozenset(),
     ),
     _Case(
         "Of a group with an unknown lag, whose only consumer died an hour ago at its seventh try,",
@@ -238,7 +252,8 @@ def _objection(alarm: str, case: _Case, group: Any, consumers: Any, pending: Any
         "failing": f"no entry was delivered more than {n_deliveries} times; more than {OFTEN} are too many.",
         "dead": "a consumer that is silent and holds nothing waits for work: it is dead only with entries pending."
         if silent_ms > SILENT
-        else f"no consumer has been silent for more than {silent_ms:,} ms; idle is in ms.",
+        else f"no consumer has been silent for more than {silent_ms:,} ms: its idle, in ms, in XINFO CONSUMERS. "
+        "XPENDING tells how long ago the entry was delivered.",
         "old": f"nothing that is pending was added more than {OLD:,} ms ago. now is in ms, and so is an id, up to its "
         "hyphen.",
     }

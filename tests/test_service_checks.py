@@ -18,7 +18,10 @@ def judge(group: Any, consumers: Any, pending: Any, now: int, *, but: str = "") 
         found.add("unknown")
     elif lag > BEHIND or (but == "pending too" and lag + group["pending"] > 40):
         found.add("behind")
-    if any(c["idle"] > SILENT and (c["pending"] or but == "resting") for c in consumers):
+    silent = {c["name"] for c in consumers if c["idle"] > SILENT}
+    if but == "entry's":
+        silent = {row["consumer"] for row in pending if row["time_since_delivered"] > SILENT}
+    if any(c["name"] in silent and (c["pending"] or but == "resting") for c in consumers):
         found.add("dead")
     if any(row["times_delivered"] > OFTEN - (but == "often") for row in pending):
         found.add("failing")
@@ -50,6 +53,7 @@ def test_each_alarm_is_asked_for_and_not_only_that() -> None:
         ("resting", "waits for work"),
         ("often", "more than 5 are"),
         ("idle", "starts again with each claim"),
+        ("entry's", "how long ago the entry was delivered"),
     ],
 )
 def test_a_mistake_gets_its_hint(mistake: str, says: str) -> None:
