@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import io
 import json
 import os
 import subprocess
@@ -40,6 +41,7 @@ _WRONG_USE = (
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status: 0, 1 if an invariant is broken, 2 for wrong use."""
+    _make_outputs_safe()
     parser = _parser()
     arguments = parser.parse_args(argv)
     if arguments.command is None:
@@ -63,6 +65,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
+def _make_outputs_safe() -> None:
+    """Let nothing that is printed raise an error: on a closed output, or one that is no UTF-8."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # closed by whoever has started us (`>&-`)
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 (to the end)
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
 def _complain(error: Exception, status: int) -> int:
     print(f"streamlab: {' '.join(str(error).split())}", file=sys.stderr)
     return status
@@ -75,6 +87,7 @@ def _run(arguments: argparse.Namespace) -> int:
     scenario = _scenario(arguments)
     if arguments.engine == "simulated" and arguments.redis is not None:
         raise ScenarioError("--redis is for a real run: add --engine live or --engine both")
+    _check_outputs(arguments)  # before the run: what is found out after it has cost that run
     url = arguments.redis
     with _progress(quiet=arguments.json or arguments.events) as progress:
         if arguments.engine == "both":
@@ -159,29 +172,68 @@ def _seconds(text: str, what: str) -> float:
         raise ScenarioError(f"{what}: {error}") from None
 
 
-def _show(arguments: argparse.Namespace, runs: list[Run], comparison: Comparison | None) -> None:
-    if arguments.save:
-        if comparison is not None:
+def _check_outputs(arguments: argparse.Namespace) -> None:
+    """See that what is to become of the run can be had."""
+    if arguments.json and arguments.events:
+        raise ScenarioError("--json and --events both print: take one of them")
+    if arguments.save is not None:
+        if arguments.engine == "both":
             raise ScenarioError("--save keeps one run: take --engine simulated or --engine live")
-        runs[0].save(arguments.save)
-    if arguments.plot:
-        from streamlab import plots  # matplotlib is an extra, and slow to import
+        _check_writable(arguments.save, "--save")
+    if arguments.plot is not None:
+        if find_spec("matplotlib") is None:
+            raise ScenarioError(
+                "--plot needs matplotlib, which is not installed: pip install 'streamlab[course]'"
+            )
+        from matplotlib.backend_bases import FigureCanvasBase
 
-        lost_somebody = len(runs) == 1 and any(runs[0].recovery.times)
-        figure = plots.recovery(runs[0]) if lost_somebody else plots.overview(*runs)
-        figure.savefig(arguments.plot)
+        known = FigureCanvasBase.get_supported_filetypes()
+        if arguments.plot.suffix[1:].lower() not in known:
+            raise ScenarioError(
+                f"--plot {arguments.plot}: the name has to end in {', '.join(f'.{each}' for each in known)}"
+            )
+        _check_writable(arguments.plot, "--plot")
+
+
+def _check_writable(path: Path, option: str) -> None:
+    """Raise `ScenarioError` if a file of this name cannot be written."""
+    folder = path.parent
+    if path.is_dir():
+        problem = "is a folder: name a file in it"
+    elif not folder.is_dir():
+        problem = f"cannot be written: there is no folder {folder}"
+    elif path.exists() and not os.access(path, os.W_OK):
+        problem = "cannot be written: it is write-protected"
+    elif not path.exists() and not os.access(folder, os.W_OK):
+        problem = f"cannot be written: the folder {folder} is write-protected"
+    else:
+        return
+    raise ScenarioError(f"{option} {path} {problem}")
+
+
+def _show(arguments: argparse.Namespace, runs: list[Run], comparison: Comparison | None) -> None:
+    """Print what came of it, first of all; and then write the files."""
     if arguments.events:
         for run in runs:
             for event in run.events:
                 print(event.to_json())
-    if arguments.json:
+    elif arguments.json:
         if comparison is None:
             print(json.dumps(runs[0].summary()))
         else:
             both: dict[str, Any] = {run.engine: run.summary() for run in runs}
             print(json.dumps(both | {"agrees": comparison.agrees}))
-    if not arguments.json and not arguments.events:
+    else:
         print(comparison if comparison is not None else _report(runs[0]))
+    sys.stdout.flush()
+    if arguments.save is not None:
+        runs[0].save(arguments.save)
+    if arguments.plot is not None:
+        from streamlab import plots  # matplotlib is an extra, and slow to import
+
+        lost_somebody = len(runs) == 1 and any(runs[0].recovery.times)
+        figure = plots.recovery(runs[0]) if lost_somebody else plots.overview(*runs)
+        figure.savefig(arguments.plot)
 
 
 def _report(run: Run) -> str:

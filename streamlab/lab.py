@@ -18,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import itertools
 import math
 import threading
 import time
@@ -34,6 +35,7 @@ from streamlab.engines.live import LabError, LiveEngine
 from streamlab.engines.overheads import Overheads
 from streamlab.engines.simulated import SimulatedEngine
 from streamlab.named_scenarios import load_scenario
+from streamlab.replay import replay
 from streamlab.run import Comparison, EngineName, Run
 from streamlab.scenario import Scenario, ScenarioError
 from streamlab.snapshot import Snapshot
@@ -45,8 +47,8 @@ __all__ = ["Lab", "LabError", "run_both"]
 T = TypeVar("T")
 Progress = Callable[[float, int], None]
 
-#: A live run longer than this is a mistake: nobody waits a week for a notebook.
-LONGEST_LIVE_RUN = 24 * 3600.0
+#: A run longer than this is a mistake: nobody waits a week for a notebook, or for a simulation of a century.
+LONGEST_RUN = {"live": 24 * 3600.0, "simulated": 10 * 366 * 24 * 3600.0}
 #: Virtual seconds simulated at once while time passes, at first; and what this may take, in seconds.
 _STRIDE, _FINE_SLICE = 0.01, 0.004
 #: Seconds between two looks at a live lab that is waited for.
@@ -93,8 +95,8 @@ class Lab:
             raise ScenarioError(
                 "the simulated engine uses no server: leave the URL out, or take engine='live'"
             )
-        if engine == "live":
-            _check_length(self.scenario)
+        _check_replays(self.scenario)
+        _check_length(self.scenario, engine)
         self.engine: EngineName = engine
         self._redis_url = redis_url
         self._overheads = overheads
@@ -585,17 +587,36 @@ def run_both(
     return simulated.compare(live)
 
 
-def _check_length(scenario: Scenario) -> None:
+def _check_replays(scenario: Scenario) -> None:
+    """Read what is to be replayed, so that an error in it is found now and not in the midst of a run."""
+    for producer in scenario.producers:
+        if producer.arrivals.kind == "replay":
+            for _ in replay(producer.arrivals.source):
+                pass
+
+
+def _check_length(scenario: Scenario, engine: EngineName) -> None:
     """Refuse to wait for a year."""
-    length = scenario.duration
-    if length is None and all(p.arrivals.kind == "replay" for p in scenario.producers):
-        length = max(
-            max(p.arrivals.times(scenario.rng(p.name)), default=0.0) for p in scenario.producers
-        )
-    if length is not None and length > LONGEST_LIVE_RUN:
+    length = 0.0
+    for producer in scenario.producers:
+        arrivals = producer.arrivals
+        if arrivals.kind == "replay":
+            times = arrivals.times(scenario.rng(producer.name))
+            last = max(itertools.islice(times, scenario.entries), default=0.0)
+        elif scenario.duration is None:
+            assert scenario.entries is not None
+            total = sum(p.arrivals.rate for p in scenario.producers if p.arrivals.kind != "replay")
+            last = arrivals.start + scenario.entries / total
+        else:
+            last = math.inf
+        if scenario.duration is not None:
+            last = min(last, scenario.duration)
+        length = max(length, last)
+    if length > LONGEST_RUN[engine]:
+        days = f"{length / 86_400:,.0f}" if length < 1e12 else f"{length / 86_400:.0e}"
         raise ScenarioError(
-            f"{scenario.name} lasts {length / 86_400:.0f} days in real time: give a speed (--speed), "
-            "a shorter duration, or run it on the simulated engine"
+            f"{scenario.name} lasts {days} days: give a higher rate or speed (--rate, --speed), fewer entries "
+            "or a shorter duration" + (", or run it on the simulated engine" * (engine == "live"))
         )
 
 

@@ -212,7 +212,7 @@ def load_scenario(name_or_file: str | Path) -> Scenario:
             f"there is no scenario {name!r}: {hint}known are {', '.join(SCENARIOS)}, or a FILE.toml"
         )
     try:
-        return from_toml(path.read_text("utf-8"))
+        return from_toml(path.read_text("utf-8-sig"))
     except OSError as error:
         raise ScenarioError(f"cannot read {path}: {error.strerror or error}") from None
     except UnicodeDecodeError:
@@ -234,7 +234,7 @@ def from_toml(text: str) -> Scenario:
     """
     try:
         table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also a number of thousands of digits
         raise ScenarioError(f"not TOML: {error}") from None
     if "duration" not in table and ("entries" in table or _only_replays(table)):
         table["duration"] = None  # what limits the run is given already

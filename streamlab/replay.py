@@ -8,15 +8,14 @@ import io
 import math
 import zipfile
 from collections.abc import Iterator
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, timedelta, timezone
 from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 AIRPORTS = ("EWR", "JFK", "LGA")
-_NEW_YORK = ZoneInfo("America/New_York")
 #: When 2013 began in New York: a departure's time is counted from here, or from its own day's midnight.
-DEPARTURES_EPOCH = datetime(2013, 1, 1, tzinfo=_NEW_YORK)
+DEPARTURES_EPOCH = datetime(2013, 1, 1, tzinfo=timezone(timedelta(hours=-5)))
 #: What of a departure becomes the entry's payload.
 _FLIGHT_FIELDS = ("carrier", "flight", "origin", "dest", "tailnum", "dep_delay", "distance")
 
@@ -36,14 +35,17 @@ def replay(source: str) -> Iterator[tuple[float, dict[str, str]]]:
     ReplayError
         If there is no such file, airport or day, or a row makes no sense.
     """
-    if source.split(":")[0] == "departures":
-        return _departures(*source.split(":")[1:])
-    return _csv_file(Path(source))
+    name, *chosen = source.split(":")
+    if name != "departures":
+        return _csv_file(Path(source))
+    if len(chosen) > 2:
+        raise ReplayError(f"{source!r} says too much: write departures:JFK:2013-02-08 at the most")
+    return _departures(*chosen)
 
 
 def _csv_file(path: Path) -> Iterator[tuple[float, dict[str, str]]]:
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:
             rows = csv.DictReader(file)
             if "at" not in (rows.fieldnames or ()) or len(rows.fieldnames or ()) < 2:
                 raise ReplayError(
@@ -67,6 +69,20 @@ def _csv_file(path: Path) -> Iterator[tuple[float, dict[str, str]]]:
                 yield at, row
     except OSError as error:
         raise ReplayError(f"cannot replay {path}: {error.strerror or error}") from None
+    except UnicodeDecodeError:
+        raise ReplayError(f"cannot replay {path}: it is not text in UTF-8") from None
+    except csv.Error as error:
+        raise ReplayError(f"cannot replay {path}: {error}") from None
+
+
+def _new_york() -> ZoneInfo:
+    """Return New York's time: not before it is needed, for a small machine has no database of time zones."""
+    try:
+        return ZoneInfo("America/New_York")
+    except ZoneInfoNotFoundError:
+        raise ReplayError(
+            "the departures need a database of time zones, and this machine has none: pip install tzdata"
+        ) from None
 
 
 def _departures(airport: str = "", day: str = "") -> Iterator[tuple[float, dict[str, str]]]:
@@ -76,8 +92,9 @@ def _departures(airport: str = "", day: str = "") -> Iterator[tuple[float, dict[
         )
     start, end, around = 0.0, math.inf, None
     if day:
+        new_york = _new_york()
         try:
-            first = datetime.combine(date.fromisoformat(day), datetime.min.time(), _NEW_YORK)
+            first = datetime.combine(date.fromisoformat(day), datetime.min.time(), new_york)
         except ValueError:
             raise ReplayError(f"{day!r} is not a day: write it as 2013-02-08") from None
         if first.year != 2013:
@@ -103,6 +120,7 @@ def _flights_that_departed(around: date | None) -> list[tuple[float, dict[str, s
         days = [around + timedelta(days=shift) for shift in (-1, 0, 1)]
         near = {(str(day.month), str(day.day)) for day in days}
     departures = []
+    new_york = _new_york()
     begins: dict[tuple[str, str, int], float] = {}
     with zipfile.ZipFile(_flights_file()) as zipped, zipped.open("flights.csv") as raw:
         rows = csv.reader(io.TextIOWrapper(raw, "utf-8", newline=""))
@@ -122,7 +140,7 @@ def _flights_that_departed(around: date | None) -> list[tuple[float, dict[str, s
             # The hour by the clock on the wall, the delay by the clock that knows no summer time.
             begin = begins.get((*date_, hour))
             if begin is None:
-                wall = datetime(2013, int(date_[0]), int(date_[1]), tzinfo=_NEW_YORK) + timedelta(
+                wall = datetime(2013, int(date_[0]), int(date_[1]), tzinfo=new_york) + timedelta(
                     hours=hour
                 )
                 begin = begins[*date_, hour] = wall.timestamp() - DEPARTURES_EPOCH.timestamp()

@@ -172,6 +172,7 @@ class Service:
         _require_kind(self.kind, "service.kind", ServiceKind)
         _require_number(self.mean, "service.mean (seconds)", 0)
         _require_number(self.cv, "service.cv", 0, above=True)
+        _require(self.cv <= 1000, f"service.cv is {self.cv:g}: give at most 1,000")
 
     def sampler(self, rng: random.Random) -> Callable[[], float]:
         """Return a function that draws a service time in seconds."""

@@ -164,7 +164,7 @@ def test_a_toml_file_is_run(tmp_path, capsys):
         ("run one-to-one --engine virtual", "invalid choice: 'virtual'"),
         ("run one-to-one --redis redis://localhost", "add --engine live"),
         ("run nowhere.toml", "cannot read nowhere.toml: No such file"),
-        ("run departures --engine live", "lasts 365 days in real time"),
+        ("run departures --engine live", "lasts 365 days: "),
         ("run departures --producers 2", "a replay cannot be given to several producers"),
         (
             "run one-to-one --engine live --redis redis://127.0.0.1:1",
