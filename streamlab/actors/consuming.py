@@ -10,7 +10,7 @@ from streamlab.events import STARTED, STOPPED, Report
 
 from .recovery import Recovery
 from .redis_calls import ignore
-from .trouble import Patience, warn_of_sending_again
+from .trouble import warn_of_sending_again
 from .work import Advice, BytesHandler, Handler, OnError, Work
 
 if TYPE_CHECKING:
@@ -71,7 +71,9 @@ async def consume(
         raises an error, whichever, stays pending and is tried again later; if they do not, the error ends this
         consumer. Only `RedisLost`, from a handler whose effect is on the same Redis, is waited out.
     patience
-        Seconds to go on trying when the server cannot be reached; then its error is raised.
+        Seconds to go on trying when the server cannot be reached, or refuses commands for now (as a replica, without
+        its master or its replicas, while it loads its data); then its error is raised. What will not pass, a missing
+        permission or a refused password, is raised at once.
     must_exist
         Whether a group that is missing at the start is an error, which it is but for a worker that is
         started again: that one makes it anew, as it does later on.
@@ -88,11 +90,21 @@ async def consume(
         ``NOGROUP`` if the group or the stream is not there at the start and must be: see `ensure_group`.
     """
     work = Work(
-        client, stream, group, consumer, handler, ack, recovery, stop, on_error, report, advice
+        client,
+        stream,
+        group,
+        consumer,
+        handler,
+        ack,
+        recovery,
+        stop,
+        on_error,
+        report,
+        advice,
+        patience,
     )
     work.has_read = not must_exist
     warn_of_sending_again(client)
-    tries = Patience(patience)
     report(STARTED, work.consumer)
     work.start_heart()
     try:
@@ -105,7 +117,7 @@ async def consume(
                     work.follow_advice()
                     await work.own_history(count)
                     work.has_read = True
-                tries.restore()
+                work.tries.note_answer()
                 await work.new_entries(count, round(block * 1000))
                 await work.settle()
                 if not work.is_advised or work.is_stopping:
@@ -114,7 +126,7 @@ async def consume(
             except Exception as error:
                 reason = work.reason_to_wait(error)
             if reason is not None:
-                await tries.wait(reason)
+                await work.tries.wait(reason)
     finally:
         if work.heart is not None:
             work.heart.cancel()
@@ -132,15 +144,38 @@ async def reclaim(
     min_idle: float,
     count: int = 100,
     max_deliveries: int | None = None,
+    patience: float = 30.0,
     on_error: OnError = log_error,
     report: Report = ignore,
 ) -> int:
     """Take over, process and acknowledge what others left pending (``XAUTOCLAIM``); return how many.
 
     One walk through the whole pending entries list. `min_idle` is in seconds and has to exceed the longest
-    time that a living consumer takes for an entry, or entries are processed twice.
+    time that a living consumer takes for an entry, or entries are processed twice. `patience` is as for `consume`:
+    then the walk begins anew, and what was claimed without our hearing of it is left for the next one, `min_idle`
+    later.
     """
     recovery = Recovery("autoclaim", min_idle=min_idle, max_deliveries=max_deliveries)
-    work = Work(client, stream, group, consumer, handler, "each", recovery, None, on_error, report)
-    await work.autoclaim(count)
-    return work.n_processed
+    work = Work(
+        client,
+        stream,
+        group,
+        consumer,
+        handler,
+        "each",
+        recovery,
+        None,
+        on_error,
+        report,
+        None,
+        patience,
+    )
+    while True:
+        try:
+            await work.settle()
+            await work.autoclaim(count)
+            return work.n_processed
+        except Exception as error:
+            reason = work.reason_to_wait(error)
+        if reason is not None:
+            await work.tries.wait(reason)

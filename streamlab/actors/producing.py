@@ -10,7 +10,7 @@ from streamlab.events import ADDED, DISCONNECTED, STARTED, STOPPED, Report
 
 from .redis_calls import Fields, ignore
 from .replies import Replies
-from .trouble import Patience, is_connection_lost, warn_of_sending_again
+from .trouble import Patience, explain, is_connection_lost, passes, warn_of_sending_again
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -48,7 +48,9 @@ async def produce(
     maxlen
         Trim the stream to about this many entries (``MAXLEN ~``).
     patience
-        Seconds to go on trying when the server cannot be reached; then its error is raised.
+        Seconds to go on trying when the server cannot be reached, or refuses entries for now (as a replica, without
+        memory or replicas, while it loads); then its error is raised. What will not pass, a missing permission, is
+        raised at once.
     stop
         Once set, no further entry is added.
     sleep
@@ -69,19 +71,17 @@ async def produce(
         try:
             last_id = await client.xadd(stream, fields, "*", maxlen)  # type: ignore[arg-type,assignment]
         except Exception as error:
-            if not is_connection_lost(error):
-                raise
-            report(DISCONNECTED, name)
-            last_id = await _add_if_missing(
-                client, stream, fields, maxlen, last_id, Patience(patience), error
-            )
+            if is_connection_lost(error):
+                report(DISCONNECTED, name)
+            tries = Patience(patience, client)
+            last_id = await _add_again(client, stream, fields, maxlen, last_id, tries, error)
         report(ADDED, name, last_id, 0, sent_at)
         n_added += 1
     report(STOPPED, name)
     return n_added
 
 
-async def _add_if_missing(
+async def _add_again(
     client: Redis,
     stream: str,
     fields: Fields,
@@ -90,15 +90,19 @@ async def _add_if_missing(
     patience: Patience,
     error: Exception,
 ) -> str:
-    """Add an entry that may have been added already; return its id."""
+    """Add an entry that was refused, or whose reply was lost, so that it may have been added; return its id."""
+    is_in_doubt = False
     while True:
+        if not passes(error):
+            explain(error, stream)
+            raise error
+        is_in_doubt = is_in_doubt or is_connection_lost(error)
         await patience.wait(error)
         try:
-            found = await _find(client, stream, fields, after)
+            found = await _find(client, stream, fields, after) if is_in_doubt else ""
+            is_in_doubt = False
             return found or await client.xadd(stream, fields, maxlen=maxlen)  # type: ignore[arg-type,return-value]
         except Exception as again:
-            if not is_connection_lost(again):
-                raise
             error = again
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from redis.exceptions import NoScriptError, ResponseError
 
 from .replies import AS_BYTES, Replies
-from .trouble import Patience, is_connection_lost
+from .trouble import Patience, explain, passes
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -31,22 +31,22 @@ async def ensure_group(
     """Create a consumer group, and the stream if need be (``XGROUP CREATE … MKSTREAM``).
 
     `start` is the last-delivered id: ``"0"`` delivers everything that the stream holds, ``"$"`` only what
-    comes. `patience` is for how many seconds to go on trying when the server cannot be reached. Return
-    whether the group is new; an existing one stays as it is.
+    comes. `patience` is for how many seconds to go on trying when the server cannot be reached, or refuses it for
+    now (see `consume`). Return whether the group is new; an existing one stays as it is.
     """
-    tries = Patience(patience)
+    tries = Patience(patience, client)
     while True:
         try:
             await client.xgroup_create(stream, group, id=start, mkstream=True)
             return True
-        except ResponseError as error:
-            if not str(error).startswith("BUSYGROUP"):
-                raise
-            return False
         except Exception as error:
-            if not is_connection_lost(error):
+            if isinstance(error, ResponseError) and str(error).startswith("BUSYGROUP"):
+                return False
+            if not passes(error):
+                explain(error, stream, group)
                 raise
-            await tries.wait(error)
+            reason = error
+        await tries.wait(reason)
 
 
 @lru_cache(maxsize=64)

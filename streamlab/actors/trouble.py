@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from typing import TYPE_CHECKING
 
 import redis.exceptions
@@ -16,6 +17,23 @@ logger = logging.getLogger(__name__)
 
 #: Seconds between two tries to reach a server again: at first, and at the most.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
+
+
+#: What a server says in a state that passes, where redis-py has a class for it: it is a replica by now, without its
+#: master, out of memory, part of a cluster that is being changed. (While it loads its data, to redis-py it is lost.)
+_REFUSALS = (
+    redis.exceptions.ReadOnlyError,
+    redis.exceptions.MasterDownError,
+    redis.exceptions.OutOfMemoryError,
+    redis.exceptions.ClusterDownError,
+    redis.exceptions.TryAgainError,
+)
+#: And where it has none, or the refusal came to a script, which Redis before 7.0 tells in words of its own.
+_REFUSED = re.compile(
+    "(NOREPLICAS|MISCONF|BUSY) "
+    "|.*script.*[ -](READONLY|MASTERDOWN|OOM|CLUSTERDOWN|TRYAGAIN|NOREPLICAS|MISCONF) ",
+    re.DOTALL,
+)
 
 
 class RedisLost(Exception):
@@ -35,9 +53,24 @@ def is_group_gone(error: Exception) -> bool:
     A reader that was blocked when the stream was deleted hears ``UNBLOCKED`` before Redis 7.2. In a
     script's error, the code does not stand first on every version.
     """
-    return isinstance(error, ResponseError) and (
-        "NOGROUP" in str(error) or str(error).startswith("UNBLOCKED")
-    )
+    if not isinstance(error, ResponseError) or is_refused_for_now(error):
+        return False
+    return "NOGROUP" in str(error) or str(error).startswith("UNBLOCKED")
+
+
+def is_refused_for_now(error: BaseException) -> bool:
+    """Return whether a server refuses a command in a state that passes, so that trying again makes sense."""
+    if not isinstance(error, ResponseError):
+        return False
+    said = str(error)
+    if said.startswith("UNBLOCKED"):  # the reader of a master that has become a replica
+        return "instance state changed" in said
+    return isinstance(error, _REFUSALS) or bool(_REFUSED.match(said))
+
+
+def passes(error: BaseException) -> bool:
+    """Return whether it makes sense to try again what failed."""
+    return is_connection_lost(error) or is_refused_for_now(error)
 
 
 def is_connection_lost(error: BaseException) -> bool:
@@ -72,22 +105,60 @@ def warn_of_sending_again(client: Redis) -> None:
         )
 
 
-class Patience:
-    """Waits between tries, each twice as long as the one before; up to a second, and only for so long."""
+def explain(error: BaseException, stream: str, group: str = "") -> None:
+    """Add to an error that would only come again words that say where it was, and what would help."""
+    said = str(error)
+    if isinstance(error, redis.exceptions.NoPermissionError):
+        words = "allow its user the command and the key (ACL SETUSER NAME +COMMAND ~KEY)"
+    elif is_hopeless(error) and not isinstance(error, redis.exceptions.MaxConnectionsError):
+        words = "correct the user and the password that the client was made with"
+    elif said.startswith("WRONGTYPE"):
+        words = f"the key {stream!r} holds no stream: take another one, or delete it"
+    else:
+        return
+    where = f"stream {stream!r}, group {group!r}" if group else f"stream {stream!r}"
+    error.args = (f"{said} ({where}): {words}",)
 
-    def __init__(self, seconds: float) -> None:
+
+class Patience:
+    """Waits between tries, each twice as long as the one before; up to a second, and only for so long.
+
+    What counts is the time since the first try failed, however long each of them took.
+    """
+
+    def __init__(self, seconds: float, client: Redis | None = None) -> None:
         self._seconds = seconds
-        self._waited = 0.0
+        self._client = client
         self._pause = _FIRST_PAUSE
+        #: When the first try failed, and when the last one began; None: none has failed.
+        self._since: float | None = None
+        self._tried_at = 0.0
+        self._has_answered = False
 
     async def wait(self, error: BaseException) -> None:
         """Wait before the next try; raise `error` if patience has come to its end."""
-        if self._waited >= self._seconds:
+        clock = asyncio.get_running_loop().time
+        went_well = self._has_answered and clock() > self._tried_at + _LONGEST_PAUSE
+        if self._since is None or went_well:
+            self._since = clock()
+        self._has_answered = False
+        if clock() - self._since >= self._seconds:
             raise error
+        if self._client is not None and isinstance(error, redis.exceptions.ReadOnlyError):
+            # After a failover, the name of the server leads to another one: connect anew.
+            await self._client.connection_pool.disconnect(inuse_connections=False)
         await asyncio.sleep(self._pause)
-        self._waited += self._pause
         self._pause = min(self._pause * 2, _LONGEST_PAUSE)
+        self._tried_at = clock()
+
+    def note_answer(self) -> None:
+        """Take short pauses again: the server has answered.
+
+        Patience itself begins anew once that has gone well for a while: what fails each time after a first answer
+        would be tried for ever.
+        """
+        self._pause, self._has_answered = _FIRST_PAUSE, True
 
     def restore(self) -> None:
         """Begin anew: a try has succeeded."""
-        self._waited, self._pause = 0.0, _FIRST_PAUSE
+        self._since, self._pause = None, _FIRST_PAUSE

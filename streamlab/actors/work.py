@@ -36,7 +36,16 @@ from .redis_calls import (
     start_of_new_group,
 )
 from .replies import AS_BYTES, Replies, entries_of
-from .trouble import RedisLost, is_connection_lost, is_group_gone, is_hopeless
+from .trouble import (
+    Patience,
+    RedisLost,
+    explain,
+    is_connection_lost,
+    is_group_gone,
+    is_hopeless,
+    is_refused_for_now,
+    passes,
+)
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -87,6 +96,7 @@ class Work:
         on_error: OnError,
         report: Report,
         advice: Advice | None = None,
+        patience: float = 0.0,
     ) -> None:
         self.client, self.replies = client, Replies(client)
         self.stream, self.group, self.consumer = self.replies.texts((stream, group, consumer))
@@ -98,6 +108,7 @@ class Work:
         self.acks_each = ack == "each"
         self.stop = stop
         self.advice = advice
+        self.tries = Patience(patience, client)
         self.n_processed = 0
         #: Processed, and still to be acknowledged.
         self.done: list[str] = []
@@ -189,7 +200,7 @@ class Work:
         clock = asyncio.get_running_loop().time
         next_look = clock() if recovery.claims else None
         longest_ms = block_ms
-        advice, stop = self.advice, self.stop
+        advice, stop, is_first = self.advice, self.stop, True
         while stop is None or not stop.is_set():
             if advice is not None and advice.is_new:
                 return
@@ -227,7 +238,9 @@ class Work:
                 else:
                     read = client.xreadgroup(group, consumer, streams, count, longest_ms)
                 entries = entries_in(await read)
-            self.has_read = True
+            if is_first:
+                self.has_read, is_first = True, False
+                self.tries.restore()
             if options:
                 await self.claimed_and_new(entries)
                 continue
@@ -270,6 +283,7 @@ class Work:
         who = self.stream, self.group, self.consumer, self.min_idle_ms
         while True:
             found = await self.replies.ask("XAUTOCLAIM", *who, cursor, "COUNT", count)
+            self.tries.note_answer()
             cursor, entries = self.replies.text(found[0]), self.replies.entries(found[1])
             for entry_id in self.replies.texts(found[2]) if len(found) > 2 else ():
                 self.report(TRIMMED, self.consumer, entry_id)
@@ -448,7 +462,8 @@ class Work:
             self.is_careful = True
         elif is_group_gone(error) and self.has_read:
             self.is_group_gone = True
-        else:
+        elif not is_refused_for_now(error):
+            explain(reason, self.stream, self.group)
             raise reason
         if self.is_acking:  # what was being acknowledged may be or not
             self.in_doubt.update(self.done)
@@ -505,7 +520,7 @@ class Work:
             try:
                 own = set(await run_script(self.client, scripts.RENEW, [self.stream], args))
             except Exception as error:
-                if not is_group_gone(error) and not is_connection_lost(error):
+                if not is_group_gone(error) and not passes(error):
                     raise
                 continue  # the consumer itself meets the same error, and deals with it
             for entry_id in ids:
