@@ -2,10 +2,11 @@
 
     said = call(answer, "With 3 entries", client, key)
 
-A function is given `TIME_LIMIT` seconds, where the platform has alarms (not on Windows) and the code runs in the main
-thread, as a notebook's cells do; no thread is left behind. An endless loop inside one call to C code, such as
-``sum(itertools.count())``, cannot be ended in this way. Elsewhere, whoever watches the commands bounds their number.
-Interrupting the kernel (KeyboardInterrupt) ends the trial itself.
+A function is given `TIME_LIMIT` seconds of the processor's time, and at most twice as many of the wall's, where the
+platform has alarms (not on Windows) and the code runs in the main thread, as a notebook's cells do; no thread is left
+behind. An endless loop inside one call to C code, such as ``sum(itertools.count())``, cannot be ended in this way.
+Elsewhere, whoever watches the commands bounds their number. Interrupting the kernel (KeyboardInterrupt) ends the trial
+itself.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import operator
 import signal
 import sys
 import threading
+import time
 import types
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
@@ -230,19 +232,21 @@ def chain_of(error: BaseException) -> Iterator[BaseException]:
 
 @contextlib.contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
-    """Raise `OutOfTime` in what runs inside if it takes longer than so many seconds of the wall's time.
+    """Raise `OutOfTime` in what runs inside if it takes longer.
 
-    By an alarm signal: in the main thread, where there are alarms, and where nothing else uses them. Elsewhere there is
-    no limit. If it is swallowed (by a bare ``except:``), it is raised again where the next line of the learner's
-    begins, which sooner or later is one that is in no ``try``.
+    So many seconds of the processor's time, or twice as many of the wall's: a busy machine is no endless loop. By an
+    alarm signal: in the main thread, where there are alarms, and where nothing else uses them. Elsewhere there is no
+    limit. If it is swallowed (by a bare ``except:``), it is raised again where the next line of the learner's begins,
+    which sooner or later is one that is in no ``try``.
     """
-    if not _has_alarms():
+    if not has_alarms():
         yield
         return
-    alarm = _Alarm(sys._getframe(2))
+    alarm = _Alarm(seconds, sys._getframe(2))
+    _alarms.append(alarm)
     before = signal.signal(signal.SIGALRM, alarm.ring)
     tracer = sys.gettrace()
-    signal.setitimer(signal.ITIMER_REAL, seconds, _AGAIN)
+    signal.setitimer(signal.ITIMER_REAL, min(seconds, _AGAIN), _AGAIN)
     try:
         try:
             yield
@@ -251,6 +255,7 @@ def time_limit(seconds: float) -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+        _alarms.remove(alarm)
         if sys.gettrace() is not tracer:
             sys.settrace(tracer)
 
@@ -258,13 +263,19 @@ def time_limit(seconds: float) -> Iterator[None]:
 class _Alarm:
     """Raises `OutOfTime` in the code that is called from a frame."""
 
-    def __init__(self, outermost: types.FrameType) -> None:
+    def __init__(self, seconds: float, outermost: types.FrameType) -> None:
         self.is_on = True
         self._outermost = outermost
+        self._end = time.monotonic() + 2 * seconds
+        self._end_of_work = time.process_time() + seconds
         self._has_rung = False
 
+    def end_soon(self) -> None:
+        self._end = min(self._end, time.monotonic() + _AGAIN)
+
     def ring(self, _: int, frame: types.FrameType | None) -> None:
-        if not self.is_on:
+        is_due = time.monotonic() >= self._end or time.process_time() >= self._end_of_work
+        if not self.is_on or not is_due:
             return
         if self._has_rung:  # and was swallowed
             while frame is not None and frame is not self._outermost:
@@ -281,15 +292,18 @@ class _Alarm:
         return self._trace
 
 
+#: The one that is set, if any.
+_alarms: list[_Alarm] = []
+
+
 def cut_short() -> None:
     """Let what runs under a time limit end soon: it was told to (see `Stop`), and has swallowed that."""
-    if hasattr(signal, "getitimer"):
-        left, again = signal.getitimer(signal.ITIMER_REAL)
-        if again == _AGAIN and left > _AGAIN:
-            signal.setitimer(signal.ITIMER_REAL, _AGAIN, _AGAIN)
+    for alarm in _alarms:
+        alarm.end_soon()
 
 
-def _has_alarms() -> bool:
+def has_alarms() -> bool:
+    """Return whether there can be a time limit here and now."""
     return (
         hasattr(signal, "setitimer")
         and threading.current_thread() is threading.main_thread()

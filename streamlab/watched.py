@@ -119,6 +119,10 @@ class WatchedRedis(redis.Redis):
         return pipe
 
 
+# What an AttributeError says: to the learner it is a client like any other.
+WatchedRedis.__name__ = WatchedRedis.__qualname__ = "Redis"
+
+
 class _WatchedPipeline(Pipeline):
     watched: WatchedRedis
 
