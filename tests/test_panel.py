@@ -73,7 +73,7 @@ def test_the_headline_tells_the_story(lab: Lab):
     lab.run_until(lab.now + 1.6)
     assert headline_of(lab) == [
         "mending",
-        "C2 is dead. C1 took over what was left, and works at it.",
+        "C2 is dead. C1 took over what was left, and is working on it.",
     ]
     lab.run_until(lab.now + 3.0)
     assert headline_of(lab)[1].startswith("C2 is dead. Nothing is stranded")

@@ -225,7 +225,7 @@ def test_a_crash_is_marked_and_told(crash: Run) -> None:
         "delivered, waiting in the consumer's hands",
         "being processed",
         "processed, not yet acked",
-        "pending, nobody works at it",
+        "pending, nobody is working on it",
         "claimed",
         "crash",
     ]

@@ -56,7 +56,7 @@ def crash() -> Run:
 
 
 def zombie(*, fenced: bool) -> Run:
-    """C1 stands still, C2 claims its entry, C1 wakes while C2 works at it."""
+    """C1 stands still, C2 claims its entry, C1 wakes while C2 is working on it."""
     return written(
         (0.0, "added", "P1", 1),
         (0.0, "delivered", "C1", 1, 1),
@@ -139,7 +139,7 @@ def test_the_line_follows_the_entry_from_lane_to_lane(crash: Run) -> None:
     assert marks(ax, "done") == [("C3", 0.9, "o")]
     words = told(ax)
     assert {"entry 2 delivered", "C2 dies", "C3 claims it", "done"} <= set(words)
-    assert "nobody works at it for 400 ms" in words
+    assert "nobody is working on it for 400 ms" in words
     assert title(figure) == "C2 dies with 2 entries; C3 claims them: done 600 ms after the loss"
     assert title(figure) in figure.alt  # type: ignore[attr-defined]
 
@@ -325,7 +325,7 @@ def test_the_wrong_acknowledgement_is_seen_and_with_fencing_there_is_none() -> N
     assert {"refused: not its own", "XACK → 1: done"} <= set(told(right))
     assert (
         title(figure)
-        == "Without fencing: C1 wakes and acknowledges what C2 owns and still works at"
+        == "Without fencing: C1 wakes and acknowledges what C2 owns and is still working on"
     )
     assert title(figure, 1).startswith("Fenced: C1 wakes, and its acknowledgement is refused")
     assert wrong.get_xlim() == right.get_xlim()
@@ -372,7 +372,7 @@ def test_strategies_side_by_side() -> None:
     assert widths == [[7, 1, 0], [2, 5, 2], [0, 4.0, 4.0]]
     assert "not known" in told(trips)
     assert figure.get_suptitle() == "Nothing is left undone with: restart"  # type: ignore[attr-defined]
-    assert "claim: half of the losses made good within 500 ms, 95 % never" in figure.alt  # type: ignore[attr-defined]
+    assert "claim: half of the losses recovered within 500 ms, 95 % never" in figure.alt  # type: ignore[attr-defined]
     assert np.isfinite(times.get_xlim()).all()
 
 

@@ -177,7 +177,7 @@ def headline(snapshot: Snapshot, is_claiming: bool) -> list[str]:
     if again:
         return [
             "mending",
-            f"{away} {' and '.join(again)} took over what was left, and works at it.".strip(),
+            f"{away} {' and '.join(again)} took over what was left, and is working on it.".strip(),
         ]
     if away:
         return ["calm", f"{away} Nothing is stranded: all that was left has been done by others."]

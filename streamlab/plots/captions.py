@@ -214,7 +214,11 @@ def zombie_title(run: Run, episode: Episode) -> str:
     fenced = "Fenced" if run.scenario.recovery.fenced else "Without fencing"
     for ack in run.recovery.zombie_acks:
         if ack.id == episode.entry:
-            whose = f"what {ack.owner} owns and still works at" if ack.owner else "what nobody owns"
+            whose = (
+                f"what {ack.owner} owns and is still working on"
+                if ack.owner
+                else "what nobody owns"
+            )
             return f"{fenced}: {ack.consumer} wakes and acknowledges {whose}"
     for event in episode.ends:
         if event.kind == REJECTED:

@@ -143,7 +143,7 @@ def _window(
 
 
 def stranded(run: Run, absences: dict[str, list[Absence]]) -> Iterator[tuple[float, float]]:
-    """Yield from when to when each entry was pending while nobody worked at it: infinity for never.
+    """Yield from when to when each entry was pending while nobody was working on it: infinity for never.
 
     Its consumer had died, or stood still, or its handler had failed.
     """

@@ -159,7 +159,7 @@ class _Painter:
         low = self.top.get(name, self.arrivals_y - 0.5)
         height = self.lanes.rows.get(name, 1)
         if name in self.top:
-            # One that is paused is seen to hold what it was working at; one that is gone holds nothing.
+            # One that is paused is seen to hold what it was working on; one that is gone holds nothing.
             paused = kind == PAUSED
             self.ax.add_patch(
                 Rectangle(

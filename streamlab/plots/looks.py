@@ -14,7 +14,7 @@ from streamlab.events import CRASHED, PAUSED
 from streamlab.plots.stints import ORPHANED, PROCESSING, UNACKED, WAITING, Lanes
 from streamlab.plots.style import INK, MARKERS, TROUBLE, colour
 
-#: Of a bar's row, how much it takes: what is only held is thinner than what is worked at.
+#: Of a bar's row, how much it takes: what is only held is thinner than what is worked on.
 HEIGHTS: Final = {WAITING: 0.34, PROCESSING: 0.78, UNACKED: 0.34, ORPHANED: 0.5}
 DEPTHS: Final = {ORPHANED: 1.0, WAITING: 1.2, UNACKED: 1.2, PROCESSING: 2.0}
 AWAY: Final = "#d0d0d0"
@@ -22,7 +22,7 @@ _WORDS: Final = {
     WAITING: "delivered, waiting in the consumer's hands",
     PROCESSING: "being processed",
     UNACKED: "processed, not yet acked",
-    ORPHANED: "pending, nobody works at it",
+    ORPHANED: "pending, nobody is working on it",
 }
 #: A row's corners: left bottom, left top, right top, right bottom.
 Box = list[tuple[float, float]]

@@ -1,4 +1,4 @@
-"""The pending entries list beneath a recovery: its size, and how much of it nobody works at."""
+"""The pending entries list beneath a recovery: its size, and how much of it nobody is working on."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from streamlab.run import Run
 
 
 def draw_pending(ax: Axes, run: Run, episode: Episode) -> None:
-    """Draw the pending entries over time, and how many of them nobody works at."""
+    """Draw the pending entries over time, and how many of them nobody is working on."""
     tidy(ax)
     series = run.series
     at, pending = _cut(series.at, series.pending, episode)

@@ -46,7 +46,7 @@ def recovery(run: Run, entry: str | None = None) -> Figure:
     """Draw how an entry came through a failure: a lane per consumer, and what was pending beneath.
 
     A thick line follows the entry from lane to lane: delivered; its consumer dies (✕) or stands still
-    (grey); it is pending and nobody works at it (hatched), until it has been idle for min-idle (the
+    (grey); it is pending and nobody is working on it (hatched), until it has been idle for min-idle (the
     bracket) and a consumer claims it (the arrow); done (●), or moved to the dead letters (■).
 
     Parameters
@@ -169,7 +169,7 @@ class LanePainter:
                     )  # fmt: skip
 
     def _bars(self) -> None:
-        """Draw who works at what: faintly what has nothing to do with the loss."""
+        """Draw who is working on what: faintly what has nothing to do with the loss."""
         episode = self.episode
         boxes: dict[str, list[Box]] = {name: [] for name in ("faint", "idle", "rest", "mine")}
         for stint in self.run.lives.stints:
@@ -204,7 +204,7 @@ class LanePainter:
                 )
 
     def _worked(self, stint: Stint, left: float) -> Iterator[tuple[float, float]]:
-        """Yield from when to when a consumer worked at an entry, within the window and but for its pauses."""
+        """Yield from when to when a consumer worked on an entry, within the window and but for its pauses."""
         at, episode = max(stint.begun, self.episode.start), self.episode
         if math.isnan(stint.begun) or not _overlaps(stint.begun, left, episode):
             return
@@ -290,7 +290,7 @@ class LanePainter:
             lain = self._idle(before)
             if lain and lain[0][1] - lain[0][0] > 0.25 * (self.episode.end - self.episode.start):
                 start, end = lain[0]
-                words = f"nobody works at it for {time_text(end - start)}"
+                words = f"nobody is working on it for {time_text(end - start)}"
                 self._words(
                     words, (start + end) / 2, y, 0, 0, ha="center", ink=TROUBLE, bold=True, boxed=True
                 )  # fmt: skip
@@ -394,11 +394,11 @@ def _overlaps(start: float, end: float, episode: Episode) -> bool:
 def _key(episode: Episode) -> list[Patch | Line2D]:
     lost_too = len(episode.rows) > 1
     handles: list[Patch | Line2D] = [
-        Line2D([], [], color=INK, linewidth=4, label=f"the way of entry {episode.number:,}"),
-        Patch(facecolor=WORK, label="worked at"),
+        Line2D([], [], color=INK, linewidth=4, label=f"entry {episode.number:,}"),
+        Patch(facecolor=WORK, label="being worked on"),
         Patch(
             facecolor="white", edgecolor=TROUBLE, hatch="////",
-            label="pending, nobody works at it",
+            label="pending, nobody is working on it",
         ),
         Patch(facecolor=OTHERS, label="other entries"),
     ]  # fmt: skip

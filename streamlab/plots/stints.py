@@ -17,7 +17,7 @@ WAITING: Final = "waiting"  #: delivered; the consumer is still busy with what c
 PROCESSING: Final = "processing"
 UNACKED: Final = "unacked"  #: processed, and not yet acknowledged
 ORPHANED: Final = (
-    "orphaned"  #: pending, and nobody works at it: the consumer is gone, or has failed
+    "orphaned"  #: pending, and nobody is working on it: the consumer is gone, or has failed
 )
 
 #: As many deliveries as can be told apart, with a number in each bar: in all, and in a lane.

@@ -119,7 +119,7 @@ def _title(table: RecoveryTable) -> str:
 
 def _alt(table: RecoveryTable) -> str:
     told = "; ".join(
-        f"{row.strategy}: half of the losses made good {_when(row.time_p50)}, 95 % {_when(row.time_p95)}, "
+        f"{row.strategy}: half of the losses recovered {_when(row.time_p50)}, 95 % {_when(row.time_p95)}, "
         f"{row.left:,} left undone, {row.duplicates:,} processed again"
         for row in table.rows
     )
