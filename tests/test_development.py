@@ -29,13 +29,13 @@ from streamlab.servers import PrivateServer, ServerBinary
 from streamlab.shared_servers import close_servers
 from tests.conftest import Eventually
 from tests.process_table import runs
-from tests.soak import CONSUMERS, GROUP, STREAM, Service, programs
+from tests.soak import CONSUMERS, GROUP, STREAM, Figures, Service, programs, soak
 
 PROJECT = Path(__file__).parent.parent
 #: Non-blank lines that a program may have.
 MOST_LINES = 67
 #: Seconds in which anything here has to come about, also on a busy machine.
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 
 @pytest.fixture
@@ -312,3 +312,24 @@ def test_trimming_leaves_what_any_group_still_needs(service: Service) -> None:
     )
     numbers = [int(fields["number"]) for _, fields in client.xrange(STREAM)]
     assert numbers == list(range(101, 701))
+
+
+# ---- for as long as you like -----------------------------------------------------------------------
+
+
+def test_the_soak_kills_and_counts(tmp_path: Path, default_server_binary: ServerBinary) -> None:
+    """A few seconds of what ``python -m tests.soak`` does."""
+    with PrivateServer(default_server_binary, persistence="aof") as server:
+        figures = soak(server, tmp_path, minutes=0.05, rate=60, seed=3, n_server_kills=1)
+    assert figures.is_right, "\n".join(figures.lines())
+    assert figures.entries == 180
+    assert figures.kills["kills of the server"] == 1
+    assert figures.kills.total() >= 3
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"lost": 1}, {"twice": 1}, {"pending": 1}, {"unexpected": ["C1"]}]
+)
+def test_the_soak_says_that_something_is_wrong(wrong: dict[str, Any]) -> None:
+    assert Figures(entries=9).is_right
+    assert not Figures(entries=9, **wrong).is_right
