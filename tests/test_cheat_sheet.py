@@ -76,6 +76,12 @@ def versions() -> dict[str, str]:
     return dict(re.findall(r"^\|(\d+\.\d+)\|(.+)\|$", text_of_lesson(), re.M))
 
 
+def added_in(version: str) -> set[str]:
+    """Return what stands as code in the line of a version: each piece, and each word of it."""
+    pieces = re.findall(r"`([^`]+)`", versions()[version])
+    return {word for piece in pieces for word in (piece, *piece.split())}
+
+
 LINES = cheat_sheet()
 by_command = pytest.mark.parametrize("line", LINES, ids=[line.command for line in LINES])
 
@@ -268,9 +274,30 @@ def test_what_is_new_in_a_line_stands_under_its_version(line):
     if line.since == "5.0":
         return
     words = {*line.command.split(), " ".join(line.command.split()[:2])}
-    added = set(re.findall(r"`([^`]+)`", versions()[line.since]))
-    named = {word for text in added for word in (text, *text.split())}
-    assert words & named - {"s", "g", "XADD", "XREAD", "XREADGROUP", "XPENDING", "XINFO"}
+    assert words & added_in(line.since) - {
+        "s",
+        "g",
+        "XADD",
+        "XREAD",
+        "XREADGROUP",
+        "XPENDING",
+        "XINFO",
+    }
+
+
+@pytest.mark.redis
+def test_nothing_is_missing_under_its_version(server_binary: ServerBinary):
+    """Each later command, and each option with a version of its own, that a server documents."""
+    with (
+        PrivateServer(server_binary) as server,
+        sync_stream_client(server.url) as client,
+    ):
+        docs = documented(client)
+    for name in sorted(docs.keys() - PASSED_OVER):
+        for option, version in docs[name].items():
+            if numbers(version) > (5, 0) and (option.isupper() or not option):
+                first_two = ".".join(version.split(".")[:2])
+                assert (option or name) in added_in(first_two), f"{name} {option}"
 
 
 @pytest.mark.redis

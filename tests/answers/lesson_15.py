@@ -81,8 +81,8 @@ CHOICES_WRONG = [
 
 # ---- exercise 2: a consumer of one's own ---------------------------------------------------------------
 
-#: All were tried under 200 schedules; here most of them are under fewer, which is quicker.
-_FEWER = "N_SCHEDULES = 30\n"
+#: All were tried under 200 schedules. Here they are tried under one of each kind, which is quicker.
+_FEWER = "N_SCHEDULES = 10\n"
 
 _IN_STEPS = """
 async def my_consumer(client, stream, group, consumer, handler, stop):
@@ -445,7 +445,7 @@ my_consumer = functools.partial(run, 1, 200)
 """
 
 CONSUMER_RIGHT = [
-    _IN_STEPS,
+    _FEWER + _IN_STEPS,
     _FEWER + framed(),
     _FEWER + framed(turn=_XCLAIM_TURN),
     _FEWER + framed(turn=_NO_HISTORY_TURN),
@@ -501,70 +501,103 @@ _RIGHT = framed()
 _CREATE = "await client.xgroup_create(stream, group, '0', mkstream=True)"
 _WAIT = "redis.ConnectionError:\n            back = True\n            await asyncio.sleep(0.1)"
 
+_NOTHING_MORE = "    await client.xgroup_delconsumer(stream, group, consumer)"
+_HANDLER_NOT_AWAITED = but("await handler", "handler", _ONE_BY_ONE)
+_XACK_NOT_AWAITED = but("await client.xack", "client.xack", _ONE_BY_ONE)
+_XACK_TURNED_ROUND = but("xack(stream, group", "xack(group, stream", _ONE_BY_ONE)
+
 CONSUMER_WRONG = [
     Wrong("", "There is no answer yet."),
-    Wrong("my_consumer = None", "None"),
-    Wrong("my_consumer = 200", "200"),
+    Wrong("my_consumer = None", "None is no"),
+    Wrong("my_consumer = 200", "200 is no"),
     # Called, where the function itself is asked for.
-    Wrong(
-        "my_consumer = draft(None, '', '', '', None, asyncio.Event())\nmy_consumer.close()",
-        "coroutine",
-    ),
+    Wrong("my_consumer = draft(None, '', '', '', None, asyncio.Event())", "without brackets"),
     # Without async; with other arguments; with a mistake.
-    Wrong("def my_consumer(client, stream, group, consumer, handler, stop):\n    pass", "async"),
+    Wrong(
+        "def my_consumer(client, stream, group, consumer, handler, stop):\n    pass", "async def"
+    ),
     Wrong("async def my_consumer(client, stream):\n    pass", "argument"),
     Wrong("async def my_consumer(*all_of_them):\n    raise KeyError('order')", "KeyError"),
-    # As it was given.
-    Wrong("my_consumer = draft", "are lost"),
-    # XACK before the effect, in an answer that is right otherwise; though the handler failed; never.
-    Wrong(framed(_ACK_FIRST), "lost"),
-    Wrong(framed(_ACK_WHATEVER_HAPPENS), "lost"),
-    Wrong(framed(_ACK_NEVER), "XACK"),
+    # As it was given; XACK before the effect, in an answer that is right otherwise.
+    Wrong("my_consumer = draft", "XACK after the effect"),
+    Wrong(framed(_ACK_FIRST), "XACK after the effect"),
+    # Acknowledged though the handler failed; never; another key's.
+    Wrong(framed(_ACK_WHATEVER_HAPPENS), "its handler had failed"),
+    Wrong(framed(_ACK_NEVER), "was not acknowledged"),
+    Wrong(framed(_XACK_TURNED_ROUND), "was not acknowledged"),
+    # Without await, nothing happens.
+    Wrong(framed(_HANDLER_NOT_AWAITED), "await handler("),
+    Wrong(framed(_XACK_NOT_AWAITED), "XACK was called without await"),
     # NOACK: what a dead worker held is nowhere.
-    Wrong(framed(turn=but("block=100", "block=100, noack=True")), "lost"),
-    # Only own history and new entries, as if the dead were started again; only new ones; only history.
+    Wrong(framed(turn=but("block=100", "block=100, noack=True")), "NOACK"),
+    # Only own history and new entries, as if the dead were always started again; only new ones; only history.
     Wrong(
         framed(
             turn=_TURN.replace(
                 "while True:\n                cursor", "while False:\n                cursor"
             )
         ),
-        "still pending",
+        "XAUTOCLAIM",
     ),
-    Wrong(framed(turn=_ONE_READ.replace("START", ">")), "still pending"),
-    Wrong(framed(turn=_ONE_READ.replace("START", "0")), "BLOCK"),
+    Wrong(framed(turn=_ONE_READ.replace("START", ">")), "XAUTOCLAIM"),
+    Wrong(framed(turn=_ONE_READ.replace("START", "0")), "XREADGROUP ignores BLOCK"),
+    # Own history at every turn: what fails there is tried again and again, and nothing is ever idle.
+    Wrong(framed(turn=but("                back = False\n", "")), "resets its idle time"),
     # Takes over when it starts, and never again.
-    Wrong(framed("    n_claims = 0\n" + _ONE_BY_ONE, _CLAIM_ONCE), "still pending"),
-    # Min-idle: shorter than the work; far longer; longer than anything lasts; in seconds.
-    Wrong(framed(turn=but("200, cursor, 10", "5, cursor, 10")), "was taken from"),
-    Wrong(framed(turn=but("200, cursor, 10", "2000, cursor, 10")), "had nothing to do"),
-    Wrong(framed(turn=but("200, cursor, 10", "200_000, cursor, 10")), "still pending"),
-    Wrong(framed(turn=but("200, cursor, 10", "0.2, cursor, 10")), "min-idle"),
+    Wrong(framed("    n_claims = 0\n" + _ONE_BY_ONE, _CLAIM_ONCE), "not only once"),
+    # Stops at the first empty page; takes the first page only.
+    Wrong(
+        framed(turn=but('if cursor == "0-0":', 'if cursor == "0-0" or not entries:')),
+        "before the list has ended",
+    ),
+    Wrong(
+        framed(
+            turn=but(
+                '                if cursor == "0-0":\n                    break',
+                "                break",
+            )
+        ),
+        "before the list has ended",
+    ),
+    # Min-idle: none; shorter than the work; far longer; longer than anything lasts; in seconds.
+    Wrong(framed(turn=but("200, cursor, 10", "0, cursor, 10")), "min-idle is 0 ms"),
+    Wrong(framed(turn=but("200, cursor, 10", "5, cursor, 10")), "min-idle"),
+    Wrong(framed(turn=but("200, cursor, 10", "2000, cursor, 10")), "min-idle is 2000 ms"),
+    Wrong(framed(turn=but("200, cursor, 10", "200_000, cursor, 10")), "min-idle is 200000 ms"),
+    Wrong(framed(turn=but("200, cursor, 10", "0.2, cursor, 10")), "Invalid min-idle-time"),
     # COUNT 100: what waits behind others within a worker looks idle.
     Wrong(framed(turn=but("count=1,", "count=100,")), "prefetched"),
     # BLOCK 0 and BLOCK 5000: sits there while others have died. No BLOCK: asks in a circle.
-    Wrong(framed(turn=but("block=100", "block=0")), "still pending"),
-    Wrong(framed(turn=but("block=100", "block=5000")), "had nothing to do"),
-    Wrong(framed(turn=but(", block=100", "")), "BLOCK"),
+    Wrong(framed(turn=but("block=100", "block=0")), "not too long"),
+    Wrong(framed(turn=but("block=100", "block=5000")), "more often"),
+    Wrong(framed(turn=but(", block=100", "")), "without BLOCK"),
     # The group begins again at $.
-    Wrong(framed(create="$"), "lost"),
-    # A lost connection: not caught; taken for the end.
-    Wrong(but(_WAIT, "ZeroDivisionError:\n            pass", _RIGHT), "ConnectionError"),
-    Wrong(but(_WAIT, "redis.ConnectionError:\n            return", _RIGHT), "lost"),
+    Wrong(framed(create="$"), "again at $"),
+    # A lost connection: not caught; taken for the end; asked again without a pause.
+    Wrong(but(_WAIT, "ZeroDivisionError:\n            pass", _RIGHT), "to be waited out"),
+    Wrong(
+        but(_WAIT, "redis.ConnectionError:\n            return", _RIGHT), "go on until stop is set"
+    ),
+    Wrong(but(_WAIT, "redis.ConnectionError:\n            back = True", _RIGHT), "asyncio.sleep("),
     # A lost group: not caught; not made again; made by two at once; a blocked reader hears another word.
-    Wrong(but("redis.ResponseError as error", "ZeroDivisionError as error", _RIGHT), "NOGROUP"),
-    Wrong(but(_CREATE, "await asyncio.sleep(0.1)", _RIGHT), "lost"),
+    Wrong(
+        but("redis.ResponseError as error", "ZeroDivisionError as error", _RIGHT), "make it again"
+    ),
+    Wrong(but(_CREATE, "await asyncio.sleep(0.1)", _RIGHT), "not made again"),
     Wrong(
         but(
             "with contextlib.suppress(redis.ResponseError, redis.ConnectionError)",
             "if True",
             _RIGHT,
         ),
-        "BUSYGROUP",
+        "BUSYGROUP is no error",
     ),
     Wrong(but('("NOGROUP", "UNBLOCKED")', '"NOGROUP"', _RIGHT), "UNBLOCKED"),
-    # Ends when there is nothing to read.
-    Wrong(framed(turn=_END_WHEN_EMPTY), "lost"),
+    # Ends when there is nothing to read; never ends.
+    Wrong(framed(turn=_END_WHEN_EMPTY), "go on until stop is set"),
+    Wrong(but("while not stop.is_set():", "while True:", _RIGHT), "look at stop before each read"),
+    # Removes itself from the group when it goes, with what it holds.
+    Wrong(framed(at_exit=_NOTHING_MORE), "DELCONSUMER destroys what is pending"),
     # Takes what XAUTOCLAIM JUSTID gives for entries.
     Wrong(framed(turn=but("200, cursor, 10)", "200, cursor, 10, justid=True)")), "ended by itself"),
     # Needs a newer server: this one is like Redis 7.0.
