@@ -50,7 +50,8 @@ async def consume(
 
     A lost connection is waited out: then whatever may have been delivered without our hearing of it is
     in the own history, which is read again. A group that is gone is made anew, from a place up to which
-    all was acknowledged; what was pending with it is done again.
+    all was acknowledged when the consumer last asked: at its start, then every few seconds, beside its reads. What
+    was pending is done again.
 
     Parameters
     ----------

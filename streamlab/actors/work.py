@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from redis.exceptions import ResponseError
+from redis.exceptions import NoPermissionError, ResponseError
 
 from streamlab import scripts
 from streamlab.events import (
@@ -28,9 +30,11 @@ from streamlab.events import (
 from .recovery import Recovery
 from .redis_calls import (
     Entry,
+    ask_for_place,
     delivery_counts,
     ensure_group,
     ignore,
+    place_in,
     run_script,
     safe_start,
     start_of_new_group,
@@ -59,6 +63,10 @@ OnError = Callable[[str, Exception], None]
 
 #: Entries looked at in one ``XPENDING … IDLE``.
 _PAGE = 100
+#: Seconds between two looks from where a lost group could begin again, by a consumer that looks for nothing else.
+_NOTE_EVERY = 5.0
+#: And the fewest entries between two looks at the clock, for the sake of those that take no time.
+_NOTE_AFTER = 16
 
 
 class Advice:
@@ -122,8 +130,9 @@ class Work:
         self.is_group_gone = False
         #: What a handler or `on_error` raised: whatever it is, nothing was lost between us and the server.
         self.error_of_handler: Exception | None = None
-        #: From where a lost group could begin again.
+        #: From where a lost group could begin again, and whether we may ask.
         self.safe_id = "0"
+        self.may_ask_for_place = True
         self.heart: asyncio.Task[None] | None = None
         self.adopt(recovery)
 
@@ -168,7 +177,7 @@ class Work:
         # Always "0" would give the same entries again and again, so it moves on.
         last_id, count = "0", self.count_of_redelivered(count)
         while not self.is_stopping:
-            entries = self.replies.read(await self.replies.ask(*self.reading(count, last_id)))
+            entries = await self.read(self.reading(count, last_id), notes_place=self.notes_place)
             if not entries:
                 return
             last_id = entries[-1][0]
@@ -180,12 +189,43 @@ class Work:
         who = ["XREADGROUP", "GROUP", self.group, self.consumer]
         return [*who, "COUNT", count, *options, "STREAMS", self.stream, last_id]
 
+    async def read(
+        self, command: Sequence[str | int], *, notes_place: bool = False, **options: Any
+    ) -> list[Any]:
+        """Return the entries that a command reads, whatever they hold.
+
+        From where a lost group could begin again is asked in the same round trip, if that is wanted.
+        """
+        if not notes_place:
+            return self.replies.read(await self.replies.ask(*command, **options))
+        pipe = self.client.pipeline(transaction=False)
+        ask_for_place(pipe, self.stream, self.group)
+        pipe.execute_command(*command, **options, **AS_BYTES)
+        *place, reply = await pipe.execute(raise_on_error=False)
+        self.note_place(place)
+        if isinstance(reply, Exception):
+            raise reply
+        return self.replies.read(reply)
+
+    @property
+    def notes_place(self) -> bool:
+        """Whether this consumer asks, beside its reads, where a lost group could begin again.
+
+        Those that claim ask at each of their looks for what others left.
+        """
+        return self.may_ask_for_place and not self.recovery.claims
+
+    def note_place(self, answers: Sequence[Any]) -> None:
+        """Remember from where a lost group could begin again."""
+        if any(isinstance(answer, NoPermissionError) for answer in answers):
+            self.may_ask_for_place = False  # who may only read and acknowledge works all the same
+        with contextlib.suppress(ResponseError):  # the read beside it meets the same, if it matters
+            self.safe_id = place_in(self.replies, self.group, answers, self.safe_id)
+
     async def new_entries(self, count: int, block_ms: int) -> None:
         """Process new entries until told to stop, and from time to time look for what others left."""
         client, group, consumer = self.client, self.group, self.consumer
-        is_careful = self.is_careful
         streams: Any = {self.stream: ">"}
-        entries_in = entries_of if self.replies.give_text and not is_careful else self.replies.read
         report, recovery = self.report, self.recovery
         options: dict[str, Any] = {}
         claim: tuple[str | int, ...] = ()
@@ -199,6 +239,11 @@ class Work:
         may_pipeline = not recovery.fenced
         clock = asyncio.get_running_loop().time
         next_look = clock() if recovery.claims else None
+        # From where a lost group could begin again has been noted with the own history.
+        is_careful, notes_place, n_noted = self.is_careful, self.notes_place, self.n_processed
+        entries_in = entries_of if self.replies.give_text and not is_careful else self.replies.read
+        next_note = clock() + _NOTE_EVERY
+        worth_a_look = n_noted + _NOTE_AFTER if notes_place else math.inf
         longest_ms = block_ms
         advice, stop, is_first = self.advice, self.stop, True
         while stop is None or not stop.is_set():
@@ -211,33 +256,29 @@ class Work:
                 left_ms = max(round((next_look - clock()) * 1000), 1)
                 longest_ms = min(block_ms, left_ms) if block_ms else left_ms
             entries: list[Any] = []
-            read: Awaitable[Any]
+            is_due = False
+            if self.n_processed >= worth_a_look:
+                worth_a_look = self.n_processed + _NOTE_AFTER
+                if is_due := clock() >= next_note:
+                    next_note, n_noted = clock() + _NOTE_EVERY, self.n_processed
             if not self.done:
                 pass
             elif may_pipeline:
-                # The acknowledgement travels with a read that does not block: a blocked one would hold
-                # back the news of the acknowledgement until the next entry comes.
-                pipe = client.pipeline(transaction=False)
-                pipe.xack(self.stream, group, *self.done)
-                if is_careful:
-                    pipe.execute_command(*self.reading(count, ">", *claim), **options, **AS_BYTES)
-                else:
-                    pipe.xreadgroup(group, consumer, streams, count, **options)
-                self.is_acking = True
-                _, reply = await pipe.execute()
-                self.note_acked()
-                entries = entries_in(reply)
+                entries = await self.acknowledge_and_read(count, is_due, *claim, **options)
+                is_due = False
             else:
                 await self.settle()
             if not entries:
-                if is_careful:
+                read: Awaitable[Any]
+                if is_due or is_careful:
                     command = self.reading(count, ">", "BLOCK", longest_ms, *claim)
-                    read = self.replies.ask(*command, **options)
+                    entries = await self.read(command, notes_place=is_due, **options)
                 elif options:
                     read = client.xreadgroup(group, consumer, streams, count, longest_ms, **options)
+                    entries = entries_in(await read)
                 else:
                     read = client.xreadgroup(group, consumer, streams, count, longest_ms)
-                entries = entries_in(await read)
+                    entries = entries_in(await read)
             if is_first:
                 self.has_read, is_first = True, False
                 self.tries.restore()
@@ -251,6 +292,33 @@ class Work:
                     report(DELIVERED, consumer, entry_id, 1)
             if entries:
                 await self.process(entries)
+            elif notes_place:  # there is time, and what was processed is acknowledged
+                worth_a_look, next_note = n_noted + 1, -math.inf
+
+    async def acknowledge_and_read(
+        self, count: int, notes_place: bool, *claim: str | int, **options: Any
+    ) -> list[Any]:
+        """Acknowledge what is done; return new entries, if there are any.
+
+        The acknowledgement travels with a read that does not block: a blocked one would hold back the news of
+        the acknowledgement until the next entry comes.
+        """
+        pipe = self.client.pipeline(transaction=False)
+        pipe.xack(self.stream, self.group, *self.done)
+        if notes_place:
+            ask_for_place(pipe, self.stream, self.group)
+        as_bytes = AS_BYTES if self.is_careful else {}
+        pipe.execute_command(*self.reading(count, ">", *claim), **options, **as_bytes)
+        self.is_acking = True
+        n_acked, *place, reply = await pipe.execute(raise_on_error=False)
+        if place:
+            self.note_place(place)
+        for answer in (n_acked, reply):
+            if isinstance(answer, Exception):
+                raise answer
+        self.note_acked()
+        is_plain = self.replies.give_text and not self.is_careful
+        return entries_of(reply) if is_plain else self.replies.read(reply)
 
     async def look_around(self, count: int) -> None:
         """Take over what others left, and do the housekeeping that belongs to it."""
