@@ -127,6 +127,9 @@ def execute(notebook: NotebookNode, folder: Path = HERE) -> NotebookNode:
         resources={"metadata": {"path": str(folder)}},
     ).execute()  # fmt: skip
     notebook.metadata = METADATA  # the kernel adds its version
+    for cell in notebook.cells:
+        if cell.source.startswith("%%writefile"):
+            cell.outputs = []  # where the file was written: a temporary folder of this machine
     return notebook
 
 
