@@ -27,7 +27,7 @@ from typing import Any, Final
 from streamlab.verdict import Objection, nothing_yet
 
 #: Seconds that one call of a learner's function may take. Right answers take some milliseconds.
-TIME_LIMIT: Final = 5.0
+TIME_LIMIT: Final = 3.0
 
 _NONE_RETURNED: Final = "a function that ends without `return` gives back None."
 _LONGEST: Final = 90

@@ -192,16 +192,18 @@ class OwnConsumer:
         failures.append(consumer)
         if failures.count(consumer) < _MOST_TRIES:
             return
-        words = f"the handler of {consumer} failed at entry {entry_id} for the {_MOST_TRIES}th time."
+        words = (
+            f"the handler of {consumer} failed at entry {entry_id} for the {_MOST_TRIES}th time."
+        )
         if self.watch.uses["history"] > _MOST_TRIES / 2:
             hint = (
-                "each read of the own history gives it again, and resets its idle time, so that no other consumer may ever "
-                "take it. Read the own history at the start and after a lost connection only."
+                "each read of the own history gives it again, and resets its idle time, so that no other consumer may "
+                "ever take it. Read the own history at the start and after a lost connection only."
             )
         else:
             hint = (
-                "leave an entry pending after a few tries, with a pause between them, and go on: another consumer, which "
-                "takes it over, may be able to do it."
+                "leave an entry pending after a few tries, with a pause between them, and go on: another consumer, "
+                "which takes it over, may be able to do it."
             )
         self.watch.refuse(Objection(words, hint), consumer)
 

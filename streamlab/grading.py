@@ -41,7 +41,7 @@ from streamlab.virtual_time import Deadlock, TimeStandsStill
 #: How many callbacks may run at one moment; a right consumer's are some hundreds.
 _CALLBACKS: Final = 20_000
 #: Seconds of the wall's time for one schedule. A right consumer takes a twentieth of one.
-_TIME_LIMIT: Final = 5.0
+_TIME_LIMIT: Final = 3.0
 #: Seconds for what has to end.
 _LAST_CALL: Final = 0.5
 #: Seconds after which the progress is shown, and COUNT of XAUTOCLAIM where a list is to be long.

@@ -171,6 +171,9 @@ class _Worker:
                     else "handle what XREADGROUP gave this consumer, and call handle(entry_id, fields).",
                 )
             )
+        if entry_id in self.others:
+            words = f"It took over {entry_id}, which is pending for bob."
+            watched.refuse(Objection(words, "that is bob's work."))
         if self.done.get(entry_id) == self.n_failures:
             watched.refuse(
                 Objection(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable
 from typing import Final
@@ -71,6 +72,7 @@ def _check_drain_time(answer: object, backlog: int, rate: float, service: float)
     raise Objection(words, "each second 1 / service_time entries go and rate more come.")
 
 
+@functools.cache
 def _measured_drain(backlog: int, rate: float, service: float) -> float:
     """Return the seconds until a simulated backlog is gone; infinity if it does not get shorter."""
     if rate * service >= 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping
@@ -53,7 +54,7 @@ def utilisation(answer: object, target: float, *, tolerance: float = 0.02) -> Ve
 
 
 def share(answer: object, consumer: str, target: float, *, tolerance: float = 0.01) -> Verdict:
-    """Check that `consumer` gets a part `target` of all entries of a scenario, and the others are all alike."""
+    """Check that `consumer` gets a part `target` of all entries of a scenario, where all but it are alike."""
     try:
         run = run_of(answer)
     except Objection as objection:
@@ -68,6 +69,13 @@ def share(answer: object, consumer: str, target: float, *, tolerance: float = 0.
             False,
             f"{', '.join(c.name for c in others)} are not alike any more.",
             f'leave them as they are, and change {consumer}: with_consumer("{consumer}", service=…).',
+        )
+    (changed,) = [c for c in run.scenario.consumers if c.name == consumer]
+    if others and dataclasses.replace(others[0], name=consumer) == changed:
+        return Verdict(
+            False,
+            f"{consumer} is like the {len(others)} others, and gets as much as each of them.",
+            f'change {consumer}, and leave the others as they are: with_consumer("{consumer}", service=…).',
         )
     got = run.shares[consumer]
     words = f"{consumer} got {got:.1%} of the entries; {target:.0%} was asked for."

@@ -1,7 +1,8 @@
 """The answers in ``tests/answers``: right ones are passed, and wrong ones are told what is wrong with them.
 
-A lesson's source is run cell by cell. Where it comes to a verdict, each answer of the exercise's table is tried:
-the exercise as the learner is given it runs in a copy of the variables, then the answer, then the verdict.
+A lesson's source is run cell by cell; cells on which no exercise and no answer depends are left out. At a verdict
+each answer of the exercise's table is tried: the exercise as the learner is given it runs in a copy of the variables,
+then the answer, then the verdict.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import importlib
 import itertools
 import linecache
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from ipywidgets import Widget
 
 from streamlab.checks import Verdict
 from tests.answers import Exercise, Wrong
+from tests.lesson_cells import bound, loaded, needed
 from tests.test_notebooks import FOLDER, NEEDS_SERVER, WRITES_FILE, build, tags
 
 #: How many right answers an exercise has at least.
@@ -47,16 +49,9 @@ class Question:
 
     def has_name_to_answer(self) -> bool:
         """Return whether the verdict looks at something that the exercise's cells bind; else it is commands."""
-        asked = {n.id for n in ast.walk(ast.parse(self.verdict)) if isinstance(n, ast.Name)}
-        bound: set[str] = set()
-        for source, has_solution in self.cells:
-            if has_solution and not WRITES_FILE.match(source):
-                for node in ast.walk(ast.parse(source)):
-                    if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-                        bound.add(node.id)
-                    elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-                        bound.add(node.name)
-        return bool(asked & bound)
+        solutions = [source for source, has_solution in self.cells if has_solution]
+        answered = {n for s in solutions if not WRITES_FILE.match(s) for n in bound(s)}
+        return bool(loaded(self.verdict) & answered)
 
     def objections(self, space: Space, exercise: Exercise) -> Iterator[str]:
         """Try all answers; yield what is wrong with the verdicts on them."""
@@ -120,23 +115,31 @@ def value_of(source: str, space: Space) -> Verdict:
     return verdict
 
 
-def questions(lesson: str, cells: Sequence[Any]) -> Iterator[tuple[Question, Space]]:
+def questions(
+    lesson: str, cells: Sequence[Any], answers: Iterable[str] = ()
+) -> Iterator[tuple[Question, Space]]:
     """Run a lesson's cells; yield each question with the variables that there are when its exercise begins."""
     space: Space = {"__name__": "__main__"}
     before: Space = {}
     exercise: list[tuple[str, bool]] = []
-    for cell in cells:
-        if cell.cell_type != "code" or NEEDS_SERVER.search(cell.source):
-            continue
+    code = [
+        cell for cell in cells if cell.cell_type == "code" and not NEEDS_SERVER.search(cell.source)
+    ]
+    asked = [cell.source for cell in code if {"verdict", "solution"} & {*tags(cell)}]
+    asked = [source for source in asked if not WRITES_FILE.match(source)]
+    are_needed = needed([cell.source for cell in code], [*asked, *answers])
+    for cell, is_needed in zip(code, are_needed, strict=True):
+        has_solution = "solution" in tags(cell)
         if "verdict" in tags(cell):
             yield Question(lesson, cell.source, exercise), before
             exercise = []
             continue
-        if "solution" in tags(cell) and not exercise:
+        if has_solution and not exercise:
             before = dict(space)
-        if "solution" in tags(cell) or exercise:
-            exercise.append((cell.source, "solution" in tags(cell)))
-        run(cell.source, space)
+        if has_solution or exercise:
+            exercise.append((cell.source, has_solution))
+        if is_needed or has_solution or "setup" in tags(cell):
+            run(cell.source, space)
 
 
 def exercises_of(lesson: str) -> list[Exercise]:
@@ -174,9 +177,11 @@ def objections_to(lesson: str) -> dict[str, list[str] | BaseException]:
     """Run a lesson once, and try all its answers; return what is wrong with each verdict's."""
     found: dict[str, list[str] | BaseException] = {}
     notebook = build.read(FOLDER / "solutions" / f"{lesson}.ipynb")
+    exercises = exercises_of(lesson)
+    answers = [code for e in exercises for code in (*e.right, *(wrong.code for wrong in e.wrong))]
     try:
-        for question, space in questions(lesson, notebook.cells):
-            for exercise in exercises_of(lesson):
+        for question, space in questions(lesson, notebook.cells, answers):
+            for exercise in exercises:
                 if question.verdict.startswith(exercise.verdict):
                     try:
                         found[question.verdict] = list(question.objections(space, exercise))
@@ -239,11 +244,24 @@ COUNTING = lesson_of(
     ("setup", "from streamlab.verdict import Verdict\nGOAL = 3"),
     ("", "def judge(n):\n    return Verdict(n == GOAL, 'no answer yet' if n is ... else f'{n}')"),
     ("", "%%writefile {GOAL}.txt\nthree"),
+    ("", "raise RuntimeError('nobody needs this')"),
     ("solution", "my_number = 3  # stub: my_number = ..."),
     ("", "twice = my_number if my_number is ... else my_number * 1"),
     ("verdict", "judge(my_number)"),
-    ("", "assert my_number == 3"),
+    ("", "assert my_number == 4"),
 )
+
+
+def test_cells_that_are_needed_by_what_depends_on_them() -> None:
+    """By names, through other cells, by items that are set; files always; commands never."""
+    cells = [
+        "a, b = 1, 2", "def f(x):\n    return x + b", "c = {}", "c['k'] = a", "print(c)", "%%writefile {c}.py\nx",
+        "d = 4",
+    ]  # fmt: skip
+    assert needed(cells, ["f(1)"]) == [True, True, True, True, False, True, False]
+    assert needed(cells, ["d", "for a in range(3):\n    print(a)"]) == [True, False, True, True, False, True, True]
+    assert needed(cells[:4], ["c"]) == [True, False, True, True]
+    assert needed(cells[:5], ["0", "def f(a):\n    return [a for c in ()]"]) == [False] * 5
 
 
 def test_right_and_wrong_answers_that_get_their_verdicts(

@@ -217,7 +217,8 @@ def test_one_consumer_may_be_enough() -> None:
 def test_share() -> None:
     slow = regular(rate=800, service=0.0025, n=4).with_consumer("C2", service=0.011)
     assert checks.share(slow, "C2", 0.10)
-    assert "slower" in checks.share(regular(n=4), "C2", 0.10).hint
+    assert "slower" in checks.share(slow.with_consumer("C2", service=0.005), "C2", 0.10).hint
+    assert "C2 is like the 9 others" in checks.share(regular(n=10), "C2", 0.10).words
     assert "faster" in checks.share(slow, "C2", 0.30).hint
     assert "no C9" in checks.share(slow, "C9", 0.10).words
 
