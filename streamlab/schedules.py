@@ -204,7 +204,9 @@ def _long_list(draw: _Draw) -> Schedule:
     """The list of pending entries is long, and what the dead have left stands at its end."""
     a, b, c, _ = draw.names
     faults = [draw.death(a), draw.death(b), Pause(c, draw.at(), 0.15)]
-    late = (Producer("P1", Arrivals("constant", rate=200, start=0.05)),)  # the others are the oldest
+    late = (
+        Producer("P1", Arrivals("constant", rate=200, start=0.05)),
+    )  # the others are the oldest
     scenario = dataclasses.replace(draw.with_faults(*faults), producers=late)
     return Schedule(scenario, n_crowd=draw.rng.randint(110, 150))
 

@@ -259,7 +259,15 @@ def test_cells_that_are_needed_by_what_depends_on_them() -> None:
         "d = 4",
     ]  # fmt: skip
     assert needed(cells, ["f(1)"]) == [True, True, True, True, False, True, False]
-    assert needed(cells, ["d", "for a in range(3):\n    print(a)"]) == [True, False, True, True, False, True, True]
+    assert needed(cells, ["d", "for a in range(3):\n    print(a)"]) == [
+        True,
+        False,
+        True,
+        True,
+        False,
+        True,
+        True,
+    ]
     assert needed(cells[:4], ["c"]) == [True, False, True, True]
     assert needed(cells[:5], ["0", "def f(a):\n    return [a for c in ()]"]) == [False] * 5
 
