@@ -25,7 +25,10 @@ _SILENT: Final = 5.0
 _NOTHING_COMES_BACK: Final = (
     "nothing is redelivered by itself: read the own history to its end, and claim what others left."
 )
-_ALL_DEAD: Final = "all consumers are dead, some by an error of their handler: catch it, leave the entry pending, and go on."
+_ALL_DEAD: Final = (
+    "all consumers are dead, some by an error of their handler: "
+    "catch it, leave the entry pending, and go on."
+)
 _ASK_ON: Final = "Begin the next one at the cursor, until it is 0-0."
 
 
