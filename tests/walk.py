@@ -40,8 +40,12 @@ RUN_CELL = """async index => {
         silence = Math.max(silence, performance.now() - last);
         last = performance.now();
     };
-    if (kind === 'code') cell.outputArea.model.changed.connect(heard);
+    // What is printed later is added to an output that is there already, of which the list says nothing.
+    const size = () => kind === 'code' ? JSON.stringify(cell.outputArea.model.toJSON()).length : 0;
+    let seen = size();
+    const looking = setInterval(() => { if (size() !== seen) { seen = size(); heard(); } }, 200);
     await commands.execute('notebook:run-cell');
+    clearInterval(looking);
     heard();
     return {
         kind,
