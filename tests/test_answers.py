@@ -258,18 +258,14 @@ def test_cells_that_are_needed_by_what_depends_on_them() -> None:
         "a, b = 1, 2", "def f(x):\n    return x + b", "c = {}", "c['k'] = a", "print(c)", "%%writefile {c}.py\nx",
         "d = 4",
     ]  # fmt: skip
-    assert needed(cells, ["f(1)"]) == [True, True, True, True, False, True, False]
-    assert needed(cells, ["d", "for a in range(3):\n    print(a)"]) == [
-        True,
-        False,
-        True,
-        True,
-        False,
-        True,
-        True,
-    ]
-    assert needed(cells[:4], ["c"]) == [True, False, True, True]
-    assert needed(cells[:5], ["0", "def f(a):\n    return [a for c in ()]"]) == [False] * 5
+
+    def marks(sources: list[str], *roots: str) -> str:
+        return "".join("x" if is_needed else "." for is_needed in needed(sources, roots))
+
+    assert marks(cells, "f(1)") == "xxxx.x."
+    assert marks(cells, "d", "for a in range(3):\n    print(a)") == "x.xx.xx"
+    assert marks(cells[:4], "c") == "x.xx"
+    assert marks(cells[:5], "0", "def f(a):\n    return [a for c in ()]") == "....."
 
 
 def test_right_and_wrong_answers_that_get_their_verdicts(
