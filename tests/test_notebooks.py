@@ -115,7 +115,7 @@ def test_a_solution_becomes_a_stub() -> None:
 def test_each_solution_is_folded_under_its_verdict(name: str) -> None:
     """The solution as it stands in the source, without the marks of its stubs, and nothing of it unfolded."""
     answers = [
-        re.sub(r"\s*# stub:.*$", "", cell.source, flags=re.M)
+        re.sub(r"[ \t]*# stub:.*$", "", cell.source, flags=re.M)
         for cell in build.read(FOLDER / "solutions" / name).cells
         if "solution" in tags(cell)
     ]
