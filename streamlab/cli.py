@@ -439,7 +439,9 @@ def _parser() -> argparse.ArgumentParser:
         "--faults", choices=("random",), help="draw a few faults of any kind, by the seed"
     )
     run.add_argument(
-        "--recovery", choices=list(RECOVERIES), help="how unfinished entries come back"
+        "--recovery",
+        choices=list(RECOVERIES),
+        help="how unfinished entries come back; read-claim needs Redis 8.4, nack 8.8 (simulated: as autoclaim)",
     )
     run.add_argument(
         "--min-idle", metavar="S", help="how long an entry lies before another may claim it (500ms)"

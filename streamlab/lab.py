@@ -33,7 +33,7 @@ from streamlab.clicks import CLICKS, Click, Desk
 from streamlab.engines.driving import LiveDriver, Pacer
 from streamlab.engines.live import LabError, LiveEngine
 from streamlab.engines.overheads import Overheads
-from streamlab.engines.simulated import SimulatedEngine
+from streamlab.engines.simulated import SimulatedEngine, check_recovery
 from streamlab.named_scenarios import load_scenario
 from streamlab.replay import replay
 from streamlab.run import Comparison, EngineName, Run
@@ -97,6 +97,8 @@ class Lab:
             )
         _check_replays(self.scenario)
         _check_length(self.scenario, engine)
+        if engine == "simulated":
+            check_recovery(self.scenario.recovery, self.scenario)
         self.engine: EngineName = engine
         self._redis_url = redis_url
         self._overheads = overheads

@@ -96,7 +96,7 @@ def test_what_follows_from_a_recovery():
 # ---- taking over -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("strategy", ["claim", "autoclaim", "nack"])
+@pytest.mark.parametrize("strategy", ["claim", "autoclaim"])
 def test_what_a_dead_consumer_held_is_taken_over_once_it_is_idle(world, strategy):
     """Not before min_idle is over, and at the next look after that."""
 

@@ -16,10 +16,10 @@ from .producing import produce
 from .recovery import RECOVERIES, Recovery, Strategy
 from .redis_calls import Entry, Fields, ensure_group, ignore
 from .sinks import Effect, idempotent_sink, naive_sink
-from .trouble import RedisLost
+from .trouble import RedisLost, Unsupported
 from .work import Advice, Handler
 
 __all__ = [
     "RECOVERIES", "Advice", "Effect", "Entry", "Fields", "Handler", "Recovery", "RedisLost", "Strategy",
-    "consume", "ensure_group", "idempotent_sink", "ignore", "naive_sink", "produce", "reclaim",
+    "Unsupported", "consume", "ensure_group", "idempotent_sink", "ignore", "naive_sink", "produce", "reclaim",
 ]  # fmt: skip

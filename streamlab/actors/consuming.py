@@ -89,6 +89,8 @@ async def consume(
     ------
     redis.exceptions.ResponseError
         ``NOGROUP`` if the group or the stream is not there at the start and must be: see `ensure_group`.
+    Unsupported
+        Before anything is read, if the server has not got what the recovery needs.
     """
     work = Work(
         client,
@@ -114,8 +116,10 @@ async def consume(
                 if work.is_group_gone:
                     await work.recreate_group()
                 await work.settle()
-                if work.recovery.history or work.is_advised:
-                    work.follow_advice()
+                is_advised = work.follow_advice()
+                if work.must_ask_for_nack:
+                    await work.see_that_it_can_nack()
+                if work.recovery.history or is_advised:
                     await work.own_history(count)
                     work.has_read = True
                 work.tries.note_answer()
@@ -125,6 +129,8 @@ async def consume(
                     break
                 continue
             except Exception as error:
+                if work.lacks_claim(error):
+                    raise await work.unsupported() from error
                 reason = work.reason_to_wait(error)
             if reason is not None:
                 await work.tries.wait(reason)

@@ -9,6 +9,11 @@ from typing import Final, Literal, get_args
 
 Strategy = Literal["none", "restart", "claim", "autoclaim", "read-claim", "nack"]
 
+#: What a strategy needs of a server beyond 6.2, and since when Redis has it. (Valkey 9.1 has neither.)
+_NEEDED: Final[dict[str, tuple[str, tuple[int, int, int]]]] = {
+    "read-claim": ("XREADGROUP … CLAIM", (8, 4, 0)),
+    "nack": ("XNACK", (8, 8, 0)),
+}
 #: Seconds until a supervisor has started a dead worker again, unless told otherwise.
 USUAL_RESTART: Final = 0.5
 
@@ -25,7 +30,8 @@ class Recovery:
         ``XPENDING … IDLE`` and take them with ``XCLAIM``. ``"autoclaim"``: they walk the pending entries list
         with ``XAUTOCLAIM``. ``"read-claim"``: every read takes idle entries first (``XREADGROUP … CLAIM``,
         Redis 8.4), and XCLAIM drops those that are gone from the stream. ``"nack"``: as autoclaim; an entry
-        whose handler failed is given back at once (``XNACK``, Redis 8.8).
+        whose handler failed is given back at once (``XNACK``, Redis 8.8). A server without these commands is
+        refused before anything is read; the simulated engine has no XNACK, and recovers as by autoclaim.
     min_idle
         Seconds that an entry must have been idle before another consumer may take it. Has to exceed the
         longest time that a living consumer takes for an entry and what it prefetched before it; or be
@@ -95,6 +101,19 @@ class Recovery:
                 f"recovery.heartbeat is {self.heartbeat:g} s and min_idle {self.min_idle:g} s: one missed "
                 "heartbeat would give the entry away; take at most half of min_idle"
             )
+
+    def complaint(self, server: str) -> str:
+        """Say in words that a server has not got what this strategy needs, and what to take instead."""
+        needed, (major, minor, _) = _NEEDED[self.strategy]
+        return (
+            f"{server} has no {needed}, which the recovery {self.strategy!r} needs (Redis {major}.{minor}, no Valkey): "
+            "take 'autoclaim'"
+        )
+
+    def works_on(self, kind: Literal["redis", "valkey"], version: tuple[int, int, int]) -> bool:
+        """Return whether a server of this kind and version has what this strategy needs."""
+        _, since = _NEEDED.get(self.strategy, ("", (0, 0, 0)))
+        return version >= since and (kind == "redis" or since == (0, 0, 0))
 
     @property
     def claims(self) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from redis.exceptions import NoScriptError, ResponseError
+from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from .replies import AS_BYTES, Replies
 from .trouble import Patience, explain, passes
@@ -47,6 +47,18 @@ async def ensure_group(
                 raise
             reason = error
         await tries.wait(reason)
+
+
+async def name_of_server(client: Redis) -> str:
+    """Return what a server calls itself, and its version (``INFO``); or who asks, if it does not say."""
+    try:
+        info = await client.info("server")
+    except (RedisError, OSError):
+        return f"the server of {client!r}"
+    for kind in ("valkey", "redis"):
+        if version := info.get(f"{kind}_version"):
+            return f"{kind.capitalize()} {version}"
+    return f"the server of {client!r}"
 
 
 @lru_cache(maxsize=64)

@@ -47,6 +47,10 @@ class RedisLost(Exception):
     """
 
 
+class Unsupported(ResponseError):
+    """The server has not got what the recovery needs. The message says what, and what to take instead."""
+
+
 def is_group_gone(error: Exception) -> bool:
     """Return whether a command failed because its group, or the whole stream, does not exist any more.
 

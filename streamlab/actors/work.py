@@ -34,6 +34,7 @@ from .redis_calls import (
     delivery_counts,
     ensure_group,
     ignore,
+    name_of_server,
     place_in,
     run_script,
     safe_start,
@@ -43,6 +44,7 @@ from .replies import AS_BYTES, Replies, entries_of
 from .trouble import (
     Patience,
     RedisLost,
+    Unsupported,
     explain,
     is_connection_lost,
     is_group_gone,
@@ -142,6 +144,8 @@ class Work:
         self.min_idle_ms = round(recovery.min_idle * 1000)
         self.keeps_track = recovery.fenced or recovery.heartbeat is not None
         self.can_nack = recovery.strategy == "nack"
+        #: What the server has to be asked before anything is read.
+        self.must_ask_for_nack = self.can_nack
         if not self.keeps_track:
             self.held.clear()
 
@@ -158,10 +162,10 @@ class Work:
     def is_advised(self) -> bool:
         return self.advice is not None and self.advice.is_new
 
-    def follow_advice(self) -> None:
-        """Take in what was said from outside."""
+    def follow_advice(self) -> bool:
+        """Take in what was said from outside; return whether there was anything."""
         if self.advice is None or not self.advice.is_new:
-            return
+            return False
         self.advice.is_new = False
         if self.advice.recovery is not None and self.advice.recovery != self.recovery:
             if self.heart is not None:
@@ -169,6 +173,7 @@ class Work:
                 self.heart = None
             self.adopt(self.advice.recovery)
             self.start_heart()
+        return True
 
     # ---- where entries come from ---------------------------------------------------------------
 
@@ -177,12 +182,35 @@ class Work:
         # Always "0" would give the same entries again and again, so it moves on.
         last_id, count = "0", self.count_of_redelivered(count)
         while not self.is_stopping:
-            entries = await self.read(self.reading(count, last_id), notes_place=self.notes_place)
+            # Of its own history, a consumer claims nothing: but here a server says whether it knows CLAIM.
+            command = self.reading(count, last_id, *self.claim_option)
+            entries = await self.read(command, notes_place=self.notes_place)
             if not entries:
                 return
             last_id = entries[-1][0]
             await self.process_again(DELIVERED, entries)
             await self.settle()
+
+    @property
+    def claim_option(self) -> tuple[str, int] | tuple[()]:
+        """The option by which reads take over idle entries, if they do."""
+        return ("CLAIM", self.min_idle_ms) if self.recovery.strategy == "read-claim" else ()
+
+    async def see_that_it_can_nack(self) -> None:
+        """Ask the server whether it knows ``XNACK``; raise `Unsupported` if not."""
+        try:
+            await self.replies.ask("XNACK")
+        except ResponseError as error:
+            if "unknown command" in str(error):
+                raise await self.unsupported() from error
+            if passes(error):
+                raise
+            # It says what is missing: it knows the command.
+        self.must_ask_for_nack = False
+
+    async def unsupported(self) -> Unsupported:
+        """Return the error that says what the server has not got."""
+        return Unsupported(self.recovery.complaint(await name_of_server(self.client)))
 
     def reading(self, count: int, last_id: str, *options: str | int) -> list[str | int]:
         """Return the command that reads entries after an id, or new ones."""
@@ -227,11 +255,8 @@ class Work:
         client, group, consumer = self.client, self.group, self.consumer
         streams: Any = {self.stream: ">"}
         report, recovery = self.report, self.recovery
-        options: dict[str, Any] = {}
-        claim: tuple[str | int, ...] = ()
-        if recovery.strategy == "read-claim":
-            options["claim_min_idle_time"] = self.min_idle_ms
-            claim = "CLAIM", self.min_idle_ms
+        claim = self.claim_option
+        options: dict[str, Any] = {"claim_min_idle_time": self.min_idle_ms} if claim else {}
         if (
             options or recovery.max_deliveries == 1
         ):  # nothing may use up its only try by waiting in line
@@ -509,6 +534,15 @@ class Work:
                 self.held.pop(entry_id, None)
         self.in_doubt.clear()
         done.clear()
+
+    def lacks_claim(self, error: Exception) -> bool:
+        """Return whether the server did not know what the option CLAIM is."""
+        return (
+            bool(self.claim_option)
+            and error is not self.error_of_handler
+            and isinstance(error, ResponseError)
+            and "syntax error" in str(error)
+        )
 
     def reason_to_wait(self, error: Exception) -> BaseException | None:
         """Return what is to be waited out, and what patience ends with: `error`, or what caused it.

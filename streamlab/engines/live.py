@@ -19,7 +19,13 @@ from typing import TYPE_CHECKING
 import redis.exceptions
 
 from streamlab.actors import Recovery
-from streamlab.connection import ServerInfo, check_server, check_stream_key, stream_client
+from streamlab.connection import (
+    ServerInfo,
+    ServerUnusable,
+    check_server,
+    check_stream_key,
+    stream_client,
+)
 from streamlab.engines.inspection import final_state, is_drained
 from streamlab.engines.mishaps import LAB, befall
 from streamlab.engines.ownership import OwnKeys
@@ -345,8 +351,10 @@ class LiveEngine:
     async def set_recovery(self, recovery: Recovery) -> None:
         """Let everybody recover in this way from now on: consumers, and who starts dead ones again.
 
-        Raises `ServerUnusable` if dead letters would go to a key that exists and is not this run's.
+        Raises `ServerUnusable` if the server has not got what it needs, or dead letters would go to a key that exists
+        and is not this run's.
         """
+        self._check_recovery(recovery)
         if recovery.max_deliveries is not None:
             assert self._own_keys is not None
             await self._own_keys.claim_dead_letters(recovery.dead_letter_of(self.scenario.stream))
@@ -461,6 +469,7 @@ class LiveEngine:
             await _in_thread(self._private.start)
         self._client = stream_client(self.url, name="streamlab-lab")
         self._info = await check_server(self._client)
+        self._check_recovery(scenario.recovery)
         await check_stream_key(self._client, scenario.stream)
         self._own_keys = OwnKeys(self._client, scenario.group, self._added)
         await self._own_keys.claim(
@@ -470,6 +479,13 @@ class LiveEngine:
                 None if scenario.recovery.max_deliveries is None else scenario.dead_letter_key
             ),
         )
+
+    def _check_recovery(self, recovery: Recovery) -> None:
+        """Refuse a recovery that needs what the server has not got."""
+        info = self._info
+        assert info is not None
+        if not recovery.works_on(info.kind, info.version):
+            raise ServerUnusable(recovery.complaint(str(info)))
 
     def _added(self) -> set[str]:
         """Return the ids of the entries that producers have added."""

@@ -42,7 +42,7 @@ from streamlab.faults import (
 )
 from streamlab.job import InjectedError, Job, Pace, paced, told_by_events
 from streamlab.run import Run
-from streamlab.scenario import Consumer, Producer, Scenario
+from streamlab.scenario import Consumer, Producer, Scenario, ScenarioError
 from streamlab.simulated_redis import SimulatedRedis, SimulatedServer
 from streamlab.virtual_task import PROCESS
 from streamlab.virtual_time import VirtualLoop
@@ -235,7 +235,7 @@ class SimulatedEngine:
         return Run(
             scenario=self.scenario,
             engine="simulated",
-            server=f"model of Redis {'.'.join(map(str, self.server.version))}",
+            server=_name_of_model(self.scenario),
             # A run so far must not change while the simulation goes on.
             events=self.log if self.finished else self.log.copy(),
             final=final,
@@ -313,11 +313,15 @@ class SimulatedEngine:
         process.client.unblock()
 
     async def set_recovery(self, recovery: Recovery) -> None:
-        """Let everybody recover in this way from now on: consumers, and who starts dead ones again."""
+        """Let everybody recover in this way from now on: consumers, and who starts dead ones again.
+
+        Raises `ScenarioError` if the model is of a version that has not got what it needs.
+        """
+        check_recovery(recovery, self.scenario)
         self.scenario = dataclasses.replace(self.scenario, recovery=recovery)
         for name in self.consumers:
             process = self.processes[name]
-            process.advice.recover(recovery)
+            process.advice.recover(_as_simulated(recovery))
             process.client.unblock()
 
     def add_consumer(self, consumer: Consumer) -> None:
@@ -521,7 +525,7 @@ class SimulatedEngine:
             count=consumer.count,
             block=consumer.block,
             ack=consumer.ack,
-            recovery=scenario.recovery,
+            recovery=_as_simulated(scenario.recovery),
             patience=_PATIENCE,
             must_exist=is_new,
             stop=process.stop,
@@ -552,6 +556,29 @@ class SimulatedEngine:
     def _raise_if_failed(self) -> None:
         if self._conductor.done():
             self._conductor.result()
+
+
+def check_recovery(recovery: Recovery, scenario: Scenario) -> None:
+    """Refuse a recovery that needs what the simulated server has not got; raise `ScenarioError`."""
+    if not _as_simulated(recovery).works_on("redis", scenario.version):
+        raise ScenarioError(
+            f"{recovery.complaint(_name_of_model(scenario))}, or a newer model (redis_version)"
+        )
+
+
+def _as_simulated(recovery: Recovery) -> Recovery:
+    """Return how consumers recover in the simulation: the model has no XNACK."""
+    if recovery.strategy != "nack":
+        return recovery
+    return dataclasses.replace(recovery, strategy="autoclaim")
+
+
+def _name_of_model(scenario: Scenario) -> str:
+    """Return what the simulated server is called, and what is different on it for this scenario."""
+    name = f"model of Redis {'.'.join(map(str, scenario.version))}"
+    if scenario.recovery.strategy == "nack":
+        name += ", without XNACK: nack recovers as autoclaim"
+    return name
 
 
 def _delayed(handler: Handler, delay: Callable[[], float]) -> Handler:
