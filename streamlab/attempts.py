@@ -75,8 +75,8 @@ def call(
         raise
     except Stop as stop:
         raise stop.objection from None
-    except OutOfTime:
-        raise out_of_time(case) from None
+    except OutOfTime as error:
+        raise out_of_time(case, error) from None
     except BaseException as error:  # whatever a learner's function may do
         cause = next((e for e in chain_of(error) if may_raise and isinstance(e, may_raise)), None)
         if cause is not None:
@@ -149,10 +149,10 @@ def failed(error: BaseException, answer: object, case: str) -> Objection:
     return Objection(words, hint_for(error))
 
 
-def out_of_time(case: str) -> Objection:
+def out_of_time(case: str, error: BaseException) -> Objection:
     """Return what to say of a function that does not end."""
     return Objection(
-        f"{case} it was still running after {TIME_LIMIT:g} s.",
+        f"{case} it was still running after {TIME_LIMIT:g} s{in_line(error)}.",
         "a loop that never ends? Say what has to become true for it to end, and look where that happens.",
     )
 

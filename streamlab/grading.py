@@ -28,7 +28,7 @@ from streamlab.crowd import Crowd
 from streamlab.diagnosis import diagnosis
 from streamlab.engines.simulated import SimulatedEngine
 from streamlab.faults import Poison
-from streamlab.invariants import examine, summary
+from streamlab.invariants import examine
 from streamlab.recovery_checks import about_units, as_recovery
 from streamlab.run import Run
 from streamlab.scenario import Scenario
@@ -60,7 +60,8 @@ def recovery(
 
     A consumer of one's own may let an error of its handler pass, as a process that crashes; it is then dead, or started
     again, as if it had been killed. Any other end before `stop` is set is objected to. What it prints is shown only
-    with ``schedules=1``.
+    with ``schedules=1``. One that awaits nothing is ended after some seconds, where there are alarms (see
+    `streamlab.attempts`).
 
     Parameters
     ----------
@@ -86,7 +87,7 @@ def recovery(
     except Objection as objection:
         return objection.verdict
     progress = _Progress(schedules)
-    with _quiet(hold_back=schedules > 1):
+    with _quiet(hold_back=schedules > 1), contextlib.closing(progress):
         for number in range(seed, seed + schedules):
             if is_own and scenario is None:
                 tried = schedule(number, poison=poison)
@@ -100,10 +101,8 @@ def recovery(
             except Objection as objection:
                 return objection.verdict
             if wrong is not None:
-                progress.close()
                 return _verdict(wrong, tried, number, answer, poison, scenario)
             progress.step()
-    progress.close()
     return Verdict(True, f"No invariant is broken in {schedules} random fault schedules.")
 
 
@@ -192,11 +191,14 @@ def _try(tried: Schedule) -> Diagnosis | None:
     except (TimeStandsStill, Deadlock, OutOfTime) as error:
         return Diagnosis(str(error) or "it took too long.", "are its times meant in seconds?")
     for actor, words in run.crashes.items():
-        return Diagnosis(f"{actor} ended by itself: {words}.", "")
-    verdict = summary(examine(scenario, run.events, run.final))
+        version = (
+            "of a scenario that is given, redis_version says what the simulated server behaves as."
+        )
+        return Diagnosis(f"{actor} ended by itself: {words.rstrip('.')}.", version)
     hint = about_units(scenario.recovery)
-    if not verdict:
-        return Diagnosis(verdict.words, hint or verdict.hint, verdict.story)
+    for verdict in examine(scenario, run.events, run.final):
+        if not verdict:
+            return Diagnosis(f"{verdict.words}.", hint or verdict.hint, verdict.story)
     if run.final.pending and not any(isinstance(fault, Poison) for fault in scenario.faults):
         entry_id, name = next(iter(run.final.pending.items()))
         return Diagnosis(
@@ -227,8 +229,8 @@ def _try_own(answer: Any, tried: Schedule) -> Diagnosis | None:
             run = _run(engine, watch, tried)
     except (TimeStandsStill, Deadlock):
         found = of_busy_loop(watch)
-    except OutOfTime:
-        found = of_no_await(watch, _TIME_LIMIT)
+    except OutOfTime as error:
+        found = of_no_await(watch, _TIME_LIMIT, error)
     except SystemExit:  # of a task that a consumer has started
         found = Diagnosis("one of them ended the whole program (sys.exit).", "use return.")
     finally:
@@ -240,7 +242,7 @@ def _try_own(answer: Any, tried: Schedule) -> Diagnosis | None:
     if found is not None or watch.objection is None:
         return found
     if isinstance(watch.error, OutOfTime):
-        return of_no_await(watch, _TIME_LIMIT)
+        return of_no_await(watch, _TIME_LIMIT, watch.error)
     if watch.error is not None:
         return of_error(watch.error, watch.culprit, watch)
     verdict = watch.objection.verdict

@@ -109,12 +109,12 @@ def _about_busy_loop(culprit: str, watch: Watch) -> str:
     return "wait before the next try: XREADGROUP with BLOCK, or await asyncio.sleep(…)."
 
 
-def of_no_await(watch: Watch, seconds: float) -> Diagnosis:
+def of_no_await(watch: Watch, seconds: float, error: BaseException) -> Diagnosis:
     """Return what to say of a consumer that ran for too long without giving others their turn."""
     last = watch.last_commands("", 1)
     culprit = last[0].consumer if last else ""
     return Diagnosis(
-        f"it was still running after {seconds:g} s.",
+        f"it was still running after {seconds:g} s{in_line(error)}.",
         "a loop in which nothing is awaited never lets the others go on: await handler(…), await client.…, or await "
         "asyncio.sleep(…).",
         commands_told(watch, culprit),

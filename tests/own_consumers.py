@@ -745,7 +745,7 @@ MISTAKES: dict[str, Mistake] = {
     "a thread": Mistake(in_a_thread, "ended by itself", "no sockets, threads"),
     "sys.exit": Mistake(leaves, "ended the whole program", "return"),
     "waits for itself": Mistake(waits_for_itself, "never delivered", "await never.wait()"),
-    "never awaits": Mistake(spins, "still running", "nothing is awaited"),
+    "never awaits": Mistake(spins, "in the line 'while not stop", "nothing is awaited"),
     "sleeps for no time": Mistake(yields_and_spins, "the clock never moved", "asyncio.sleep(0)"),
     "calls itself": Mistake(calls_itself, "RecursionError", "what makes it stop"),
     "catches everything": Mistake(

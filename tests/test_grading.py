@@ -54,6 +54,14 @@ def test_a_recovery_that_recovers_nothing_is_refused() -> None:
     assert "who takes over" in verdict.hint
 
 
+def test_a_recovery_that_the_server_does_not_have_is_told_so() -> None:
+    verdict = checks.recovery(Recovery("read-claim", min_idle=0.2))
+    assert "Redis 8.4" in verdict.words
+    assert "redis_version" in verdict.hint
+    new = dataclasses.replace(graded(), redis_version="8.4.0")
+    assert checks.recovery(Recovery("read-claim", min_idle=0.2), new, schedules=5)
+
+
 def test_a_failure_can_be_seen_again_by_its_seed() -> None:
     """The verdict names the seed; with it, the same comes out."""
     recovery = Recovery("restart", history=False)
