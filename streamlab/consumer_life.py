@@ -197,8 +197,8 @@ class OwnConsumer:
         )
         if self.watch.uses["history"] > _MOST_TRIES / 2:
             hint = (
-                "each read of the own history gives it again, and resets its idle time, so that no other consumer may "
-                "ever take it. Read the own history at the start and after a lost connection only."
+                "each read of its own history gives it again, and resets its idle time, so that no other consumer may "
+                "ever take it. Read its own history at the start and after a lost connection only."
             )
         else:
             hint = (

@@ -23,7 +23,7 @@ _SECONDS: Final = 5
 _SILENT: Final = 5.0
 
 _NOTHING_COMES_BACK: Final = (
-    "nothing is redelivered by itself: read the own history to its end, and claim what others left."
+    "nothing is redelivered by itself: read its own history to its end, and claim what others left."
 )
 _ALL_DEAD: Final = (
     "all consumers are dead, some by an error of their handler: "
@@ -109,7 +109,7 @@ class _Case:
         if any(event.at <= acked.at for event in self.events(entry_id, FAILED)):
             hint = (
                 "its handler had failed, and XACK came all the same: what was not done must not be acknowledged. Leave "
-                "it pending, and go on; it comes again, by the own history or by XAUTOCLAIM."
+                "it pending, and go on; it comes again, by its own history or by XAUTOCLAIM."
             )
         elif not self.watch.handled[entry_id]:
             hint = f"await handler(entry_id, fields) does the work. {hint}"
@@ -165,7 +165,7 @@ class _Case:
                     words = f"entry {entry_id} was processed twice by {name}, and nothing had gone wrong."
                     hint = (
                         "call the handler once for each time that an entry is given, and XACK it then: until it is "
-                        "acknowledged, the own history gives it again."
+                        "acknowledged, its own history gives it again."
                     )
                     yield Diagnosis(words, hint, self.story(entry_id))
                     break
@@ -226,7 +226,7 @@ class _Case:
         since = given[-1].at if given else life.began
         if given and since < life.began and not life.histories:
             return (
-                f"{holder} was started again, and never asked for what it had been given before: read the own history "
+                f"{holder} was started again, and never asked for what it had been given before: read its own history "
                 "(XREADGROUP with 0 in place of >) first."
             )
         if self.events(entry_id, PROCESSED):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from streamlab.faults import (
     CrashBeforeAck,
@@ -27,6 +27,17 @@ from streamlab.faults import (
 def told(faults: Iterable[Fault]) -> tuple[str, ...]:
     """Return a line for each fault, those with a moment first, in their order."""
     return tuple(in_words(fault) for fault in sorted(faults, key=_when))
+
+
+def with_faults(faults: Iterable[str], story: Sequence[str]) -> tuple[str, ...]:
+    """Return a story with what goes wrong in its schedule, a line for each, before it."""
+    heading = () if not story or story[0].endswith(":") else ("What happened to the entry:",)
+    return (
+        "What goes wrong in this schedule:",
+        *(f"  - {line}" for line in faults),
+        *heading,
+        *story,
+    )
 
 
 def _when(fault: Fault) -> tuple[bool, float]:

@@ -27,6 +27,7 @@ from streamlab.consumer_watch import Watch
 from streamlab.crowd import Crowd
 from streamlab.diagnosis import diagnosis
 from streamlab.engines.simulated import SimulatedEngine
+from streamlab.fault_words import with_faults
 from streamlab.faults import Poison
 from streamlab.invariants import examine
 from streamlab.recovery_checks import about_units, as_recovery
@@ -165,9 +166,7 @@ def _verdict(
         f"With seed {seed} ({'; '.join(map(str, tried.scenario.faults)) or 'no faults'}): {wrong.words}",
         wrong.hint,
         (
-            "What goes wrong in this schedule:",
-            *(f"  - {line}" for line in tried.told()),
-            *wrong.story,
+            *with_faults(tried.told(), wrong.story),
             f"To see it again: checks.recovery({name if name.isidentifier() else '…'},{given} seed={seed}, "
             f"schedules=1{flags})",
         ),

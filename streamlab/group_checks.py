@@ -123,7 +123,7 @@ class _Worker:
         trial.watched.before = self.look_at
         trial.watched.endless = (
             "XREADGROUP with 0 gives again what has not been acknowledged: XACK each entry once it is done, and "
-            "end when both the own history and > give nothing."
+            "end when both its own history and > give nothing."
         )
 
     def check(self) -> None:
@@ -238,7 +238,7 @@ class _Worker:
             order="first what was left over (XREADGROUP with 0), then what is new (with >); each from the oldest on."
             if has_read_history
             else "what was given to an earlier life of this consumer comes first: XREADGROUP with 0 in place of >.",
-            missing="go on with > until it gives nothing: the own history has only what was delivered before."
+            missing="go on with > until it gives nothing: its own history has only what was delivered before."
             if has_read_history
             else "call handle(entry_id, fields) for each entry that XREADGROUP gives: first with 0, then with >.",
         )

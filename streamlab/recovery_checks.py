@@ -10,7 +10,7 @@ from typing import Final
 
 from streamlab.actors import RECOVERIES, Recovery
 from streamlab.attempts import shown, whole_number
-from streamlab.fault_words import told
+from streamlab.fault_words import told, with_faults
 from streamlab.faults import CrashBeforeAck, CrashBeforeEffect, Kill, Pause, Weights, random_faults
 from streamlab.invariants import NEEDLESS, examine
 from streamlab.lab import Lab
@@ -209,6 +209,6 @@ def _objection(
     objection = Objection(
         f"In schedule {seed}, {words}", about_units(run.scenario.recovery) or hint
     )
-    lines = (*(f"Fault: {line}." for line in told(run.scenario.faults)), *story)
-    objection.verdict = dataclasses.replace(objection.verdict, story=lines)
+    story = with_faults(told(run.scenario.faults), story)
+    objection.verdict = dataclasses.replace(objection.verdict, story=story)
     return objection

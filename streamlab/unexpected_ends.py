@@ -21,11 +21,11 @@ _OF_ERROR: Final = {
     "The XGROUP subcommand requires": "the whole stream was deleted: with MKSTREAM, XGROUP CREATE makes it as well.",
 }
 _LOST: Final = (
-    "a lost connection is to be waited out: catch redis.ConnectionError, await asyncio.sleep(…) a little, read the own "
+    "a lost connection is to be waited out: catch redis.ConnectionError, await asyncio.sleep(…) a little, read its own "
     "history again, and go on."
 )
 _GHOST: Final = (
-    "an entry that is gone from the stream comes from the own history without fields, {}: there is nothing left to be "
+    "an entry that is gone from the stream comes from its own history without fields, {}: there is nothing left to be "
     "done with it. Acknowledge it."
 )
 _VIRTUAL: Final = (
@@ -95,7 +95,7 @@ def _about_busy_loop(culprit: str, watch: Watch) -> str:
     reads = [command for command in sent if command.name == "XREADGROUP"]
     if reads and all(">" not in read.words for read in reads):
         if life is not None and life.ghosts:
-            return f"the own history gives the same again until it is acknowledged, and {_GHOST}"
+            return f"its own history gives the same again until it is acknowledged, and {_GHOST}"
         return (
             "it reads its own history again and again. With an id (0), XREADGROUP ignores BLOCK and gives what is "
             "pending: go on from the last id until nothing comes, and then with > and BLOCK."

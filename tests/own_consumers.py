@@ -628,15 +628,15 @@ class Mistake:
 
 
 MISTAKES: dict[str, Mistake] = {
-    "the own history only, and from 0": Mistake(
+    "its own history only, and from 0": Mistake(
         only_history, "never delivered", "New entries come with >"
     ),
-    "the own history before each read": Mistake(
+    "its own history before each read": Mistake(
         history_before_each_read,
         "for the 50th time",
         "resets its idle time",
     ),
-    "the own history from 0 until it is empty": Mistake(
+    "its own history from 0 until it is empty": Mistake(
         consumer_of(history=history_from_0, again=history_from_0, work=leaves_ghosts),
         "never waited",
         "Acknowledge it",

@@ -100,8 +100,8 @@ def test_hints_are_of_ones_own() -> None:
         "until an empty page", "ten of XPENDING", "XACK before the effect", "XACK though it failed", "NOACK",
         "no history after a restart", "no history after a lost connection", "the group again at $",
         "a min-idle that is shorter than the work", "dies of a ConnectionError", "never claims", "does it twice",
-        "leaves the group with entries pending", "the own history only, and from 0",
-        "the own history before each read",
+        "leaves the group with entries pending", "its own history only, and from 0",
+        "its own history before each read",
     ]  # fmt: skip
     hints = {}
     for name in names:
@@ -119,7 +119,9 @@ def test_a_verdict_tells_the_faults_the_story_and_how_to_see_it_again() -> None:
     )
     assert verdict.story[0] == "What goes wrong in this schedule:"
     assert "  - the reply to the 11th XACK of C3 is lost with the connection" in verdict.story
-    assert any("was given it" in line for line in verdict.story)
+    story = verdict.story[verdict.story.index("What happened to the entry:") + 1 :]
+    assert "P1: added it" in story[0]
+    assert "C3: was given it" in story[1]
     assert verdict.story[-1] == "To see it again: checks.recovery(my_consumer, seed=1, schedules=1)"
     assert checks.recovery(consumer, seed=1, schedules=1) == verdict
 

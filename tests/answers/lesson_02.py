@@ -64,7 +64,7 @@ r.execute_command("XREADGROUP", "GROUP", "kitchen", "alice", "COUNT", 3, "STREAM
 r.execute_command("XREADGROUP", "GROUP", "kitchen", "bob", "STREAMS", EXERCISE, ">")
 r.execute_command("XACK", EXERCISE, "kitchen", "1000-0", "2000-0", "4000-0", "6000-0")
 """,
-        # With a look at the own history in between, and an acknowledgement twice.
+        # With a look at its own history in between, and an acknowledgement twice.
         _READ
         + """
 r.xreadgroup("kitchen", "alice", {EXERCISE: "0"})
@@ -356,7 +356,7 @@ def work(client, key, group, consumer, handle):
                 handle(entry_id, fields)
                 client.xack(key, group, entry_id)
 """,
-            "end when both the own history and > give nothing",
+            "end when both its own history and > give nothing",
         ),
         # XACK before the work.
         Wrong(
