@@ -221,9 +221,10 @@ class WatchedClient(redis.asyncio.Redis):
                 self._report(GROUP_DESTROYED, consumer)
             case "DELCONSUMER" if reply:
                 entries = "1 entry" if reply == 1 else f"{reply} entries"
+                removed = "itself" if words[4] == consumer else words[4]
                 self.noted.refuse(
                     Objection(
-                        f"{consumer} removed {words[4]} from the group (XGROUP DELCONSUMER) with {entries} pending, "
+                        f"{consumer} removed {removed} from the group (XGROUP DELCONSUMER) with {entries} pending, "
                         "which no consumer will ever be given again.",
                         "DELCONSUMER destroys what is pending. Leave the consumer in the group, or remove it only "
                         "once XPENDING says that it holds nothing.",

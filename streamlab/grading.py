@@ -40,7 +40,7 @@ from streamlab.verdict import Objection, Verdict, nothing_yet
 from streamlab.virtual_time import Deadlock, TimeStandsStill
 
 #: How many callbacks may run at one moment; a right consumer's are some hundreds.
-_CALLBACKS: Final = 20_000
+_CALLBACKS: Final = 10_000
 #: Seconds of the wall's time for one schedule. A right consumer takes a twentieth of one.
 _TIME_LIMIT: Final = 3.0
 #: Seconds for what has to end.

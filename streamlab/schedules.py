@@ -217,7 +217,8 @@ def _group_gone(draw: _Draw) -> Schedule:
     burst = draw.rng.choice((0.25, 0.5, 0.75))
     faults: list[Fault] = [GroupDestroyed(round(burst + draw.rng.uniform(0.01, 0.05), 3))]
     if draw.seed % 20 > 10:
-        faults = [StreamDeleted(draw.at(0.1, 0.3)), GroupDestroyed(round(0.75 + 0.03, 3))]
+        between_bursts = draw.at(0.12, 0.22)  # when readers wait
+        faults = [StreamDeleted(between_bursts), GroupDestroyed(0.78)]
     faults.append(Slow(a, draw.at(), 0.2, 5.0))
     return Schedule(draw.in_bursts(draw.with_faults(*faults, supervised=True)))
 

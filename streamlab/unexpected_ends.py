@@ -113,6 +113,9 @@ def of_no_await(watch: Watch, seconds: float, error: BaseException) -> Diagnosis
     """Return what to say of a consumer that ran for too long without giving others their turn."""
     last = watch.last_commands("", 1)
     culprit = last[0].consumer if last else ""
+    sent = watch.last_commands(culprit, _N_COMMANDS_TOLD)
+    if len(sent) == _N_COMMANDS_TOLD and sent[0].at == sent[-1].at:
+        return of_busy_loop(watch)  # which only had not come to its end
     return Diagnosis(
         f"it was still running after {seconds:g} s{in_line(error)}.",
         "a loop in which nothing is awaited never lets the others go on: await handler(…), await client.…, or await "

@@ -704,6 +704,9 @@ MISTAKES: dict[str, Mistake] = {
         "XGROUP DELCONSUMER",
         "destroys what is pending",
     ),
+    "leaves the group when it is asked to stop": Mistake(
+        consumer_of(at_exit=leaves_the_group), "XGROUP DELCONSUMER", "destroys what is pending"
+    ),
     "never claims": Mistake(
         consumer_of(claim=no_claim), "still pending", "nothing starts it again", seed=4
     ),
