@@ -177,12 +177,21 @@ async def _work(task: Task, orders: _Orders, events: int) -> None:
 
     orders.listen(obey)
     client = stream_client(task.url, name=f"streamlab-{task.name}")
-    errands: set[asyncio.Task[None]] = set()
+    errand: asyncio.Task[None] | None = None
+    is_asked_again = False
+
+    async def unblock_until_heard() -> None:
+        nonlocal is_asked_again
+        while is_asked_again:
+            is_asked_again = False
+            await _unblock(client, f"streamlab-{task.name}")
 
     def unblock() -> None:
-        errand = loop.create_task(_unblock(client, f"streamlab-{task.name}"))
-        errands.add(errand)
-        errand.add_done_callback(errands.discard)
+        # One errand at a time: after a pause, hundreds of orders may come at once.
+        nonlocal errand, is_asked_again
+        is_asked_again = True
+        if errand is None or errand.done():
+            errand = loop.create_task(unblock_until_heard())
 
     play.unblock = unblock
 
