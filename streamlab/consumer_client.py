@@ -105,6 +105,8 @@ class WatchedClient(redis.asyncio.Redis):
     def note_error(self, sent: Sent, error: Exception) -> None:
         """Take note of an error that came in place of a reply."""
         life = self._life
+        life.last_error = str(error)
+        life.n_errors += 1
         if isinstance(error, ConnectionError | TimeoutError):
             life.losses.append(asyncio.get_running_loop().time())
             if not life.is_cut_off:
@@ -119,6 +121,7 @@ class WatchedClient(redis.asyncio.Redis):
         """Report what a command has brought about; `held` is who held what it names, before."""
         words, is_justid = sent.words, "JUSTID" in sent.upper
         self._life.is_cut_off = False
+        self._life.n_errors = 0
         match sent.name:
             case "XREADGROUP":
                 for key, entries in reply or ():

@@ -61,13 +61,16 @@ class Life:
 
     `histories` and `losses` are the times at which it read its own history, and met a lost connection; `ghosts` are
     entries that came to it without fields, since they are gone from the stream; `waits_in` is the learner's line in
-    which it waited when it was ended.
+    which it waited when it was ended; `last_error` and `n_errors` are the last error that a command was
+    answered with, and how many in a row.
     """
 
     consumer: str
     began: float
     is_over: bool = False
     is_cut_off: bool = False
+    last_error: str = ""
+    n_errors: int = 0
     histories: list[float] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
     ghosts: set[str] = field(default_factory=set)

@@ -91,6 +91,13 @@ def _about_busy_loop(culprit: str, watch: Watch) -> str:
     if not sent:
         return "asyncio.sleep(0) does not wait: let XREADGROUP wait, with BLOCK."
     life = watch.last_life(culprit)
+    if life is not None and life.is_cut_off:
+        return "the server cannot be reached, and it tries again at once: await asyncio.sleep(…) before the next try."
+    if life is not None and life.n_errors >= _N_COMMANDS_TOLD:
+        for beginning, hint in _OF_ERROR.items():
+            if life.last_error.startswith(beginning):
+                return f"it catches {beginning}, and tries the same again: {hint}"
+        return f"it is answered with an error, and tries the same again: {life.last_error}."
     names = {command.name for command in sent}
     reads = [command for command in sent if command.name == "XREADGROUP"]
     if reads and all(">" not in read.words for read in reads):

@@ -514,6 +514,27 @@ async def ends_when_cut_off(
         await consumer_of(lost=())(client, stream, group, consumer, handler, stop)
 
 
+def impatient(*, again: bool) -> Consumer:
+    """Tries again at once what failed: when the server cannot be reached, or else when the group is gone."""
+
+    async def my_consumer(
+        client: Any, stream: str, group: str, consumer: str, handler: Any, stop: asyncio.Event
+    ) -> None:
+        worked = functools.partial(one_by_one, client, stream, group, handler)
+        while not stop.is_set():
+            try:
+                await claim(client, stream, group, consumer, worked)
+                reply = await client.xreadgroup(group, consumer, {stream: ">"}, 1, 100)
+                await worked(reply[0][1] if reply else [])
+            except redis.ConnectionError:
+                if not again:
+                    await asyncio.sleep(0.1)
+            except redis.ResponseError:
+                continue
+
+    return my_consumer
+
+
 async def is_deaf(
     client: Any, stream: str, group: str, consumer: str, handler: Any, stop: asyncio.Event
 ) -> None:
@@ -735,6 +756,12 @@ MISTAKES: dict[str, Mistake] = {
     "ends when there is nothing": Mistake(ends_when_empty, "returned", "while not stop.is_set()"),
     "ends when it is cut off": Mistake(
         ends_when_cut_off, "returned", "no connection, is not the end"
+    ),
+    "tries to connect again at once": Mistake(
+        impatient(again=True), "never waited", "cannot be reached, and it tries again at once"
+    ),
+    "reads again from a group that is gone": Mistake(
+        impatient(again=False), "never waited", "it catches NOGROUP, and tries the same again"
     ),
     "does not look at stop": Mistake(is_deaf, "went on reading new entries", "look at stop"),
     "no BLOCK": Mistake(without_block, "the clock never moved", "without BLOCK"),
