@@ -29,10 +29,26 @@ from streamlab.embedded.information import information
 from streamlab.embedded.replies import Carried, as_resp3, decoded
 from streamlab.stream_commands import BlockedCommand, CommandError, Reply
 
+from . import locks
 from .databases import StreamDatabase, StreamServer
 
+_EVALS = (b"EVAL", b"EVALSHA")
 _HINCRBY = Signature("hincrby", "hincrby", (Key(Hash), bytes, Int))  # type: ignore[arg-type]
-_KNOWN_SCRIPTS = [[text.encode()] for text in scripts.ALL]
+_KNOWN_SCRIPTS = {
+    *(hashlib.sha1(text.encode()).hexdigest().encode() for text in scripts.ALL),
+    *(digest.encode() for digest in scripts.LOCKS),
+}
+
+
+def _of_known_scripts(words: Sequence[bytes]) -> bytes | list[int] | None:
+    """Answer SCRIPT LOAD of a script that is known, and SCRIPT EXISTS; None to anything else."""
+    match [words[0].upper() if words else b"", *words[1:]]:
+        case [b"LOAD", text]:
+            digest = hashlib.sha1(text).hexdigest().encode()
+            return digest if digest in _KNOWN_SCRIPTS else None
+        case [b"EXISTS", _, *_]:
+            return [int(word.lower() in _KNOWN_SCRIPTS) for word in words[1:]]
+    return None
 
 
 class _Line:
@@ -77,7 +93,11 @@ class StreamSocket(FakeSocket):
     def _process_command(self, fields: list[bytes]) -> None:
         self._words = fields
         name = fields[0].upper() if fields else b""
-        if self._is_usual and self._db.streams.knows(name.decode("latin-1")):
+        if (
+            self._is_usual
+            and self._db.streams.knows(name.decode("latin-1"))
+            and not (name in _EVALS and locks.digest(fields))
+        ):
             self._answer(fields)
             return
         if name == b"ACL":
@@ -116,13 +136,15 @@ class StreamSocket(FakeSocket):
     def _name_to_func(self, cmd_name: str) -> tuple[Any, Any]:
         name = cmd_name.split(" ")[0].upper()
         streams = self._db.streams
+        lock = locks.digest(self._words)
+        if lock is not None:
+            return locks.command(self, self._words, lock)
         if streams.knows(name) or name.startswith("X"):
             words = self._server.words(self._words)
             check = partial(streams.check, words)
             return partial(self._stream_command, words), _Line(name.lower(), check)
-        if name == "SCRIPT" and cmd_name == "script load" and self._words[2:] in _KNOWN_SCRIPTS:
-            digest = hashlib.sha1(self._words[2]).hexdigest().encode()
-            return lambda: digest, _Line("script", lambda: None)
+        if name == "SCRIPT" and (script_reply := _of_known_scripts(self._words[1:])) is not None:
+            return lambda: script_reply, _Line("script", lambda: None)
         refusal = refusals.of(name)
         if refusal is not None:
             raise SimpleError(refusal)
