@@ -30,7 +30,7 @@ class EmbeddedServer:
 
     Its clients are redis-py's own; threads and event loops may share it. Other processes reach it at its `url`, as
     long as this process and this object live. ``version`` is the version of Redis whose streams it has. ``now_ms``
-    gives the time that ids and idle times go by, in ms since 1970, if it is not to be the machine's.
+    gives the time that ids, idle times and expiry go by, in ms since 1970, if it is not to be the machine's.
     """
 
     divergences: ClassVar[tuple[Divergence, ...]] = DIVERGENCES

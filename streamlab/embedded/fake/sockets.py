@@ -121,7 +121,7 @@ class StreamSocket(FakeSocket):
         server, database = self._server, self._db
         with server.lock:
             server.forget_the_parted()
-            database.time = time.time()
+            database.time = server.seconds()
             try:
                 reply = self._stream_command(server.words(fields))
             except SimpleError as error:
@@ -200,7 +200,7 @@ class StreamSocket(FakeSocket):
             version=server.stream_version,
             n_clients=len(server.sockets),
             n_blocked=server.n_blocked,
-            uptime=time.time() - server.started,
+            uptime=server.seconds() - server.started,
             sizes=sizes,
         )
 
@@ -243,12 +243,15 @@ class StreamSocket(FakeSocket):
             read.cancel()
             read.end(None)
         self._blocked = False
+        self._cleanup(self.stream_server)
         with suppress(ValueError):  # closed or killed already
             self.stream_server.sockets.remove(self)
 
     def _cleanup(self, server: Any) -> None:
         if self.read is not None:
             self.read.cancel()
+        for subscribers in server.ssubscribers.values():
+            subscribers.discard(self)
         super()._cleanup(server)
 
     def kill(self) -> None:
@@ -292,6 +295,13 @@ class StreamSocket(FakeSocket):
         if n_copied:  # fakeredis lets the two keys share one value
             newkey.update(copy.deepcopy(newkey.value))
         return n_copied
+
+    def time(self) -> list[bytes]:
+        if self._server.has_own_clock:
+            seconds, milliseconds = divmod(self._server.now_ms(), 1000)
+            return [b"%d" % seconds, b"%d000" % milliseconds]
+        told: list[bytes] = super().time()
+        return told
 
     def hincrby(self, key: CommandItem, field: bytes, amount: int) -> int:
         # fakeredis looks at the key first, and tells of its type if there is no number.
