@@ -52,10 +52,6 @@ class Pool(redis.asyncio.ConnectionPool):
 
         return VirtualConnection(self._client, server, **self.connection_kwargs)
 
-    def live_connections(self) -> list[Any]:
-        """List the connections, idle ones among them."""
-        return [*self._available_connections, *self._in_use_connections]
-
 
 class PlainStreams:
     """The keys as short cuts see them, once the embedded server has them: streams, unless there is more to do."""

@@ -48,6 +48,16 @@ class SimulatedPipeline(Pipeline):
             return []
         return await self._execute_here(stack, raise_on_error)
 
+    def __del__(self, *_: Any) -> None:
+        """Do not warn as redis-py does: a simulation that is dropped halfway leaves no socket open."""
+
+    async def reset(self) -> None:  # type: ignore[override]  # as redis-py's own
+        """Forget the queued commands, and what is watched."""
+        running = asyncio._get_running_loop()
+        if running is None or self._client.server.known_loop not in (None, running):
+            return  # the simulation has been dropped halfway, and nothing can be awaited any more
+        await super().reset()  # type: ignore[no-untyped-call]
+
     async def _execute_here(self, stack: list[Any], raise_on_error: bool) -> list[Any]:
         client, server = self._client, self._client.server
         replies: list[Any] = []

@@ -21,7 +21,6 @@ import contextvars
 import functools
 import itertools
 import logging
-import math
 import sys
 import types
 import weakref
@@ -38,6 +37,9 @@ Ts = TypeVarTuple("Ts")
 #: 2026-01-01T00:00:00Z, in milliseconds since 1970: what a calendar shows at virtual time 0 unless told
 #: otherwise, so that entry ids look like ids and every run has the same ones.
 DEFAULT_EPOCH_MS = 1_767_225_600_000
+
+#: Any time but infinity: a timer that is set for then is never due.
+_EVER = sys.float_info.max
 
 #: What asyncio says of a task that is dropped before it is done.
 _DESTROYED = "Task was destroyed but it is pending!"
@@ -185,7 +187,7 @@ class VirtualLoop(_EventLoop):
         timers = self._timers
         while timers and _is_off(*timers[0][1:]):
             heappop(timers)
-        return max(self.now, timers[0][0]) if timers else None
+        return max(self.now, timers[0][0]) if timers and timers[0][0] <= _EVER else None
 
     # ---- the run loop --------------------------------------------------------------------------
 
@@ -316,7 +318,7 @@ class VirtualLoop(_EventLoop):
         main.add_done_callback(self._stop_when_done)
         try:
             with self._entered():
-                self._run(math.inf)
+                self._run(_EVER)
         except BaseException:
             if is_new and main.done() and not main.cancelled():
                 main.exception()  # the caller sees this one raised already: do not log it again
@@ -351,7 +353,7 @@ class VirtualLoop(_EventLoop):
         """Run until `stop` is called or nothing is left to run."""
         self._check_closed()
         with self._entered():
-            self._run(math.inf)
+            self._run(_EVER)
 
     def stop(self) -> None:
         """Let the run end after the round that is under way."""
