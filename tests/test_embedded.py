@@ -186,6 +186,7 @@ def test_a_transaction_that_cannot_be_queued(client: redis.Redis) -> None:
         ("XTRIM s MAXLEN 0", True),
         ("XTRIM s MAXLEN 10", False),
         ("XSETID s 9-9", False),
+        ("XSETID s 9-9 ENTRIESADDED 9 MAXDELETEDID 5-5", False),
         ("XACK s g 1-1", False),
         ("XREADGROUP GROUP g c STREAMS s >", False),
         ("XAUTOCLAIM s g d 0 0", False),
@@ -230,6 +231,20 @@ def test_binary_names_and_values() -> None:
         assert client.xreadgroup(raw, raw, {raw: b">"}) == [[raw, [(b"1-1", {raw: raw})]]]
         assert client.keys() == [raw]
         assert client.xinfo_groups(raw)[0]["name"] == raw
+
+
+def test_bytes_in_an_error(clients: Callable[[], redis.Redis]) -> None:
+    """Where an error names what is no text, the text that redis-py gives has replacements, and can be printed."""
+    client = clients()
+    command = ("XPENDING", b"s\xff", "g\xfc".encode())
+    pipeline = client.pipeline()
+    pipeline.execute_command(*command)
+    errors = []
+    for ask in (lambda: client.execute_command(*command), pipeline.execute):
+        with pytest.raises(redis.ResponseError) as raised:
+            ask()
+        errors.append(str(raised.value).rpartition("caused error: ")[2])
+    assert set(errors) == {"NOGROUP No such key 's\ufffd' or consumer group 'g\xfc'"}
 
 
 @pytest.mark.parametrize("protocol", [2, 3])

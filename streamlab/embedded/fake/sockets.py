@@ -26,7 +26,7 @@ from streamlab import scripts
 from streamlab.embedded import refusals
 from streamlab.embedded.blocked import Blocked
 from streamlab.embedded.information import information
-from streamlab.embedded.replies import Carried, as_resp3, decoded
+from streamlab.embedded.replies import Carried, as_resp3, decoded, encoded
 from streamlab.stream_commands import BlockedCommand, CommandError, Reply
 
 from .databases import StreamDatabase, StreamServer
@@ -148,9 +148,16 @@ class StreamSocket(FakeSocket):
                 held_back.enter_context(database.streams.transaction(server.now_ms()))
             return super()._run_command(func, sig, args, from_script)
 
+    def _decode_error(self, error: SimpleError) -> Any:
+        # As redis-py reads an error: bytes that are no text are replaced, whatever the client's encoding.
+        text = encoded(error.value).decode("utf-8", "replace")
+        return super()._decode_error(SimpleError(text))
+
     def _stream_command(self, words: list[str]) -> Any:
         database = self._db
-        watched = database.states(database._watches) if database._watches else None
+        # XSETID changes nothing that WATCH minds.
+        minded = database._watches and words[0].upper() != "XSETID"
+        watched = database.states(database._watches) if minded else None
         may_block = not self._in_transaction
         try:
             reply = database.streams.execute(words, self._server.now_ms(), may_block=may_block)
