@@ -20,6 +20,8 @@ from streamlab.embedded.replies import decoded, encoded
 from streamlab.stream_commands import StreamCommands
 from streamlab.stream_model import StreamModel
 
+from .pops import Pops
+
 Version = tuple[int, int, int]
 HUNG_UP = getattr(select, "POLLRDHUP", 0)  # POLLHUP and POLLERR are told in any case
 
@@ -79,9 +81,11 @@ class StreamDatabase(Database):
         super().__init__(server.lock)
         self.streams = StreamCommands(version=server.stream_version)
         self.streams.keys = _Keys(self)  # type: ignore[assignment]
+        self.pops = Pops()
 
     def notify_watch(self, key: bytes) -> None:
         super().notify_watch(key)
+        self.pops.has_changed = True
         self.streams.signal(decoded(key))
 
     def swap(self, other: Database) -> None:
@@ -90,6 +94,7 @@ class StreamDatabase(Database):
         super().swap(other)
         for database, states in zip((self, other), before, strict=True):
             database.notify_changed(states)
+            database.pops.has_changed = True
             database.streams.signal_all()
 
     def __getitem__(self, key: bytes) -> Any:
