@@ -20,6 +20,7 @@ DIGESTS: dict[str, str] = {
     "Database.__init__": "187169651c",
     "Database.__getitem__": "647670a6ec",
     "Database.__setitem__": "62e07a2c29",
+    "Database.__delitem__": "6517c888fd",
     "Database.expired": "6e2014274d",
     "Database._remove_expired": "45a82655c5",
     "Database.clear": "4621f20a06",

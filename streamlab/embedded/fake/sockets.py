@@ -156,6 +156,7 @@ class StreamSocket(FakeSocket):
         with ExitStack() as held_back:
             for database in [*server.dbs.values()]:
                 held_back.enter_context(database.streams.transaction(server.now_ms()))
+                held_back.callback(database.settle)
                 held_back.callback(database.pops.serve)
             return super()._run_command(func, sig, args, from_script)
 
