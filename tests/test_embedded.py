@@ -257,8 +257,9 @@ def test_each_client_reads_in_its_own_encoding(server: EmbeddedServer, protocol:
 
     with server.client() as client:
         client.xadd("s", {"f": "ü".encode("latin-1")}, id="1-1")
+    assert read() == {"f": "\udcfc"}
     with pytest.raises(UnicodeDecodeError):
-        read()
+        read(encoding_errors="strict")
     assert read(encoding_errors="replace") == {"f": "\ufffd"}
     assert read(encoding="latin-1") == {"f": "ü"}
     assert read(decode_responses=False) == {b"f": b"\xfc"}
