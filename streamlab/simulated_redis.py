@@ -233,7 +233,7 @@ class SimulatedRedis(ShortCuts):
         """End what this client waits in, as if its time were over (``CLIENT UNBLOCK``)."""
         self.server.end(self.server.blocked(self), None)
         for socket in self._sockets():
-            socket.stream_server.end_wait(socket)
+            socket.unblock()
 
     def sever(self) -> None:
         """Let no command of this client reach the server any more: its process is dead."""

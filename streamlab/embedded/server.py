@@ -108,7 +108,10 @@ class EmbeddedServer:
         return client
 
     def _settings(self, settings: dict[str, Any], retry: Any) -> dict[str, Any]:
-        usual = {"protocol": 2, "decode_responses": True, "socket_timeout": None, "db": 0}
+        usual = {
+            **{"protocol": 2, "decode_responses": True, "encoding_errors": "surrogateescape"},
+            **{"socket_timeout": None, "db": 0},
+        }
         return {**usual, "retry": retry, **settings, "server": self._server}
 
     def close(self) -> None:

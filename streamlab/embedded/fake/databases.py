@@ -17,8 +17,10 @@ from fakeredis._core import Database, FakeServer, Item
 from fakeredis.model import BaseModel
 
 from streamlab.embedded.replies import decoded, encoded
-from streamlab.stream_commands import StreamCommands
+from streamlab.stream_commands import BlockedCommand, Reply, StreamCommands
 from streamlab.stream_model import StreamModel
+
+from .pops import Pops
 
 Version = tuple[int, int, int]
 HUNG_UP = getattr(select, "POLLRDHUP", 0)  # POLLHUP and POLLERR are told in any case
@@ -81,6 +83,8 @@ class StreamDatabase(Database):
         super().__init__(server.lock)
         self.streams = StreamCommands(version=server.stream_version)
         self.streams.keys = _Keys(self)  # type: ignore[assignment]
+        self.pops = Pops()
+        self._touched: dict[bytes, object] = {}
 
     @property
     def time(self) -> float:
@@ -97,15 +101,25 @@ class StreamDatabase(Database):
             # To the millisecond, as Redis: sums of seconds in binary are now below, now above.
             expireat = self._dict[key].expireat = round(expireat, 3)
             if expireat <= self.time:  # it is over at once, as after EXPIRE with 0
-                del self._dict[key]
-                self.streams.signal(decoded(key))
+                del self[key]
                 return
             super().schedule_expiry(key, expireat)
             self._on_expiry(self, decoded(key), expireat)
 
     def notify_watch(self, key: bytes) -> None:
         super().notify_watch(key)
-        self.streams.signal(decoded(key))
+        self.pops.has_changed = True
+        self._touched.setdefault(key, self._value(key))
+
+    def settle(self) -> None:
+        """Signal the keys that hold another value than before the command: EXPIRE and PERSIST wake nobody."""
+        for key, value in self._touched.items():
+            if self._value(key) is not value:
+                self.streams.signal(decoded(key))
+        self._touched.clear()
+
+    def _value(self, key: bytes) -> object:
+        return getattr(self._dict.get(key), "value", None)
 
     def swap(self, other: Database) -> None:
         assert isinstance(other, StreamDatabase)
@@ -113,6 +127,7 @@ class StreamDatabase(Database):
         super().swap(other)
         for database, states in zip((self, other), before, strict=True):
             database.notify_changed(states)
+            database.pops.has_changed = True
             database.streams.signal_all()
 
     def __getitem__(self, key: bytes) -> Any:
@@ -122,18 +137,39 @@ class StreamDatabase(Database):
             return super().__getitem__(key)  # which removes it, and raises KeyError
         return item
 
+    def __setitem__(self, key: bytes, value: Any) -> None:
+        super().__setitem__(key, value)
+        self.streams.signal(decoded(key))
+
+    def __delitem__(self, key: bytes) -> None:
+        super().__delitem__(key)
+        self.streams.signal(decoded(key))
+
     def _remove_expired(self) -> None:
-        has_expired = self._expiry_heap and self._expiry_heap[0][0] < self.time
-        super()._remove_expired()
-        if has_expired:
-            self.streams.signal_all()
+        if self._expiry_heap and self._expiry_heap[0][0] < self.time:
+            awaited = [key for key in self.streams.queues if encoded(key) in self._dict]
+            super()._remove_expired()
+            for key in awaited:
+                if encoded(key) not in self._dict:
+                    self.streams.signal(key)
+
+    def execute(self, words: list[str], now_ms: int, may_block: bool) -> Reply | BlockedCommand:
+        """Execute a command on streams, as `StreamCommands.execute` does, and tell those who watch what it changes."""
+        # XSETID changes nothing that WATCH minds.
+        is_minded = self._watches and words[0].upper() != "XSETID"
+        watched = self.states(self._watches) if is_minded else None
+        try:
+            return self.streams.execute(words, now_ms, may_block=may_block)
+        finally:
+            if watched is not None:
+                self.notify_changed(watched)
 
     def states(self, keys: Iterable[bytes]) -> dict[bytes, object]:
         """Return what WATCH goes by, of some keys: it minds a stream's entries, not its groups."""
         return {key: self._state(key) for key in [*keys]}
 
     def _state(self, key: bytes) -> object:
-        value = getattr(self._dict.get(key), "value", None)
+        value = self._value(key)
         if type(value) is not StreamValue:
             return id(value)
         model = value.model
@@ -143,7 +179,7 @@ class StreamDatabase(Database):
         """Tell those who watch keys that have changed."""
         for key, state in before.items():
             if self._state(key) != state:
-                self.notify_watch(key)
+                super().notify_watch(key)
 
 
 class StreamServer(FakeServer):

@@ -5,21 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
-import math
 import random
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from functools import partial
 from typing import Any, Protocol
 
 import redis.asyncio
 from fakeredis._clients._async import FakeWriter
 from fakeredis._core import Item
-from fakeredis._helpers import NoResponse, SimpleError
+from fakeredis._helpers import SimpleError
 from fakeredis.model import Hash
 
-from streamlab.embedded.blocked import Blocked
+from streamlab.embedded.blocked import Blocked, BlockedRead
 from streamlab.embedded.replies import decoded, encoded
 from streamlab.stream_commands import BlockedCommand, CommandError, Reply, StreamCommands, Waiter
 from streamlab.stream_model import StreamModel
@@ -87,12 +84,8 @@ class VirtualServer(StreamServer):
         self.subscribers = defaultdict(_InOrder)  # type: ignore[arg-type]
         self.psubscribers = defaultdict(_InOrder)  # type: ignore[arg-type]
         self.ssubscribers = defaultdict(_InOrder)  # type: ignore[arg-type]
-        #: Those who wait for a list or a sorted set; who came first is served first.
-        self._waits: dict[VirtualSocket, _Wait] = {}
-        self._is_serving = self._has_changed = False
         self._random = random.Random(0).getstate()
         self.database: StreamDatabase = self.dbs[0]
-        self.database.add_change_callback(self._note_change)
         self._take_over(simulation.commands)
 
     def _take_over(self, streams: StreamCommands) -> None:
@@ -109,12 +102,9 @@ class VirtualServer(StreamServer):
         with self.lock:
             self.forget_the_parted()
             database.time = self.seconds()
-            watched = database.states(database._watches) if database._watches else None
             try:
-                return streams.execute(words, self.now_ms(), may_block=may_block)
+                return database.execute(words, self.now_ms(), may_block)
             finally:
-                if watched is not None:
-                    database.notify_changed(watched)
                 if streams.has_ready and not streams.is_in_transaction:  # a key has expired
                     with streams.transaction(self.now_ms()):
                         pass
@@ -142,58 +132,6 @@ class VirtualServer(StreamServer):
 
     def _look_at(self, expireat: float) -> None:
         self.simulation.later(round(expireat * 1000) + 1, self.look_at_keys)
-
-    # ---- those who wait for lists and sorted sets ----------------------------------------------
-
-    def wait(self, socket: VirtualSocket, wait: _Wait, timeout: float | None) -> None:
-        """Let a connection wait at the end of the queue, so many seconds at the most (0: for ever)."""
-        self._waits[socket] = wait
-        if timeout:
-            simulation = self.simulation
-            seconds = math.ceil(timeout * 1000) / 1000
-            over = partial(self.end_wait, socket, wait)
-            simulation.loop.call_later(seconds, over, context=simulation.context)
-
-    def end_wait(self, socket: VirtualSocket, wait: _Wait | None = None) -> None:
-        """End a wait, this one if it is given, with nothing."""
-        waiting = self._waits.get(socket)
-        if waiting is not None and wait in (None, waiting):
-            self.forget_wait(socket)
-            socket.answer_wait(waiting, None)
-
-    def forget_wait(self, socket: VirtualSocket) -> None:
-        """Take a connection out of the queue."""
-        self._waits.pop(socket, None)
-
-    def _note_change(self) -> None:
-        self._has_changed = True
-
-    def serve_waits(self) -> None:
-        """Serve those who wait for lists and sorted sets, after a command has changed some."""
-        if self._is_serving:
-            return
-        self._is_serving = True
-        try:
-            while self._has_changed:
-                self._has_changed = False
-                for socket, wait in [*self._waits.items()]:
-                    if self._waits.get(socket) is wait:
-                        self._try(socket, wait)
-        finally:
-            self._is_serving = False
-
-    def _try(self, socket: VirtualSocket, wait: _Wait) -> None:
-        result: Any
-        database = self.database
-        with self.lock, database.streams.transaction(self.now_ms()):
-            database.time = self.seconds()
-            try:
-                result = wait.attempt(False)
-            except SimpleError as error:
-                result = error
-        if result is not None:
-            self.forget_wait(socket)
-            socket.answer_wait(wait, result)
 
     # ---- chance, and connections that break -----------------------------------------------------
 
@@ -237,8 +175,6 @@ class VirtualSocket(AsyncStreamSocket):
         if fields:
             self.executed.append(decoded(fields[0]).upper())
         super()._process_command(fields)
-        if self._server is not None:
-            self._server.serve_waits()
 
     def _name_to_func(self, cmd_name: str) -> tuple[Any, Any]:
         name, *more = [decoded(word).upper() for word in self._words[:2]]
@@ -256,40 +192,30 @@ class VirtualSocket(AsyncStreamSocket):
 
     # ---- waiting -------------------------------------------------------------------------------
 
-    def _blocking(
-        self,
-        timeout: float | None,
-        func: Callable[[bool], Any],
-        shape: Callable[[Any], Any] | None = None,
-    ) -> Any:
-        result = func(True)
-        if result is not None or self._in_transaction:
-            return result if shape is None else shape(result)
-        self._blocked = self._is_late = True
-        self.pause()
-        self._server.wait(self, _Wait(func, shape), timeout)
-        return NoResponse()
-
-    def answer_wait(self, wait: _Wait, result: Any) -> None:
-        """Give the reply to a command that has waited, and go on with what came behind it."""
-        self._blocked = False
-        if wait.shape is not None and not isinstance(result, SimpleError):
-            result = wait.shape(result)
-        self.put_response(self._decode_result(result))
-        self.resume()
-
     def _block(self, read: Blocked) -> None:
         StreamSocket._block(self, read)
         self._is_late = True
-        simulation, waiter = self._server.simulation, read._waiter
+        simulation = self._server.simulation
+        loop, context = simulation.loop, simulation.context
+        if isinstance(read, BlockedRead):
+            waiter = read.waiter
+            simulation.line_up(self.client, waiter, _Answer(read))
+        else:
+            waiter = None
+            if read.timeout_ms:
+                loop.call_later(read.timeout_ms / 1000, _give_up, read, context=context)
 
         def over() -> None:
-            simulation.leave(waiter)
-            # Not now: this may be in the midst of another's command.
-            simulation.loop.call_soon(self.finish, context=simulation.context)
+            if waiter is not None:
+                simulation.leave(waiter)
+            loop.call_soon(self.finish, context=context)  # not now: this is in another's command
 
         read.when_over = over
-        simulation.line_up(self.client, waiter, _Answer(read))
+
+    def unblock(self) -> None:
+        """End what this connection waits in, as if its time were over."""
+        if self.read is not None:
+            _give_up(self.read)
 
     # ---- connections that break ----------------------------------------------------------------
 
@@ -298,10 +224,6 @@ class VirtualSocket(AsyncStreamSocket):
         self.forget()
         self._killed = True
         self.put_response(error)
-
-    def forget(self) -> None:
-        self.stream_server.forget_wait(self)
-        super().forget()
 
 
 class VirtualConnection(AsyncConnection):
@@ -381,12 +303,11 @@ class _Writer(FakeWriter):
             context.run(super().writelines, data)
 
 
-@dataclass(frozen=True, eq=False)
-class _Wait:
-    """A command that waits for a list or a sorted set: how to try again, and how its reply is shaped."""
-
-    attempt: Callable[[bool], Any]
-    shape: Callable[[Any], Any] | None
+def _give_up(read: Blocked) -> None:
+    """End a wait whose time is over, unless it has ended already."""
+    if not read.is_over:
+        read.cancel()
+        read.end(None)
 
 
 class _Answer:
