@@ -526,7 +526,7 @@ async def _monitor(client: SimulatedRedis) -> None:
 async def _subscribe(client: SimulatedRedis) -> None:
     async with client.pubsub() as inbox:
         await inbox.subscribe("news")
-        await inbox.ssubscribe("shard")
+        await inbox.psubscribe("n*")
         await inbox.get_message(timeout=1)
 
 

@@ -259,6 +259,10 @@ class VirtualConnection(AsyncConnection):
     async def on_connect_check_health(self, check_health: bool = True) -> None:
         """Say nothing: there is no database to select, and nobody to be."""
 
+    async def can_read_destructive(self) -> bool:
+        # redis-py 7 asks so, and of its parser, which is not used here.
+        return await self.can_read(0)
+
     async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
         client = self.client
         if not self.is_connected:
