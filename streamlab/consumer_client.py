@@ -65,6 +65,10 @@ class WatchedClient(redis.asyncio.Redis):
     def execute_command(self, *args: Any, **options: Any) -> Any:
         return self.noted.call(str(args[0]), self.send(self.inner.execute_command, args, options))
 
+    def client(self) -> redis.asyncio.Redis:
+        """Return this client: there are no connections to have one of for oneself."""
+        return self
+
     def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Any:
         return _WatchedPipeline(self, transaction, shard_hint)
 

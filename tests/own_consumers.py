@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import redis.asyncio as redis
+from redis.exceptions import LockError
 
 Work = Callable[..., Awaitable[None]]
 Consumer = Callable[..., Awaitable[object]]
@@ -226,6 +227,32 @@ async def buries(client: Any, stream: str, group: str, handler: Any, entries: An
         await client.xack(stream, group, entry_id)
 
 
+async def guarded(client: Any, stream: str, group: str, handler: Any, entries: Any) -> None:
+    """What has been done is known by a key of its own, which expires; noted and acknowledged at once."""
+    for entry_id, fields in entries:
+        try:
+            if fields and not await client.exists(f"done:{entry_id}"):
+                await handler(entry_id, fields)
+        except redis.ConnectionError:
+            raise
+        except Exception:
+            continue
+        pipe = client.pipeline()
+        pipe.set(f"done:{entry_id}", 1, nx=True, ex=3600).xack(stream, group, entry_id)
+        await pipe.execute()
+
+
+async def one_at_a_time(client: Any, stream: str, group: str, consumer: str, work: Work) -> None:
+    """One consumer claims, the others go on: brokers take redis-py's lock so."""
+    lock = client.lock(f"{stream}:autoclaim", timeout=0.5)
+    if await lock.acquire(blocking=False):
+        try:
+            await claim(client, stream, group, consumer, work)
+        finally:
+            with contextlib.suppress(LockError):  # it has expired meanwhile
+                await lock.release()
+
+
 async def by_xclaim(client: Any, stream: str, group: str, consumer: str, work: Work) -> None:
     """Look first, then take, page by page."""
     start = "-"
@@ -340,6 +367,8 @@ RIGHT: dict[str, Consumer] = {
     "history in one read": consumer_of(history=all_history, again=all_history),
     "no history, but claims": consumer_of(history=no_history, again=no_history),
     "blocks for less": consumer_of(block=20),
+    "a guard with SET NX": consumer_of(work=guarded),
+    "claims under a lock": consumer_of(claim=one_at_a_time),
     "two tasks": two_tasks,
     "a heartbeat": with_a_heartbeat,
     "an object": Worker(3),

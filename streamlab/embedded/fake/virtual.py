@@ -208,7 +208,12 @@ class VirtualSocket(AsyncStreamSocket):
         def over() -> None:
             if waiter is not None:
                 simulation.leave(waiter)
-            loop.call_soon(self.finish, context=context)  # not now: this is in another's command
+            with contextlib.suppress(
+                RuntimeError
+            ):  # the loop is closed, and the reader gone with it
+                loop.call_soon(
+                    self.finish, context=context
+                )  # not now: this is in another's command
 
         read.when_over = over
 
