@@ -376,7 +376,7 @@ def _worker(arguments: argparse.Namespace) -> int:
 def _doctor(arguments: argparse.Namespace) -> int:
     from streamlab import doctor  # looks at what is installed: not needed to run anything
 
-    print(doctor.render(doctor.report()))
+    print(doctor.render(doctor.report(), verbose=arguments.verbose))
     return 0
 
 
@@ -504,4 +504,7 @@ def _parser() -> argparse.ArgumentParser:
         "doctor", help="say what this machine offers, and what is missing for what"
     )
     doctor_.set_defaults(command=_doctor)
+    doctor_.add_argument(
+        "-v", "--verbose", action="store_true", help="and how the embedded server differs"
+    )
     return parser

@@ -17,7 +17,7 @@ from urllib.parse import quote, urlencode
 
 from redis.connection import parse_url
 
-from streamlab.connection import redact
+from streamlab.connection import check_url, redact
 from streamlab.resp_frames import Commands, Frames
 from streamlab.servers import private_folder
 
@@ -38,6 +38,7 @@ class Proxy:
     """
 
     def __init__(self, url: str) -> None:
+        check_url(url)
         target = parse_url(url)  # type: ignore[no-untyped-call]
         if not url.startswith(("unix://", "redis://")):
             raise ValueError(
