@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any
 
 from streamlab.actors import Entry
+from streamlab.events import CLAIMED, DELIVERED, Event
 from streamlab.final_state import FinalState
 from streamlab.scenario import Scenario
 
@@ -42,6 +43,41 @@ async def _group(client: Redis, scenario: Scenario) -> dict[str, Any] | None:
         return None
     groups: list[dict[str, Any]] = await client.xinfo_groups(scenario.stream)
     return next((group for group in groups if group["name"] == scenario.group), None)
+
+
+async def pending_of(client: Redis, scenario: Scenario, name: str) -> list[tuple[str, int, int]]:
+    """Return what is pending for a consumer: ids, idle times in milliseconds, delivery counts (``XPENDING``)."""
+    who = scenario.stream, scenario.group, "-", "+", _PAGE, name
+    rows: list[dict[str, Any]] = await client.xpending_range(*who)
+    return [(r["message_id"], r["time_since_delivered"], r["times_delivered"]) for r in rows]
+
+
+def unseen(
+    held: Iterable[tuple[str, int, int]], name: str, now: float, latest_first: Iterable[Event]
+) -> list[Event]:
+    """Return the deliveries to a consumer that has just died which it did not live to tell.
+
+    A server that hands out an entry at the very moment at which its consumer is killed counts it as delivered: it is
+    as lost as what the consumer had begun.
+
+    Parameters
+    ----------
+    held
+        What is pending for the consumer, as `pending_of` gives it.
+    now
+        When the server was asked, in seconds.
+    latest_first
+        The events so far, the last one first. Only those are looked at that are younger than what is pending.
+    """
+    deliveries = {i: Event(now - idle / 1000, DELIVERED, name, i, n) for i, idle, n in held}
+    # The server's idle times are whole milliseconds, and its clock is not ours.
+    oldest = min((event.at for event in deliveries.values()), default=now) - 0.1
+    for event in latest_first:
+        if event.at < oldest or not deliveries:
+            break
+        if event.actor == name and event.kind in (DELIVERED, CLAIMED):
+            deliveries.pop(event.id, None)
+    return list(deliveries.values())
 
 
 async def final_state(client: Redis, scenario: Scenario) -> FinalState:
