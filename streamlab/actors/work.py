@@ -214,9 +214,10 @@ class Work:
     def notes_place(self) -> bool:
         """Whether this consumer asks, beside its reads, where a lost group could begin again.
 
-        Those that claim ask at each of their looks for what others left.
+        Those that often look for what others left ask at each of these looks.
         """
-        return self.reader.may_ask_for_place and not self.recovery.claims
+        looks = self.recovery.claims and self.recovery.looks_every <= _NOTE_EVERY
+        return self.reader.may_ask_for_place and not looks
 
     async def new_entries(self, count: int, block_ms: int) -> None:
         """Process new entries until told to stop, and from time to time look for what others left."""
@@ -230,7 +231,7 @@ class Work:
             options or recovery.max_deliveries == 1
         ):  # nothing may use up its only try by waiting in line
             count = self.count_of_redelivered(count)
-        may_pipeline = not recovery.fenced
+        may_pipeline, keeps_track = not recovery.fenced, self.keeps_track
         clock = asyncio.get_running_loop().time
         next_look = clock() if recovery.claims else None
         longest_ms, is_endless = block_ms, block_ms == 0 and not recovery.claims
@@ -240,8 +241,9 @@ class Work:
         notes_place, n_noted, next_note = self.notes_place, self.n_processed, clock() + _NOTE_EVERY
         worth_a_look = n_noted + _NOTE_AFTER if notes_place else math.inf
         is_due = False
-        advice, stop, is_unusual = self.advice, self.stop, True
-        while stop is None or not stop.is_set():
+        advice, is_unusual = self.advice, True
+        has_stopped = self.stop.is_set if self.stop is not None else None
+        while has_stopped is None or not has_stopped():
             if advice is not None and advice.is_new:
                 return
             if next_look is not None:
@@ -250,7 +252,7 @@ class Work:
                     next_look = clock() + recovery.looks_every
                 left_ms = max(round((next_look - clock()) * 1000), 1)
                 longest_ms = min(block_ms, left_ms) if block_ms else left_ms
-            entries: list[Any] = []
+            entries: Sequence[Any] = ()
             if self.n_processed >= worth_a_look:
                 worth_a_look = self.n_processed + _NOTE_AFTER
                 if clock() >= next_note:
@@ -280,7 +282,7 @@ class Work:
             if options:
                 await self.claimed_and_new(entries)
                 continue
-            if self.keeps_track:
+            if keeps_track:
                 self.held.update((entry_id, 1) for entry_id, _ in entries)
             if report is not ignore:
                 for entry_id, _ in entries:
@@ -388,7 +390,7 @@ class Work:
                 return
             start = f"({ids[-1]}"
 
-    async def claimed_and_new(self, entries: list[Any]) -> None:
+    async def claimed_and_new(self, entries: Sequence[Any]) -> None:
         """Process what ``XREADGROUP … CLAIM`` gave: entries with their idle times and delivery counts."""
         self.watch.n_answers += 1
         claimed = [(i, fields) for i, fields, _, count in entries if count]
@@ -453,7 +455,8 @@ class Work:
     async def process(self, entries: Sequence[Entry]) -> None:
         """Let the handler do its work with each entry, and acknowledge it then."""
         handler, report, consumer, done = self.handler, self.report, self.consumer, self.done
-        keeps_track, acks_each, watch = self.keeps_track, self.acks_each, self.watch
+        keeps_track, watch = self.keeps_track, self.watch
+        acks_at_once = self.acks_each and not keeps_track
         for entry_id, fields in entries:
             if keeps_track and entry_id not in self.held:
                 watch.n_answers += 1
@@ -476,13 +479,13 @@ class Work:
             if report is not ignore:
                 report(PROCESSED, consumer, entry_id)
             self.n_processed += 1
-            done.append(entry_id)
-            if not acks_each:
-                continue
-            if keeps_track or self.in_doubt or len(done) > 1:
-                await self.settle()
+            if done or not acks_at_once or self.in_doubt:
+                done.append(entry_id)
+                if self.acks_each:
+                    await self.settle()
                 continue
             # The usual case, written out: there is nothing to remember.
+            done.append(entry_id)
             self.is_acking = True
             n_acked = await self.client.xack(self.stream, self.group, entry_id)
             self.is_acking = False
