@@ -234,6 +234,37 @@ def test_where_nobody_claims_a_handlers_error_ends_the_consumer(world, error):
     assert world.of("disconnected") == world.of("recreated") == []
 
 
+@pytest.mark.parametrize("claims", [True, False])
+def test_what_is_cancelled_in_a_handler_does_not_cancel_the_consumer(world, claims):
+    """It fails with that entry, as by any other error; a cancellation of the consumer itself is one."""
+    found = []
+
+    async def handle(entry_id, fields):
+        if entry_id == "1-0":
+            task = asyncio.ensure_future(asyncio.sleep(60))
+            asyncio.get_running_loop().call_soon(task.cancel)
+            await task
+        if entry_id == "3-0":
+            await asyncio.sleep(60)
+        found.append(entry_id)
+
+    async def main():
+        recovery = Recovery("autoclaim" if claims else "none", min_idle=60)
+        worker = world.consume(await world.stream(*"abc"), handle, recovery=recovery)
+        if not claims:
+            return await worker.error()
+        await worker.until(lambda: "3-0" in world.of("delivered"), "it is in the third")
+        worker.task.cancel()
+        await asyncio.wait([worker.task])
+        assert worker.task.cancelled()
+        return world.errors[0][1]
+
+    error = world.run(main())
+    assert isinstance(error, RuntimeError)
+    assert isinstance(error.__cause__, asyncio.CancelledError)
+    assert found == (["2-0"] if claims else [])
+
+
 def test_an_error_in_on_error_is_no_lost_connection_either(world):
     """It ends the consumer: who is told of errors must not make new ones."""
 
@@ -923,6 +954,35 @@ def test_patience_counts_the_time_that_tries_take(world):
     assert world.run(main()) == 2
 
 
+def test_a_client_that_gives_up_an_idle_read_is_no_lost_server(world):
+    """With a time-out shorter than BLOCK each read fails, and nothing is wrong with the server."""
+    found = []
+
+    async def main():
+        client = await world.stream()
+        send = client.execute_command
+
+        async def execute_command(*args, **options):
+            if ">" not in args:
+                return await send(*args, **options)
+            try:
+                async with asyncio.timeout(0.05):
+                    return await send(*args, **options)
+            except TimeoutError:
+                raise redis.exceptions.TimeoutError("Timeout reading") from None
+
+        client.execute_command = execute_command
+        worker = world.consume(client, collecting(found), block=0.1, patience=0.2)
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        await worker.until(lambda: loop.time() > began + 1, "it has had time to lose patience")
+        await world.client().xadd("s", {"v": "a"})
+        await worker.until(lambda: found, "what came was done")
+        await worker.end()
+
+    world.run(main())
+
+
 def test_what_fails_each_time_after_a_first_answer_is_not_tried_for_ever(world):
     """The own history is answered, new entries never are: patience has an end."""
 
@@ -1372,6 +1432,7 @@ def test_a_server_that_falls_silent_ends_the_others_as_well(simulated):
             await ended(reclaiming, 7) - 2,
             await ended(ensure_group(silent("XGROUP"), "s", "h", patience=9), 9) - 4,
             await ended(ensure_group(silent("XGROUP"), "s", "h"), 5),
+            await ended(ensure_group(silent("XGROUP"), "s", "h", patience=2), 2) + 3,
         ]
 
     assert all(5 <= seconds < 6 for seconds in simulated.run(main()))

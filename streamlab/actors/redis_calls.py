@@ -36,11 +36,11 @@ async def ensure_group(
 
     `start` is the last-delivered id: ``"0"`` delivers everything that the stream holds, ``"$"`` only what
     comes. `patience` is for how many seconds to go on trying when the server cannot be reached, or refuses it for
-    now (see `consume`). A server that does not answer is given so long, and 5 seconds at least. Return whether the
-    group is new; an existing one stays as it is.
+    now (see `consume`). A server that does not answer is given so long; 5 seconds if there is no patience. Return
+    whether the group is new; an existing one stays as it is.
     """
     tries = Patience(patience, client)
-    async with Watch(max(patience, _ANSWERED_WITHIN)) as watch:
+    async with Watch(patience or _ANSWERED_WITHIN) as watch:
         while True:
             try:
                 await client.xgroup_create(stream, group, id=start, mkstream=True)

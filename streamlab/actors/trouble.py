@@ -143,7 +143,11 @@ class Patience:
     async def wait(self, error: BaseException) -> None:
         """Wait before the next try; raise `error` if patience has come to its end."""
         clock = asyncio.get_running_loop().time
-        went_well = self._has_answered and clock() > self._tried_at + _LONGEST_PAUSE
+        # A client with a time-out of its own gives up a read that only waits for entries.
+        went_well = self._has_answered and (
+            clock() > self._tried_at + _LONGEST_PAUSE
+            or isinstance(error, redis.exceptions.TimeoutError)
+        )
         if self._since is None or went_well:
             self._since = clock()
         self._has_answered = False

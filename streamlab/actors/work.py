@@ -464,14 +464,13 @@ class Work:
             watch.is_at_work = True
             try:
                 await handler(entry_id, fields)
-            except Exception as error:
+            except (Exception, asyncio.CancelledError) as error:
                 self.wait_for_server_again()
-                if isinstance(error, RedisLost):
-                    raise
+                failure = _failure(error)
                 if not self.recovery.claims:
-                    self.error_of_handler = error
-                    raise
-                await self.give_up_for_now(entry_id, error)
+                    self.error_of_handler = failure
+                    raise failure
+                await self.give_up_for_now(entry_id, failure)
                 continue
             watch.is_at_work = False
             if watch.is_dozing:
@@ -648,6 +647,20 @@ class Work:
         self.is_group_gone = False
         self.done.clear()
         self.held.clear()
+
+
+def _failure(error: Exception | asyncio.CancelledError) -> Exception:
+    """Return what is wrong with a handler; raise what is not its own affair."""
+    if isinstance(error, RedisLost):
+        raise error
+    if isinstance(error, Exception):
+        return error
+    task = asyncio.current_task()
+    if task is None or task.cancelling():
+        raise error
+    failure = RuntimeError("something that the handler was waiting for has been cancelled")
+    failure.__cause__ = error
+    return failure
 
 
 def _given_bytes(handler: Any) -> Any:
