@@ -167,6 +167,7 @@ async def reclaim(
     then the walk begins anew, and what was claimed without our hearing of it is left for the next one, `min_idle`
     later.
     """
+    warn_of_sending_again(client)
     recovery = Recovery("autoclaim", min_idle=min_idle, max_deliveries=max_deliveries)
     work = Work(
         client,

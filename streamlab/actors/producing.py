@@ -36,7 +36,7 @@ async def produce(
 
     If the connection is lost before the reply has come, nobody knows whether the entry was added. Then the
     producer looks for it in the stream before it sends it again; so no two entries may have the same fields, as
-    they lie on the server: there, 1 and "1" and b"1" are the same.
+    they lie on the server: there, 1 and "1" and b"1" are the same. (One that has been trimmed by then is not found.)
 
     Parameters
     ----------

@@ -62,7 +62,7 @@ OnError = Callable[[str, Exception], None]
 
 #: Entries looked at in one ``XPENDING … IDLE``.
 _PAGE = 100
-#: Seconds between two looks from where a lost group could begin again, by a consumer that looks for nothing else.
+#: Seconds between two looks where a lost group could begin again, by consumers that seldom look for anything else.
 _NOTE_EVERY = 5.0
 #: And the fewest entries between two looks at the clock, for the sake of those that take no time.
 _NOTE_AFTER = 16
@@ -227,9 +227,8 @@ class Work:
         entries_in = entries_of if self.replies.give_text else self.replies.read
         claim = self.claim_option
         options: dict[str, Any] = {"claim_min_idle_time": self.min_idle_ms} if claim else {}
-        if (
-            options or recovery.max_deliveries == 1
-        ):  # nothing may use up its only try by waiting in line
+        if options or recovery.max_deliveries == 1:
+            # Nothing may use up its only try by waiting in line.
             count = self.count_of_redelivered(count)
         may_pipeline, keeps_track = not recovery.fenced, self.keeps_track
         clock = asyncio.get_running_loop().time
