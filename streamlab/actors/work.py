@@ -468,7 +468,7 @@ class Work:
                 failure = _failure(error)
                 if not self.recovery.claims:
                     self.error_of_handler = failure
-                    raise failure
+                    raise failure  # noqa: B904 (it is `error`, or has it as its cause)
                 await self.give_up_for_now(entry_id, failure)
                 continue
             watch.is_at_work = False
