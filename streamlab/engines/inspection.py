@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any
 
 from streamlab.actors import Entry
-from streamlab.events import CLAIMED, DELIVERED, Event
+from streamlab.events import ADDED, CLAIMED, DELIVERED, Event
 from streamlab.final_state import FinalState
 from streamlab.scenario import Scenario
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 #: Entries fetched at once when a long list is walked through.
 _PAGE = 10_000
+#: Seconds by which an event may be heard of too late.
+_MOST_OUT_OF_ORDER = 1.0
 
 
 async def is_drained(client: Redis, scenario: Scenario, *, hopeless: Collection[str] = ()) -> bool:
@@ -67,15 +69,18 @@ def unseen(
     now
         When the server was asked, in seconds.
     latest_first
-        The events so far, the last one first. Only those are looked at that are younger than what is pending.
+        The events so far, the last one first; those before the entries were added are not looked at.
     """
     deliveries = {i: Event(now - idle / 1000, DELIVERED, name, i, n) for i, idle, n in held}
-    # The server's idle times are whole milliseconds, and its clock is not ours.
-    oldest = min((event.at for event in deliveries.values()), default=now) - 0.1
+    not_yet_added, oldest = set(deliveries), now
     for event in latest_first:
-        if event.at < oldest or not deliveries:
+        # Events of several processes may be heard of in another order than that of their times.
+        if not deliveries or (not not_yet_added and event.at < oldest - _MOST_OUT_OF_ORDER):
             break
-        if event.actor == name and event.kind in (DELIVERED, CLAIMED):
+        if event.kind == ADDED and event.id in not_yet_added:
+            not_yet_added.discard(event.id)
+            oldest = min(oldest, event.at)
+        elif event.actor == name and event.kind in (DELIVERED, CLAIMED):
             deliveries.pop(event.id, None)
     return list(deliveries.values())
 
