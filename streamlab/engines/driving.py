@@ -136,10 +136,15 @@ class LiveDriver:
 
     def close(self) -> None:
         """End the run, its workers and its server, and the thread."""
-        self._is_closed = True  # for a thread that has not quite begun
+        is_first, self._is_closed = (
+            not self._is_closed,
+            True,
+        )  # for a thread that has not quite begun
         if self._thread.is_alive():
-            with contextlib.suppress(RuntimeError):  # the loop has just been closed
-                self._loop.call_soon_threadsafe(self._task.cancel)
+            # Once only: whoever is interrupted while waiting here, and closes again, must not tear what is being tidied up.
+            if is_first:
+                with contextlib.suppress(RuntimeError):  # the loop has just been closed
+                    self._loop.call_soon_threadsafe(self._task.cancel)
             if self._thread is not threading.current_thread():
                 self._thread.join()
 
