@@ -642,16 +642,21 @@ def _run_coroutine(coroutine: Coroutine[Any, Any, T]) -> T:
         finally:
             loop.run_until_complete(loop.shutdown_asyncgens())
             loop.close()
+            has_ended.set()
 
+    # Python 3.11 takes a thread for ended whose `join` was interrupted.
+    has_ended = threading.Event()
     thread = threading.Thread(target=work, name="streamlab-live")
     try:
         thread.start()
-        thread.join()
+        has_ended.wait()
     except BaseException:  # an interrupt
         with contextlib.suppress(RuntimeError):  # it has just ended
             loop.call_soon_threadsafe(task.cancel)
-        thread.join()
+        has_ended.wait()
         raise
+    finally:
+        thread.join()
     if errors:
         raise errors[0]
     return results[0]

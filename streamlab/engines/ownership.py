@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
     from redis.asyncio.client import Pipeline
 
-#: Seconds that a server has to answer when a run ends, all in all. One that hangs must hold up nobody.
+#: Seconds that a server has to answer when a run ends. One that hangs must hold up nobody.
 _LAST_WORD = 3.0
 
 logger = logging.getLogger("streamlab")
@@ -102,29 +102,30 @@ class OwnKeys:
         A key that somebody else has put in the place of ours meanwhile is left alone, and not mentioned. A server
         that does not answer within some seconds is not waited for.
         """
-        left = []
-        deadline = time.monotonic() + _LAST_WORD
-        for key in [*self._ledgers, *self._dead_letters, *([self._stream] if self._stream else [])]:
-            try:
-                await within(deadline - time.monotonic(), self._delete_if_ours(key))
-            except redis.exceptions.ResponseError as error:  # no permission, a replica by now …
-                left.append(key)
-                logger.warning(
-                    "the key %r is left on the server (%s): delete it by hand, or allow DEL",
-                    key,
-                    error,
-                )
-            except (redis.exceptions.RedisError, OSError) as error:
-                left.append(key)
-                logger.warning(
-                    "the key %r may be left on the server (%s): look there, and delete it by hand",
-                    key,
-                    error,
-                )
+        keys = [*self._ledgers, *self._dead_letters, *([self._stream] if self._stream else [])]
+        gone = await asyncio.gather(*map(self._let_go, keys))
         self._stream = None
         self._ledgers.clear()
         self._dead_letters.clear()
-        return left
+        return [key for key, is_gone in zip(keys, gone, strict=True) if not is_gone]
+
+    async def _let_go(self, key: str) -> bool:
+        """Delete a key if it is still ours; say so, and return False, if that cannot be done."""
+        try:
+            await within(_LAST_WORD, self._delete_if_ours(key))
+        except redis.exceptions.ResponseError as error:  # no permission, a replica by now …
+            logger.warning(
+                "the key %r is left on the server (%s): delete it by hand, or allow DEL", key, error
+            )
+        except (redis.exceptions.RedisError, OSError) as error:
+            logger.warning(
+                "the key %r may be left on the server (%s): look there, and delete it by hand",
+                key,
+                error,
+            )
+        else:
+            return True
+        return False
 
     async def _delete_if_ours(self, key: str) -> None:
         async with self._client.pipeline(transaction=True) as pipe:
