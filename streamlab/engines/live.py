@@ -29,6 +29,7 @@ from streamlab.connection import (
 from streamlab.engines.inspection import final_state, is_drained, pending_of, unseen
 from streamlab.engines.mishaps import LAB, befall
 from streamlab.engines.ownership import OwnKeys
+from streamlab.engines.patience import within
 from streamlab.events import (
     ADDED,
     CRASHED,
@@ -69,6 +70,8 @@ _LOOK_EVERY = 0.02
 #: Seconds within which a worker has to be ready, and to end when it is asked to.
 _START_LIMIT = 60.0
 _STOP_LIMIT = 10.0
+#: Seconds that closing a connection may take.
+_PARTING = 1.0
 #: Bytes of a worker's error output that are kept.
 _LAST_WORDS = 10_000
 #: What a worker runs: by its path, and with -P, so that it imports nothing from the current folder, where a learner
@@ -139,12 +142,13 @@ class Worker:
         return said.splitlines()[-1] if said else f"exit status {self.process.returncode}"
 
 
-async def _in_thread(start: Callable[[], object]) -> None:
-    """Start a server in a thread; if that is cancelled, see it started first, so that it can be stopped."""
+async def _in_thread(server: PrivateServer, start: Callable[[], object]) -> None:
+    """Start a server in a thread; if that is cancelled, see the thread end, so that the server can be stopped."""
     starting = asyncio.ensure_future(asyncio.to_thread(start))
     try:
         await asyncio.shield(starting)
     except asyncio.CancelledError:
+        server.give_up()
         await asyncio.wait([starting])
         raise
 
@@ -399,7 +403,7 @@ class LiveEngine:
         self._private.kill()
         self.report(SERVER_DOWN, LAB)
         await asyncio.sleep(duration)
-        await _in_thread(self._private.restart)
+        await _in_thread(self._private, self._private.restart)
         self.report(SERVER_UP, LAB)
         self._is_down = False
 
@@ -449,10 +453,9 @@ class LiveEngine:
             await proxy.close()
         if self._client is not None:
             if self._own_keys is not None and self._private is None:
-                # A server that is gone holds nothing of ours.
-                with contextlib.suppress(redis.exceptions.ConnectionError):
-                    await self._own_keys.delete()
-            await self._client.aclose()
+                await self._own_keys.delete()
+            with contextlib.suppress(TimeoutError, redis.exceptions.RedisError):
+                await within(_PARTING, self._client.aclose())
             self._client = None
         if self._private is not None:
             self._private.stop()
@@ -465,7 +468,7 @@ class LiveEngine:
         if self._redis_url is None:
             kept = scenario.needs_persistence
             self._private = PrivateServer(persistence="aof" if kept else "none")
-            await _in_thread(self._private.start)
+            await _in_thread(self._private, self._private.start)
         self._client = stream_client(self.url, name="streamlab-lab")
         self._info = await check_server(self._client)
         self._check_recovery(scenario.recovery)

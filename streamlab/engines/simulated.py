@@ -8,7 +8,6 @@ import contextvars
 import dataclasses
 import gc
 import signal
-import threading
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
@@ -44,6 +43,7 @@ from streamlab.job import InjectedError, Job, Pace, paced, told_by_events
 from streamlab.run import Run
 from streamlab.scenario import Consumer, Producer, Scenario, ScenarioError
 from streamlab.simulated_redis import SimulatedRedis, SimulatedServer
+from streamlab.stopping import interrupting
 from streamlab.stream_commands import CommandError
 from streamlab.virtual_task import PROCESS
 from streamlab.virtual_time import VirtualLoop
@@ -77,32 +77,31 @@ def _rare_garbage_collections() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _interrupted_between_steps(loop: VirtualLoop) -> Iterator[None]:
-    """Let Ctrl-C come between two steps of a simulation, where it tears nothing; a second one comes at once."""
-    default = signal.default_int_handler
-    if (
-        threading.current_thread() is not threading.main_thread()
-        or signal.getsignal(signal.SIGINT) is not default
-    ):
+    """Let Ctrl-C and its like come between two steps of a simulation, where they tear nothing; a second one at once."""
+    handlers = interrupting()
+    if not handlers:
         yield
         return
-    noted: list[asyncio.Handle] = []
+    noted: list[tuple[asyncio.Handle, Callable[[], object]]] = []
 
-    def note(*_: object) -> None:
-        signal.signal(signal.SIGINT, default)
-        noted.append(loop.call_soon(_raise_interrupt, context=contextvars.Context()))
+    def as_before() -> None:
+        for signum, handler in handlers.items():
+            signal.signal(signum, handler)
 
-    signal.signal(signal.SIGINT, note)
+    def note(signum: int, _: object) -> None:
+        as_before()
+        interrupt = partial(handlers[signum], signum, None)
+        noted.append((loop.call_soon(interrupt, context=contextvars.Context()), interrupt))
+
+    for signum in handlers:
+        signal.signal(signum, note)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, default)
-    if noted:  # it came in the last step
-        noted[0].cancel()
-        raise KeyboardInterrupt
-
-
-def _raise_interrupt() -> NoReturn:
-    raise KeyboardInterrupt
+        as_before()
+    for handle, interrupt in noted:  # it came in the last step
+        handle.cancel()
+        interrupt()
 
 
 class SimulatedDeath(BaseException):
