@@ -26,7 +26,7 @@ from redis.asyncio.connection import AbstractConnection, Connection, SSLConnecti
 from redis.asyncio.connection import UnixDomainSocketConnection as UnixConnection
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
-from redis.connection import HiredisRespSerializer
+from redis.connection import HiredisRespSerializer, parse_url
 from redis.retry import Retry
 
 OLDEST_VERSION = (6, 2, 0)
@@ -54,14 +54,17 @@ def stream_client(
     url: str,
     *,
     name: str | None = None,
+    decode_responses: bool = True,
+    max_connections: int | None = None,
     client_class: type[redis.asyncio.Redis] = redis.asyncio.Redis,
 ) -> redis.asyncio.Redis:
     """Make an asyncio client for streams: never re-sends, never times out under ``BLOCK``, text.
 
-    ``url`` is ``redis://``, ``rediss://`` or ``unix://``; ``name`` shows in ``CLIENT LIST``. Nothing is
-    sent before the first command. Raises `ServerUnusable` if the URL cannot be read.
+    ``url`` is ``redis://``, ``rediss://`` or ``unix://``; ``name`` shows in ``CLIENT LIST``. Without
+    ``decode_responses`` replies are bytes; ``max_connections`` limits the pool. Nothing is sent before the first
+    command. Raises `ServerUnusable` if the URL cannot be read.
     """
-    settings = _settings(url, name)
+    settings = _settings(url, name, decode_responses, max_connections)
     with _readable(url):
         client = client_class.from_url(url, retry=AsyncRetry(NoBackoff(), 0), **settings)
         pool = client.connection_pool
@@ -71,10 +74,15 @@ def stream_client(
 
 
 def sync_stream_client(
-    url: str, *, name: str | None = None, client_class: type[redis.Redis] = redis.Redis
+    url: str,
+    *,
+    name: str | None = None,
+    decode_responses: bool = True,
+    max_connections: int | None = None,
+    client_class: type[redis.Redis] = redis.Redis,
 ) -> redis.Redis:
     """Make the same client as `stream_client`, for code without asyncio."""
-    settings = _settings(url, name)
+    settings = _settings(url, name, decode_responses, max_connections)
     with _readable(url):
         client = client_class.from_url(url, retry=Retry(NoBackoff(), 0), **settings)
         _try_settings(client.connection_pool)
@@ -114,15 +122,19 @@ _PACKED_IN_C: dict[type[AbstractConnection], type[AbstractConnection]] = {
 }
 
 
-def _settings(url: str, name: str | None) -> dict[str, Any]:
+def _settings(
+    url: str, name: str | None, decode_responses: bool, max_connections: int | None
+) -> dict[str, Any]:
     settings: dict[str, Any] = {
         "protocol": 2,
-        "decode_responses": True,
+        "decode_responses": decode_responses,
         "encoding_errors": "surrogateescape",
         "socket_timeout": None,
         "socket_connect_timeout": CONNECT_TIMEOUT,
     }
     check_url(url)
+    if max_connections is not None:
+        settings["max_connections"] = max_connections
     # redis-py lets a URL's parameters win, and some of these must hold.
     for parameter, _ in parse_qsl(url.partition("?")[2]):
         if parameter in settings:
@@ -135,6 +147,25 @@ def _settings(url: str, name: str | None) -> dict[str, Any]:
     if name is not None:
         settings["client_name"] = name
     return settings
+
+
+def with_database(url: str, db: int) -> str:
+    """Return the URL of a numbered database of the server at a URL.
+
+    Raises `ServerUnusable` if the URL names another one.
+    """
+    with _readable(url):
+        named = parse_url(url).get("db")  # type: ignore[no-untyped-call]
+        parts = urlsplit(url)
+    if named is not None:
+        if named != db:
+            raise ServerUnusable(
+                f"{redact(url)} names database {named}, and db={db} another: give only one of them"
+            )
+        return url
+    if parts.scheme == "unix" or parts.path not in ("", "/"):
+        return f"{url}{'&' if parts.query else '?'}db={db}"
+    return parts._replace(path=f"/{db}").geturl()
 
 
 @contextmanager
@@ -297,4 +328,6 @@ def _explain(error: Exception, where: str, within: float) -> str:
         return f"no Redis server can be reached at {where} ({said}): start one, or correct the URL"
     if isinstance(error, redis.InvalidResponse | UnicodeDecodeError):
         return f"what answers at {where} is no Redis server: check the URL"
+    if "DB index" in said:
+        return f"the server at {where} has no database of this number ({said}): give a lower one (most have 0 to 15)"
     return f"the server at {where} answered: {said}"

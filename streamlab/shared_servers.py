@@ -11,7 +11,7 @@ import html
 import os
 import threading
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import redis
 import redis.asyncio
@@ -24,11 +24,13 @@ from streamlab.connection import (
     redact,
     stream_client,
     sync_stream_client,
+    with_database,
 )
 from streamlab.embedded import EmbeddedServer
 from streamlab.servers import PrivateServer, ServerStartError, find_servers
 
 EMBEDDED_URL = "embedded://"
+N_EMBEDDED_DATABASES = 16
 URL_VARIABLE = "STREAMLAB_REDIS_URL"
 # What the course's last lessons need, and the Redis that brought it. Valkey has none of it so far.
 LATER_COMMANDS = {
@@ -85,7 +87,7 @@ class LabRedis(redis.Redis):
         ServerUnusable
             The embedded server has been closed, or this platform has no unix sockets.
         """
-        return _url(self._reached)
+        return _url(self, self._reached)
 
     def __repr__(self) -> str:
         return f"<Redis client: {self.connected}>"
@@ -103,7 +105,7 @@ class LabAsyncRedis(redis.asyncio.Redis):
     @property
     def url(self) -> str:
         """The URL at which other processes reach the same server, as `LabRedis.url`."""
-        return _url(self._reached)
+        return _url(self, self._reached)
 
     def __repr__(self) -> str:
         return f"<asyncio Redis client: {self.connected}>"
@@ -112,8 +114,11 @@ class LabAsyncRedis(redis.asyncio.Redis):
         return _shown(self.connected)
 
 
-def _url(reached: str | EmbeddedServer) -> str:
-    return reached if isinstance(reached, str) else reached.url
+def _url(client: redis.Redis | redis.asyncio.Redis, reached: str | EmbeddedServer) -> str:
+    if isinstance(reached, str):
+        return reached
+    db = client.connection_pool.connection_kwargs["db"]
+    return with_database(reached.url, db) if db else reached.url
 
 
 def _shown(connected: Connected) -> str:
@@ -137,7 +142,15 @@ _shared: dict[str, _Shared] = {}
 _lock = threading.RLock()
 
 
-def connect(url: str | None = None, *, server: str = "lab", fresh: bool = False) -> LabRedis:
+def connect(
+    url: str | None = None,
+    *,
+    server: str = "lab",
+    fresh: bool = False,
+    db: int | None = None,
+    decode_responses: bool = True,
+    max_connections: int | None = None,
+) -> LabRedis:
     """Connect to a Redis server, whichever there is, with the settings that streams need.
 
     Parameters
@@ -149,52 +162,102 @@ def connect(url: str | None = None, *, server: str = "lab", fresh: bool = False)
         The name of the private or embedded server: the same name, the same data, in all of this process.
     fresh
         Empty it first (``FLUSHALL``). Refused on a server that was given by URL: its data may be somebody's.
+    db
+        The number of the database; that of the URL, or 0, if left out.
+    decode_responses
+        Whether replies are text; else they are bytes, as the default of redis-py is.
+    max_connections
+        How many connections the client may open at most; any number, if left out.
 
     Raises
     ------
     ServerUnusable
-        The server cannot be used; the text says why.
+        The server cannot be used, or has no such database; the text says why.
+    ValueError
+        A number makes no sense.
     """
+    settings = _client_settings(db, decode_responses, max_connections)
     target = _resolve(url, server, fresh)
-    if isinstance(target, str):
-        connected = _by_url(target, ask_server(target))
-        client = sync_stream_client(target, client_class=LabRedis)
+    if isinstance(target, _Shared) and isinstance(target.server, EmbeddedServer):
+        client = target.server.client(LabRedis, db=_embedded_database(db), **settings)
+        connected, reached = target.connected, target.reached
     else:
-        connected = target.connected
-        client = (
-            target.server.client(LabRedis)
-            if isinstance(target.server, EmbeddedServer)
-            else sync_stream_client(target.server.url, client_class=LabRedis)
-        )
+        reached = address = _address(target, db)
+        client = sync_stream_client(address, client_class=LabRedis, **settings)
+        if isinstance(target, str):
+            connected = _by_url(address, ask_server(address))
+        else:
+            connected = target.connected
+            if db:
+                ask_server(address)  # whether it has this database
     assert isinstance(client, LabRedis)
     client.connected = connected
-    client._reached = target if isinstance(target, str) else target.reached
+    client._reached = reached
     return client
 
 
 async def connect_async(
-    url: str | None = None, *, server: str = "lab", fresh: bool = False
+    url: str | None = None,
+    *,
+    server: str = "lab",
+    fresh: bool = False,
+    db: int | None = None,
+    decode_responses: bool = True,
+    max_connections: int | None = None,
 ) -> LabAsyncRedis:
     """Connect as `connect` does, with asyncio; a client of the same name sees the same data."""
+    settings = _client_settings(db, decode_responses, max_connections)
     target = _resolve(url, server, fresh)
-    if isinstance(target, str):
-        client = stream_client(target, client_class=LabAsyncRedis)
+    if isinstance(target, _Shared) and isinstance(target.server, EmbeddedServer):
+        client = target.server.async_client(LabAsyncRedis, db=_embedded_database(db), **settings)
+        connected, reached = target.connected, target.reached
+    else:
+        reached = address = _address(target, db)
+        client = stream_client(address, client_class=LabAsyncRedis, **settings)
         try:
-            connected = _by_url(target, await check_server(client))
+            if isinstance(target, str):
+                connected = _by_url(address, await check_server(client))
+            else:
+                connected = target.connected
+                if db:
+                    await check_server(client)  # whether it has this database
         except BaseException:
             await client.aclose()
             raise
-    else:
-        connected = target.connected
-        client = (
-            target.server.async_client(LabAsyncRedis)
-            if isinstance(target.server, EmbeddedServer)
-            else stream_client(target.server.url, client_class=LabAsyncRedis)
-        )
     assert isinstance(client, LabAsyncRedis)
     client.connected = connected
-    client._reached = target if isinstance(target, str) else target.reached
+    client._reached = reached
     return client
+
+
+def _client_settings(
+    db: int | None, decode_responses: bool, max_connections: int | None
+) -> dict[str, Any]:
+    """Return what a client is made with; raise `ValueError` for what makes no sense."""
+    if db is not None and (type(db) is not int or db < 0):
+        raise ValueError(f"db is the number of a database, 0 or more, and not {db!r}")
+    if type(decode_responses) is not bool:
+        raise ValueError(f"decode_responses is True or False, and not {decode_responses!r}")
+    if max_connections is not None and (type(max_connections) is not int or max_connections < 1):
+        raise ValueError(
+            f"max_connections is how many connections there may be, 1 or more, and not {max_connections!r}"
+        )
+    return {"decode_responses": decode_responses, "max_connections": max_connections}
+
+
+def _embedded_database(db: int | None) -> int:
+    if db is not None and db >= N_EMBEDDED_DATABASES:
+        raise ServerUnusable(
+            f"the embedded server has no database {db}: give a lower one (it has 0 to {N_EMBEDDED_DATABASES - 1})"
+        )
+    return db or 0
+
+
+def _address(target: str | _Shared, db: int | None) -> str:
+    """Return the URL of a real server, or of its database of this number."""
+    url = target if isinstance(target, str) else target.reached
+    assert isinstance(url, str)
+    return url if db is None else with_database(url, db)
 
 
 def shared_servers() -> dict[str, Connected]:

@@ -315,5 +315,6 @@ def _are_texts(*args: Any) -> bool:
 
 
 def as_redis_error(error: CommandError) -> Exception:
-    """Return the exception that redis-py raises for this error text."""
-    return BaseParser.parse_error(str(error))  # type: ignore[no-any-return, no-untyped-call]
+    """Return the exception that redis-py raises for this error text: what is no text has been replaced in it."""
+    text = str(error).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return BaseParser.parse_error(text)  # type: ignore[no-any-return, no-untyped-call]

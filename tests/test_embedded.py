@@ -186,6 +186,7 @@ def test_a_transaction_that_cannot_be_queued(client: redis.Redis) -> None:
         ("XTRIM s MAXLEN 0", True),
         ("XTRIM s MAXLEN 10", False),
         ("XSETID s 9-9", False),
+        ("XSETID s 9-9 ENTRIESADDED 9 MAXDELETEDID 5-5", False),
         ("XACK s g 1-1", False),
         ("XREADGROUP GROUP g c STREAMS s >", False),
         ("XAUTOCLAIM s g d 0 0", False),
@@ -232,6 +233,20 @@ def test_binary_names_and_values() -> None:
         assert client.xinfo_groups(raw)[0]["name"] == raw
 
 
+def test_bytes_in_an_error(clients: Callable[[], redis.Redis]) -> None:
+    """Where an error names what is no text, the text that redis-py gives has replacements, and can be printed."""
+    client = clients()
+    command = ("XPENDING", b"s\xff", "g\xfc".encode())
+    pipeline = client.pipeline()
+    pipeline.execute_command(*command)
+    errors = []
+    for ask in (lambda: client.execute_command(*command), pipeline.execute):
+        with pytest.raises(redis.ResponseError) as raised:
+            ask()
+        errors.append(str(raised.value).rpartition("caused error: ")[2])
+    assert set(errors) == {"NOGROUP No such key 's\ufffd' or consumer group 'g\xfc'"}
+
+
 @pytest.mark.parametrize("protocol", [2, 3])
 def test_each_client_reads_in_its_own_encoding(server: EmbeddedServer, protocol: int) -> None:
     """Bytes, text in any encoding, and what to do with bytes that are none: as the client says, before and after."""
@@ -242,8 +257,9 @@ def test_each_client_reads_in_its_own_encoding(server: EmbeddedServer, protocol:
 
     with server.client() as client:
         client.xadd("s", {"f": "ü".encode("latin-1")}, id="1-1")
+    assert read() == {"f": "\udcfc"}
     with pytest.raises(UnicodeDecodeError):
-        read()
+        read(encoding_errors="strict")
     assert read(encoding_errors="replace") == {"f": "\ufffd"}
     assert read(encoding="latin-1") == {"f": "ü"}
     assert read(decode_responses=False) == {b"f": b"\xfc"}

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -161,6 +162,119 @@ def test_within_a_running_loop(redis_url: str) -> None:
             return bool(client.ping())
 
     assert asyncio.run(cell())
+
+
+# ---- what the client is like -------------------------------------------------------------------
+
+
+@pytest.fixture(params=["embedded", "private", "url"])
+def place(request: pytest.FixtureRequest) -> str | None:
+    """The URL to give to `connect`: of the embedded server, none for a private one, of somebody's."""
+    if request.param == "embedded":
+        return "embedded://"
+    # The first program on the PATH is enough, and is there if there is any.
+    url = str(request.getfixturevalue("redis_url"))
+    return url if request.param == "url" else None
+
+
+def test_bytes(place: str | None) -> None:
+    """Without decode_responses replies are bytes, whatever they are; with it, text, with surrogates for what is not."""
+    raw = b"\x00\xff"
+
+    async def read(*, decode_responses: bool) -> object:
+        async with await connect_async(place, decode_responses=decode_responses) as client:
+            return await client.xrange("s")
+
+    with connect(place, decode_responses=False) as client:
+        client.delete("s")
+        client.xadd("s", {"f": raw}, id="1-0")
+        assert client.xrange("s") == [(b"1-0", {b"f": raw})]
+        assert asyncio.run(read(decode_responses=False)) == [(b"1-0", {b"f": raw})]
+    with connect(place) as client:
+        assert client.xrange("s") == [("1-0", {"f": "\x00\udcff"})]
+        assert asyncio.run(read(decode_responses=True)) == [("1-0", {"f": "\x00\udcff"})]
+        client.delete("s")
+
+
+def test_a_database(place: str | None) -> None:
+    """The number of a database leads to its keys, and so does the client's url; the others have keys of their own."""
+
+    async def read(**settings: int) -> object:
+        async with await connect_async(place, **settings) as client:
+            return await client.get("k")
+
+    with connect(place, db=3) as three, connect(place) as zero, connect(place, db=0) as null:
+        three.set("k", "in 3", ex=60)
+        zero.set("k", "in 0", ex=60)
+        assert [three.get("k"), null.get("k")] == ["in 3", "in 0"]
+        assert [asyncio.run(read(db=3)), asyncio.run(read())] == ["in 3", "in 0"]
+        for client in (three, zero):
+            with redis.Redis.from_url(client.url, decode_responses=True) as other:
+                assert other.get("k") == client.get("k")
+        assert three.delete("k") + zero.delete("k") == 2
+
+
+def test_how_many_connections(place: str | None) -> None:
+    """A client opens no more connections than it may."""
+
+    async def take() -> None:
+        async with await connect_async(place, max_connections=2) as client:
+            pool = client.connection_pool
+            held = [await pool.get_connection() for _ in range(2)]
+            with pytest.raises(redis.ConnectionError, match="Too many connections"):
+                await pool.get_connection()
+            for connection in held:
+                await pool.release(connection)
+
+    with connect(place, max_connections=2) as client:
+        held = [client.connection_pool.get_connection() for _ in range(2)]
+        with pytest.raises(redis.ConnectionError, match="Too many connections"):
+            client.connection_pool.get_connection()
+        for connection in held:
+            client.connection_pool.release(connection)
+    asyncio.run(take())
+
+
+def test_no_such_database(place: str | None) -> None:
+    """A database that the server does not have is refused at once, in words, and leaves no connection open."""
+    with pytest.raises(ServerUnusable, match=r"has no database .*lower one"):
+        connect(place, db=99)
+    with pytest.raises(ServerUnusable, match=r"has no database .*lower one"):
+        asyncio.run(connect_async(place, db=99))
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"db": -1}, "db is the number of a database"),
+        ({"db": "1"}, "db is the number of a database"),
+        ({"db": True}, "db is the number of a database"),
+        ({"max_connections": 0}, "max_connections is how many"),
+        ({"max_connections": 2.5}, "max_connections is how many"),
+        ({"decode_responses": "no"}, "decode_responses is True or False"),
+        ({"decode_responses": None}, "decode_responses is True or False"),
+    ],
+    ids=str,
+)
+def test_nonsense_is_refused(settings: dict[str, Any], says: str) -> None:
+    """What makes no sense is said at once, before any server is started or asked."""
+    with pytest.raises(ValueError, match=says):
+        connect(**settings)
+    with pytest.raises(ValueError, match=says):
+        asyncio.run(connect_async(**settings))
+    assert shared_servers() == {}
+
+
+def test_a_url_and_a_number() -> None:
+    """A URL that names another database is refused, without its password; one that names the same is as good."""
+    for url in (f"redis://:{PASSWORD}@localhost:1/2", f"unix://:{PASSWORD}@/nowhere?db=2"):
+        with pytest.raises(ServerUnusable, match="names database 2, and db=3 another") as raised:
+            connect(url, db=3)
+        assert PASSWORD not in str(raised.value)
+        with pytest.raises(ServerUnusable, match="no Redis server can be reached"):
+            connect(url, db=2)
+    with pytest.raises(ServerUnusable, match="sets max_connections itself"):
+        connect("redis://localhost:1?max_connections=3", max_connections=4)
 
 
 # ---- shared by name ----------------------------------------------------------------------------

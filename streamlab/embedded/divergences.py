@@ -83,11 +83,6 @@ DIVERGENCES: tuple[Divergence, ...] = (
         "come always, but not of commands on streams",
     ),
     Divergence(
-        "BLPOP and other blocking commands on lists and sorted sets",
-        "serve those who wait in the order in which they came",
-        "serve them in any order; BLMOVE does not wait for a list that does not exist",
-    ),
-    Divergence(
         "CLIENT PAUSE, CLIENT LIST, CLIENT INFO",
         "pause clients; tell addresses and memory",
         "pauses nobody; most figures are made up",

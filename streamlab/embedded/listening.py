@@ -100,8 +100,6 @@ class Listener:
         self._socket.close()
         for peer in [*self.peers]:
             peer.close()
-        waiting = asyncio.all_tasks() - {asyncio.current_task()}  # as BLPOP does
-        await asyncio.gather(*waiting, return_exceptions=True)
 
     def _accept(self) -> None:
         while True:

@@ -99,7 +99,10 @@ class EmbeddedServer:
         return client_class.from_pool(pool)
 
     def _settings(self, settings: dict[str, Any], retry: Any) -> dict[str, Any]:
-        usual = {"protocol": 2, "decode_responses": True, "socket_timeout": None, "db": 0}
+        usual = {
+            **{"protocol": 2, "decode_responses": True, "encoding_errors": "surrogateescape"},
+            **{"socket_timeout": None, "db": 0},
+        }
         return {**usual, "retry": retry, **settings, "server": self._server}
 
     def close(self) -> None:

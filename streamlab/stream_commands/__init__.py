@@ -118,18 +118,18 @@ class StreamCommands(Keyspace):
             raise wrong_arity(name.lower())
         command = self._commands.get(f"{name} {words[1].upper()}")
         if command is None:
-            raise CommandError(
-                f"ERR unknown subcommand '{shown(words[1])[:128]}'. Try {name} HELP."
-            )
+            raise CommandError(f"ERR unknown subcommand '{shown(words[1], 128)}'. Try {name} HELP.")
         return words, command
 
     def unknown_command(self, args: Sequence[str]) -> CommandError:
         """Return the error for a command that does not exist."""
-        error = f"ERR unknown command '{shown(args[0])[:128]}'"
+        error = f"ERR unknown command '{shown(args[0], 128)}'"
         if len(args) > 1 or not self.behaviour.unknown_command_is_terse:
             error += ", with args beginning with: "
-        beginning = ""
+        n_left = 128  # bytes
         for word in args[1:]:
-            if len(beginning) < 128:
-                beginning += f"'{shown(word)[: 128 - len(beginning)]}' "
-        return CommandError(error + beginning)
+            if n_left > 0:
+                part = f"'{shown(word, n_left)}' "
+                n_left -= len(part.encode("utf-8", "surrogateescape"))
+                error += part
+        return CommandError(error)

@@ -43,14 +43,20 @@ def wrong_arity(command: str) -> CommandError:
     return CommandError(f"ERR wrong number of arguments for '{command}' command")
 
 
-def shown(text: str) -> str:
-    """Return a text as it appears in an error message: one line, cut where C takes it to end."""
-    return as_c_string(text).replace("\r", " ").replace("\n", " ")
+def shown(text: str, n_bytes: int | None = None) -> str:
+    """Return a text as it appears in an error message: one line, cut where C takes it to end.
+
+    With ``n_bytes`` it is cut there at the latest, be it within a character.
+    """
+    text = as_c_string(text).replace("\r", " ").replace("\n", " ")
+    if n_bytes is None:
+        return text
+    return text.encode("utf-8", "surrogateescape")[:n_bytes].decode("utf-8", "surrogateescape")
 
 
 def wrong_subcommand(container: str, name: str) -> CommandError:
     return CommandError(
-        f"ERR unknown subcommand or wrong number of arguments for '{shown(name)[:128]}'."
+        f"ERR unknown subcommand or wrong number of arguments for '{shown(name, 128)}'."
         f" Try {container.upper()} HELP."
     )
 

@@ -8,6 +8,8 @@ from .entry_log import EntryLog, Fields, StoredEntry
 from .ids import MAX_ID, MAX_U64, MIN_ID, StreamId
 from .versions import OLDEST, Behaviour
 
+_NOT_ABOVE = "The ID specified in XADD is equal or smaller than the target stream top item"
+
 
 class StreamError(Exception):
     """A request that the stream refuses, in Redis' words."""
@@ -47,6 +49,8 @@ class PlainStream:
         if ms != last_ms:
             return ms, 0
         if last_seq == MAX_U64:
+            if self.behaviour.full_sequence_is_smaller:
+                raise StreamError(_NOT_ABOVE)
             raise StreamError("Elements are too large to be stored")  # so Redis puts it
         return ms, last_seq + 1
 
@@ -58,9 +62,7 @@ class PlainStream:
             if entry_id is None:
                 entry_id = self.next_id(now_ms)
             if entry_id <= self.last_id or entry_id > MAX_ID:
-                raise StreamError(
-                    "The ID specified in XADD is equal or smaller than the target stream top item"
-                )
+                raise StreamError(_NOT_ABOVE)
         self.entries.new.append((entry_id, fields))
         self.last_id = entry_id
         self.entries_added += 1

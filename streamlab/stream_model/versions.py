@@ -40,6 +40,9 @@ class Since:
     unknown_command_is_terse: Version = (8, 0, 0)
     """The error for an unknown command does not speak of arguments if there are none."""
     # Entries
+    full_sequence_is_smaller: Version = (7, 2, 0)
+    """``ms-*`` says that the id is too small when the sequence numbers of that ms are used up; before, that it
+    is too large to be stored, or whatever went wrong last."""
     setid_minds_deleted: Version = (7, 2, 0)
     """XSETID refuses an id below the highest deleted one."""
     reference_policies: Version = (8, 2, 0)
@@ -61,6 +64,7 @@ class Behaviour:
     block_is_limited: bool
     lag_minds_trimming: bool
     unknown_command_is_terse: bool
+    full_sequence_is_smaller: bool
     setid_minds_deleted: bool
     reference_policies: bool
     claim_while_reading: bool

@@ -56,14 +56,6 @@ VALKEYS_OWN = frozenset({"lag", "entries-read"})
 """Figures of XINFO that Valkey reckons in ways of its own after deletions: not compared with it."""
 
 
-VALKEYS_ERRORS = {
-    "ERR Elements are too large to be stored": (
-        "ERR The ID specified in XADD is equal or smaller than the target stream top item"
-    )
-}
-"""What Valkey says instead: Redis means the sequence numbers of a ``ms-*`` that are used up."""
-
-
 @dataclass(frozen=True)
 class Waiting:
     """A reader that waits, for something in these keys."""
@@ -80,6 +72,7 @@ class Pair:
 
     def __init__(self, server: Server, protocol: int = 2, *, exact: bool = False) -> None:
         self.server = server
+        self.exact = exact
         self.main = server.connect(protocol, exact=exact)
         self.readers = [server.connect(protocol, exact=exact) for _ in range(N_READERS)]
         self.reader_ids = [str(reader.ask("CLIENT", "ID")) for reader in self.readers]
@@ -267,10 +260,13 @@ class Pair:
 
     def _compare(self, args: Sequence[str], reply: Answer, expected: Answer) -> None:
         masked = IMPLEMENTATION_FIGURES
+        if (
+            isinstance(expected, CommandError) and not self.exact
+        ):  # hiredis replaces what is no text
+            text = str(expected).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+            expected = CommandError(text)
         if self.server.kind == "valkey":
             masked |= VALKEYS_OWN
-            if isinstance(expected, CommandError):
-                expected = CommandError(VALKEYS_ERRORS.get(str(expected), str(expected)))
         if not same(args, reply, expected, self.slack_ms, masked):
             raise self._divergence(args, reply, expected)
 
@@ -340,11 +336,11 @@ def _same_line(a: Answer, b: Answer, time_at: int, slack_ms: int) -> bool:
 
 def _same_read(a: Answer, b: Answer, slack_ms: int) -> bool:
     """Compare replies of XREADGROUP, whose entries have idle times if claimed."""
-    if not (isinstance(a, list) and isinstance(b, list) and len(a) == len(b)):
+    if a == b or not (isinstance(a, list) and isinstance(b, list) and len(a) == len(b)):
         return a == b
     for x, y in zip(a, b, strict=True):
-        assert isinstance(x, list)
-        assert isinstance(y, list)
+        if not (isinstance(x, list) and isinstance(y, list)):
+            return False
         if x[0] != y[0] or not _same_lines(x[1], y[1], 2, slack_ms):
             return False
     return True

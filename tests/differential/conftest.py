@@ -49,3 +49,15 @@ def pair(request: pytest.FixtureRequest, real_server: Server) -> Iterator[Pair]:
     pair = Pair(real_server) if way is None else EmbeddedPair(real_server, way)
     yield pair
     pair.close()
+
+
+# Replies in RESP3 are compared byte for byte only.
+FEW = [way for way in SINGLY if way.by == "socket" or way.protocol == 2]
+
+
+@pytest.fixture(params=FEW, ids=map(str, FEW))
+def embedded_pair(request: pytest.FixtureRequest, real_server: Server) -> Iterator[EmbeddedPair]:
+    """An empty server and an empty embedded one, asked in each way but with pipelines."""
+    pair = EmbeddedPair(real_server, request.param)
+    yield pair
+    pair.close()

@@ -147,8 +147,10 @@ def _told(error: Exception) -> CommandError:
 
 
 def _words(args: Sequence[str]) -> list[str | bytes]:
-    name, *others = args
-    return [name, *(arg.encode("utf-8", "surrogateescape") for arg in others)]
+    words: list[str | bytes] = [arg.encode("utf-8", "surrogateescape") for arg in args]
+    if args[0].isascii() and args[0].isprintable():
+        words[0] = args[0]  # as programs do; others redis-py would split or refuse
+    return words
 
 
 class _Asker:

@@ -20,6 +20,8 @@ from streamlab.embedded.replies import decoded, encoded
 from streamlab.stream_commands import StreamCommands
 from streamlab.stream_model import StreamModel
 
+from .pops import Pops
+
 Version = tuple[int, int, int]
 HUNG_UP = getattr(select, "POLLRDHUP", 0)  # POLLHUP and POLLERR are told in any case
 
@@ -79,10 +81,26 @@ class StreamDatabase(Database):
         super().__init__(server.lock)
         self.streams = StreamCommands(version=server.stream_version)
         self.streams.keys = _Keys(self)  # type: ignore[assignment]
+        self.pops = Pops()
+        self._touched: dict[bytes, object] = {}
 
     def notify_watch(self, key: bytes) -> None:
         super().notify_watch(key)
-        self.streams.signal(decoded(key))
+        self.pops.has_changed = True
+        self._touched.setdefault(key, self._value(key))
+
+    def settle(self) -> None:
+        """Signal the keys that hold another value than before the command: EXPIRE and PERSIST wake nobody."""
+        for key, value in self._touched.items():
+            item = self._dict.get(key)
+            if item is not None and item.expireat is not None and item.expireat <= self.time:
+                del self[key]  # an expiry in the past deletes at once
+            if self._value(key) is not value:
+                self.streams.signal(decoded(key))
+        self._touched.clear()
+
+    def _value(self, key: bytes) -> object:
+        return getattr(self._dict.get(key), "value", None)
 
     def swap(self, other: Database) -> None:
         assert isinstance(other, StreamDatabase)
@@ -90,6 +108,7 @@ class StreamDatabase(Database):
         super().swap(other)
         for database, states in zip((self, other), before, strict=True):
             database.notify_changed(states)
+            database.pops.has_changed = True
             database.streams.signal_all()
 
     def __getitem__(self, key: bytes) -> Any:
@@ -99,18 +118,28 @@ class StreamDatabase(Database):
             return super().__getitem__(key)  # which removes it, and raises KeyError
         return item
 
+    def __setitem__(self, key: bytes, value: Any) -> None:
+        super().__setitem__(key, value)
+        self.streams.signal(decoded(key))
+
+    def __delitem__(self, key: bytes) -> None:
+        super().__delitem__(key)
+        self.streams.signal(decoded(key))
+
     def _remove_expired(self) -> None:
-        has_expired = self._expiry_heap and self._expiry_heap[0][0] < self.time
-        super()._remove_expired()
-        if has_expired:
-            self.streams.signal_all()
+        if self._expiry_heap and self._expiry_heap[0][0] < self.time:
+            awaited = [key for key in self.streams.queues if encoded(key) in self._dict]
+            super()._remove_expired()
+            for key in awaited:
+                if encoded(key) not in self._dict:
+                    self.streams.signal(key)
 
     def states(self, keys: Iterable[bytes]) -> dict[bytes, object]:
         """Return what WATCH goes by, of some keys: it minds a stream's entries, not its groups."""
         return {key: self._state(key) for key in [*keys]}
 
     def _state(self, key: bytes) -> object:
-        value = getattr(self._dict.get(key), "value", None)
+        value = self._value(key)
         if type(value) is not StreamValue:
             return id(value)
         model = value.model
@@ -120,7 +149,7 @@ class StreamDatabase(Database):
         """Tell those who watch keys that have changed."""
         for key, state in before.items():
             if self._state(key) != state:
-                self.notify_watch(key)
+                super().notify_watch(key)
 
 
 class StreamServer(FakeServer):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from typing import Any, Protocol
 
 import redis
@@ -30,7 +29,9 @@ from .sockets import AsyncStreamSocket
 _OF_ENTRIES = frozenset({"XREAD", "XREADGROUP", "XRANGE", "XREVRANGE"})
 _OF_STATUS = frozenset({"XGROUP", "XSETID", "XCFGSET"})
 _OF_MEMBERS = frozenset({"smembers", "sinter", "sunion", "sdiff", "spop"})
-_OF_ARRAYS = frozenset({"exec", "lmpop", "zmpop"})
+_OF_ARRAYS = frozenset(
+    {"exec", "lmpop", "zmpop", "blpop", "brpop", "bzpopmin", "bzpopmax", "blmpop", "bzmpop"}
+)
 """Commands of fakeredis' that reply with an array, or none; with a count LPOP and RPOP do, too."""
 _FAILED = "the embedded server made a mistake"
 
@@ -60,7 +61,6 @@ class RemoteSocket(AsyncStreamSocket):
     def __init__(self, server: StreamServer, wire: Wire, address: str) -> None:
         self._wire = wire
         self._has_left = False
-        self._waiting: asyncio.Task[None] | None = None  # for BLPOP and its like
         info = {
             **{"addr": f"{address}:0", "laddr": f"{address}:0", "fd": wire.fileno(), "name": ""},
             **{"idle": 0, "flags": "N", "db": 0, "sub": 0, "psub": 0, "ssub": 0, "multi": -1},
@@ -165,38 +165,14 @@ class RemoteSocket(AsyncStreamSocket):
 
         read.when_over = over
 
-    def _blocking(
-        self,
-        timeout: float | None,
-        func: Callable[[bool], Any],
-        shape: Callable[[Any], Any] | None = None,
-    ) -> Any:
-        def unless_it_has_gone(is_first: bool) -> Any:
-            return None if self._wire.has_hung_up() else func(is_first)
-
-        def shaped(result: Any) -> Any:
-            result = result if shape is None else shape(result)
-            return NULL_ARRAY if result is None else result
-
-        return super()._blocking(timeout, unless_it_has_gone, shaped)
-
-    async def _async_blocking(self, *args: Any, **kwargs: Any) -> None:
-        self._waiting = asyncio.current_task()
-        try:
-            await super()._async_blocking(*args, **kwargs)
-        finally:
-            self._waiting = None
-            if self._has_left:
-                self.close()
+    def _popped(self, found: Any) -> Any:
+        return NULL_ARRAY if found is None else found
 
     def leave(self) -> None:
         """Forget this connection: the other process has gone, or is to go. In the loop's thread."""
         self._has_left = True
         self.part()
-        if self._waiting is not None:
-            self._waiting.cancel()  # it needs the server to clean up after itself
-        else:
-            self.close()
+        self.close()
 
 
 def _with_null_arrays(entries: Any) -> Any:

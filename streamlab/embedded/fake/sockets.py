@@ -14,23 +14,31 @@ from functools import partial
 from typing import Any
 
 import hiredis
-from fakeredis._command_args_parsing import Int
+from fakeredis._command_args_parsing import Int, Timeout
 from fakeredis._commands import Key, Signature
 from fakeredis._core import CommandItem
 from fakeredis._helpers import NoResponse, SimpleError
-from fakeredis._msgs import FLAG_SKIP_CONVERT_TO_RESP2, UNBLOCKED_MSG
+from fakeredis._msgs import (
+    FLAG_SKIP_CONVERT_TO_RESP2,
+    SYNTAX_ERROR_MSG,
+    UNBLOCKED_MSG,
+    WRONGTYPE_MSG,
+)
 from fakeredis._socket import AsyncFakeSocket, FakeSocket
-from fakeredis.model import Hash
+from fakeredis._socket._resp import convert_to_resp2
+from fakeredis.model import Hash, ZSet
 
 from streamlab import scripts
 from streamlab.embedded import refusals
-from streamlab.embedded.blocked import Blocked
+from streamlab.embedded.blocked import Blocked, BlockedRead
 from streamlab.embedded.information import information
-from streamlab.embedded.replies import Carried, as_resp3, decoded
+from streamlab.embedded.replies import Carried, as_resp3, decoded, encoded
 from streamlab.stream_commands import BlockedCommand, CommandError, Reply
 
 from .databases import StreamDatabase, StreamServer
+from .pops import BlockedPop
 
+_BLMOVE = Signature("blmove", "blmove", (bytes, bytes, bytes, bytes, bytes))  # type: ignore[arg-type]
 _HINCRBY = Signature("hincrby", "hincrby", (Key(Hash), bytes, Int))  # type: ignore[arg-type]
 _KNOWN_SCRIPTS = [[text.encode()] for text in scripts.ALL]
 
@@ -61,7 +69,7 @@ class StreamSocket(FakeSocket):
     _db: StreamDatabase
     _words: list[bytes]
     read: Blocked | None = None
-    """The read in which the connection is blocked."""
+    """The command in which the connection is blocked."""
 
     def __init__(self, server: StreamServer, *args: Any, **kwargs: Any) -> None:
         self.stream_server = server  # fakeredis forgets it when the connection is closed
@@ -129,6 +137,8 @@ class StreamSocket(FakeSocket):
         if name == "INFO":
             sections = [*map(decoded, self._words[1:])]
             return partial(self._info, sections), _Line("info", lambda: None)
+        if name == "BLMOVE":
+            return self.blmove, _BLMOVE
         if name == "HINCRBY":
             return self.hincrby, _HINCRBY
         try:
@@ -146,11 +156,20 @@ class StreamSocket(FakeSocket):
         with ExitStack() as held_back:
             for database in [*server.dbs.values()]:
                 held_back.enter_context(database.streams.transaction(server.now_ms()))
+                held_back.callback(database.settle)
+                held_back.callback(database.pops.serve)
             return super()._run_command(func, sig, args, from_script)
+
+    def _decode_error(self, error: SimpleError) -> Any:
+        # As redis-py reads an error: bytes that are no text are replaced, whatever the client's encoding.
+        text = encoded(error.value).decode("utf-8", "replace")
+        return super()._decode_error(SimpleError(text))
 
     def _stream_command(self, words: list[str]) -> Any:
         database = self._db
-        watched = database.states(database._watches) if database._watches else None
+        # XSETID changes nothing that WATCH minds.
+        minded = database._watches and words[0].upper() != "XSETID"
+        watched = database.states(database._watches) if minded else None
         may_block = not self._in_transaction
         try:
             reply = database.streams.execute(words, self._server.now_ms(), may_block=may_block)
@@ -160,7 +179,7 @@ class StreamSocket(FakeSocket):
             if watched is not None:
                 database.notify_changed(watched)
         if isinstance(reply, BlockedCommand):
-            self._block(Blocked(reply, database.streams, words[0]))
+            self._block(BlockedRead(reply, database.streams, words[0]))
             return NoResponse()
         return self._shaped(words, reply)
 
@@ -182,7 +201,30 @@ class StreamSocket(FakeSocket):
             sizes=sizes,
         )
 
-    # ---- blocked reads -------------------------------------------------------------------------
+    # ---- blocked commands -------------------------------------------------------------------------
+
+    def _blocking(
+        self,
+        timeout: float | None,
+        func: Callable[[bool], Any],
+        shape: Callable[[Any], Any] | None = None,
+    ) -> Any:
+        """Do what BLPOP and its like do: ``func`` looks whether there is something, and takes it."""
+        found = func(True)
+        if found is not None or self._in_transaction:
+            return found
+
+        def attempt() -> Any:
+            found = func(False)
+            return convert_to_resp2(found) if self._resp_version == 2 else found
+
+        command = self._words[0].decode("latin-1")
+        self._block(BlockedPop(self._db.pops, attempt, timeout, command))
+        return NoResponse()
+
+    def _popped(self, found: Any) -> Any:
+        """Return the reply of a BLPOP or the like that has waited; None: nothing came."""
+        return found
 
     def _block(self, read: Blocked) -> None:
         self.read = read
@@ -205,6 +247,8 @@ class StreamSocket(FakeSocket):
             answer: Any = self._decode_error(SimpleError(str(result)))
         elif isinstance(result, Exception):
             answer = result
+        elif isinstance(read, BlockedPop):
+            answer = self._decode_result(self._popped(result))
         else:
             answer = self._shaped([read.command], result)
         self.put_response(answer)
@@ -213,6 +257,13 @@ class StreamSocket(FakeSocket):
     def part(self) -> None:
         """Forget this connection: its client has gone, and is to be given no entry any more."""
         self.stream_server.part(self)
+
+    def close(self) -> None:
+        database = self._db
+        super().close()
+        self._db = (
+            database  # the garbage collector may do this while it is looked at what there is to pop
+        )
 
     def forget(self) -> None:
         """Forget this connection; with the lock held."""
@@ -270,6 +321,46 @@ class StreamSocket(FakeSocket):
         if n_copied:  # fakeredis lets the two keys share one value
             newkey.update(copy.deepcopy(newkey.value))
         return n_copied
+
+    def _first(self, keys: Sequence[bytes], kind: type, first_pass: bool) -> list[bytes]:
+        """Return the first of these keys that there is, if it is of that kind; fakeredis does not look."""
+        for key in keys:
+            item = self._db.get(key)
+            if item is not None and isinstance(item.value, kind):
+                return [key]
+            if item is not None and (first_pass or self.read is None):  # who waits, waits on
+                raise SimpleError(WRONGTYPE_MSG)
+        return []
+
+    def _lmpop(self, keys: Any, count: int, direction_left: bool, first_pass: bool) -> Any:
+        found = self._first(keys, list, first_pass)
+        popped = super()._lmpop(found, count, direction_left, first_pass)
+        if popped is not None:  # fakeredis tells nobody, and leaves the list there when it is empty
+            key = CommandItem(found[0], self._db, item=self._db.get(found[0]))
+            key.updated()
+            key.writeback()
+        return popped
+
+    def _zmpop(self, keys: Any, count: int, reverse: bool, first_pass: bool) -> Any:
+        return super()._zmpop(self._first(keys, ZSet, first_pass), count, reverse, first_pass)
+
+    def _bzpop(self, keys: Any, reverse: bool, first_pass: bool) -> Any:
+        return super()._bzpop(self._first(keys, ZSet, first_pass), reverse, first_pass)
+
+    def blmove(
+        self, source: bytes, target: bytes, where_from: bytes, where_to: bytes, timeout: bytes
+    ) -> Any:
+        # fakeredis looks at the two lists once, and never again.
+        ends = [where_from.upper(), where_to.upper()]
+        if not {*ends} <= {b"LEFT", b"RIGHT"}:
+            raise SimpleError(SYNTAX_ERROR_MSG)
+        from_left, to_left = (end == b"LEFT" for end in ends)
+
+        def move(is_first: bool) -> Any:
+            moved = self._blmovem_pass(source, target, from_left, to_left, False, 1, True, is_first)
+            return moved if moved is None else moved[0]
+
+        return self._blocking(Timeout.decode(timeout), move)
 
     def hincrby(self, key: CommandItem, field: bytes, amount: int) -> int:
         # fakeredis looks at the key first, and tells of its type if there is no number.
