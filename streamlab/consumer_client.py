@@ -23,7 +23,8 @@ from streamlab.events import (
     VOID,
     Report,
 )
-from streamlab.simulated_redis import SimulatedPipeline, SimulatedRedis
+from streamlab.simulated_pipeline import SimulatedPipeline
+from streamlab.simulated_redis import SimulatedRedis
 from streamlab.stream_model import parse_id
 from streamlab.verdict import Objection
 
@@ -62,7 +63,7 @@ class WatchedClient(redis.asyncio.Redis):
         return repr(self.inner)
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
-        return self.noted.call(str(args[0]), self._execute(args, options))
+        return self.noted.call(str(args[0]), self.send(self.inner.execute_command, args, options))
 
     def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Any:
         return _WatchedPipeline(self, transaction, shard_hint)
@@ -70,10 +71,11 @@ class WatchedClient(redis.asyncio.Redis):
     async def aclose(self, close_connection_pool: bool | None = None) -> None:
         """Close the client. There is nothing to close."""
 
-    async def _execute(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    async def send(self, by: Any, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        """Send a command by some client's method, and take note of what it is and does."""
         sent, args, held = await self.note(args)
         try:
-            reply = await self.inner.execute_command(*args, **options)
+            reply = await by(*args, **options)
         except Exception as error:
             self.note_error(sent, error)
             raise
@@ -294,8 +296,9 @@ class _WatchedPipeline(SimulatedPipeline):
                 raise reply
         return replies
 
-    async def immediate_execute_command(self, *args: Any, **options: Any) -> Any:
-        return await self._watched.execute_command(*args, **options)
+    def immediate_execute_command(self, *args: Any, **options: Any) -> Any:
+        by = super().immediate_execute_command
+        return self._watched.noted.call(str(args[0]), self._watched.send(by, args, options))
 
 
 async def for_ever() -> None:

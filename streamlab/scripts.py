@@ -9,6 +9,7 @@ executed all the same.
 
 from __future__ import annotations
 
+import hashlib
 from typing import Final
 
 #: KEYS: stream. ARGV: group, consumer, then pairs of an entry id and the delivery count it was received with.
@@ -80,3 +81,19 @@ return removed
 """
 
 ALL: Final = (FENCED_ACK, RENEW, DEAD_LETTER, REMOVE_IDLE_CONSUMERS)
+
+#: The digests (SHA-1) of the scripts that redis-py's own `Lock` runs, sync and asyncio: the same from 6.4 to 8.1.
+LOCK_RELEASE: Final = "c3f8721cbb97f72bc19e972846bd7aaf91901658"
+LOCK_EXTEND: Final = "a4e8783852e6b949f9ef3a97212805108459a890"
+LOCK_REACQUIRE: Final = "1cac51482acf5858da00f6d685d68f886cd6b6b2"
+LOCKS: Final = frozenset({LOCK_RELEASE, LOCK_EXTEND, LOCK_REACQUIRE})
+
+
+def knows_lock(lock_class: type) -> bool:
+    """Tell whether all that a class of redis-py's locks would run (``LUA_…_SCRIPT``) is known here."""
+    texts = [
+        text
+        for name in dir(lock_class)
+        if name.startswith("LUA_") and isinstance(text := getattr(lock_class, name), str)
+    ]
+    return all(hashlib.sha1(text.encode()).hexdigest() in LOCKS for text in texts)

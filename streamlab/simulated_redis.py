@@ -8,39 +8,42 @@ passes at once.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import contextvars
-import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import redis.asyncio
-from redis.asyncio.client import Pipeline
-from redis.exceptions import ConnectionError, DataError, ResponseError
+from redis.exceptions import ConnectionError, LockError
 
+from streamlab import scripts
 from streamlab.short_cuts import ConnectionLost, ShortCuts, as_redis_error, others_first
+from streamlab.simulated_keys import (
+    NO_CONNECTIONS,
+    PlainStreams,
+    Pool,
+    as_text,
+    is_answered_here,
+    open_server,
+)
+from streamlab.simulated_pipeline import SimulatedPipeline
+from streamlab.simulated_waits import WaitingReads
 from streamlab.stream_commands import (
     BlockedCommand,
     CommandError,
     Reply,
     StreamCommands,
-    Waiter,
 )
-from streamlab.virtual_task import Promise
 from streamlab.virtual_time import DEFAULT_EPOCH_MS, VirtualLoop
+
+if TYPE_CHECKING:
+    from streamlab.embedded.fake.virtual import VirtualServer
 
 #: Seconds, or a function that gives them anew for each half of a command's way.
 RoundTrip = float | Callable[[], float]
 
 
-#: What redis-py's clients want to have, and simulated ones never ask for a connection: one for all of them,
-#: since making it takes most of the time that making a client does. Protocol 2: the model answers in RESP2's
-#: shapes, and redis-py chooses its callbacks by this.
-_NO_CONNECTIONS = redis.asyncio.ConnectionPool(protocol=2, decode_responses=True)
-
-
-class SimulatedServer:
+class SimulatedServer(WaitingReads):
     """What the clients of one simulation share: a keyspace and a clock.
 
     Parameters
@@ -61,6 +64,7 @@ class SimulatedServer:
         epoch_ms: int = DEFAULT_EPOCH_MS,
         loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
+        super().__init__()
         self.commands = StreamCommands(version=version)
         self.version = version
         self.epoch_ms = epoch_ms
@@ -68,16 +72,31 @@ class SimulatedServer:
         self.n_pipelined = 0  # those in pipelines,
         self.n_pipelines = 0  # and pipelines
         self.known_loop = loop
-        self._waiting: dict[int, _Waiting] = {}
         #: The server's own timers are not those of the client that happened to cause them.
         self.context = contextvars.Context()
-        #: What clients reach of its keys: nothing while it is down.
-        self.reached = self.commands.keys
+        #: Whether every command is refused.
+        self.is_down = False
+        #: What short cuts reach of its keys: nothing while it is down.
+        self.reached: Any = self.commands.keys
+        #: What does all that is not on streams, once that has been asked for: see `open`.
+        self.beside: VirtualServer | None = None
 
-    @property
-    def is_down(self) -> bool:
-        """Whether every command is refused."""
-        return self.reached is not self.commands.keys
+    def open(self) -> VirtualServer:
+        """Return the embedded server over these keys, which answers all that is not on streams."""
+        if self.beside is None:
+            self.beside = open_server(self)
+            self._let_reach()
+        return self.beside
+
+    def execute(self, words: list[str], *, may_block: bool = True) -> Reply | BlockedCommand:
+        """Execute a command that is answered here, as `StreamCommands.execute` does."""
+        if self.beside is not None:
+            return self.beside.execute(words, may_block)
+        return self.commands.execute(words, self.now_ms(), may_block=may_block)
+
+    def answers(self, args: Sequence[Any]) -> bool:
+        """Tell whether a command is answered here, and not by the server beside."""
+        return is_answered_here(self.commands, args, self.beside is not None)
 
     @property
     def n_commands(self) -> int:
@@ -102,36 +121,29 @@ class SimulatedServer:
 
     def go_down(self) -> None:
         """Refuse every command from now on, and drop those who wait; what is stored stays."""
-        self.reached = {}
+        self.is_down = True
+        self._let_reach()
         self.end(self.blocked(), ConnectionLost())
+        for socket in self.beside.sockets_of() if self.beside is not None else ():
+            if not socket.client.is_lab:
+                socket.cut(ConnectionLost().error())
 
     def come_up(self) -> None:
         """Serve again."""
-        self.reached = self.commands.keys
+        self.is_down = False
+        self._let_reach()
 
-    def waiting(self, timeout_ms: int) -> _Waiting:
-        """Return the reads that wait that long at the most (0: for ever)."""
-        found = self._waiting.get(timeout_ms)
-        if found is None:
-            timeout = timeout_ms / 1000 if timeout_ms else math.inf
-            found = self._waiting[timeout_ms] = _Waiting(self, timeout)
-        return found
+    def _let_reach(self) -> None:
+        if self.is_down:
+            self.reached = {}
+        else:
+            self.reached = self.commands.keys if self.beside is None else PlainStreams(self.beside)
 
-    def blocked(self, client: SimulatedRedis | None = None) -> list[Blocked]:
-        """Return all reads that wait, or those of a client; the first is the one that has waited longest."""
-        reads = [
-            read
-            for waiting in self._waiting.values()
-            for read in waiting.reads.values()
-            if not read[2].done() and client in (None, read[1])
-        ]
-        return sorted(reads, key=lambda read: read[0])
-
-    def end(self, reads: Iterable[Blocked], answer: object) -> None:
-        """End reads that wait, with None (their time is out) or an error."""
-        for _, _, future, waiter in reads:
-            self.commands.cancel(waiter)
-            future.set_result(answer)
+    def later(self, when_ms: int, callback: Callable[[], object]) -> None:
+        """Call something at a time of day."""
+        loop = self.loop
+        when = max((when_ms - self.epoch_ms) / 1000, loop.time())
+        loop.call_at(when, callback, context=self.context)
 
     def client(
         self,
@@ -148,47 +160,13 @@ class SimulatedServer:
         return SimulatedRedis(self, round_trip=round_trip, wake=wake, name=name, is_lab=is_lab)
 
 
-#: A read that waits: since when, whose it is, who is woken, and what the model knows of it.
-Blocked = tuple[float, ShortCuts, "asyncio.Future[Any] | Promise", Waiter]
-
-
-class _Waiting:
-    """The reads that all wait equally long at the most: one timer is enough for them.
-
-    Most are served long before. A timer for each would be set only to be cancelled.
-    """
-
-    def __init__(self, server: SimulatedServer, timeout: float) -> None:
-        self._server = server
-        self.timeout = timeout
-        self.reads: dict[Waiter, Blocked] = {}  # the first to time out first
-        self.has_timer = timeout == math.inf  # or needs none
-
-    def set_timer(self) -> None:
-        """Look in time what is to be ended."""
-        self.has_timer = True
-        self._server.loop.call_later(self.timeout, self._check, context=self._server.context)
-
-    def _check(self) -> None:
-        loop = self._server.loop
-        for read in [*self.reads.values()]:
-            if read[2].done():
-                continue  # it has only not noticed yet
-            when = read[0] + self.timeout
-            if when > loop.time():
-                loop.call_at(when, self._check, context=self._server.context)
-                return
-            self._server.end([read], None)
-        self.has_timer = False
-
-
 class SimulatedRedis(ShortCuts):
     """A client of a `SimulatedServer`.
 
-    Replies are text (``decode_responses=True``). Commands are those of `StreamCommands`; any other gives
-    the server's own ``unknown command``. A command takes `round_trip` seconds (a number, or a function that
-    gives one each time): half of it before the server executes it, half until its reply is seen. The reply
-    to a read that had to wait takes `wake()` seconds instead, if that is given.
+    Replies are text (``decode_responses=True``). Commands on streams are those of `StreamCommands`; all others, and
+    whatever needs a connection (WATCH, pub/sub), are the embedded server's over the same keys. A command takes
+    `round_trip` seconds (a number, or a function that gives one each time): half of it before the server executes it,
+    half until its reply is seen. The reply to a read that had to wait takes `wake()` seconds instead, if that is given.
     """
 
     def __init__(
@@ -202,7 +180,9 @@ class SimulatedRedis(ShortCuts):
     ) -> None:
         if not callable(round_trip) and not round_trip >= 0:
             raise ValueError(f"round_trip is {round_trip!r}: give seconds, 0 or more")
-        super().__init__(connection_pool=_NO_CONNECTIONS)
+        self._pool: Any = None
+        super().__init__(connection_pool=NO_CONNECTIONS)
+        self._pool = None
         self.name = name
         self.server: SimulatedServer = SimulatedServer() if server is None else server
         #: Gives the seconds of a round trip; None: it takes no time.
@@ -212,7 +192,7 @@ class SimulatedRedis(ShortCuts):
         else:
             self._trip = (lambda: round_trip) if round_trip else None
         self._wake = wake
-        self._is_lab = is_lab
+        self.is_lab = is_lab
         self._counted = 0 if is_lab else 1
         #: Replies to lose: (command, how many of that name from now on until the one).
         self._to_lose: list[tuple[str, int]] = []
@@ -230,20 +210,42 @@ class SimulatedRedis(ShortCuts):
     def __repr__(self) -> str:
         return f"<SimulatedRedis as of Redis {'.'.join(map(str, self.server.version))}>"
 
+    @property
+    def connection_pool(self) -> Any:
+        """The connections to the simulation, for what needs one."""
+        if self._pool is None:
+            self._pool = Pool(self)
+        return self._pool
+
+    @connection_pool.setter
+    def connection_pool(self, pool: Any) -> None:
+        self._pool = pool
+
     # ---- what can go wrong between a client and its server ----------------------------------------
 
     def cut(self) -> None:
-        """Cut the connection: who waits for a reply gets a ConnectionError; the next command connects anew."""
+        """Cut the connections: who waits for a reply gets a ConnectionError; the next command connects anew."""
         self.server.end(self.server.blocked(self), ConnectionLost())
+        for socket in self._sockets():
+            socket.cut(ConnectionLost().error())
 
     def unblock(self) -> None:
-        """End a read that this client waits in, as if its time were over (``CLIENT UNBLOCK``)."""
+        """End what this client waits in, as if its time were over (``CLIENT UNBLOCK``)."""
         self.server.end(self.server.blocked(self), None)
+        for socket in self._sockets():
+            socket.stream_server.end_wait(socket)
 
     def sever(self) -> None:
         """Let no command of this client reach the server any more: its process is dead."""
         self._is_severed = True
         self._take_no_short_cuts()
+        for socket in self._sockets():
+            socket.forget()
+
+    def _sockets(self) -> list[Any]:
+        """List the server's ends of this client's connections."""
+        beside = self.server.beside
+        return [] if beside is None else beside.sockets_of(self)
 
     def lose_reply(self, command: str, nth: int = 1) -> None:
         """Execute the `nth` command of this name from now on, lose its reply, and cut the connection."""
@@ -255,10 +257,39 @@ class SimulatedRedis(ShortCuts):
         self._is_troubled = True
         self._loop = None
 
+    def travel_there(self) -> float:
+        """Return how many seconds the next command is on its way."""
+        return 0.0 if self._trip is None else self._trip() / 2
+
+    def travel_back(self, has_waited: bool) -> float:
+        """Return how many seconds a reply is on its way."""
+        if has_waited and self._wake is not None:
+            return self._wake()
+        return self.travel_there()
+
+    def count(self, n_commands: int) -> None:
+        """Count what has been sent at once."""
+        server = self.server
+        if n_commands == 1:
+            server.n_alone += self._counted
+        elif n_commands:
+            server.n_pipelined += n_commands * self._counted
+            server.n_pipelines += self._counted
+
+    def check_way_there(self) -> None:
+        """Raise the error that a command meets on its way to the server, if any."""
+        if self._is_troubled or self.server.is_down:
+            self._check_way_there()
+
+    def check_way_back(self, *commands: str) -> None:
+        """Raise the error that comes instead of the reply to these commands, if that is due."""
+        if self._is_troubled:
+            self._check_way_back(*commands)
+
     def _check_way_there(self) -> None:
         if self._is_severed:
             raise asyncio.CancelledError("this client's process is dead")
-        if self.server.is_down and not self._is_lab:
+        if self.server.is_down and not self.is_lab:
             raise ConnectionError("the simulated server is down")
 
     def _check_way_back(self, *commands: str) -> None:
@@ -271,7 +302,9 @@ class SimulatedRedis(ShortCuts):
             raise ConnectionError(f"connection lost before the reply to {due[0][0]} came")
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
-        """Execute a command against the model, and shape the reply as redis-py does."""
+        """Execute a command against the model and shape the reply as redis-py does, or send it to the server beside."""
+        if not self.server.answers(args):
+            return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
         reply = await self._execute(args)
         return self._shaped(args[0], reply, options)
 
@@ -283,7 +316,7 @@ class SimulatedRedis(ShortCuts):
             self._check_way_there()
         server.n_alone += self._counted
         try:
-            reply = server.commands.execute([_as_text(arg) for arg in args], server.now_ms())
+            reply = server.execute([as_text(arg) for arg in args])
         except CommandError as error:
             await self._travel_back()
             raise as_redis_error(error) from None
@@ -318,40 +351,19 @@ class SimulatedRedis(ShortCuts):
         server = self.server
         future: asyncio.Future[Any] = server.loop.create_future()
         waiter.on_ready = partial(_deliver, future)
-        waiting = server.waiting(waiter.timeout_ms)
-        if not waiting.has_timer:
-            waiting.set_timer()
-        waiting.reads[waiter] = server.loop.time(), self, future, waiter
-        if waiter.retry_at_ms is not None:
-            self._look_again(waiter, future)
+        server.line_up(self, waiter, future)
         try:
             reply = await future
         except asyncio.CancelledError:
             server.commands.cancel(waiter)
             raise
         finally:
-            del waiting.reads[waiter]
+            server.leave(waiter)
         if isinstance(reply, CommandError):
             raise as_redis_error(reply)
         if isinstance(reply, ConnectionLost):
             raise reply.error()
         return reply
-
-    def _look_again(self, waiter: Waiter, future: asyncio.Future[Any]) -> None:
-        """Let a blocked ``XREADGROUP … CLAIM`` look when an entry will have been idle for long enough."""
-        if waiter.retry_at_ms is None:
-            return
-        server, loop = self.server, self.server.loop
-
-        def look() -> None:
-            if not future.done():
-                server.commands.retry(waiter, server.now_ms())
-                if not future.done():
-                    self._look_again(waiter, future)
-
-        # At least a millisecond on: an entry that cannot be claimed yet is not asked for in a circle.
-        delay = max(waiter.retry_at_ms - server.now_ms(), 1) / 1000
-        loop.call_later(delay, look, context=server.context)
 
     def _shaped(self, name: Any, reply: Reply, options: dict[str, Any]) -> Any:
         options.pop("keys", None)
@@ -364,82 +376,28 @@ class SimulatedRedis(ShortCuts):
         """Return a pipeline: one round trip for all its commands, MULTI/EXEC if a `transaction`."""
         return SimulatedPipeline(self, transaction, shard_hint)
 
+    def client(self) -> redis.asyncio.Redis:
+        """Return a client that has one connection to the simulation for itself."""
+        return redis.asyncio.Redis(
+            connection_pool=self.connection_pool, single_connection_client=True
+        )
+
+    def lock(self, *args: Any, **options: Any) -> Any:
+        """Return one of redis-py's locks, if the scripts that release it are known."""
+        lock = super().lock(*args, **options)
+        if not scripts.knows_lock(type(lock)):
+            raise LockError(
+                "the scripts of this lock are unknown to a simulation, which has no Lua: it could not be released"
+            )
+        return lock
+
     async def aclose(self, close_connection_pool: bool | None = None) -> None:
-        """Close the client. There is nothing to close: no connection was ever opened."""
-
-
-class SimulatedPipeline(Pipeline):
-    """A pipeline of a `SimulatedRedis`. WATCH is not among what the model knows."""
-
-    def __init__(self, client: SimulatedRedis, transaction: bool, shard_hint: str | None) -> None:
-        super().__init__(client.connection_pool, client.response_callbacks, transaction, shard_hint)
-        self._client = client
-
-    async def immediate_execute_command(self, *args: Any, **options: Any) -> Any:
-        """Execute a command at once, as redis-py's pipelines do for some."""
-        return await self._client.execute_command(*args, **options)
-
-    async def execute(self, raise_on_error: bool = True) -> list[Any]:
-        """Execute the queued commands and return their replies, errors among them.
-
-        Raises
-        ------
-        redis.exceptions.ResponseError
-            The first error among the replies, unless `raise_on_error` is false.
-        """
-        stack, self.command_stack = list(self.command_stack), []
-        if not stack:
-            return []
-        client, server = self._client, self._client.server
-        replies: list[Any] = []
-        if client._trip is not None:
-            await asyncio.sleep(client._trip() / 2)
-        if client._is_troubled or server.is_down:
-            client._check_way_there()
-        server.n_pipelines += client._counted
-        as_transaction = self.is_transaction or self.explicit_transaction
-        with server.commands.transaction() if as_transaction else contextlib.nullcontext():
-            for args, options in stack:
-                server.n_pipelined += client._counted
-                try:
-                    reply = server.commands.execute(
-                        [_as_text(arg) for arg in args],
-                        server.now_ms(),
-                        may_block=not as_transaction,
-                    )
-                    if isinstance(reply, BlockedCommand):
-                        # A blocked command holds up those behind it on the same connection.
-                        reply = await client._wait(reply)
-                    replies.append(client._shaped(args[0], reply, dict(options)))
-                except CommandError as error:
-                    replies.append(as_redis_error(error))
-                except ResponseError as error:
-                    replies.append(error)
-        await client._travel_back()
-        if client._is_troubled:
-            client._check_way_back(*(str(args[0]).upper() for args, _ in stack))
-        if raise_on_error:
-            for number, (reply, (args, _)) in enumerate(zip(replies, stack, strict=True), 1):
-                if isinstance(reply, ResponseError):
-                    self.annotate_exception(reply, number, args)
-                    raise reply
-        return replies
+        """Close the client, and its connections if there are any."""
+        if self._pool is not None:
+            await self._pool.disconnect()
 
 
 def _deliver(future: asyncio.Future[Any], reply: Reply | CommandError) -> None:
     """Hand a reply to the reader that waits for it, unless that has been cancelled meanwhile."""
     if not future.done():
         future.set_result(reply)
-
-
-def _as_text(arg: Any) -> str:
-    """Encode an argument as redis-py's encoder does, but to text."""
-    if isinstance(arg, str):
-        return arg
-    if isinstance(arg, bytes | bytearray | memoryview):
-        return bytes(arg).decode("utf-8", "surrogateescape")
-    if isinstance(arg, bool) or not isinstance(arg, int | float):
-        raise DataError(
-            f"Invalid input of type: '{type(arg).__name__}'. Convert to a bytes, string, int or float first."
-        )
-    return repr(arg)

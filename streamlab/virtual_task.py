@@ -34,11 +34,17 @@ class Promise:
         self._is_done = self._is_cancelled = False
         yield self
         if self._is_cancelled:
-            raise asyncio.CancelledError(*self._value)
+            raise self._make_cancelled_error()
         return self._value
 
     def done(self) -> bool:
         return self._is_done
+
+    def cancelled(self) -> bool:
+        return self._is_cancelled
+
+    def _make_cancelled_error(self) -> asyncio.CancelledError:
+        return asyncio.CancelledError(*self._value)
 
     def set_result(self, value: Any) -> None:
         """Wake the task with a value, unless it has been woken already."""
@@ -70,6 +76,7 @@ class VirtualTask(asyncio.Task[T]):
         "_throw",
         "alarm",
         "awaited",
+        "cancelled_by",
         "context",
         "in_context",
         "must_throw",
@@ -85,6 +92,8 @@ class VirtualTask(asyncio.Task[T]):
         self.send: Callable[[None], Any] = coro.send
         self._throw = coro.throw
         self.awaited: Any = None  # what it waits for, if that can be cancelled
+        #: The error that has ended it as cancelled: raised for whoever asks first, as asyncio does.
+        self.cancelled_by: asyncio.CancelledError | None = None
         self.must_throw = False  # whether it was cancelled while it waited for no such thing
         self.alarm = -1  # the number of the timer that wakes it from VirtualLoop.sleep()
         loop._ready.append(self)
@@ -92,17 +101,21 @@ class VirtualTask(asyncio.Task[T]):
     def throw(self) -> Any:
         """Let the coroutine go on with the error that tells it of its cancellation."""
         self.must_throw = False
-        return self.in_context(self._throw, self._cancelled_error())
+        awaited = self.awaited
+        # If what it waits for has been cancelled, too, that came first.
+        first = self if awaited is None or not awaited.cancelled() else awaited
+        return self.in_context(self._throw, first._make_cancelled_error())
 
     def end(self, error: BaseException) -> None:
         """Be done, with the value or the error that the coroutine has ended with."""
         if isinstance(error, StopIteration):
             if self.must_throw:  # it was cancelled in its last step
-                asyncio.Future.cancel(self, *self._cancelled_error().args)
+                asyncio.Future.cancel(self, self._cancel_message)  # type: ignore[attr-defined]
             else:
                 asyncio.Future.set_result(self, error.value)
         elif isinstance(error, asyncio.CancelledError):
-            asyncio.Future.cancel(self, *error.args)
+            self.cancelled_by = error
+            asyncio.Future.cancel(self)
         else:
             asyncio.Future.set_exception(self, error)
             if isinstance(error, KeyboardInterrupt | SystemExit):
@@ -119,8 +132,35 @@ class VirtualTask(asyncio.Task[T]):
             awaited.add_done_callback(self, context=self._home._no_context)
             self.awaited = awaited
 
-    def _cancelled_error(self) -> asyncio.CancelledError:
-        return self._make_cancelled_error()  # type: ignore[attr-defined, no-any-return]
+    # ---- what has become of it: in C it would not know `cancelled_by` ---------------------------
+
+    def _make_cancelled_error(self) -> asyncio.CancelledError:
+        error, self.cancelled_by = self.cancelled_by, None
+        if error is not None:
+            return error
+        return super()._make_cancelled_error()  # type: ignore[misc, no-any-return]
+
+    def result(self) -> T:
+        """Return what the coroutine has returned, or raise what has ended it."""
+        if self.cancelled_by is not None:
+            raise self._make_cancelled_error()
+        return super().result()
+
+    def exception(self) -> BaseException | None:
+        """Return the error that has ended it, if any; raise that of its cancellation."""
+        if self.cancelled_by is not None:
+            raise self._make_cancelled_error()
+        return super().exception()
+
+    def __await__(self) -> Generator[Any, None, T]:
+        if not self.done():
+            self._asyncio_future_blocking = True
+            yield self
+        if not self.done():
+            raise RuntimeError("await wasn't used with future")
+        return self.result()
+
+    __iter__ = __await__
 
     def _fail(self, message: str) -> None:
         """Go on with an error at the place where the coroutine waits."""

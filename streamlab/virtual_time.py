@@ -21,7 +21,6 @@ import contextvars
 import functools
 import itertools
 import logging
-import math
 import sys
 import types
 import weakref
@@ -38,6 +37,9 @@ Ts = TypeVarTuple("Ts")
 #: 2026-01-01T00:00:00Z, in milliseconds since 1970: what a calendar shows at virtual time 0 unless told
 #: otherwise, so that entry ids look like ids and every run has the same ones.
 DEFAULT_EPOCH_MS = 1_767_225_600_000
+
+#: Any time but infinity: a timer that is set for then is never due.
+_EVER = sys.float_info.max
 
 #: What asyncio says of a task that is dropped before it is done.
 _DESTROYED = "Task was destroyed but it is pending!"
@@ -170,7 +172,9 @@ class VirtualLoop(_EventLoop):
         )
         self._exception_handler = None
         self._task_factory: Any = None
-        self._asyncgens: weakref.WeakSet[AsyncGenerator[Any, Any]] = weakref.WeakSet()
+        #: Asynchronous generators that have begun, in this order.
+        self._asyncgens: weakref.WeakKeyDictionary[AsyncGenerator[Any, Any], None]
+        self._asyncgens = weakref.WeakKeyDictionary()
 
     # ---- the clock -----------------------------------------------------------------------------
 
@@ -185,7 +189,7 @@ class VirtualLoop(_EventLoop):
         timers = self._timers
         while timers and _is_off(*timers[0][1:]):
             heappop(timers)
-        return max(self.now, timers[0][0]) if timers else None
+        return max(self.now, timers[0][0]) if timers and timers[0][0] <= _EVER else None
 
     # ---- the run loop --------------------------------------------------------------------------
 
@@ -258,9 +262,11 @@ class VirtualLoop(_EventLoop):
                 task.end(error)
                 continue
             if type(awaited) is float:  # from sleep()
+                task.awaited = None
                 task.alarm = number = next(numbers)
                 heappush(timers, (now + awaited, number, task))
             elif awaited is None:  # a bare yield: everybody else first
+                task.awaited = None
                 ready.append(task)
             elif isinstance(awaited, Promise):
                 task.awaited = awaited
@@ -272,7 +278,7 @@ class VirtualLoop(_EventLoop):
                 task.wait_for(awaited)
             if task.must_throw:  # it was cancelled in this step
                 task.must_throw = False
-                task.cancel_or_throw(None)
+                task.cancel_or_throw(task._cancel_message)  # type: ignore[attr-defined]
 
     def _call(self, handle: _Handle) -> None:
         """Run a callback that is no task, unless it is cancelled or held back."""
@@ -316,7 +322,7 @@ class VirtualLoop(_EventLoop):
         main.add_done_callback(self._stop_when_done)
         try:
             with self._entered():
-                self._run(math.inf)
+                self._run(_EVER)
         except BaseException:
             if is_new and main.done() and not main.cancelled():
                 main.exception()  # the caller sees this one raised already: do not log it again
@@ -351,7 +357,7 @@ class VirtualLoop(_EventLoop):
         """Run until `stop` is called or nothing is left to run."""
         self._check_closed()
         with self._entered():
-            self._run(math.inf)
+            self._run(_EVER)
 
     def stop(self) -> None:
         """Let the run end after the round that is under way."""
@@ -370,7 +376,7 @@ class VirtualLoop(_EventLoop):
         if outer is not None and _swap_current_task is not None:
             outer_task = _swap_current_task(outer, None)
         hooks = sys.get_asyncgen_hooks()
-        sys.set_asyncgen_hooks(firstiter=self._asyncgens.add, finalizer=self._close_asyncgen)
+        sys.set_asyncgen_hooks(firstiter=self._note_asyncgen, finalizer=self._close_asyncgen)
         asyncio._set_running_loop(self)
         self._running = True
         try:
@@ -547,16 +553,29 @@ class VirtualLoop(_EventLoop):
         if self._closed:
             raise RuntimeError("Event loop is closed")
 
+    def _note_asyncgen(self, agen: AsyncGenerator[Any, Any]) -> None:
+        self._asyncgens[agen] = None
+
     def _close_asyncgen(self, agen: AsyncGenerator[Any, Any]) -> None:
-        self._asyncgens.discard(agen)
+        self._asyncgens.pop(agen, None)
         if not self._closed:
-            self.create_task(agen.aclose())
+            self.call_soon(self._begin_closing, agen)  # as asyncio does: a turn later
+
+    def _begin_closing(self, agen: AsyncGenerator[Any, Any]) -> None:
+        self.create_task(agen.aclose())
 
     async def shutdown_asyncgens(self) -> None:
         """Close every asynchronous generator that is still open."""
-        closing = [agen.aclose() for agen in list(self._asyncgens)]
+        open_ones = list(self._asyncgens)
         self._asyncgens.clear()
-        await asyncio.gather(*closing, return_exceptions=True)
+        closing = [agen.aclose() for agen in open_ones]
+        results = await asyncio.gather(*closing, return_exceptions=True)
+        for agen, result in zip(open_ones, results, strict=True):
+            if isinstance(result, Exception):
+                message = f"an error occurred during closing of asynchronous generator {agen!r}"
+                self.call_exception_handler(
+                    {"message": message, "exception": result, "asyncgen": agen}
+                )
 
     async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ASYNC109
         """Do nothing: there are no threads in virtual time."""

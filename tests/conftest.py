@@ -21,6 +21,7 @@ from streamlab.servers import (
     identify_server,
 )
 from tests import browser
+from tests.redis_targets import AnyServer, any_server, names_of_servers
 
 NO_SERVER = (
     "no redis-server or valkey-server on the PATH, so nothing was tried on a real one "
@@ -69,6 +70,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             ids=[f"{each.kind}-{'.'.join(map(str, each.version))}" for each in found] or ["none"],
         )
 
+    if "server_everywhere" in metafunc.fixturenames:
+        servers = names_of_servers(metafunc.config.stash[_binaries])
+        metafunc.parametrize("server_everywhere", servers, indirect=True)
+
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     no_browser = browser.missing()
@@ -100,6 +105,13 @@ def redis_url(redis_server: PrivateServer) -> str:
     with sync_stream_client(redis_server.url) as client:
         client.flushall()
     return redis_server.url
+
+
+@pytest.fixture
+def server_everywhere(request: pytest.FixtureRequest) -> Iterator[AnyServer]:
+    """A server, once of each kind: simulated, embedded, and each program on the PATH."""
+    with any_server(request.param) as server:
+        yield server
 
 
 Eventually = Callable[..., None]

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
 
 import fakeredis
+import pytest
 import redis
+import redis.asyncio
 
-from streamlab.connection import sync_stream_client
+from streamlab.connection import stream_client, sync_stream_client
 from streamlab.embedded import EmbeddedServer
+from streamlab.servers import PrivateServer, ServerBinary
+from streamlab.simulated_redis import SimulatedServer
+from streamlab.virtual_time import VirtualLoop
 
 
 @dataclass
@@ -39,3 +47,79 @@ def real(url: str) -> Target:
     return Target(
         lambda: sync_stream_client(url), lambda: client.info("clients")["blocked_clients"]
     )
+
+
+# ---- one program on all of them ----------------------------------------------------------------
+
+
+@dataclass
+class AnyServer:
+    """A server under test, simulated ones among them: asyncio clients of it, and a loop to use them on."""
+
+    name: str
+    version: tuple[int, ...]
+    make: Callable[[], redis.asyncio.Redis]
+    loop: Callable[[], asyncio.AbstractEventLoop]
+    clients: list[redis.asyncio.Redis] = field(default_factory=list)
+
+    def connect(self) -> redis.asyncio.Redis:
+        """Return a client, which is closed when the program is over."""
+        self.clients.append(self.make())
+        return self.clients[-1]
+
+    def run(self, program: Callable[[AnyServer], Coroutine[Any, Any, Any]]) -> Any:
+        """Run a program with this server, and fail rather than wait for ever."""
+
+        async def main() -> Any:
+            try:
+                return await asyncio.wait_for(program(self), 20)
+            finally:
+                for client in self.clients:
+                    await client.aclose()
+
+        with asyncio.Runner(loop_factory=self.loop) as runner:
+            return runner.run(main())
+
+    @property
+    def is_simulated(self) -> bool:
+        return self.name.startswith("simulated")
+
+    @property
+    def is_embedded(self) -> bool:
+        return self.name.startswith("embedded")
+
+
+_WITHIN = {"": (7, 0, 15), " as of 8.6": (8, 6, 0)}
+
+
+def names_of_servers(binaries: Iterable[ServerBinary]) -> list[Any]:
+    """List what `any_server` knows, as parameters of a test: within the process, and programs that are there."""
+    within = [kind + name for kind in ("simulated", "embedded") for name in _WITHIN]
+    return [
+        *within,
+        *(pytest.param(binary, marks=pytest.mark.redis, id=str(binary)) for binary in binaries),
+    ]
+
+
+@contextmanager
+def any_server(which: str | ServerBinary) -> Iterator[AnyServer]:
+    """Start a server, and close the clients of it at the end."""
+    if isinstance(which, ServerBinary):
+        with PrivateServer(which) as private:
+            yield AnyServer(
+                str(which),
+                which.version,
+                lambda: stream_client(private.url),
+                asyncio.new_event_loop,
+            )
+        return
+    kind, _, _ = which.partition(" ")
+    version = _WITHIN[which.removeprefix(kind)]
+    if kind == "simulated":
+        loop = VirtualLoop()
+        server = SimulatedServer(version=version, loop=loop)
+        yield AnyServer(which, version, server.client, lambda: loop)
+    else:
+        embedded_server = EmbeddedServer(version=version)
+        yield AnyServer(which, version, embedded_server.async_client, asyncio.new_event_loop)
+        embedded_server.close()

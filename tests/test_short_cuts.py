@@ -104,14 +104,16 @@ async def handed_over(client: SimulatedRedis) -> list[Any]:
 
 @pytest.mark.parametrize("version", [(6, 2, 0), (7, 0, 15), (7, 2, 0), (8, 6, 3)])
 def test_plain_commands_answer_as_the_grammar_does(version: tuple[int, int, int]) -> None:
-    """Every reply, error text, time and the final state are the same."""
+    """Every reply, error text, time and the final state are the same; with fakeredis holding the keys, too."""
     told = []
     for kind in (SimulatedRedis, Grammatical):
-        loop = VirtualLoop()
-        client = kind(SimulatedServer(version=version, loop=loop))
-        told.append(loop.run_until_complete(story(client)))
-    plain, parsed = told
-    assert plain == parsed
+        for has_opened in (False, True):
+            loop = VirtualLoop()
+            server = SimulatedServer(version=version, loop=loop)
+            if has_opened:
+                server.open()
+            told.append(loop.run_until_complete(story(kind(server))))
+    assert told == [told[0]] * 4
 
 
 def test_time_outs_of_one_length_share_a_timer() -> None:
@@ -205,11 +207,14 @@ def test_what_befalls_a_command_under_way_befalls_a_short_one(
     """Lost replies, cancellations, a server that goes down; and numbers beyond all bounds."""
     told = []
     for kind in (SimulatedRedis, Grammatical):
-        loop = VirtualLoop()
-        server = SimulatedServer(version=version, loop=loop)
-        told.append(loop.run_until_complete(troubles(kind, server)))
-    short, parsed = told
-    assert short == parsed
+        for has_opened in (False, True):
+            loop = VirtualLoop()
+            server = SimulatedServer(version=version, loop=loop)
+            if has_opened:
+                server.open()
+            told.append(loop.run_until_complete(troubles(kind, server)))
+    short = told[0]
+    assert told == [short] * 4
     assert {name for name, *_ in short[:-1]} >= {"late", "lost", "cancelled", "added", "refused"}
 
 

@@ -61,8 +61,8 @@ def test_errors_are_redis_pys_own_exceptions(loop):
             await client.xadd("text", {"a": "b"})
         with pytest.raises(ResponseError, match=r"^NOGROUP No such key 's' or consumer group 'g'"):
             await client.xreadgroup("g", "c", {"s": ">"})
-        with pytest.raises(ResponseError, match="unknown command 'LPUSH'"):
-            await client.lpush("list", "x")
+        with pytest.raises(ResponseError, match="unknown command 'LPUSHH'"):
+            await client.execute_command("LPUSHH", "list", "x")
         with pytest.raises(DataError, match="Invalid input of type: 'NoneType'"):
             await client.xack("s", "g", None)
 

@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import gc
 import logging
+import math
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 
@@ -568,3 +569,25 @@ def test_a_sleep_that_nobody_waits_for_ends_nothing(loop):
         return now()
 
     assert loop.run_until_complete(main()) == 3
+
+
+@pytest.mark.parametrize("way", ["asyncio.sleep", "sleep", "timeout", "call_later"])
+def test_a_timer_for_infinity_is_never_due(loop, way):
+    """Who waits so long waits for ever, and the clock does not go there."""
+
+    async def main() -> None:
+        await asyncio.sleep(1)
+        if way == "sleep":
+            await loop.sleep(math.inf)
+        elif way == "asyncio.sleep":
+            await asyncio.sleep(math.inf)
+        elif way == "call_later":
+            loop.call_later(math.inf, loop.stop)
+            await loop.create_future()
+        else:
+            async with asyncio.timeout(math.inf):
+                await loop.create_future()
+
+    with pytest.raises(Deadlock, match=r"deadlock at virtual time 1 s"):
+        loop.run_until_complete(main())
+    assert (loop.time(), loop.next_time(), loop.step()) == (1, None, False)

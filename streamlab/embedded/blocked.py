@@ -54,19 +54,19 @@ class BlockedRead(Blocked):
 
     def __init__(self, waiter: BlockedCommand, streams: StreamCommands, command: str) -> None:
         super().__init__(command, waiter.timeout_ms)
-        self._waiter = waiter
+        self.waiter = waiter
         self._streams = streams
         waiter.on_ready = self.end
 
     def cancel(self) -> None:
-        self._streams.cancel(self._waiter)
+        self._streams.cancel(self.waiter)
 
     def look(self, now_ms: int) -> float:
         wait = TICK
-        if self._waiter.retry_at_ms is not None and not self.is_over:
-            if self._waiter.retry_at_ms <= now_ms:
-                self._streams.retry(self._waiter, now_ms)
-            if self._waiter.retry_at_ms is not None:
+        if self.waiter.retry_at_ms is not None and not self.is_over:
+            if self.waiter.retry_at_ms <= now_ms:
+                self._streams.retry(self.waiter, now_ms)
+            if self.waiter.retry_at_ms is not None:
                 # At least a millisecond: an entry that cannot be claimed yet is not asked for in a circle.
-                wait = min(wait, max(self._waiter.retry_at_ms - now_ms, 1) / 1000)
+                wait = min(wait, max(self.waiter.retry_at_ms - now_ms, 1) / 1000)
         return min(wait, super().look(now_ms))

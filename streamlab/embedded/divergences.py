@@ -25,7 +25,7 @@ DIVERGENCES: tuple[Divergence, ...] = (
     Divergence(
         "EVAL, EVALSHA, SCRIPT, FUNCTION",
         "run any Lua script",
-        "EVAL and EVALSHA run the scripts of streamlab.scripts; all others are refused",
+        "EVAL and EVALSHA run the scripts of streamlab.scripts and of redis-py's Lock; all others are refused",
         ("EVAL return(1) 0",),
     ),
     Divergence(

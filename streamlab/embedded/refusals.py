@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 _NO_LUA = (
-    "ERR the embedded server has no Lua and runs only the scripts of streamlab.scripts ({name}): for others use a "
-    "real server (put redis-server on the PATH, or connect by URL)"
+    "ERR the embedded server has no Lua and runs only the scripts of streamlab.scripts and redis-py's Lock ({name}): "
+    "for others use a real server (put redis-server on the PATH, or connect by URL)"
 )
 _NO_PICKLE = "ERR the embedded server has no {name}: it would have to make objects of any bytes; use a real server"
 _WITHOUT_LUA = ("EVAL_RO", "EVALSHA_RO", "SCRIPT", "FUNCTION", "FCALL", "FCALL_RO")

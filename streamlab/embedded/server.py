@@ -6,14 +6,17 @@ import os
 import threading
 import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 import redis
 import redis.asyncio
+import redis.asyncio.lock
+import redis.lock
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from streamlab import scripts
 from streamlab.connection import ServerUnusable
 
 from .divergences import DIVERGENCES, Divergence
@@ -27,7 +30,7 @@ class EmbeddedServer:
 
     Its clients are redis-py's own; threads and event loops may share it. Other processes reach it at its `url`, as
     long as this process and this object live. ``version`` is the version of Redis whose streams it has. ``now_ms``
-    gives the time that ids and idle times go by, in ms since 1970, if it is not to be the machine's.
+    gives the time that ids, idle times and expiry go by, in ms since 1970, if it is not to be the machine's.
     """
 
     divergences: ClassVar[tuple[Divergence, ...]] = DIVERGENCES
@@ -84,7 +87,10 @@ class EmbeddedServer:
         pool = redis.ConnectionPool(
             connection_class=SyncConnection, **self._settings(settings, retry)
         )
-        return client_class.from_pool(pool)
+        client = client_class.from_pool(pool)
+        if not scripts.knows_lock(redis.lock.Lock):
+            client.lock = _refuse_lock  # type: ignore[method-assign]
+        return client
 
     def async_client(
         self, client_class: type[redis.asyncio.Redis] = redis.asyncio.Redis, **settings: Any
@@ -96,7 +102,10 @@ class EmbeddedServer:
         pool = redis.asyncio.ConnectionPool(
             connection_class=AsyncConnection, **self._settings(settings, retry)
         )
-        return client_class.from_pool(pool)
+        client = client_class.from_pool(pool)
+        if not scripts.knows_lock(redis.asyncio.lock.Lock):
+            client.lock = _refuse_lock  # type: ignore[method-assign]
+        return client
 
     def _settings(self, settings: dict[str, Any], retry: Any) -> dict[str, Any]:
         usual = {
@@ -115,3 +124,11 @@ class EmbeddedServer:
 
     def __repr__(self) -> str:
         return f"<EmbeddedServer as of Redis {'.'.join(map(str, self.version))}>"
+
+
+def _refuse_lock(*args: Any, **options: Any) -> NoReturn:
+    """Refuse a lock that could be acquired and never be released."""
+    raise redis.exceptions.LockError(
+        f"redis-py {redis.__version__} has locks with scripts of its own that the embedded server, which has no Lua, "
+        "does not know: it could not release what it acquires. Use a real server, or redis-py 7.4 to 8.1."
+    )

@@ -74,6 +74,15 @@ class StreamCommands(Keyspace):
         """Tell whether a word, in capitals, is a command of this grammar on something else than keys."""
         return name in self._words
 
+    def has(self, name: str) -> bool:
+        """Tell whether a word, in capitals, is a command of this grammar, a container of subcommands among them."""
+        return name in self._commands or name in _CONTAINERS
+
+    @property
+    def is_in_transaction(self) -> bool:
+        """Whether blocked readers are served only when a transaction ends."""
+        return self._in_transaction
+
     def check(self, args: Sequence[str]) -> None:
         """Raise the `CommandError` with which a server refuses to queue a command: no such one, wrong arity."""
         args, (_, fewest, most, name) = self._look_up(args)

@@ -14,7 +14,10 @@ from .keyspace import Keyspace
 
 Script = Callable[[Keyspace, Sequence[str], Sequence[str], int], Reply]
 
-_NO_LUA = "ERR there is no Lua here: only the scripts of streamlab.scripts are known. Use a real server for your own"
+_NO_LUA = (
+    "ERR there is no Lua here: only the scripts of streamlab.scripts and of redis-py's Lock are known. "
+    "Use a real server for your own"
+)
 
 
 def fenced_ack(db: Keyspace, keys: Sequence[str], args: Sequence[str], now_ms: int) -> Reply:

@@ -13,7 +13,7 @@ import inspect
 from typing import Any
 
 from fakeredis._clients import FakeAsyncRedisConnection, FakeRedisConnection
-from fakeredis._core import Database, FakeServer
+from fakeredis._core import CommandItem, Database, FakeServer
 from fakeredis._socket import AsyncFakeSocket, FakeSocket
 
 DIGESTS: dict[str, str] = {
@@ -23,10 +23,13 @@ DIGESTS: dict[str, str] = {
     "Database.__delitem__": "6517c888fd",
     "Database.expired": "6e2014274d",
     "Database._remove_expired": "45a82655c5",
+    "Database.schedule_expiry": "939d77ad0a",
+    "Database.add_change_callback": "83e83a9219",
     "Database.clear": "4621f20a06",
     "Database.notify_watch": "f8e3476da0",
     "Database.swap": "b1402c8635",
     "Database.wake_all": "d83277fb6a",
+    "CommandItem.writeback": "562bd0eaf2",
     "FakeServer.__init__": "faf63b060d",
     "FakeSocket.__init__": "3cda3f57ce",
     "FakeSocket._process_command": "e28ebecde8",
@@ -62,6 +65,7 @@ DIGESTS: dict[str, str] = {
     "FakeSocket._zmpop": "dd649cc1ca",
     "FakeSocket._bzpop": "ee8330122d",
     "FakeSocket.blmove": "1dd77537a9",
+    "FakeSocket.time": "fdf3e73e92",
     "FakeSocket._key_value_type": "d80111f728",
     "AsyncFakeSocket.__init__": "28866db4a2",
     "AsyncFakeSocket.put_response": "1ee8456beb",
@@ -87,6 +91,7 @@ ATTRIBUTES: dict[str, tuple[str, ...]] = {
 """Attributes that are used."""
 
 _CLASSES: dict[str, Any] = {
+    "CommandItem": CommandItem,
     "Database": Database,
     "FakeServer": FakeServer,
     "FakeSocket": FakeSocket,

@@ -78,11 +78,34 @@ class StreamDatabase(Database):
     """A database whose streams are the model's, and which tells their readers of whatever befalls the keys."""
 
     def __init__(self, server: StreamServer) -> None:
+        self._clock = server.seconds
+        self._on_expiry = server.expiry_set
         super().__init__(server.lock)
         self.streams = StreamCommands(version=server.stream_version)
         self.streams.keys = _Keys(self)  # type: ignore[assignment]
         self.pops = Pops()
         self._touched: dict[bytes, object] = {}
+
+    @property
+    def time(self) -> float:
+        """The time of the command that is executed, in seconds since 1970."""
+        return self._time
+
+    @time.setter
+    def time(self, _: float) -> None:
+        # Whatever fakeredis has read from the machine's clock: the server's may be another.
+        self._time = self._clock()
+
+    def schedule_expiry(self, key: bytes, expireat: float | None) -> None:
+        if expireat is not None:
+            # To the millisecond, as Redis: sums of seconds in binary are now below, now above.
+            expireat = self._dict[key].expireat = round(expireat, 3)
+            if expireat <= self.time:  # it is over at once, as after EXPIRE with 0
+                del self._dict[key]
+                self.streams.signal(decoded(key))
+                return
+            super().schedule_expiry(key, expireat)
+            self._on_expiry(self, decoded(key), expireat)
 
     def notify_watch(self, key: bytes) -> None:
         super().notify_watch(key)
@@ -164,8 +187,9 @@ class StreamServer(FakeServer):
         super().__init__(version=version)
         self.stream_version = version
         self.now_ms = now_ms or (lambda: time.time_ns() // 1_000_000)
+        self.has_own_clock = now_ms is not None
         self.dbs = _Databases(partial(StreamDatabase, self))
-        self.started = time.time()
+        self.started = self.seconds()
         self.has_rules = False
         """Whether there may be other users than the default one, who may do everything (``ACL``)."""
         self.is_all_text = True
@@ -227,9 +251,16 @@ class StreamServer(FakeServer):
         """Remove the keys that have expired, and serve the readers whom that concerns; with the lock held."""
         self.forget_the_parted()
         for database in [*self.dbs.values()]:
-            database.time = time.time()
+            database.time = self.seconds()
             with database.streams.transaction(self.now_ms()):
                 database._remove_expired()
+
+    def seconds(self) -> float:
+        """Return the time by which keys expire, in seconds since 1970: whole milliseconds, as in Redis."""
+        return self.now_ms() / 1000
+
+    def expiry_set(self, database: StreamDatabase, key: str, at: float) -> None:
+        """Take note that a key expires at a time, in seconds since 1970."""
 
     @property
     def n_blocked(self) -> int:

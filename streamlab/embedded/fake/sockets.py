@@ -35,12 +35,28 @@ from streamlab.embedded.information import information
 from streamlab.embedded.replies import Carried, as_resp3, decoded, encoded
 from streamlab.stream_commands import BlockedCommand, CommandError, Reply
 
+from . import locks
 from .databases import StreamDatabase, StreamServer
 from .pops import BlockedPop
 
 _BLMOVE = Signature("blmove", "blmove", (bytes, bytes, bytes, bytes, bytes))  # type: ignore[arg-type]
+_EVALS = (b"EVAL", b"EVALSHA")
 _HINCRBY = Signature("hincrby", "hincrby", (Key(Hash), bytes, Int))  # type: ignore[arg-type]
-_KNOWN_SCRIPTS = [[text.encode()] for text in scripts.ALL]
+_KNOWN_SCRIPTS = {
+    *(hashlib.sha1(text.encode()).hexdigest().encode() for text in scripts.ALL),
+    *(digest.encode() for digest in scripts.LOCKS),
+}
+
+
+def _of_known_scripts(words: Sequence[bytes]) -> bytes | list[int] | None:
+    """Answer SCRIPT LOAD of a script that is known, and SCRIPT EXISTS; None to anything else."""
+    match [words[0].upper() if words else b"", *words[1:]]:
+        case [b"LOAD", text]:
+            digest = hashlib.sha1(text).hexdigest().encode()
+            return digest if digest in _KNOWN_SCRIPTS else None
+        case [b"EXISTS", _, *_]:
+            return [int(word.lower() in _KNOWN_SCRIPTS) for word in words[1:]]
+    return None
 
 
 class _Line:
@@ -85,7 +101,11 @@ class StreamSocket(FakeSocket):
     def _process_command(self, fields: list[bytes]) -> None:
         self._words = fields
         name = fields[0].upper() if fields else b""
-        if self._is_usual and self._db.streams.knows(name.decode("latin-1")):
+        if (
+            self._is_usual
+            and self._db.streams.knows(name.decode("latin-1"))
+            and not (name in _EVALS and locks.digest(fields))
+        ):
             self._answer(fields)
             return
         if name == b"ACL":
@@ -109,7 +129,7 @@ class StreamSocket(FakeSocket):
         server, database = self._server, self._db
         with server.lock:
             server.forget_the_parted()
-            database.time = time.time()
+            database.time = server.seconds()
             try:
                 reply = self._stream_command(server.words(fields))
             except SimpleError as error:
@@ -124,13 +144,15 @@ class StreamSocket(FakeSocket):
     def _name_to_func(self, cmd_name: str) -> tuple[Any, Any]:
         name = cmd_name.split(" ")[0].upper()
         streams = self._db.streams
+        lock = locks.digest(self._words)
+        if lock is not None:
+            return locks.command(self, self._words, lock)
         if streams.knows(name) or name.startswith("X"):
             words = self._server.words(self._words)
             check = partial(streams.check, words)
             return partial(self._stream_command, words), _Line(name.lower(), check)
-        if name == "SCRIPT" and cmd_name == "script load" and self._words[2:] in _KNOWN_SCRIPTS:
-            digest = hashlib.sha1(self._words[2]).hexdigest().encode()
-            return lambda: digest, _Line("script", lambda: None)
+        if name == "SCRIPT" and (script_reply := _of_known_scripts(self._words[1:])) is not None:
+            return lambda: script_reply, _Line("script", lambda: None)
         refusal = refusals.of(name)
         if refusal is not None:
             raise SimpleError(refusal)
@@ -197,7 +219,7 @@ class StreamSocket(FakeSocket):
             version=server.stream_version,
             n_clients=len(server.sockets),
             n_blocked=server.n_blocked,
-            uptime=time.time() - server.started,
+            uptime=server.seconds() - server.started,
             sizes=sizes,
         )
 
@@ -272,12 +294,15 @@ class StreamSocket(FakeSocket):
             read.cancel()
             read.end(None)
         self._blocked = False
+        self._cleanup(self.stream_server)
         with suppress(ValueError):  # closed or killed already
             self.stream_server.sockets.remove(self)
 
     def _cleanup(self, server: Any) -> None:
         if self.read is not None:
             self.read.cancel()
+        for subscribers in server.ssubscribers.values():
+            subscribers.discard(self)
         super()._cleanup(server)
 
     def kill(self) -> None:
@@ -361,6 +386,13 @@ class StreamSocket(FakeSocket):
             return moved if moved is None else moved[0]
 
         return self._blocking(Timeout.decode(timeout), move)
+
+    def time(self) -> list[bytes]:
+        if self._server.has_own_clock:
+            seconds, milliseconds = divmod(self._server.now_ms(), 1000)
+            return [b"%d" % seconds, b"%d000" % milliseconds]
+        told: list[bytes] = super().time()
+        return told
 
     def hincrby(self, key: CommandItem, field: bytes, amount: int) -> int:
         # fakeredis looks at the key first, and tells of its type if there is no number.
