@@ -386,11 +386,22 @@ class PrivateServer:
             raise ServerStartError(f"{self.binary} {problem}. Its last words:\n{self.log()}")
 
     def _answers(self) -> bool:
-        """Tell whether the server serves commands: a PING it answers at once, even if only with NOAUTH."""
+        """Tell whether the server serves commands: its answer to PING is no refusal, as while it loads its data.
+
+        If a password was set or changed by an option, its refusal of ours has to do.
+        """
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.settimeout(1.0)
             try:
                 connection.connect(os.fsencode(self.socket_path))
+                if (
+                    self._password
+                ):  # before a password is given, a server that loads its data does not say so
+                    secret = self._password.encode()
+                    connection.sendall(b"*2\r\n$4\r\nAUTH\r\n$%d\r\n%b\r\n" % (len(secret), secret))
+                    said = connection.recv(64)
+                    if not said.startswith(b"+OK"):
+                        return said.startswith(b"-")
                 connection.sendall(b"PING\r\n")
                 answer = connection.recv(64)
             except OSError:  # no socket yet, or nobody behind a killed server's

@@ -62,6 +62,7 @@ async def produce(
     clock = asyncio.get_running_loop().time
     start = clock()
     n_added, last_id = 0, ""
+    added: Any
     report(STARTED, name)
     async with Watch(patience, lambda: n_added) as watch:
         watch.is_at_work = True
@@ -76,14 +77,15 @@ async def produce(
             if watch.is_dozing:
                 watch.wake()
             try:
-                last_id = await client.xadd(stream, fields, "*", maxlen)  # type: ignore[arg-type,assignment]
+                added = await client.xadd(stream, fields, "*", maxlen)  # type: ignore[arg-type]
             except Exception as error:
                 if is_connection_lost(error):
                     report(DISCONNECTED, name)
                 tries = Patience(patience, client)
-                last_id = await _add_again(
+                added = await _add_again(
                     client, stream, fields, maxlen, last_id, tries, watch, error
                 )
+            last_id = added.decode() if isinstance(added, bytes) else added
             watch.is_at_work = True
             report(ADDED, name, last_id, 0, sent_at)
             n_added += 1
@@ -100,7 +102,7 @@ async def _add_again(
     patience: Patience,
     watch: Watch,
     error: Exception,
-) -> str:
+) -> Any:
     """Add an entry that was refused, or whose reply was lost, so that it may have been added; return its id."""
     is_in_doubt = False
     while True:
@@ -113,7 +115,7 @@ async def _add_again(
         try:
             found = await _find(client, stream, fields, after, watch) if is_in_doubt else ""
             is_in_doubt = False
-            return found or await client.xadd(stream, fields, maxlen=maxlen)  # type: ignore[arg-type,return-value]
+            return found or await client.xadd(stream, fields, maxlen=maxlen)  # type: ignore[arg-type]
         except Exception as again:
             error = again
 
