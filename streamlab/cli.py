@@ -8,7 +8,7 @@ import dataclasses
 import io
 import json
 import os
-import subprocess
+import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -28,6 +28,7 @@ from streamlab.replay import ReplayError
 from streamlab.run import Comparison, Run
 from streamlab.scenario import Scenario, ScenarioError
 from streamlab.servers import ServerStartError, best_server
+from streamlab.stopping import Stopped, stopped_by_signals
 
 #: What is the caller's to correct: one line, exit status 2.
 _WRONG_USE = (
@@ -40,7 +41,10 @@ _WRONG_USE = (
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit status: 0, 1 if an invariant is broken, 2 for wrong use."""
+    """Run the command line; return the exit status.
+
+    It is 0, 1 if an invariant is broken, 2 for wrong use, and 128 + the signal's number if one has stopped it.
+    """
     _make_outputs_safe()
     parser = _parser()
     arguments = parser.parse_args(argv)
@@ -48,7 +52,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.print_help()
         return 0
     try:
-        status: int = arguments.command(arguments)
+        with stopped_by_signals():
+            status: int = arguments.command(arguments)
         sys.stdout.flush()
         return status
     except _WRONG_USE as error:
@@ -60,9 +65,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except OSError as error:  # no more file handles, a full disk …
         return _complain(error, 1)
-    except KeyboardInterrupt:
-        print("interrupted: workers and private servers have been ended", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as interrupt:
+        signum = interrupt.signum if isinstance(interrupt, Stopped) else signal.SIGINT
+        how = "interrupted" if signum == signal.SIGINT else f"stopped by {interrupt}"
+        # A terminal that has been closed cannot be told anything.
+        with contextlib.suppress(OSError):
+            print(f"{how}: workers and private servers have been ended", file=sys.stderr)
+        return 128 + signum
 
 
 def _make_outputs_safe() -> None:
@@ -322,12 +331,18 @@ def _lab(arguments: argparse.Namespace) -> int:
         hasattr(os, "geteuid") and os.geteuid() == 0
     ):  # as in most containers; Jupyter refuses otherwise
         command.append("--allow-root")
-    jupyter = subprocess.Popen(command)
-    while True:
-        try:
-            return jupyter.wait()
-        except KeyboardInterrupt:  # Ctrl-C reaches JupyterLab as well, which asks before it ends
-            continue
+    from streamlab.kept_jupyter import (
+        exit_status,
+        kept_jupyter,
+    )  # with the course only, as JupyterLab itself
+
+    # In a terminal, Ctrl-C reaches JupyterLab as well, which asks before it ends; we wait for what it is told.
+    asks = sys.stdin is not None and sys.stdin.isatty()
+    with kept_jupyter() as kept:
+        jupyter = kept.start(command, start_new_session=not asks)
+        if asks:
+            signal.signal(signal.SIGINT, lambda *_: None)
+        return exit_status(jupyter.wait())
 
 
 def _course() -> Path:
@@ -376,7 +391,7 @@ def _worker(arguments: argparse.Namespace) -> int:
 def _doctor(arguments: argparse.Namespace) -> int:
     from streamlab import doctor  # looks at what is installed: not needed to run anything
 
-    print(doctor.render(doctor.report()))
+    print(doctor.render(doctor.report(), verbose=arguments.verbose))
     return 0
 
 
@@ -504,4 +519,7 @@ def _parser() -> argparse.ArgumentParser:
         "doctor", help="say what this machine offers, and what is missing for what"
     )
     doctor_.set_defaults(command=_doctor)
+    doctor_.add_argument(
+        "-v", "--verbose", action="store_true", help="and how the embedded server differs"
+    )
     return parser

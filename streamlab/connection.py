@@ -32,6 +32,7 @@ from redis.retry import Retry
 OLDEST_VERSION = (6, 2, 0)
 CONNECT_TIMEOUT = 5.0  # seconds
 _SECRET_PARAMETERS = ("password", "ssl_password")
+_SCHEMES = ("redis", "rediss", "unix")
 
 
 class ServerUnusable(Exception):
@@ -131,6 +132,7 @@ def _settings(
         "socket_timeout": None,
         "socket_connect_timeout": CONNECT_TIMEOUT,
     }
+    check_url(url)
     if max_connections is not None:
         settings["max_connections"] = max_connections
     # redis-py lets a URL's parameters win, and some of these must hold.
@@ -172,10 +174,33 @@ def _readable(url: str) -> Iterator[None]:
     try:
         yield
     except (ValueError, TypeError):
-        raise ServerUnusable(
-            f"not a Redis URL: {redact(url)} (write redis://host:port/0, rediss://… for TLS, or "
-            "unix:///path/to/redis.sock; special characters in a password must be percent-encoded)"
-        ) from None
+        raise _not_a_url(url) from None
+
+
+def _not_a_url(url: str) -> ServerUnusable:
+    return ServerUnusable(
+        f"not a Redis URL: {redact(url)} (write redis://host:port/0, rediss://… for TLS, or "
+        "unix:///path/to/redis.sock; special characters in a password must be percent-encoded)"
+    )
+
+
+def check_url(url: str) -> None:
+    """Raise `ServerUnusable` for a URL that a password has cut in the wrong place with its own ``/``, ``?`` or ``#``.
+
+    redis-py takes such a URL, and a piece of the password for the host: it would be looked up in the DNS, and
+    stand in every error.
+    """
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise _not_a_url(url) from None
+    has_user = "@" in parts.netloc
+    if parts.scheme == "unix":
+        is_cut = bool(parts.netloc) and (not parts.netloc.endswith("@") or "@" in parts.path)
+    else:
+        is_cut = "@" in parts.path or (has_user and "@" in parts.query)
+    if is_cut or "#" in url or (not has_user and "@" in re.sub(r"(?<==)[^&]*", "", parts.query)):
+        raise _not_a_url(url) from None
 
 
 def _try_settings(pool: Any) -> None:
@@ -191,7 +216,7 @@ def redact(url: str) -> str:
     scheme, separator, _ = url.partition("://")
     if not separator:
         return url if re.fullmatch(r"[\w.-]*(:\d+)?(/\d*)?", url) else "***"
-    hidden = f"{scheme}://***" if scheme.isalnum() else "***"
+    hidden = f"{scheme}://***" if scheme in _SCHEMES else "***"
     try:
         parts = urlsplit(url)
         _ = parts.port  # raises if a bit of the password was taken for it
@@ -202,6 +227,8 @@ def redact(url: str) -> str:
     if "@" in parts.path + parts.query + parts.fragment:
         return hidden
     user, at, host = parts.netloc.rpartition("@")
+    if at and scheme not in _SCHEMES:
+        return hidden
     if at:
         name = user.partition(":")[0] if ":" in user else "***"
         secret = ":***" if ":" in user else ""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import re
 import shutil
 import sys
 from dataclasses import dataclass
@@ -13,6 +12,8 @@ from importlib import metadata
 from itertools import groupby
 from typing import Literal
 from urllib.parse import unquote, urlsplit
+
+from packaging.requirements import Requirement
 
 from streamlab.connection import (
     OLDEST_VERSION,
@@ -40,13 +41,17 @@ EXTRAS = {
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing looked at: what it is, how it stands, and the command that would mend it, if there is one."""
+    """One thing looked at: what it is, how it stands, and the command that would mend it, if there is one.
+
+    ``more`` are lines for those who want to know all.
+    """
 
     area: Area
     name: str
     state: State
     detail: str
     remedy: str = ""
+    more: tuple[str, ...] = ()
 
 
 def report() -> list[Finding]:
@@ -59,15 +64,16 @@ def report() -> list[Finding]:
     return [*_engines(servers), *servers, *_python(), *_extras()]
 
 
-def render(findings: list[Finding]) -> str:
-    """Lay findings out as text: a paragraph an area, remedies under what they mend."""
+def render(findings: list[Finding], *, verbose: bool = False) -> str:
+    """Lay findings out as text: a paragraph an area, remedies under what they mend; all there is, if `verbose`."""
     width = max((len(finding.name) for finding in findings), default=0)
     margin = " " * (13 + width)
     lines: list[str] = []
     for area, group in groupby(findings, key=lambda finding: finding.area):
         lines += ["", area]
         for finding in group:
-            detail = finding.detail.replace("\n", "\n" + margin)
+            told = [finding.detail, *(finding.more if verbose else ())]
+            detail = "\n".join(told).replace("\n", "\n" + margin)
             lines.append(f"  {finding.state:<8} {finding.name:<{width}}  {detail}")
             if finding.remedy:
                 lines.append(f"{margin}→ {finding.remedy}")
@@ -108,13 +114,12 @@ def _embedded_server() -> Finding:
         return Finding("Servers", EMBEDDED, "problem", detail, _pip_install(""))
     server = EmbeddedServer()
     as_of = ServerInfo("redis", server.version)
-    known = "\n".join(f"- {each.what}: {each.embedded}" for each in server.divergences)
-    return Finding(
-        "Servers",
-        EMBEDDED,
-        "ok",
-        f"within this process, streams as of {as_of}; differs from a real server in\n{known}",
+    known = tuple(f"- {each.what}: {each.embedded}" for each in server.divergences)
+    detail = (
+        f"within this process, streams as of {as_of}; differs from a real server in {len(known)} points"
+        " (listed by `streamlab doctor -v`)"
     )
+    return Finding("Servers", EMBEDDED, "ok", detail, more=known)
 
 
 def _private_server(binary: ServerBinary) -> Finding:
@@ -165,39 +170,74 @@ def _python() -> list[Finding]:
     findings = [
         Finding("Python", "python", "ok", f"{platform.python_version()}, {sys.executable}"),
     ]
+    unmet = _unmet_by_package(_requirements())
     for package, purpose in [
         ("redis", "the client"),
         ("hiredis", "reads replies several times faster"),
         ("fakeredis", "the embedded server"),
     ]:
         version = _version(package)
-        if version:
-            findings.append(Finding("Python", package, "ok", version))
-        else:
+        if version is None:
             findings.append(Finding("Python", package, "missing", purpose, _pip_install("")))
+        elif package in unmet:
+            findings.append(Finding("Python", package, "problem", unmet[package], _pip_install("")))
+        else:
+            findings.append(Finding("Python", package, "ok", version))
     return findings
 
 
 def _extras() -> list[Finding]:
     try:
-        requirements = metadata.requires("streamlab") or []
+        metadata.requires("streamlab")
     except metadata.PackageNotFoundError:
         detail = "streamlab runs from its folder without being installed"
         return [Finding("Extras", "streamlab", "missing", detail, 'pip install -e ".[course]"')]
     findings = []
     for extra, purpose in EXTRAS.items():
-        packages = [
-            re.split(r"[^\w.-]", requirement, maxsplit=1)[0]
-            for requirement in requirements
-            if re.search(rf"""extra == ['"]{extra}['"]""", requirement)
-        ]
-        absent = [package for package in packages if _version(package) is None]
-        if absent:
-            detail = f"{purpose}; not installed: {', '.join(absent)}"
-            findings.append(Finding("Extras", extra, "missing", detail, _pip_install(extra)))
+        unmet = _unmet_by_package(_requirements(extra))
+        absent = [package for package in unmet if _version(package) is None]
+        unfit = [problem for package, problem in unmet.items() if package not in absent]
+        problems = [f"not installed: {', '.join(absent)}"] if absent else []
+        if problems + unfit:
+            state: State = "problem" if unfit else "missing"
+            detail = "; ".join([purpose, *problems, *unfit])
+            findings.append(Finding("Extras", extra, state, detail, _pip_install(extra)))
         else:
             findings.append(Finding("Extras", extra, "ok", purpose))
     return findings
+
+
+def _requirements(extra: str = "", package: str = "streamlab") -> list[Requirement]:
+    """Return what a package needs, for itself or for an extra of its own; nothing if it is not installed."""
+    try:
+        lines = metadata.requires(package) or []
+    except metadata.PackageNotFoundError:
+        return []
+    every = [Requirement(line) for line in lines]
+    if not extra:
+        return [each for each in every if each.marker is None or each.marker.evaluate()]
+    return [
+        each
+        for each in every
+        if each.marker is not None
+        and each.marker.evaluate({"extra": extra})
+        and not each.marker.evaluate({"extra": ""})
+    ]
+
+
+def _unmet_by_package(requirements: list[Requirement]) -> dict[str, str]:
+    """Return which packages are not there, or not as they have to be: by name, what is the matter."""
+    unmet = {}
+    for each in requirements:
+        version = _version(each.name)
+        if version is None:
+            unmet[each.name] = f"{each.name} is not installed"
+            continue
+        if not each.specifier.contains(version, prereleases=True):
+            unmet[each.name] = f"{each.name} {version} is installed, but {each.specifier} is needed"
+        for extra in sorted(each.extras):
+            unmet.update(_unmet_by_package(_requirements(extra, each.name)))
+    return unmet
 
 
 def _version(package: str) -> str | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import random
 import sqlite3
-import tempfile
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -26,6 +25,7 @@ from streamlab.mishaps import (
     each_step,
     no_mishap,
 )
+from streamlab.processes import GuardedFolder
 from streamlab.verdict import Objection, Verdict
 
 # ---- an effect in a database -----------------------------------------------------------------------
@@ -96,7 +96,7 @@ class _MortalDatabase(sqlite3.Connection):
 class _Shop:
     """A database in a file. Each order that is delivered is booked by a process of its own."""
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str | Path) -> None:
         self._path = Path(folder) / "shop.db"
         self._path.unlink(missing_ok=True)
         with closing(sqlite3.connect(self._path)) as db:
@@ -136,10 +136,10 @@ def books_once(answer: object) -> Verdict:
     ``accounts``, once for each ``order["number"]``; the table ``booked`` is there to remember the numbers.
     """
     try:
-        with tempfile.TemporaryDirectory() as folder:
-            _check_deliveries(answer, _Shop(folder))
-            n_deaths = _check_deaths(answer, folder)
-            _check_races(answer, folder)
+        with closing(GuardedFolder()) as folder:
+            _check_deliveries(answer, _Shop(folder.path))
+            n_deaths = _check_deaths(answer, folder.path)
+            _check_races(answer, folder.path)
     except Objection as objection:
         return objection.verdict
     return Verdict(
@@ -185,7 +185,7 @@ def _wrong_totals(order: Fields, totals: dict[str, int], expected: dict[str, int
     return Objection(f"After order {number} the totals are {totals}, not {expected}.", hint)
 
 
-def _check_deaths(answer: object, folder: str) -> int:
+def _check_deaths(answer: object, folder: Path) -> int:
     """Let it die before and after each of its statements; return at how many places."""
     shop = _Shop(folder)
     shop.deliver(answer, "In another database,")
@@ -210,7 +210,7 @@ def _check_deaths(answer: object, folder: str) -> int:
     raise AssertionError("counting does not end")
 
 
-def _check_races(answer: object, folder: str) -> None:
+def _check_races(answer: object, folder: Path) -> None:
     """Let another consumer book the same order after each of its statements: a zombie is never far."""
     for nth in itertools.count(1):
         shop = _Shop(folder)

@@ -623,16 +623,11 @@ def _check_length(scenario: Scenario, engine: EngineName) -> None:
 
 
 def _run_coroutine(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end on a loop of its own, also where a loop is running already."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        with asyncio.Runner(loop_factory=new_loop) as runner:
-            return runner.run(coroutine)
-    return _run_in_thread(coroutine)
+    """Run a coroutine to its end on a loop and in a thread of its own.
 
-
-def _run_in_thread(coroutine: Coroutine[Any, Any, T]) -> T:
+    A loop may be running in the caller's. And an interrupt comes to the caller's thread: here, it only cancels the
+    coroutine, which then tidies up to the end, however often the interrupt is repeated.
+    """
     results: list[T] = []
     errors: list[BaseException] = []
     loop = new_loop()
@@ -647,15 +642,21 @@ def _run_in_thread(coroutine: Coroutine[Any, Any, T]) -> T:
         finally:
             loop.run_until_complete(loop.shutdown_asyncgens())
             loop.close()
+            has_ended.set()
 
+    # Python 3.11 takes a thread for ended whose `join` was interrupted.
+    has_ended = threading.Event()
     thread = threading.Thread(target=work, name="streamlab-live")
-    thread.start()
     try:
-        thread.join()
-    except KeyboardInterrupt:
-        loop.call_soon_threadsafe(task.cancel)
-        thread.join()
+        thread.start()
+        has_ended.wait()
+    except BaseException:  # an interrupt
+        with contextlib.suppress(RuntimeError):  # it has just ended
+            loop.call_soon_threadsafe(task.cancel)
+        has_ended.wait()
         raise
+    finally:
+        thread.join()
     if errors:
         raise errors[0]
     return results[0]

@@ -230,8 +230,11 @@ class Lives:
                 self.losses.append(Loss(at, kind, actor))
             if kind != RESUMED:
                 # It comes to nothing that it has in hand, and will be given it anew.
-                self._leave(next(iter(self._in_hand.get(actor, ())), ""), actor, at)
-                self._in_hand.get(actor, {}).clear()
+                in_hand = self._in_hand.get(actor)
+                if in_hand:
+                    self._leave(next(iter(in_hand)), actor, at)
+                    in_hand.clear()
+                    self.end = max(self.end, at)  # until then it worked
             if kind == STARTED:
                 self._free_at[actor] = at
 

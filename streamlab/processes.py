@@ -1,4 +1,4 @@
-"""Processes that die with their owner, however the owner dies.
+"""Processes and folders that go with their owner, however the owner dies.
 
 A private server or a worker must not outlive the Python process that started it, not even when that
 one is killed with SIGKILL and can run no code at all. ``prctl(PR_SET_PDEATHSIG)`` would not do: it is
@@ -10,14 +10,19 @@ everything that process started, and itself.
 Why a process group and not a pid: a pid may be given to a stranger as soon as its process is gone.
 The group's number is the guard's own pid, and POSIX reserves it while the guard is in the group, so
 ``kill -KILL 0`` cannot hit anybody else.
+
+A folder has a guard of the same kind, and so has whatever else is to be done at the end (`LastAct`).
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import secrets
+import shutil
 import signal
 import subprocess
+import tempfile
 import threading
 import weakref
 from collections.abc import Mapping, Sequence
@@ -26,17 +31,25 @@ from types import TracebackType
 from typing import IO, Self
 
 # HUP must be ignored: when the owner dies and a member of the group is stopped, the kernel sends the
-# group SIGHUP, and the guard would be the one to die of it. The folder goes first, because nothing can run
-# after `kill -KILL 0`; a file created meanwhile makes rm fail, hence the loop.
-_GUARD = """
-trap '' HUP INT QUIT TERM TSTP
+# group SIGHUP, and the guard would be the one to die of it.
+_DEAF = "trap '' HUP INT QUIT TERM TSTP\n"
+_GUARD = f"""{_DEAF}
 read -r _
-tries=0
-while [ -n "$1" ] && [ -e "$1" ] && [ $tries -lt 20 ]; do
-    rm -rf -- "$1"
-    tries=$((tries + 1))
-done
 kill -KILL 0
+"""
+# It reads to the end of its input, and so sees the owner's; the command is given the last whole line.
+_LAST_ACT = f"""{_DEAF}
+while IFS= read -r line; do told=$line; done
+printf '%s\\n' "$told" | "$@"
+"""
+# A file that is created meanwhile, by a process that is being killed, makes rm fail: hence the loop.
+_REMOVE = """
+PATH=$PATH:/usr/bin:/bin
+tries=0
+while ! rm -rf -- "$1" && [ $tries -lt 20 ]; do
+    tries=$((tries + 1))
+    sleep 0.1
+done
 """
 
 
@@ -50,6 +63,35 @@ def _owner_ended(process: subprocess.Popen[bytes], guard: subprocess.Popen[bytes
     _close_pipe(guard)
     process.wait()
     guard.wait()
+
+
+def _start_guard(
+    script: str, *args: str | os.PathLike[str], stdin: int = subprocess.PIPE
+) -> subprocess.Popen[bytes]:
+    """Start a guard in a process group of its own; it notices when this process has closed the pipe to it."""
+    guard = subprocess.Popen(
+        ["/bin/sh", "-c", script, "streamlab-guard", *args],
+        stdin=stdin,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd="/",
+        bufsize=0,  # no buffer, hence no lock that a fork could leave locked
+        process_group=0,
+    )
+    _guards.add(guard)
+    return guard
+
+
+def _kill_group(guard: subprocess.Popen[bytes]) -> None:
+    """Kill a guard and all of its group (SIGKILL), without making it see its owner's end."""
+    if guard.poll() is None:
+        # Not reaped yet, so the group's number is still ours.
+        try:
+            os.killpg(guard.pid, signal.SIGKILL)
+        except PermissionError:  # macOS, when a member is a zombie already
+            guard.kill()
+        guard.wait()
+    _close_pipe(guard)
 
 
 _guards: weakref.WeakSet[subprocess.Popen[bytes]] = weakref.WeakSet()
@@ -149,16 +191,9 @@ class GuardedProcess:
                     pipe.close()
 
     def _end_group(self) -> None:
-        """Kill what is left of the group, guard included, without making the guard see its owner's end."""
+        """Kill what is left of the group, guard included."""
         with self._lock:
-            if self._guard.poll() is None:
-                # Not reaped yet, so the group's number is still ours.
-                try:
-                    os.killpg(self._guard.pid, signal.SIGKILL)
-                except PermissionError:  # macOS, when a member is a zombie already
-                    self._guard.kill()
-                self._guard.wait()
-            _close_pipe(self._guard)
+            _kill_group(self._guard)
             self._finalizer.detach()
 
     def __enter__(self) -> Self:
@@ -185,13 +220,11 @@ def guarded_popen(
     stderr: int | IO[bytes] | None = None,
     env: Mapping[str, str] | None = None,
     cwd: str | os.PathLike[str] | None = None,
-    folder: Path | None = None,
 ) -> GuardedProcess:
     """Start a process that dies with this one, by whatever signal this one dies.
 
-    The arguments are those of `subprocess.Popen`; pipes are binary. ``folder`` is removed, with all
-    that is in it, when the owner ends without having ended the process. The process gets a process
-    group of its own, so Ctrl-C in a terminal reaches the owner alone; it must not leave that group.
+    The arguments are those of `subprocess.Popen`; pipes are binary. The process gets a process group of its
+    own, so Ctrl-C in a terminal reaches the owner alone; it must not leave that group.
 
     Raises `OSError` when the program cannot be started, `NotImplementedError` on Windows.
     """
@@ -200,16 +233,7 @@ def guarded_popen(
             "real servers and worker processes need Linux or macOS; on Windows use WSL, "
             "or the simulated engine, which runs everywhere"
         )
-    guard = subprocess.Popen(
-        ["/bin/sh", "-c", _GUARD, "streamlab-guard", str(folder or "")],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        cwd="/",
-        bufsize=0,  # no buffer, hence no lock that a fork could leave locked
-        process_group=0,
-    )
-    _guards.add(guard)
+    guard = _start_guard(_GUARD)
     try:
         # No gap in between: until the new process has joined the group and is replaced by its program,
         # it holds a copy of the pipe's end itself, so the guard cannot strike too early.
@@ -222,9 +246,82 @@ def guarded_popen(
             cwd=cwd,
             process_group=guard.pid,
         )
+        return GuardedProcess(process, guard)
     except BaseException:
-        guard.kill()
-        guard.wait()
-        _close_pipe(guard)
+        _kill_group(guard)  # an interrupt may have come when the process was there already
         raise
-    return GuardedProcess(process, guard)
+
+
+class LastAct:
+    """A command that is run when this process has ended, however it ends: unless it is called off before.
+
+    It is also run, and waited for, when this object is dropped. It ignores the signals that end others. What it
+    reads on its standard input is one line: the one that it was told last. (Arguments are shown by ``ps``.)
+    """
+
+    def __init__(self, command: Sequence[str | os.PathLike[str]]) -> None:
+        self._guard = _start_guard(_LAST_ACT, *command)
+        self._finalizer = weakref.finalize(self, _let_act, self._guard)
+
+    def tell(self, line: str) -> None:
+        """Let the command read this line, instead of what it was told before."""
+        assert self._guard.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # it has been killed: `do` will tell
+            unsent = memoryview(line.encode() + b"\n")
+            while unsent:
+                unsent = unsent[self._guard.stdin.write(unsent) :]
+
+    def do(self) -> bool:
+        """Let the command be run now, and wait for its end; tell whether it was run with success."""
+        self._finalizer.detach()
+        return _let_act(self._guard) == 0
+
+    def call_off(self) -> None:
+        """See that the command is not run any more."""
+        self._finalizer.detach()
+        _kill_group(self._guard)
+
+
+def _let_act(guard: subprocess.Popen[bytes]) -> int:
+    _close_pipe(guard)
+    return guard.wait()
+
+
+class GuardedFolder:
+    """A new temporary folder, of mode 0700, that goes with its owner; `path` says where.
+
+    It also goes when this object is dropped. ``parent`` is where it is made, by default where temporary files are.
+
+    Raises `OSError` when it cannot be made.
+    """
+
+    def __init__(self, parent: str | None = None) -> None:
+        root = Path(tempfile.gettempdir() if parent is None else parent).absolute()
+        while True:
+            #: Where it is.
+            self.path = root / f"streamlab-{secrets.token_hex(4)}"
+            if os.path.lexists(self.path):
+                continue  # somebody else's, which no guard of ours may remove
+            # First the guard, and then what it guards. There is none on Windows, where guards cannot be had.
+            self._last_act: LastAct | None = None
+            if os.name == "posix":
+                self._last_act = LastAct(["/bin/sh", "-c", _REMOVE, "streamlab-remove", self.path])
+            try:
+                self.path.mkdir(0o700)
+            except BaseException as error:
+                if self._last_act is not None:
+                    self._last_act.call_off()
+                if isinstance(error, FileExistsError):
+                    continue
+                raise
+            return
+
+    def close(self) -> None:
+        """Remove the folder with all that is in it. Removing it twice is allowed."""
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(self.path)
+        if self._last_act is not None:
+            self._last_act.call_off()
+
+    def __repr__(self) -> str:
+        return f"<GuardedFolder {self.path}>"

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import shutil
 from collections import deque
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 from urllib.parse import quote, urlencode
 
 from redis.connection import parse_url
 
-from streamlab.connection import redact
+from streamlab.connection import check_url, redact
+from streamlab.processes import GuardedFolder
 from streamlab.resp_frames import Commands, Frames
 from streamlab.servers import private_folder
 
@@ -38,6 +37,7 @@ class Proxy:
     """
 
     def __init__(self, url: str) -> None:
+        check_url(url)
         target = parse_url(url)  # type: ignore[no-untyped-call]
         if not url.startswith(("unix://", "redis://")):
             raise ValueError(
@@ -45,7 +45,7 @@ class Proxy:
             )
         self._server_url = url
         self._target = target
-        self._folder: Path | None = None
+        self._folder: GuardedFolder | None = None
         self._listener: asyncio.Server | None = None
         self._connections: set[_Connection] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -65,7 +65,7 @@ class Proxy:
             user, password = target.get("username") or "", target["password"]
             secret = f"{quote(user, safe='')}:{quote(password, safe='')}@"
         database = f"?{urlencode({'db': target['db']})}" if target.get("db") else ""
-        return f"unix://{secret}{quote(str(self._folder / 'proxy.sock'))}{database}"
+        return f"unix://{secret}{quote(str(self._folder.path / 'proxy.sock'))}{database}"
 
     @property
     def n_connections(self) -> int:
@@ -98,12 +98,12 @@ class Proxy:
         if self._folder is not None:
             raise RuntimeError(f"{self!r} runs already")
         self._folder = private_folder("proxy.sock")
-        path = self._folder / "proxy.sock"
+        path = self._folder.path / "proxy.sock"
         try:
             self._listener = await asyncio.start_unix_server(self._accept, path, limit=_PIECE)
             path.chmod(0o700)
         except BaseException:
-            shutil.rmtree(self._folder)
+            self._folder.close()
             self._folder = None
             raise
         return self
@@ -117,7 +117,7 @@ class Proxy:
         while self._tasks:
             await asyncio.wait(self._tasks)
         if self._folder is not None:
-            shutil.rmtree(self._folder)
+            self._folder.close()
             self._folder = None
 
     async def __aenter__(self) -> Self:
@@ -178,12 +178,15 @@ class _Connection:
         self._proxy = proxy
         self._client = (reader, writer)
         self._server: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self._reaching: asyncio.Future[tuple[asyncio.StreamReader, asyncio.StreamWriter]]
+        self._reaching = asyncio.ensure_future(proxy._reach_server())
         self._doomed: deque[bool] = deque()  # of each command that has no reply yet
         self._replies_are_counted = True
         self._is_cut = False
 
     def abort(self) -> None:
         self._is_cut = True
+        self._reaching.cancel()  # a host that is gone may take minutes to be found gone
         for side in (self._client, self._server):
             if side is not None:
                 side[1].transport.abort()
@@ -193,8 +196,8 @@ class _Connection:
         writers = [self._client[1]]
         try:
             try:
-                self._server = await self._proxy._reach_server()
-            except OSError:
+                self._server = await self._reaching
+            except (OSError, asyncio.CancelledError):  # there is no server, or `abort`
                 return  # the client finds its connection closed
             writers.append(self._server[1])
             if self._is_cut:  # while the server was being reached

@@ -14,6 +14,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from typing import Literal, Self
 from urllib.parse import quote
 
 from streamlab.connection import OLDEST_VERSION, ServerInfo
-from streamlab.processes import GuardedProcess, guarded_popen
+from streamlab.processes import GuardedFolder, GuardedProcess, guarded_popen
 
 logger = logging.getLogger("streamlab")
 
@@ -49,6 +50,10 @@ _OURS = frozenset({"port", "bind", "unixsocket", "unixsocketperm", "dir", "daemo
 
 class ServerStartError(Exception):
     """A server could not be started; the text says why, in the server's own last words."""
+
+
+class _GivenUp(ServerStartError):
+    """Nobody waits for the server any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +171,8 @@ class PrivateServer:
         self._password = password
         self._options = dict(options or {})
         self._binary: ServerBinary | None = None
-        self._folder: Path | None = None
+        self._folder: GuardedFolder | None = None
+        self._is_given_up = threading.Event()
         self._process: GuardedProcess | None = None
         #: Why programs on the PATH were not taken that would have come first.
         self.passed_over: list[str] = []
@@ -204,7 +210,7 @@ class PrivateServer:
         """The private folder: socket, log, and what the server persists."""
         if self._folder is None:
             raise RuntimeError("the server has not been started: call start()")
-        return self._folder
+        return self._folder.path
 
     @property
     def socket_path(self) -> Path:
@@ -248,6 +254,8 @@ class PrivateServer:
         for binary in usable:
             try:
                 self._start(binary, timeout)
+            except _GivenUp:
+                raise
             except ServerStartError as error:
                 self.passed_over.append(f"{binary.path} does not start: {_in_one_line(str(error))}")
             else:
@@ -260,11 +268,15 @@ class PrivateServer:
         self._binary = binary
         self._folder = private_folder(_SOCKET)
         try:
-            _write_private(self._folder / _CONFIGURATION, self._configuration())
+            _write_private(self.folder / _CONFIGURATION, self._configuration())
             self._launch(timeout)
         except BaseException:
             self.stop()
             raise
+
+    def give_up(self) -> None:
+        """Let a `start` or `restart` that another thread waits in end soon, with `ServerStartError`: for good."""
+        self._is_given_up.set()
 
     def kill(self) -> None:
         """End the server with SIGKILL, as a crash does: nothing is saved, the folder stays for `restart`."""
@@ -300,7 +312,7 @@ class PrivateServer:
             self._process.close()
             self._process = None
         if self._folder is not None:
-            shutil.rmtree(self._folder)
+            self._folder.close()
             self._folder = None
 
     def log(self, lines: int = 20) -> str:
@@ -355,7 +367,6 @@ class PrivateServer:
                     stdout=log,
                     stderr=log,
                     cwd=folder,
-                    folder=folder,
                 )
             except OSError as error:
                 raise ServerStartError(f"cannot start {self.binary}: {error}") from error
@@ -363,6 +374,9 @@ class PrivateServer:
         while not self._answers():
             if not self._process.alive:
                 problem = f"ended at once (status {self._process.returncode})"
+            elif self._is_given_up.is_set():
+                self._process.kill()
+                raise _GivenUp(f"{self.binary} was given up before it answered")
             elif time.monotonic() > deadline:
                 self._process.kill()
                 problem = f"did not answer within {timeout:g} s"
@@ -372,11 +386,22 @@ class PrivateServer:
             raise ServerStartError(f"{self.binary} {problem}. Its last words:\n{self.log()}")
 
     def _answers(self) -> bool:
-        """Tell whether the server serves commands: a PING it answers at once, even if only with NOAUTH."""
+        """Tell whether the server serves commands: its answer to PING is no refusal, as while it loads its data.
+
+        If a password was set or changed by an option, its refusal of ours has to do.
+        """
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.settimeout(1.0)
             try:
                 connection.connect(os.fsencode(self.socket_path))
+                if (
+                    self._password
+                ):  # before a password is given, a server that loads its data does not say so
+                    secret = self._password.encode()
+                    connection.sendall(b"*2\r\n$4\r\nAUTH\r\n$%d\r\n%b\r\n" % (len(secret), secret))
+                    said = connection.recv(64)
+                    if not said.startswith(b"+OK"):
+                        return said.startswith(b"-")
                 connection.sendall(b"PING\r\n")
                 answer = connection.recv(64)
             except OSError:  # no socket yet, or nobody behind a killed server's
@@ -399,13 +424,13 @@ class PrivateServer:
         return f"<PrivateServer {self._binary or self._wanted or 'default'}: {state}>"
 
 
-def private_folder(socket_name: str) -> Path:
-    """Make a temporary folder of mode 0700 whose path leaves room for a unix socket of this name."""
+def private_folder(socket_name: str) -> GuardedFolder:
+    """Make a temporary folder that goes with its owner, and whose path leaves room for a unix socket of this name."""
     for parent in dict.fromkeys([tempfile.gettempdir(), "/tmp"]):  # the latter is short
-        folder = Path(tempfile.mkdtemp(prefix="streamlab-", dir=parent))
-        if len(os.fsencode(folder / socket_name)) <= MAX_SOCKET_PATH:
+        folder = GuardedFolder(parent)
+        if len(os.fsencode(folder.path / socket_name)) <= MAX_SOCKET_PATH:
             return folder
-        folder.rmdir()
+        folder.close()
     raise ServerStartError(
         "no temporary folder has a path short enough for a unix socket: set TMPDIR"
     )

@@ -39,3 +39,26 @@ def group_runs(group: int) -> bool:
         if int(its_group) == group and state != "Z":
             return True
     return False
+
+
+def descendants(pid: int) -> dict[int, str]:
+    """Return what runs below a process: each one's number, and its arguments. Without /proc, nothing."""
+    parents: dict[int, int] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, parent = stat.read_text().rpartition(")")[2].split()[:2]
+        except OSError:  # gone while we looked
+            continue
+        if state != "Z":
+            parents[int(stat.parent.name)] = int(parent)
+    below: dict[int, str] = {}
+    found = {pid}
+    while found:
+        found = {child for child, parent in parents.items() if parent in found}
+        for child in found:
+            try:
+                args = Path(f"/proc/{child}/cmdline").read_bytes().replace(b"\0", b" ")
+            except OSError:
+                args = b""
+            below[child] = args.decode(errors="replace")
+    return below

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import dataclasses
+import itertools
 import re
 import traceback
 from collections.abc import Callable
@@ -30,7 +32,7 @@ from streamlab.actors import (
 )
 from streamlab.actors.redis_calls import place_in
 from streamlab.actors.replies import Replies
-from streamlab.actors.trouble import Patience, is_group_gone, is_hopeless, passes
+from streamlab.actors.trouble import Patience, explain, is_group_gone, is_hopeless, passes
 from streamlab.actors.work import Work
 from streamlab.connection import ServerUnusable, ask_server, stream_client, sync_stream_client
 from streamlab.embedded import EmbeddedServer
@@ -39,7 +41,8 @@ from streamlab.named_scenarios import load_scenario
 from streamlab.scenario import ScenarioError
 from streamlab.servers import PrivateServer
 from streamlab.simulated_redis import SimulatedServer
-from streamlab.virtual_time import VirtualLoop
+from streamlab.virtual_task import PROCESS
+from streamlab.virtual_time import Deadlock, VirtualLoop
 
 #: Seconds of the event loop within which something has to happen.
 SOON = 5.0
@@ -80,7 +83,7 @@ class World:
 
         async def closing():
             try:
-                async with asyncio.timeout(3600 if self.kind == "simulated" else LIMIT):
+                async with asyncio.timeout(200_000 if self.kind == "simulated" else LIMIT):
                     return await main
             finally:
                 for client in self._clients:
@@ -230,6 +233,37 @@ def test_where_nobody_claims_a_handlers_error_ends_the_consumer(world, error):
     assert "handle" in [frame.name for frame in traceback.extract_tb(error.__traceback__)]
     assert (tries, pending) == (["1-0", "2-0"], 1)
     assert world.of("disconnected") == world.of("recreated") == []
+
+
+@pytest.mark.parametrize("claims", [True, False])
+def test_what_is_cancelled_in_a_handler_does_not_cancel_the_consumer(world, claims):
+    """It fails with that entry, as by any other error; a cancellation of the consumer itself is one."""
+    found = []
+
+    async def handle(entry_id, fields):
+        if entry_id == "1-0":
+            task = asyncio.ensure_future(asyncio.sleep(60))
+            asyncio.get_running_loop().call_soon(task.cancel)
+            await task
+        if entry_id == "3-0":
+            await asyncio.sleep(60)
+        found.append(entry_id)
+
+    async def main():
+        recovery = Recovery("autoclaim" if claims else "none", min_idle=60)
+        worker = world.consume(await world.stream(*"abc"), handle, recovery=recovery)
+        if not claims:
+            return await worker.error()
+        await worker.until(lambda: "3-0" in world.of("delivered"), "it is in the third")
+        worker.task.cancel()
+        await asyncio.wait([worker.task])
+        assert worker.task.cancelled()
+        return world.errors[0][1]
+
+    error = world.run(main())
+    assert isinstance(error, RuntimeError)
+    assert isinstance(error.__cause__, asyncio.CancelledError)
+    assert found == (["2-0"] if claims else [])
 
 
 def test_an_error_in_on_error_is_no_lost_connection_either(world):
@@ -516,13 +550,13 @@ def test_names_may_be_bytes_as_well(world):
 # ---- 4. nothing is added twice --------------------------------------------------------------------------------
 
 
-def unlucky(client):
-    """Let every XADD of a client be executed, and its reply get lost."""
-    send = client.execute_command
+def unlucky(client, every=1):
+    """Let every XADD of a client be executed, or every second one …, and its reply get lost."""
+    send, n_sent = client.execute_command, itertools.count(1)
 
     async def execute_command(*args, **options):
         reply = await send(*args, **options)
-        if args[0] == "XADD":
+        if args[0] == "XADD" and next(n_sent) % every == 0:
             raise redis.exceptions.ConnectionError("the reply was lost")
         return reply
 
@@ -537,12 +571,13 @@ VALUES = [
 ]  # fmt: skip
 
 
+@pytest.mark.parametrize("every", [1, 2])
 @pytest.mark.parametrize("as_text", [True, False], ids=["text", "bytes"])
-def test_nothing_is_added_twice(world, as_text):
-    """The producer finds what it added, whatever that looked like when it was sent."""
+def test_nothing_is_added_twice(world, as_text, every):
+    """The producer finds what it added, whatever that looked like when it was sent, and whatever came before."""
 
     async def main():
-        client = unlucky(world.client(decode_responses=as_text))
+        client = unlucky(world.client(decode_responses=as_text), every)
         hashable = [value for value in VALUES if not isinstance(value, bytearray | memoryview)]
         values = {f"field {n}": value for n, value in enumerate(VALUES)}
         names = {value: f"value {n}" for n, value in enumerate(hashable)}
@@ -551,7 +586,7 @@ def test_nothing_is_added_twice(world, as_text):
         return n, await client.xlen("s")
 
     assert world.run(main()) == (4, 4)
-    assert len(world.of("disconnected")) == 4
+    assert len(world.of("disconnected")) == 4 // every
     assert {type(id) for id in world.of("added")} == {str}
 
 
@@ -839,6 +874,14 @@ def test_a_key_that_is_no_stream_ends_everybody_at_once(world):
     assert all(("group 'g'" in words) == (n in (0, 2)) for n, words in enumerate(said))
 
 
+def test_words_are_added_once():
+    """Whoever passes an error on has no need to know who has explained it."""
+    error = BaseParser.parse_error("WRONGTYPE Operation against a key")
+    for _ in range(2):
+        explain(error, "s", "g")
+    assert str(error).count("the key 's' holds no stream") == 1
+
+
 def test_a_missing_permission_ends_everybody_at_once(own):
     """It does not pass; the words say what to allow, and where."""
 
@@ -913,6 +956,35 @@ def test_patience_counts_the_time_that_tries_take(world):
     assert world.run(main()) == 2
 
 
+def test_a_client_that_gives_up_an_idle_read_is_no_lost_server(world):
+    """With a time-out shorter than BLOCK each read fails, and nothing is wrong with the server."""
+    found = []
+
+    async def main():
+        client = await world.stream()
+        send = client.execute_command
+
+        async def execute_command(*args, **options):
+            if ">" not in args:
+                return await send(*args, **options)
+            try:
+                async with asyncio.timeout(0.05):
+                    return await send(*args, **options)
+            except TimeoutError:
+                raise redis.exceptions.TimeoutError("Timeout reading") from None
+
+        client.execute_command = execute_command
+        worker = world.consume(client, collecting(found), block=0.1, patience=0.2)
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        await worker.until(lambda: loop.time() > began + 1, "it has had time to lose patience")
+        await world.client().xadd("s", {"v": "a"})
+        await worker.until(lambda: found, "what came was done")
+        await worker.end()
+
+    world.run(main())
+
+
 def test_what_fails_each_time_after_a_first_answer_is_not_tried_for_ever(world):
     """The own history is answered, new entries never are: patience has an end."""
 
@@ -935,14 +1007,17 @@ def test_what_fails_each_time_after_a_first_answer_is_not_tried_for_ever(world):
 
 
 @pytest.mark.parametrize("ack", ["each", "batch"])
-@pytest.mark.parametrize("strategy", ["none", "restart", "claim", "autoclaim"])
-def test_what_was_acknowledged_long_before_is_not_done_again(world, strategy, ack):
-    """Whatever the strategy; and what was pending is."""
+@pytest.mark.parametrize(
+    ("strategy", "interval"),
+    [("none", None), ("restart", None), ("claim", 0.05), ("autoclaim", 0.05), ("autoclaim", 600)],
+)
+def test_what_was_acknowledged_long_before_is_not_done_again(world, strategy, interval, ack):
+    """Whatever the strategy, and however seldom it looks for what others left."""
     found = []
 
     async def main():
         client = await world.stream(*"abcdef")
-        recovery = Recovery(strategy, min_idle=60, interval=0.05)
+        recovery = Recovery(strategy, min_idle=60, interval=interval)
         options = {"recovery": recovery, "ack": ack, "count": 4}
         first = world.consume(client, collecting(found), **options)
         await first.until(lambda: len(found) == 6, "all was done")
@@ -1245,3 +1320,294 @@ def test_a_live_lab_says_it_before_it_runs(redis_url, strategy):
         with pytest.raises(ServerUnusable, match="has no "):
             lab.set_recovery(strategy)
         assert all(consumer.state != "dead" for consumer in lab.snapshot().consumers)
+
+
+# ---- 8. a server that accepts and never answers --------------------------------------------------------------------
+
+
+class Silence:
+    """Lets a simulated server fall silent at a command: it is executed or not, and nobody hears of it."""
+
+    def __init__(self, client, command, nth=1):
+        self.client, self._command, self._n_left = client, command, nth
+        self._send, self._pipeline = client.execute_command, client.pipeline
+        self.since = None
+        client.execute_command, client.pipeline = self._execute, self._make_pipeline
+
+    async def _hush(self, *commands):
+        for words in commands:
+            texts = (word.decode() if isinstance(word, bytes) else str(word) for word in words)
+            self._n_left -= self._command in " ".join(texts)
+        if self._n_left <= 0:
+            loop = asyncio.get_running_loop()
+            self.since = loop.time()
+            await loop.create_future()
+
+    async def _execute(self, *args, **options):
+        await self._hush(args)
+        return await self._send(*args, **options)
+
+    def _make_pipeline(self, *args, **options):
+        pipe = self._pipeline(*args, **options)
+        execute = pipe.execute
+
+        async def hushed(*args, **options):
+            await self._hush(*(words for words, _ in pipe.command_stack))
+            return await execute(*args, **options)
+
+        pipe.execute = hushed
+        return pipe
+
+
+@pytest.fixture
+def simulated():
+    return World("simulated")
+
+
+#: A command of each kind, with how often it has been answered, and by what recovery and acknowledging it comes.
+COMMANDS = [
+    ("STREAMS s 0", 1, "none", "each"), ("STREAMS s >", 1, "none", "each"), ("STREAMS s >", 9, "none", "each"),
+    ("XACK", 3, "none", "each"), ("XACK", 2, "none", "batch"), ("XPENDING s g", 1, "none", "each"),
+    ("XAUTOCLAIM", 1, "autoclaim", "each"), ("XAUTOCLAIM", 4, "autoclaim", "each"),
+    ("XPENDING s g IDLE", 2, "claim", "each"), ("XCLAIM", 1, "claim", "each"), ("EVAL", 2, "autoclaim", "each"),
+    ("XINFO", 3, "autoclaim", "each"), ("XNACK", 1, "nack", "each"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("command", "nth", "strategy", "ack"), COMMANDS)
+def test_a_server_that_falls_silent_ends_a_consumer(simulated, command, nth, strategy, ack):
+    """At whichever command: after what a read may block, and patience; not before, and not much later."""
+
+    async def main():
+        client = simulated.client()
+        await half_dead(client, "abcdef", 2)
+        silence = Silence(simulated.client(), command, nth)
+        recovery = Recovery(
+            strategy, min_idle=2, remove_after=3 if strategy != "none" else None,
+            fenced=ack == "each" and strategy != "none", max_deliveries=3,
+        )  # fmt: skip
+        loop = asyncio.get_running_loop()
+        with pytest.raises(redis.exceptions.TimeoutError, match="has not answered for 7 s"):
+            await consume(
+                silence.client,
+                "s",
+                "g",
+                "C1",
+                busy(0.2),
+                block=2,
+                patience=5,
+                ack=ack,
+                recovery=recovery,
+            )
+        waited = loop.time() - silence.since
+        await silence.client.aclose()
+        return waited, [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+
+    waited, left = simulated.run(main())
+    assert 7 <= waited < 8
+    assert left == []
+
+
+def test_a_server_that_falls_silent_ends_the_others_as_well(simulated):
+    """A producer, a walk through what is pending, the making of a group."""
+
+    async def ended(act, seconds):
+        began = asyncio.get_running_loop().time()
+        with pytest.raises(
+            redis.exceptions.TimeoutError, match=f"has not answered for {seconds} s"
+        ):
+            await act
+        return asyncio.get_running_loop().time() - began
+
+    async def main():
+        def silent(command, nth=1):
+            return Silence(simulated.client(), command, nth).client
+
+        await half_dead(simulated.client(), "abcd", 2)
+        await asyncio.sleep(1)
+        arrivals = [(n * 100.0, {"n": n}) for n in range(5)]
+        reclaiming = reclaim(silent("XACK"), "s", "g", "C2", busy(0), min_idle=1, patience=7)
+        return [
+            await ended(produce(silent("XADD"), "s", arrivals, patience=5), 5),
+            await ended(produce(silent("XADD", 3), "s", arrivals, patience=5), 5) - 200,
+            await ended(produce(unlucky(silent("XRANGE")), "s", arrivals, patience=5), 5),
+            await ended(reclaiming, 7) - 2,
+            await ended(ensure_group(silent("XGROUP"), "s", "h", patience=9), 9) - 4,
+            await ended(ensure_group(silent("XGROUP"), "s", "h"), 5),
+            await ended(ensure_group(silent("XGROUP"), "s", "h", patience=2), 2) + 3,
+        ]
+
+    assert all(5 <= seconds < 6 for seconds in simulated.run(main()))
+
+
+@pytest.mark.parametrize("block", [0, 2])
+def test_a_server_that_takes_long_is_not_silent(simulated, block):
+    """Nor is one whose every answer takes nearly as long as it may."""
+
+    async def main():
+        client = await simulated.stream(*"abcdefgh")
+        slow = simulated.server.client(round_trip=4.5)
+        recovery = Recovery("autoclaim", min_idle=1, fenced=True, max_deliveries=9, remove_after=9)
+        for options in ({"recovery": recovery}, {"ack": "batch", "count": 2}, {}):
+            worker = simulated.consume(slow, busy(0.1), block=block, patience=5, **options)
+            await asyncio.sleep(200)
+            worker.task.cancel()
+            await asyncio.wait([worker.task])
+            assert worker.task.cancelled()
+            await client.xadd("s", {"v": "i"})
+        arrivals = [(float(n), {"n": n}) for n in range(20)]
+        return await produce(slow, "s", arrivals, patience=5)
+
+    assert simulated.run(main()) == 20
+
+
+@pytest.mark.parametrize("block", [0, 2])
+def test_a_handler_may_take_any_time(simulated, block):
+    """An hour; and the acknowledgement after it is watched again."""
+
+    async def main():
+        await simulated.stream(*"ab")
+        silence = Silence(simulated.client(), "XACK", 2)
+        options = {"block": block, "patience": 5}
+        with pytest.raises(redis.exceptions.TimeoutError):
+            await consume(silence.client, "s", "g", "C1", busy(3600), **options)
+        return silence.since, asyncio.get_running_loop().time()
+
+    since, ended = simulated.run(main())
+    assert since == pytest.approx(7200)
+    assert 5 <= ended - since < 5 + block + 1
+
+
+def test_a_read_without_end_has_none(simulated):
+    """BLOCK 0: a day without entries is no silence. What is not read is."""
+
+    async def main():
+        client = await simulated.stream("a")
+        silence = Silence(simulated.client(), "XACK", 2)
+        worker = asyncio.ensure_future(
+            consume(silence.client, "s", "g", "C1", busy(0), block=0, patience=5)
+        )
+        await asyncio.sleep(86_400)
+        assert not worker.done()
+        await client.xadd("s", {"v": "b"})
+        with pytest.raises(redis.exceptions.TimeoutError):
+            await worker
+        return asyncio.get_running_loop().time() - 86_400
+
+    assert 5 <= simulated.run(main()) < 6
+
+
+def test_a_process_that_stood_still_is_not_deceived(simulated):
+    """It wakes after an hour: time has passed, and the answer is there, which it has not taken in yet."""
+    loop, process = VirtualLoop(), object()
+    context = contextvars.copy_context()
+    context.run(PROCESS.set, process)
+
+    async def main():
+        await simulated.stream("a")
+        slow = simulated.server.client(round_trip=1)
+        worker = loop.create_task(
+            consume(slow, "s", "g", "C1", busy(0.1), block=2, patience=5), context=context
+        )
+        for _ in range(50):
+            await asyncio.sleep(0.3)  # less than an answer takes
+            loop.hold(process)
+            await asyncio.sleep(3600)
+            loop.release(process)
+        await asyncio.sleep(0)
+        assert not worker.done()
+        worker.cancel()
+
+    loop.run_until_complete(main())
+    loop.close()
+
+
+async def for_ever(*_):
+    await asyncio.get_running_loop().create_future()
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda client: consume(client, "s", "g", "C1", busy(0), block=0),
+        lambda client: consume(client, "s", "g", "C1", for_ever, block=0),
+        lambda client: consume(client, "s", "g", "C1", for_ever, block=2),
+        lambda client: produce(client, "s", [(1.0, {"n": 1})], sleep=for_ever),
+    ],
+    ids=[
+        "nothing comes",
+        "its handler waits",
+        "its handler waits, block 2",
+        "its time never comes",
+    ],
+)
+def test_who_waits_for_nothing_is_still_found_out(simulated, act):
+    """In virtual time, a deadlock is one: no timer of ours goes on for ever."""
+
+    async def main():
+        client = await simulated.stream(*(["a"] if act.__code__.co_names.count("for_ever") else []))
+        await act(client)
+
+    loop = VirtualLoop()
+    with pytest.raises(Deadlock):
+        loop.run_until_complete(main())
+    loop.close()
+
+
+def test_no_timer_is_left(simulated):
+    """Neither when an actor has ended, nor when it was cancelled."""
+    loop = VirtualLoop()
+
+    async def main():
+        client = await simulated.stream("a")
+        worker = simulated.consume(client, busy(0.1))
+        await produce(client, "s", [(0.0, {"n": 1})])
+        await reclaim(client, "s", "g", "C2", busy(0), min_idle=1)
+        await asyncio.sleep(1)
+        await worker.end()
+        worker = simulated.consume(client, busy(100))
+        await client.xadd("s", {"n": 1})
+        await asyncio.sleep(1)
+        worker.task.cancel()
+        await asyncio.wait([worker.task])
+
+    loop.run_until_complete(main())
+    assert loop.next_time() is None
+    loop.close()
+
+
+@pytest.mark.parametrize("as_text", [True, False], ids=["text", "bytes"])
+def test_a_real_server_that_stands_still_ends_everybody(own, server, as_text):
+    """SIGSTOP: connections stand, and new ones are accepted. Once it goes on, others do."""
+    found = []
+
+    async def main():
+        await own.stream("a")
+        client = partial(own.client, decode_responses=as_text)
+        blocked = own.consume(client(), collecting([]), patience=1)
+        await blocked.until(lambda: own.of("acked"), "it was done")
+        server.pause()
+        try:
+            began = asyncio.get_running_loop().time()
+            ended = await asyncio.gather(
+                blocked.error(),
+                own.consume(client(), collecting([]), "C2", patience=1).error(),
+                produce(client(), "s", [(0.0, {"n": 1})], patience=1),
+                reclaim(client(), "s", "g", "C3", collecting([]), min_idle=1, patience=1),
+                return_exceptions=True,
+            )
+            seconds = asyncio.get_running_loop().time() - began
+        finally:
+            server.resume()
+        # It may give things to those that have gone.
+        again = own.consume(
+            client(), collecting(found), recovery=Recovery("autoclaim", min_idle=0.1)
+        )
+        await produce(client(), "s", [(0.0, {"n": 2})])
+        await again.until(lambda: found, "what came later was done")
+        await again.end()
+        return ended, seconds
+
+    ended, seconds = own.run(main())
+    assert [type(error) for error in ended] == [redis.exceptions.TimeoutError] * 4
+    assert 0.9 < seconds < 3

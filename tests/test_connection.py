@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -23,6 +24,7 @@ from streamlab.connection import (
     stream_client,
     sync_stream_client,
 )
+from streamlab.proxy import Proxy
 from streamlab.servers import PrivateServer, ServerBinary
 
 PASSWORD = "s3cr3t/@"
@@ -403,6 +405,8 @@ def test_a_url_cannot_undo_the_settings(parameter: str) -> None:
         ("redis://:12#s3cr3t@host", "redis://***"),
         ("redis://[s3cr3t@host", "redis://***"),
         ("s3cr3t@host", "***"),
+        ("s3cr3t://x@host", "***"),
+        ("http://user:s3cr3t@host", "***"),
     ],
 )
 def test_redact(url: str, shown: str) -> None:
@@ -419,6 +423,52 @@ def test_redact_hides_every_password(password: str) -> None:
         return
     assert encoded not in redact(f"redis://user:{encoded}@host.example:6379/0?db=1")
     assert password not in redact(f"redis://user:{password}@host.example:6379/0?db=1")
+
+
+@pytest.mark.parametrize("factory", [stream_client, sync_stream_client, Proxy])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://:s3@cr3t/x@host.example:6379/0",
+        "redis://user:s3@cr3t?x@host.example",
+        "redis://user:s3@cr3t#x@host.example",
+        "redis://user:s3@cr3t?client_name=x@host.example",
+        "redis://:12/s3cr3t@host.example",
+        "redis://:12?s3cr3t@host.example",
+        "redis://:12#s3cr3t@host.example",
+        "redis://host.example?password=s3#cr3t",
+        "unix://:s3/cr3t@/run/redis.sock",
+        "unix://:s3@cr3t/x@/run/redis.sock",
+        "unix://:s3@/cr3t@/run/redis.sock",
+    ],
+)
+def test_a_password_that_cuts_its_url_is_refused(
+    factory: Callable[[str], object], url: str
+) -> None:
+    """redis-py would take a piece of it for the host, the port, the database or the path."""
+    with pytest.raises(ServerUnusable, match="must be percent-encoded") as caught:
+        factory(url)
+    assert not re.search("s3|cr3t|12", str(caught.value))
+
+
+@pytest.mark.parametrize(
+    "url", ["unix:///run/a@b.sock", "redis://host?username=a@b&password=c@d", "redis://u:p@q@host"]
+)
+def test_an_at_sign_is_no_offence(url: str) -> None:
+    """It is only refused where it tells that something else has gone wrong."""
+    stream_client(url)
+
+
+@settings(deadline=None)
+@given(st.text(alphabet=st.characters(codec="utf-8")), st.sampled_from(["redis", "rediss"]))
+def test_no_piece_of_a_password_becomes_the_host(password: str, scheme: str) -> None:
+    """Pasted as it is, a password leaves the address alone, or the URL is refused; so no error can quote a piece."""
+    try:
+        client = sync_stream_client(f"{scheme}://user:{password}@host.example:6399/3")
+    except ServerUnusable:
+        return
+    told = client.connection_pool.connection_kwargs
+    assert (told["host"], told["port"], told["db"]) == ("host.example", 6399, 3)
 
 
 def test_no_repr_shows_the_password(guarded_server: PrivateServer) -> None:

@@ -1,7 +1,7 @@
 """The two programs of lesson 07, as they stand there: nothing is lost, and every effect happens exactly once.
 
 They run as processes against the embedded server and against each real one, and are killed, stopped, cut off and
-refused. ``python -m tests.soak`` does the same for as long as you like.
+refused. ``python -m tests.soak.lesson`` does the same for as long as you like.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from streamlab.servers import PrivateServer, ServerBinary
 from streamlab.shared_servers import close_servers
 from tests.conftest import Eventually
 from tests.process_table import runs
-from tests.soak import CONSUMERS, GROUP, STREAM, Figures, Service, programs, soak
+from tests.soak.lesson import CONSUMERS, GROUP, STREAM, Figures, Service, programs, soak
 
 PROJECT = Path(__file__).parent.parent
 #: Non-blank lines that a program may have.
@@ -318,7 +318,7 @@ def test_trimming_leaves_what_any_group_still_needs(service: Service) -> None:
 
 
 def test_the_soak_kills_and_counts(tmp_path: Path, default_server_binary: ServerBinary) -> None:
-    """A few seconds of what ``python -m tests.soak`` does."""
+    """A few seconds of what ``python -m tests.soak.lesson`` does."""
     with PrivateServer(default_server_binary, persistence="aof") as server:
         figures = soak(server, tmp_path, minutes=0.05, rate=60, seed=3, n_server_kills=1)
     assert figures.is_right, "\n".join(figures.lines())

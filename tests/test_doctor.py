@@ -170,12 +170,30 @@ def test_packages(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found["hiredis"].remedy.startswith("pip install ")
 
 
+@pytest.mark.parametrize("version", ["7.3.0", "6.4.0"])
+def test_a_package_too_old(version: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A version that streamlab does not work with is a problem, not ok."""
+    pretend_version(monkeypatch, {"redis": version})
+    found = by_name(doctor._python())["redis"]
+    assert found.state == "problem"
+    assert found.detail == f"redis {version} is installed, but >=7.4 is needed"
+    assert found.remedy.startswith("pip install ")
+
+
+def test_an_extra_s_package_too_old(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a dependency's own extra asks for is looked at as well: redis[hiredis]."""
+    pretend_version(monkeypatch, {"hiredis": "0.1"})
+    found = by_name(doctor._python())["hiredis"]
+    assert found.state == "problem"
+    assert found.detail.startswith("hiredis 0.1 is installed, but ")
+
+
 def requirements(monkeypatch: pytest.MonkeyPatch, lines: list[str]) -> None:
     monkeypatch.setattr(metadata, "requires", lambda _: lines)
 
 
 def test_extras(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An extra is there when all its packages are; otherwise those that lack are named."""
+    """An extra is there when all its packages are, and new enough; what is missing or too old is named."""
     requirements(
         monkeypatch,
         [
@@ -183,15 +201,31 @@ def test_extras(monkeypatch: pytest.MonkeyPatch) -> None:
             "jupyterlab>=4; extra == 'course'",
             "pandas>=2 ; extra == 'course'",
             'faststream[redis]>=0.5; extra == "bench"',
+            "streamlab[test]; extra == 'dev'",
+            "hypothesis>=6.112,<7; extra == 'test'",
+            "exotic; extra == 'course' and python_version < '3'",
         ],
     )
-    here = {"jupyterlab": "4.3", "pandas": None, "faststream": "0.7", "streamlab": "0.1"}
+    here = {
+        "jupyterlab": "4.3",
+        "pandas": None,
+        "faststream": "0.7",
+        "hypothesis": "6.9.1",
+        "streamlab": "0.1",
+    }
     pretend_version(monkeypatch, here)
     found = by_name(doctor._extras())
     assert found["course"].state == "missing"
     assert found["course"].detail.endswith("; not installed: pandas")
     assert "[course]" in found["course"].remedy
     assert found["bench"].state == "ok"
+    # As versions, not as texts: 6.112 is newer than 6.9. And an extra may ask for another.
+    assert found["test"].state == found["dev"].state == "problem"
+    for extra in ("test", "dev"):
+        assert found[extra].detail.endswith(
+            "; hypothesis 6.9.1 is installed, but <7,>=6.112 is needed"
+        )
+        assert f"[{extra}]" in found[extra].remedy
 
 
 def test_extras_are_those_of_the_project() -> None:
@@ -259,8 +293,11 @@ def test_the_embedded_server() -> None:
     """It is always there, with all that is known to be different from a real one."""
     found = by_name(doctor._servers())["embedded"]
     assert found.state == "ok"
+    assert f"in {len(DIVERGENCES)} points" in found.detail
+    told, all_told = render([found]), render([found], verbose=True)
     for divergence in DIVERGENCES:
-        assert f"\n- {divergence.what}: {divergence.embedded}" in found.detail
+        assert f"- {divergence.what}: {divergence.embedded}" in all_told
+        assert divergence.embedded not in told
 
 
 def test_the_embedded_server_with_another_fakeredis(monkeypatch: pytest.MonkeyPatch) -> None:

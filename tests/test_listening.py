@@ -769,9 +769,9 @@ def test_no_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> Path:
         raise OSError(28, "No space left on device")
 
-    for name in ("private_folder", "guarded_popen"):
+    for place, name in ((listening, "private_folder"), (listening.os, "chmod")):
         with monkeypatch.context() as patch:
-            patch.setattr(listening, name, refuse)
+            patch.setattr(place, name, refuse)
             with pytest.raises(ServerUnusable, match="No space left"):
                 server.url  # noqa: B018
         assert (n_handles(), threading.active_count()) == before

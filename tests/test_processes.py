@@ -1,10 +1,12 @@
-"""A guarded process ends with its owner, whatever becomes of the owner."""
+"""A guarded process ends with its owner, and a guarded folder goes with it, whatever becomes of the owner."""
 
 from __future__ import annotations
 
 import gc
 import os
+import secrets
 import signal
+import stat
 import subprocess
 import sys
 import textwrap
@@ -13,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from streamlab.processes import GuardedProcess, guarded_popen
+from streamlab.processes import GuardedFolder, LastAct, guarded_popen
 from tests.process_table import group_runs, runs
 
 Eventually = Callable[[Callable[[], object], str], None]
@@ -29,27 +31,25 @@ def test_ends_with_its_owner(
     end: str, paused: bool, tmp_path: Path, eventually: Eventually
 ) -> None:
     """However the owner ends, the child, its own child, the guard and the folder go; stopped or not."""
-    folder = tmp_path / "folder"
-    folder.mkdir()
-    (folder / "file").touch()
     # Started from a thread that has ended by then: a guard bound to the thread would strike at once.
     code = f"""
         import os, subprocess, sys, threading
-        from pathlib import Path
-        from streamlab.processes import guarded_popen
+        from streamlab.processes import GuardedFolder, guarded_popen
         children = []
         def start():
+            children.append(GuardedFolder({str(tmp_path)!r}))
+            (children[0].path / "file").touch()
             children.append(guarded_popen(
                 [sys.executable, "-c", "import subprocess, sys, time;"
                  "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']);"
                  "print('ready', flush=True); time.sleep(60)"],
-                stdout=subprocess.PIPE, folder=Path({str(folder)!r})))
+                stdout=subprocess.PIPE))
         thread = threading.Thread(target=start); thread.start(); thread.join()
-        child = children[0]
+        folder, child = children
         assert child.stdout.readline() == b"ready\\n"
         if {paused}:
             child.pause()
-        print(child.pid, os.getpgid(child.pid), flush=True)
+        print(child.pid, os.getpgid(child.pid), folder.path, flush=True)
         sys.stdin.readline()
         if {end!r} == "exit":
             sys.exit(3)
@@ -66,8 +66,10 @@ def test_ends_with_its_owner(
     ) as owner:
         assert owner.stdin
         assert owner.stdout
-        pid, group = map(int, owner.stdout.readline().split())
+        *numbers, folder = owner.stdout.readline().split()
+        pid, group = map(int, numbers)
         assert runs(pid)
+        assert os.listdir(folder) == [b"file"]
         if end.startswith("SIG"):
             owner.send_signal(getattr(signal, end))
         else:
@@ -76,7 +78,7 @@ def test_ends_with_its_owner(
         owner.wait(5)
     eventually(lambda: not group_runs(group), "the child, its child and the guard end")
     assert not runs(pid)
-    assert not folder.exists()
+    eventually(lambda: os.listdir(tmp_path) == [], "the folder goes")
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
@@ -157,13 +159,150 @@ def test_kill_takes_the_whole_group(eventually: Eventually) -> None:
         process.kill()  # twice is allowed
 
 
-def test_a_folder_outlives_a_kill(tmp_path: Path) -> None:
-    """The folder goes with the owner, not with the process: a restart needs it."""
-    folder = tmp_path / "folder"
+def test_a_folder_lives_as_long_as_it_is_wanted(tmp_path: Path) -> None:
+    """It is its owner's alone; it is removed when that is asked for, twice is allowed, or when it is dropped."""
+    folder = GuardedFolder(str(tmp_path))
+    assert folder.path.parent == tmp_path
+    assert stat.S_IMODE(folder.path.stat().st_mode) == 0o700
+    (folder.path / "file").touch()
+    folder.close()
+    folder.close()
+    folder = GuardedFolder(str(tmp_path))
+    assert os.listdir(tmp_path) == [folder.path.name]
+    del folder
+    gc.collect()
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_folder_of_somebody_else_is_not_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name that exists already is passed over, also if it comes to exist at the last moment."""
+    names = iter(["taken", "late", "free"])
+    monkeypatch.setattr(secrets, "token_hex", lambda n: next(names))
+    taken, late = tmp_path / "streamlab-taken", tmp_path / "streamlab-late"
+    taken.mkdir()
+    mkdir = Path.mkdir
+
+    def slowly(path: Path, mode: int) -> None:
+        if path == late:
+            mkdir(path, mode)
+        mkdir(path, mode)
+
+    monkeypatch.setattr(Path, "mkdir", slowly)
+    folder = GuardedFolder(str(tmp_path))
+    assert folder.path == tmp_path / "streamlab-free"
+    folder.close()
+    assert taken.exists()
+    assert late.exists()
+
+
+#: What makes a folder: each ends with the process being killed.
+MAKERS = {
+    "at the moment it is made": """
+        from pathlib import Path
+        from streamlab.processes import GuardedFolder
+        Path.mkdir = lambda path, mode: (os.mkdir(path, mode), die())
+        GuardedFolder()""",
+    "embedded server": """
+        from streamlab.embedded import EmbeddedServer
+        server = EmbeddedServer()
+        assert server.url
+        die()""",
+    "proxy": """
+        from streamlab.proxy import Proxy
+        async def main():
+            proxy = await Proxy("redis://127.0.0.1:1").start()
+            die()
+        asyncio.run(main())""",
+    "server": """
+        from streamlab.servers import PrivateServer
+        server = PrivateServer(persistence="aof").start()
+        die()""",
+    "server that is down": """
+        from streamlab.servers import PrivateServer
+        server = PrivateServer(persistence="aof").start()
+        server.kill()
+        die()""",
+    "panel": """
+        from streamlab.panel.app import served
+        from streamlab.named_scenarios import load_scenario
+        with served(load_scenario("crash")):
+            die()""",
+    "exercise with a database": """
+        from streamlab.checks import books_once
+        books_once(lambda db, entry_id, order: die())""",
+}
+
+
+@pytest.mark.parametrize(
+    "maker",
+    [
+        pytest.param(name, marks=pytest.mark.redis)
+        if "server that" in name or name == "server"
+        else name
+        for name in MAKERS
+    ],
+)
+def test_every_folder_goes_with_its_owner(
+    maker: str, tmp_path: Path, eventually: Eventually
+) -> None:
+    """Whoever makes one, and at whatever moment the owner is killed: nothing stays where temporary files are."""
+    code = (
+        "import asyncio, os, signal\n"
+        "def die():\n"
+        "    open({print!r}, 'w').write(str(os.listdir(os.environ['TMPDIR'])))\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    ) + textwrap.dedent(MAKERS[maker])
+    code = code.replace("{print!r}", repr(str(tmp_path / "print")))
+    folder = tmp_path / "temporary"
     folder.mkdir()
-    for end in (GuardedProcess.kill, GuardedProcess.close):
-        end(guarded_popen(SLEEP, folder=folder))
-        assert folder.exists()
+    env = {**os.environ, "TMPDIR": str(folder)}
+    done = subprocess.run([sys.executable, "-c", code], env=env, check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert "streamlab-" in (tmp_path / "print").read_text()  # there was one
+    eventually(lambda: os.listdir(folder) == [], "the folder goes", timeout=15.0)
+
+
+@pytest.mark.parametrize("end", ["killed", "ended", "dropped", "told", "called off"])
+def test_a_last_act_is_done(end: str, tmp_path: Path, eventually: Eventually) -> None:
+    """Once its owner has ended, or it is told to, or dropped: with what it was told last. Unless it is called off."""
+    file = tmp_path / "file"
+    code = f"""
+        import os, signal
+        from streamlab.processes import LastAct
+        act = LastAct(["/bin/sh", "-c", 'cat > "$1"', "sh", {str(file)!r}])
+        act.tell("first")
+        act.tell("second \\\\n %s " + 100_000 * "x")
+        if {end!r} == "killed":
+            os.write(act._guard.stdin.fileno(), b"half a l")
+            os.kill(os.getpid(), signal.SIGKILL)
+        if {end!r} == "dropped":
+            del act
+            assert os.path.exists({str(file)!r})
+        if {end!r} == "told":
+            assert act.do() and os.path.exists({str(file)!r})
+        if {end!r} == "called off":
+            act.call_off()
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=False)
+    assert done.returncode == (-signal.SIGKILL if end == "killed" else 0)
+    if end == "called off":
+        assert not file.exists()
+    else:
+        eventually(lambda: file.exists() and file.read_text().endswith("x\n"), "it is done")
+        assert file.read_text().startswith("second \\n %s xx")
+
+
+def test_a_last_act_that_fails_is_told() -> None:
+    """Whether the command could do it."""
+    assert LastAct(["true"]).do()
+    assert not LastAct(["false"]).do()
+    killed = LastAct(["true"])
+    killed._guard.kill()
+    killed._guard.wait()
+    killed.tell("too late")
+    assert not killed.do()
 
 
 def test_pause_and_resume() -> None:
@@ -243,3 +382,25 @@ def test_windows_is_told_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "name", "nt")
     with pytest.raises(NotImplementedError, match=r"WSL.*simulated engine"):
         guarded_popen(SLEEP)
+
+
+def test_an_interrupt_while_a_process_is_started_leaves_none(
+    monkeypatch: pytest.MonkeyPatch, eventually: Eventually
+) -> None:
+    """Ctrl-C at a moment when the process is there and nobody has hold of it."""
+    started: list[int] = []
+    popen = subprocess.Popen
+
+    def interrupted(args: list[str], **kwargs: object) -> subprocess.Popen[bytes]:
+        process: subprocess.Popen[bytes] = popen(args, **kwargs)  # type: ignore[call-overload]
+        started.append(process.pid)
+        if args == SLEEP:
+            process.returncode = 0  # or dropping it would give a warning
+            raise KeyboardInterrupt
+        return process
+
+    monkeypatch.setattr(subprocess, "Popen", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        guarded_popen(SLEEP)
+    assert len(started) == 2
+    eventually(lambda: not any(map(runs, started)), "neither process nor guard is left")

@@ -354,3 +354,46 @@ def test_a_simulated_crash(strategy: str):
     assert recovery.time_max == lost.settled[0] - lost.at
     assert recovery.wasted == pytest.approx(0.02)
     assert run.series.pending[-1] == 0
+
+
+# ---- what nobody lived to tell ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("engine", ["simulated", pytest.param("live", marks=pytest.mark.redis)])
+@pytest.mark.usefixtures("default_server_binary")
+def test_what_a_consumer_was_given_as_it_died_counts_as_held(engine: Any):
+    """C1 stands still while it waits for an entry, is given one, and dies without having seen it."""
+    scenario = load_scenario("one-to-many").with_consumers(2).with_rate(20).with_service(0.001)
+    scenario = dataclasses.replace(scenario, duration=1.2, entries=None)
+    scenario = scenario.with_recovery("restart", restart_after=0.5)
+    faults = "pause C1 at 400ms for 60s", "kill C1 at 700ms"
+    run = Lab(scenario.with_faults(*faults), engine=engine).run()
+    (lost,) = [lost for lost in run.recovery.lost_workers if lost.kind == "crashed"]
+    (entry,) = lost.held
+    again = next(
+        e for e in run.events if e.kind == "delivered" and e.id == entry and e.at > lost.at
+    )
+    assert (again.actor, again.delivery_count) == ("C1", 2)
+    assert again.at - lost.at <= lost.time < again.at - lost.at + 0.5
+    assert run.recovery.recovered
+
+
+@pytest.mark.parametrize(
+    "when", ["500ms", "1s", "1001ms", "2s"]
+)  # an entry comes every 10 ms, and C1 waits for every fourth of them
+def test_a_kill_at_the_very_moment_of_a_delivery(when: str):
+    """Killed just as it is given an entry or a millisecond later: the time to recover is about the same."""
+    scenario = dataclasses.replace(load_scenario("crash"), faults=())
+    scenario = scenario.with_recovery("autoclaim", min_idle=0.5)
+    lost = Lab(scenario.with_faults(f"kill C1 at {when}")).run().recovery.lost_workers[0]
+    assert len(lost.held) == 1
+    assert 0.5 <= lost.time < 0.6
+
+
+@pytest.mark.parametrize("faults", [(), ("kill C1 at 5s",), ("pause C1 at 1s for 2s",)])
+def test_nobody_is_busy_for_more_than_all_of_the_time(faults: tuple[str, ...]):
+    """What a consumer is in the midst of when it dies or is stopped belongs to the run as well."""
+    scenario = dataclasses.replace(load_scenario("one-to-one"), entries=3, duration=None, drain=8.0)
+    run = Lab(scenario.with_service(100.0).with_faults(*faults)).run()
+    busy = run.consumers["C1"].utilisation
+    assert 0.7 < busy <= 1.0

@@ -137,6 +137,25 @@ def test_a_paused_server_can_be_killed_restarted_and_stopped(server: PrivateServ
     assert not folder.exists()
 
 
+@pytest.mark.parametrize("password", [None, "secret"])
+def test_a_restarted_server_has_loaded_its_data(
+    server_binary: ServerBinary, password: str | None
+) -> None:
+    """Also if that takes long, and it asks for a password before it says that it is still loading."""
+    n = 8_000  # while it loads, it answers after each 1024 commands
+    slow = {"key-load-delay": 100}  # µs
+    with PrivateServer(server_binary, persistence="aof", password=password, options=slow) as server:
+        with sync_stream_client(server.url) as client:
+            pipe = client.pipeline(transaction=False)
+            for number in range(n):
+                pipe.set(f"key {number}", "value")
+            pipe.execute()
+        server.kill()
+        server.restart()
+        with sync_stream_client(server.url) as client:
+            assert client.dbsize() == n
+
+
 def test_stop_leaves_nothing(default_server_binary: ServerBinary) -> None:
     """After the context, by whatever way it is left, process and folder are gone; stopping twice is fine."""
     with (

@@ -63,7 +63,8 @@ async def consume(
     count
         Entries to ask for at once (``COUNT``). It is prefetch: what one consumer holds, no other can take.
     block
-        Seconds to wait for a new entry before looking at `stop` (``BLOCK``); 0 waits for ever.
+        Seconds to wait for a new entry before looking at `stop` (``BLOCK``); 0 waits for ever. Then a server that
+        never answers that read cannot be told from a stream without entries: give the client a TCP keep-alive.
     ack
         ``"each"`` acknowledges every entry by itself. ``"batch"`` acknowledges all that one read gave, in
         one command that travels with the next read: faster, and more is done again after a crash.
@@ -74,7 +75,8 @@ async def consume(
     patience
         Seconds to go on trying when the server cannot be reached, or refuses commands for now (as a replica, without
         its master or its replicas, while it loads its data); then its error is raised. What will not pass, a missing
-        permission or a refused password, is raised at once.
+        permission or a refused password, is raised at once. A server that takes a command and does not answer is
+        given so long as well, and a second at least, beyond what the read may block. A handler may take any time.
     must_exist
         Whether a group that is missing at the start is an error, which it is but for a worker that is
         started again: that one makes it anew, as it does later on.
@@ -89,6 +91,8 @@ async def consume(
     ------
     redis.exceptions.ResponseError
         ``NOGROUP`` if the group or the stream is not there at the start and must be: see `ensure_group`.
+    redis.exceptions.TimeoutError
+        If the server takes commands and does not answer.
     Unsupported
         Before anything is read, if the server has not got what the recovery needs.
     """
@@ -105,35 +109,36 @@ async def consume(
         report,
         advice,
         patience,
+        block,
     )
     work.has_read = not must_exist
     warn_of_sending_again(client)
     report(STARTED, work.consumer)
     work.start_heart()
     try:
-        while True:
-            try:
-                if work.is_group_gone:
-                    await work.recreate_group()
-                await work.settle()
-                is_advised = work.follow_advice()
-                if work.must_ask_for_nack:
-                    await work.see_that_it_can_nack()
-                if work.recovery.history or is_advised:
-                    await work.own_history(count)
-                    work.has_read = True
-                work.tries.note_answer()
-                await work.new_entries(count, round(block * 1000))
-                await work.settle()
-                if not work.is_advised or work.is_stopping:
-                    break
-                continue
-            except Exception as error:
-                if work.lacks_claim(error):
-                    raise await work.unsupported() from error
-                reason = work.reason_to_wait(error)
-            if reason is not None:
-                await work.tries.wait(reason)
+        async with work.watch:
+            while True:
+                try:
+                    if work.is_group_gone:
+                        await work.recreate_group()
+                    await work.settle()
+                    is_advised = work.follow_advice()
+                    if work.must_ask_for_nack:
+                        await work.see_that_it_can_nack()
+                    if work.recovery.history or is_advised:
+                        await work.own_history(count)
+                        work.has_read = True
+                    work.tries.note_answer()
+                    await work.new_entries(count, round(block * 1000))
+                    await work.settle()
+                    if not work.is_advised or work.is_stopping:
+                        break
+                    continue
+                except Exception as error:
+                    if work.lacks_claim(error):
+                        raise await work.unsupported() from error
+                    reason = work.reason_to_wait(error)
+                await work.wait(reason)
     finally:
         if work.heart is not None:
             work.heart.cancel()
@@ -162,6 +167,7 @@ async def reclaim(
     then the walk begins anew, and what was claimed without our hearing of it is left for the next one, `min_idle`
     later.
     """
+    warn_of_sending_again(client)
     recovery = Recovery("autoclaim", min_idle=min_idle, max_deliveries=max_deliveries)
     work = Work(
         client,
@@ -177,12 +183,12 @@ async def reclaim(
         None,
         patience,
     )
-    while True:
-        try:
-            await work.settle()
-            await work.autoclaim(count)
-            return work.n_processed
-        except Exception as error:
-            reason = work.reason_to_wait(error)
-        if reason is not None:
-            await work.tries.wait(reason)
+    async with work.watch:
+        while True:
+            try:
+                await work.settle()
+                await work.autoclaim(count)
+                return work.n_processed
+            except Exception as error:
+                reason = work.reason_to_wait(error)
+            await work.wait(reason)

@@ -11,6 +11,7 @@ from streamlab.events import ADDED, DISCONNECTED, STARTED, STOPPED, Report
 from .redis_calls import Fields, ignore
 from .replies import Replies
 from .trouble import Patience, explain, is_connection_lost, passes, warn_of_sending_again
+from .watch import Watch
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -35,7 +36,7 @@ async def produce(
 
     If the connection is lost before the reply has come, nobody knows whether the entry was added. Then the
     producer looks for it in the stream before it sends it again; so no two entries may have the same fields, as
-    they lie on the server: there, 1 and "1" and b"1" are the same.
+    they lie on the server: there, 1 and "1" and b"1" are the same. (One that has been trimmed by then is not found.)
 
     Parameters
     ----------
@@ -50,7 +51,8 @@ async def produce(
     patience
         Seconds to go on trying when the server cannot be reached, or refuses entries for now (as a replica, without
         memory or replicas, while it loads); then its error is raised. What will not pass, a missing permission, is
-        raised at once.
+        raised at once. A server that takes an entry and does not answer is given so long as well, and a second at
+        least; then it is a ``redis.exceptions.TimeoutError``, and the entry may have been added.
     stop
         Once set, no further entry is added.
     sleep
@@ -60,23 +62,33 @@ async def produce(
     clock = asyncio.get_running_loop().time
     start = clock()
     n_added, last_id = 0, ""
+    added: Any
     report(STARTED, name)
-    for at, fields in arrivals:
-        delay = start + at - clock()
-        if delay > 0:
-            await sleep(delay)
-        if stop is not None and stop.is_set():
-            break
-        sent_at = clock()
-        try:
-            last_id = await client.xadd(stream, fields, "*", maxlen)  # type: ignore[arg-type,assignment]
-        except Exception as error:
-            if is_connection_lost(error):
-                report(DISCONNECTED, name)
-            tries = Patience(patience, client)
-            last_id = await _add_again(client, stream, fields, maxlen, last_id, tries, error)
-        report(ADDED, name, last_id, 0, sent_at)
-        n_added += 1
+    async with Watch(patience, lambda: n_added) as watch:
+        watch.is_at_work = True
+        for at, fields in arrivals:
+            delay = start + at - clock()
+            if delay > 0:
+                await sleep(delay)
+            if stop is not None and stop.is_set():
+                break
+            sent_at = clock()
+            watch.is_at_work = False
+            if watch.is_dozing:
+                watch.wake()
+            try:
+                added = await client.xadd(stream, fields, "*", maxlen)  # type: ignore[arg-type]
+            except Exception as error:
+                if is_connection_lost(error):
+                    report(DISCONNECTED, name)
+                tries = Patience(patience, client)
+                added = await _add_again(
+                    client, stream, fields, maxlen, last_id, tries, watch, error
+                )
+            last_id = added.decode() if isinstance(added, bytes) else added
+            watch.is_at_work = True
+            report(ADDED, name, last_id, 0, sent_at)
+            n_added += 1
     report(STOPPED, name)
     return n_added
 
@@ -88,8 +100,9 @@ async def _add_again(
     maxlen: int | None,
     after: str,
     patience: Patience,
+    watch: Watch,
     error: Exception,
-) -> str:
+) -> Any:
     """Add an entry that was refused, or whose reply was lost, so that it may have been added; return its id."""
     is_in_doubt = False
     while True:
@@ -98,21 +111,23 @@ async def _add_again(
             raise error
         is_in_doubt = is_in_doubt or is_connection_lost(error)
         await patience.wait(error)
+        watch.n_answers += 1
         try:
-            found = await _find(client, stream, fields, after) if is_in_doubt else ""
+            found = await _find(client, stream, fields, after, watch) if is_in_doubt else ""
             is_in_doubt = False
-            return found or await client.xadd(stream, fields, maxlen=maxlen)  # type: ignore[arg-type,return-value]
+            return found or await client.xadd(stream, fields, maxlen=maxlen)  # type: ignore[arg-type]
         except Exception as again:
             error = again
 
 
-async def _find(client: Redis, stream: str, fields: Fields, after: str) -> str:
+async def _find(client: Redis, stream: str, fields: Fields, after: str, watch: Watch) -> str:
     """Return the id of the entry with these fields, among those after an id; "" if there is none."""
     replies = Replies(client)
     wanted = _as_sent(client, fields)
     start = f"({after}" if after else "-"
     while True:
         page = await replies.ask("XRANGE", stream, start, "+", "COUNT", _PAGE)
+        watch.n_answers += 1
         for entry_id, found in page:
             if len(found) == len(wanted) and _as_sent(client, found) == wanted:
                 return str(replies.text(entry_id))

@@ -11,9 +11,13 @@ from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from .replies import AS_BYTES, Replies
 from .trouble import Patience, explain, passes
+from .watch import Watch
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
+
+#: Seconds that a server is given to answer, also if there is no patience.
+_ANSWERED_WITHIN = 5.0
 
 Fields = Mapping[str, str]
 Entry = tuple[str, dict[str, str]]
@@ -32,21 +36,24 @@ async def ensure_group(
 
     `start` is the last-delivered id: ``"0"`` delivers everything that the stream holds, ``"$"`` only what
     comes. `patience` is for how many seconds to go on trying when the server cannot be reached, or refuses it for
-    now (see `consume`). Return whether the group is new; an existing one stays as it is.
+    now (see `consume`). A server that does not answer is given so long; 5 seconds if there is no patience. Return
+    whether the group is new; an existing one stays as it is.
     """
     tries = Patience(patience, client)
-    while True:
-        try:
-            await client.xgroup_create(stream, group, id=start, mkstream=True)
-            return True
-        except Exception as error:
-            if isinstance(error, ResponseError) and str(error).startswith("BUSYGROUP"):
-                return False
-            if not passes(error):
-                explain(error, stream, group)
-                raise
-            reason = error
-        await tries.wait(reason)
+    async with Watch(patience or _ANSWERED_WITHIN) as watch:
+        while True:
+            try:
+                await client.xgroup_create(stream, group, id=start, mkstream=True)
+                return True
+            except Exception as error:
+                if isinstance(error, ResponseError) and str(error).startswith("BUSYGROUP"):
+                    return False
+                if not passes(error):
+                    explain(error, stream, group)
+                    raise
+                reason = error
+            await tries.wait(reason)
+            watch.n_answers += 1
 
 
 async def name_of_server(client: Redis) -> str:

@@ -101,7 +101,7 @@ def is_hopeless(error: BaseException) -> bool:
 
 def warn_of_sending_again(client: Redis) -> None:
     """Log a warning if a client sends a command again by itself when its reply was lost, and tells nobody."""
-    retry = client.get_retry()
+    retry = client.get_retry() if hasattr(client, "get_retry") else None
     if retry is not None and retry.get_retries():
         logger.warning(
             "this client sends a command again when its reply was lost: XADD adds twice then, and XREADGROUP "
@@ -120,8 +120,9 @@ def explain(error: BaseException, stream: str, group: str = "") -> None:
         words = f"the key {stream!r} holds no stream: take another one, or delete it"
     else:
         return
-    where = f"stream {stream!r}, group {group!r}" if group else f"stream {stream!r}"
-    error.args = (f"{said} ({where}): {words}",)
+    where = f"(stream {stream!r}, group {group!r})" if group else f"(stream {stream!r})"
+    if where not in said:  # nobody has yet
+        error.args = (f"{said} {where}: {words}",)
 
 
 class Patience:
@@ -142,15 +143,20 @@ class Patience:
     async def wait(self, error: BaseException) -> None:
         """Wait before the next try; raise `error` if patience has come to its end."""
         clock = asyncio.get_running_loop().time
-        went_well = self._has_answered and clock() > self._tried_at + _LONGEST_PAUSE
+        # A client with a time-out of its own gives up a read that only waits for entries.
+        went_well = self._has_answered and (
+            clock() > self._tried_at + _LONGEST_PAUSE
+            or isinstance(error, redis.exceptions.TimeoutError)
+        )
         if self._since is None or went_well:
             self._since = clock()
         self._has_answered = False
         if clock() - self._since >= self._seconds:
             raise error
-        if self._client is not None and isinstance(error, redis.exceptions.ReadOnlyError):
+        pool = getattr(self._client, "connection_pool", None)  # a cluster's client has none
+        if pool is not None and isinstance(error, redis.exceptions.ReadOnlyError):
             # After a failover, the name of the server leads to another one: connect anew.
-            await self._client.connection_pool.disconnect(inuse_connections=False)
+            await pool.disconnect(inuse_connections=False)
         await asyncio.sleep(self._pause)
         self._pause = min(self._pause * 2, _LONGEST_PAUSE)
         self._tried_at = clock()

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import math
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from redis.exceptions import NoPermissionError, ResponseError
+from redis.exceptions import ResponseError
 
 from streamlab import scripts
 from streamlab.events import (
@@ -27,20 +26,17 @@ from streamlab.events import (
     Report,
 )
 
+from .reading import Reader
 from .recovery import Recovery
 from .redis_calls import (
     Entry,
-    ask_for_place,
     delivery_counts,
     ensure_group,
     ignore,
     name_of_server,
-    place_in,
     run_script,
-    safe_start,
-    start_of_new_group,
 )
-from .replies import AS_BYTES, Replies, entries_of
+from .replies import entries_of
 from .trouble import (
     Patience,
     RedisLost,
@@ -52,6 +48,7 @@ from .trouble import (
     is_refused_for_now,
     passes,
 )
+from .watch import Watch
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -65,7 +62,7 @@ OnError = Callable[[str, Exception], None]
 
 #: Entries looked at in one ``XPENDING … IDLE``.
 _PAGE = 100
-#: Seconds between two looks from where a lost group could begin again, by a consumer that looks for nothing else.
+#: Seconds between two looks where a lost group could begin again, by consumers that seldom look for anything else.
 _NOTE_EVERY = 5.0
 #: And the fewest entries between two looks at the clock, for the sake of those that take no time.
 _NOTE_AFTER = 16
@@ -107,18 +104,22 @@ class Work:
         report: Report,
         advice: Advice | None = None,
         patience: float = 0.0,
+        block: float = 0.0,
     ) -> None:
-        self.client, self.replies = client, Replies(client)
-        self.stream, self.group, self.consumer = self.replies.texts((stream, group, consumer))
-        self.on_error, self.report = on_error, report
+        self.client, self.patience = client, patience
+        self.tries = Patience(patience, client)
+        # An entry is processed, then acknowledged; of that, then of what is read next, an answer has to come.
+        self.watch = Watch(block + patience, lambda: (self.n_processed, self.is_acking))
+        self.reader = Reader(client, stream, group, consumer, self.watch)
+        self.stream, self.group = self.reader.stream, self.reader.group
+        self.consumer = self.reader.consumer
+        self.replies = self.reader.replies
         #: Called with ids as text, as everything here is.
         self.handler: Any = handler if self.replies.give_text else _given_bytes(handler)
-        #: Whether new entries, too, are read as bytes: some of them are no text.
-        self.is_careful = False
+        self.on_error, self.report = on_error, report
         self.acks_each = ack == "each"
         self.stop = stop
         self.advice = advice
-        self.tries = Patience(patience, client)
         self.n_processed = 0
         #: Processed, and still to be acknowledged.
         self.done: list[str] = []
@@ -132,9 +133,6 @@ class Work:
         self.is_group_gone = False
         #: What a handler or `on_error` raised: whatever it is, nothing was lost between us and the server.
         self.error_of_handler: Exception | None = None
-        #: From where a lost group could begin again, and whether we may ask.
-        self.safe_id = "0"
-        self.may_ask_for_place = True
         self.heart: asyncio.Task[None] | None = None
         self.adopt(recovery)
 
@@ -183,8 +181,8 @@ class Work:
         last_id, count = "0", self.count_of_redelivered(count)
         while not self.is_stopping:
             # Of its own history, a consumer claims nothing: but here a server says whether it knows CLAIM.
-            command = self.reading(count, last_id, *self.claim_option)
-            entries = await self.read(command, notes_place=self.notes_place)
+            command = self.reader.command(count, last_id, *self.claim_option)
+            entries = await self.reader.read(command, notes_place=self.notes_place)
             if not entries:
                 return
             last_id = entries[-1][0]
@@ -199,7 +197,7 @@ class Work:
     async def see_that_it_can_nack(self) -> None:
         """Ask the server whether it knows ``XNACK``; raise `Unsupported` if not."""
         try:
-            await self.replies.ask("XNACK")
+            await self.reader.ask("XNACK")
         except ResponseError as error:
             if "unknown command" in str(error):
                 raise await self.unsupported() from error
@@ -212,66 +210,39 @@ class Work:
         """Return the error that says what the server has not got."""
         return Unsupported(self.recovery.complaint(await name_of_server(self.client)))
 
-    def reading(self, count: int, last_id: str, *options: str | int) -> list[str | int]:
-        """Return the command that reads entries after an id, or new ones."""
-        who = ["XREADGROUP", "GROUP", self.group, self.consumer]
-        return [*who, "COUNT", count, *options, "STREAMS", self.stream, last_id]
-
-    async def read(
-        self, command: Sequence[str | int], *, notes_place: bool = False, **options: Any
-    ) -> list[Any]:
-        """Return the entries that a command reads, whatever they hold.
-
-        From where a lost group could begin again is asked in the same round trip, if that is wanted.
-        """
-        if not notes_place:
-            return self.replies.read(await self.replies.ask(*command, **options))
-        pipe = self.client.pipeline(transaction=False)
-        ask_for_place(pipe, self.stream, self.group)
-        pipe.execute_command(*command, **options, **AS_BYTES)
-        *place, reply = await pipe.execute(raise_on_error=False)
-        self.note_place(place)
-        if isinstance(reply, Exception):
-            raise reply
-        return self.replies.read(reply)
-
     @property
     def notes_place(self) -> bool:
         """Whether this consumer asks, beside its reads, where a lost group could begin again.
 
-        Those that claim ask at each of their looks for what others left.
+        Those that often look for what others left ask at each of these looks.
         """
-        return self.may_ask_for_place and not self.recovery.claims
-
-    def note_place(self, answers: Sequence[Any]) -> None:
-        """Remember from where a lost group could begin again."""
-        if any(isinstance(answer, NoPermissionError) for answer in answers):
-            self.may_ask_for_place = False  # who may only read and acknowledge works all the same
-        with contextlib.suppress(ResponseError):  # the read beside it meets the same, if it matters
-            self.safe_id = place_in(self.replies, self.group, answers, self.safe_id)
+        looks = self.recovery.claims and self.recovery.looks_every <= _NOTE_EVERY
+        return self.reader.may_ask_for_place and not looks
 
     async def new_entries(self, count: int, block_ms: int) -> None:
         """Process new entries until told to stop, and from time to time look for what others left."""
         client, group, consumer = self.client, self.group, self.consumer
         streams: Any = {self.stream: ">"}
-        report, recovery = self.report, self.recovery
+        report, recovery, reader = self.report, self.recovery, self.reader
+        entries_in = entries_of if self.replies.give_text else self.replies.read
         claim = self.claim_option
         options: dict[str, Any] = {"claim_min_idle_time": self.min_idle_ms} if claim else {}
-        if (
-            options or recovery.max_deliveries == 1
-        ):  # nothing may use up its only try by waiting in line
+        if options or recovery.max_deliveries == 1:
+            # Nothing may use up its only try by waiting in line.
             count = self.count_of_redelivered(count)
-        may_pipeline = not recovery.fenced
+        may_pipeline, keeps_track = not recovery.fenced, self.keeps_track
         clock = asyncio.get_running_loop().time
         next_look = clock() if recovery.claims else None
+        longest_ms, is_endless = block_ms, block_ms == 0 and not recovery.claims
+        longest_wait = block_ms / 1000 if block_ms or is_endless else recovery.looks_every
+        self.watch.allow(longest_wait + self.patience)
         # From where a lost group could begin again has been noted with the own history.
-        is_careful, notes_place, n_noted = self.is_careful, self.notes_place, self.n_processed
-        entries_in = entries_of if self.replies.give_text and not is_careful else self.replies.read
-        next_note = clock() + _NOTE_EVERY
+        notes_place, n_noted, next_note = self.notes_place, self.n_processed, clock() + _NOTE_EVERY
         worth_a_look = n_noted + _NOTE_AFTER if notes_place else math.inf
-        longest_ms = block_ms
-        advice, stop, is_first = self.advice, self.stop, True
-        while stop is None or not stop.is_set():
+        is_due = False
+        advice, is_unusual = self.advice, True
+        has_stopped = self.stop.is_set if self.stop is not None else None
+        while has_stopped is None or not has_stopped():
             if advice is not None and advice.is_new:
                 return
             if next_look is not None:
@@ -280,12 +251,12 @@ class Work:
                     next_look = clock() + recovery.looks_every
                 left_ms = max(round((next_look - clock()) * 1000), 1)
                 longest_ms = min(block_ms, left_ms) if block_ms else left_ms
-            entries: list[Any] = []
-            is_due = False
+            entries: Sequence[Any] = ()
             if self.n_processed >= worth_a_look:
                 worth_a_look = self.n_processed + _NOTE_AFTER
-                if is_due := clock() >= next_note:
+                if clock() >= next_note:
                     next_note, n_noted = clock() + _NOTE_EVERY, self.n_processed
+                    is_due = is_unusual = True
             if not self.done:
                 pass
             elif may_pipeline:
@@ -295,30 +266,51 @@ class Work:
                 await self.settle()
             if not entries:
                 read: Awaitable[Any]
-                if is_due or is_careful:
-                    command = self.reading(count, ">", "BLOCK", longest_ms, *claim)
-                    entries = await self.read(command, notes_place=is_due, **options)
+                if is_unusual:
+                    self.watch.is_at_work = is_endless  # no answer has to come
+                    entries = await self.read_in_any_case(
+                        count, longest_ms, is_due, *claim, **options
+                    )
+                    is_due, is_unusual = False, reader.is_careful or is_endless
                 elif options:
                     read = client.xreadgroup(group, consumer, streams, count, longest_ms, **options)
                     entries = entries_in(await read)
                 else:
                     read = client.xreadgroup(group, consumer, streams, count, longest_ms)
                     entries = entries_in(await read)
-            if is_first:
-                self.has_read, is_first = True, False
-                self.tries.restore()
             if options:
                 await self.claimed_and_new(entries)
                 continue
-            if self.keeps_track:
+            if keeps_track:
                 self.held.update((entry_id, 1) for entry_id, _ in entries)
             if report is not ignore:
                 for entry_id, _ in entries:
                     report(DELIVERED, consumer, entry_id, 1)
             if entries:
                 await self.process(entries)
-            elif notes_place:  # there is time, and what was processed is acknowledged
+                continue
+            self.watch.n_answers += 1
+            if notes_place:  # there is time, and what was processed is acknowledged
                 worth_a_look, next_note = n_noted + 1, -math.inf
+
+    async def read_in_any_case(
+        self, count: int, block_ms: int, notes_place: bool, *claim: str | int, **options: Any
+    ) -> list[Any]:
+        """Return new entries by a read that is the first, may last for ever, is careful, or notes the place."""
+        reader = self.reader
+        if notes_place or reader.is_careful:
+            command = reader.command(count, ">", "BLOCK", block_ms, *claim)
+            entries = await reader.read(command, notes_place=notes_place, **options)
+        else:
+            streams: Any = {self.stream: ">"}
+            reply = await self.client.xreadgroup(
+                self.group, self.consumer, streams, count, block_ms, **options
+            )
+            entries = reader.entries_in(reply)
+        self.wait_for_server_again()
+        self.tries.restore()
+        self.has_read = True
+        return entries
 
     async def acknowledge_and_read(
         self, count: int, notes_place: bool, *claim: str | int, **options: Any
@@ -328,22 +320,13 @@ class Work:
         The acknowledgement travels with a read that does not block: a blocked one would hold back the news of
         the acknowledgement until the next entry comes.
         """
-        pipe = self.client.pipeline(transaction=False)
-        pipe.xack(self.stream, self.group, *self.done)
-        if notes_place:
-            ask_for_place(pipe, self.stream, self.group)
-        as_bytes = AS_BYTES if self.is_careful else {}
-        pipe.execute_command(*self.reading(count, ">", *claim), **options, **as_bytes)
         self.is_acking = True
-        n_acked, *place, reply = await pipe.execute(raise_on_error=False)
-        if place:
-            self.note_place(place)
-        for answer in (n_acked, reply):
-            if isinstance(answer, Exception):
-                raise answer
+        command = self.reader.command(count, ">", *claim)
+        entries = await self.reader.acknowledge_and_read(
+            self.done, command, notes_place=notes_place, **options
+        )
         self.note_acked()
-        is_plain = self.replies.give_text and not self.is_careful
-        return entries_of(reply) if is_plain else self.replies.read(reply)
+        return entries
 
     async def look_around(self, count: int) -> None:
         """Take over what others left, and do the housekeeping that belongs to it."""
@@ -359,12 +342,13 @@ class Work:
             # XREADGROUP … CLAIM passes over entries that are gone from the stream, and they would stay
             # pending for ever: XCLAIM drops them. By then, reads have taken the others.
             await self.claim(count, 2 * self.min_idle_ms)
-        self.safe_id = await safe_start(self.client, self.stream, self.group, self.safe_id)
+        await self.reader.look_for_place()
         if recovery.remove_after is not None:
             args: list[str | int] = [self.group, self.consumer, round(recovery.remove_after * 1000)]
             script = scripts.REMOVE_IDLE_CONSUMERS
             for name in await run_script(self.client, script, [self.stream], args):
                 self.report(REMOVED, name)
+            self.watch.n_answers += 1
 
     async def autoclaim(self, count: int) -> None:
         """Process what has been idle for long, with one walk through the whole list (``XAUTOCLAIM``).
@@ -375,7 +359,7 @@ class Work:
         cursor, count = "0-0", self.count_of_redelivered(count)
         who = self.stream, self.group, self.consumer, self.min_idle_ms
         while True:
-            found = await self.replies.ask("XAUTOCLAIM", *who, cursor, "COUNT", count)
+            found = await self.reader.ask("XAUTOCLAIM", *who, cursor, "COUNT", count)
             self.tries.note_answer()
             cursor, entries = self.replies.text(found[0]), self.replies.entries(found[1])
             for entry_id in self.replies.texts(found[2]) if len(found) > 2 else ():
@@ -389,7 +373,7 @@ class Work:
     async def claim(self, count: int, min_idle_ms: int) -> None:
         """Process what has been idle for long: look first, then take it (``XPENDING``, ``XCLAIM``)."""
         start, count = "-", self.count_of_redelivered(count)
-        key, group, ask = self.stream, self.group, self.replies.ask
+        key, group, ask = self.stream, self.group, self.reader.ask
         while not self.is_stopping:
             idle = "IDLE", min_idle_ms
             rows = await ask("XPENDING", key, group, *idle, start, "+", _PAGE, parse_detail=True)
@@ -405,8 +389,9 @@ class Work:
                 return
             start = f"({ids[-1]}"
 
-    async def claimed_and_new(self, entries: list[Any]) -> None:
+    async def claimed_and_new(self, entries: Sequence[Any]) -> None:
         """Process what ``XREADGROUP … CLAIM`` gave: entries with their idle times and delivery counts."""
+        self.watch.n_answers += 1
         claimed = [(i, fields) for i, fields, _, count in entries if count]
         new = [(i, fields) for i, fields, _, count in entries if not count]
         counts = [count + 1 for *_, count in entries if count]
@@ -437,6 +422,7 @@ class Work:
         else:
             ids = [entry_id for entry_id, _ in entries]
             counts = await delivery_counts(self.client, self.stream, self.group, self.consumer, ids)
+            self.watch.n_answers += 1
         self.note_given(kind, entries, counts)
         await self.process_fit(entries, counts)
 
@@ -456,6 +442,7 @@ class Work:
                 continue
             if not fields:  # deleted from the stream: there is nothing left to be done
                 await self.client.xack(self.stream, self.group, entry_id)
+                self.watch.n_answers += 1
                 self.report(TRIMMED, self.consumer, entry_id)
                 self.held.pop(entry_id, None)
             elif limit is not None and n > limit:
@@ -467,34 +454,46 @@ class Work:
     async def process(self, entries: Sequence[Entry]) -> None:
         """Let the handler do its work with each entry, and acknowledge it then."""
         handler, report, consumer, done = self.handler, self.report, self.consumer, self.done
-        keeps_track, acks_each = self.keeps_track, self.acks_each
+        keeps_track, watch = self.keeps_track, self.watch
+        acks_at_once = self.acks_each and not keeps_track
         for entry_id, fields in entries:
             if keeps_track and entry_id not in self.held:
+                watch.n_answers += 1
                 continue  # the heartbeat found that another consumer has taken it
+            watch.is_at_work = True
             try:
                 await handler(entry_id, fields)
-            except RedisLost:
-                raise
-            except Exception as error:
+            except (Exception, asyncio.CancelledError) as error:
+                self.wait_for_server_again()
+                failure = _failure(error)
                 if not self.recovery.claims:
-                    self.error_of_handler = error
-                    raise
-                await self.give_up_for_now(entry_id, error)
+                    self.error_of_handler = failure
+                    raise failure  # noqa: B904 (it is `error`, or has it as its cause)
+                await self.give_up_for_now(entry_id, failure)
                 continue
+            watch.is_at_work = False
+            if watch.is_dozing:
+                watch.wake()
             if report is not ignore:
                 report(PROCESSED, consumer, entry_id)
             self.n_processed += 1
-            done.append(entry_id)
-            if not acks_each:
-                continue
-            if keeps_track or self.in_doubt or len(done) > 1:
-                await self.settle()
+            if done or not acks_at_once or self.in_doubt:
+                done.append(entry_id)
+                if self.acks_each:
+                    await self.settle()
                 continue
             # The usual case, written out: there is nothing to remember.
+            done.append(entry_id)
             self.is_acking = True
             n_acked = await self.client.xack(self.stream, self.group, entry_id)
             self.is_acking = False
             report(ACKED if n_acked else VOID, consumer, done.pop())
+
+    def wait_for_server_again(self) -> None:
+        """Let the watch look again: from now on, it is the server that is waited for."""
+        self.watch.is_at_work = False
+        if self.watch.is_dozing:
+            self.watch.wake()
 
     async def settle(self) -> None:
         """Acknowledge what is done (``XACK``; fenced: by a script that looks who owns it)."""
@@ -508,6 +507,7 @@ class Work:
             n_acked = await self.client.xack(self.stream, self.group, *done)
             # Of several, nobody tells which were not pending any more.
             self.note_acked(ACKED if n_acked or len(done) > 1 else VOID)
+        self.watch.n_answers += 1
 
     async def settle_fenced(self) -> None:
         """Acknowledge what this consumer still owns by the delivery that it was given it with."""
@@ -535,6 +535,13 @@ class Work:
         self.in_doubt.clear()
         done.clear()
 
+    async def wait(self, reason: BaseException | None) -> None:
+        """Wait before the next try, if there is a reason to; raise that if patience has come to its end."""
+        self.wait_for_server_again()
+        if reason is not None:
+            await self.tries.wait(reason)
+        self.watch.n_answers += 1
+
     def lacks_claim(self, error: Exception) -> bool:
         """Return whether the server did not know what the option CLAIM is."""
         return (
@@ -559,9 +566,9 @@ class Work:
             is_lost = not is_hopeless(reason)
         if is_lost:
             self.report(DISCONNECTED, self.consumer)
-        elif isinstance(error, UnicodeDecodeError) and not self.is_careful:
+        elif isinstance(error, UnicodeDecodeError) and not self.reader.is_careful:
             # The server has given what the client could not decode: it is in the own history.
-            self.is_careful = True
+            self.reader.is_careful = True
         elif is_group_gone(error) and self.has_read:
             self.is_group_gone = True
         elif not is_refused_for_now(error):
@@ -591,6 +598,7 @@ class Work:
         args = [self.group, self.consumer, entry_id]
         try:
             letter = await run_script(self.client, scripts.DEAD_LETTER, keys, args)
+            self.watch.n_answers += 1
         except ResponseError as error:
             if is_group_gone(error):
                 raise
@@ -603,6 +611,7 @@ class Work:
 
     def note_failed(self, entry_id: str, error: Exception) -> None:
         """Report an error that leaves an entry pending, and tell of it."""
+        self.watch.n_answers += 1
         self.report(FAILED, self.consumer, entry_id)
         try:
             self.on_error(entry_id, error)
@@ -631,12 +640,26 @@ class Work:
 
     async def recreate_group(self) -> None:
         """Make a group that is gone anew. What it had pending comes again, as new entries do."""
-        start = await start_of_new_group(self.client, self.stream, self.safe_id)
+        start = await self.reader.place_of_new_group()
         if await ensure_group(self.client, self.stream, self.group, start=start):
             self.report(RECREATED, self.consumer, start)
         self.is_group_gone = False
         self.done.clear()
         self.held.clear()
+
+
+def _failure(error: Exception | asyncio.CancelledError) -> Exception:
+    """Return what is wrong with a handler; raise what is not its own affair."""
+    if isinstance(error, RedisLost):
+        raise error
+    if isinstance(error, Exception):
+        return error
+    task = asyncio.current_task()
+    if task is None or task.cancelling():
+        raise error
+    failure = RuntimeError("something that the handler was waiting for has been cancelled")
+    failure.__cause__ = error
+    return failure
 
 
 def _given_bytes(handler: Any) -> Any:

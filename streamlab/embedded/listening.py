@@ -6,9 +6,7 @@ import asyncio
 import os
 import select
 import selectors
-import shutil
 import socket
-import subprocess
 import threading
 import weakref
 from collections import deque
@@ -19,7 +17,6 @@ from urllib.parse import quote
 from redis import ConnectionError as RedisConnectionError
 
 from streamlab.connection import ServerUnusable
-from streamlab.processes import guarded_popen
 from streamlab.servers import ServerStartError, private_folder
 
 from .fake.databases import HUNG_UP
@@ -63,22 +60,14 @@ class Listener:
         self.loop = asyncio.SelectorEventLoop(self._selector)
         if_it_fails.callback(self.loop.close)
         self._folder = private_folder(_SOCKET)
-        if_it_fails.callback(shutil.rmtree, self._folder)
-        self.path = str(self._folder / _SOCKET)
+        if_it_fails.callback(self._folder.close)
+        self.path = str(self._folder.path / _SOCKET)
         self._socket = socket.socket(socket.AF_UNIX)
         if_it_fails.callback(self._socket.close)
         self._socket.bind(self.path)
         os.chmod(self.path, 0o700)
         self._socket.listen(512)
         self._socket.setblocking(False)
-        # A process that does nothing: its guard removes the folder if this one is killed.
-        self._guarded = guarded_popen(
-            ["/bin/sh", "-c", "read -r _"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            folder=self._folder,
-        )
-        if_it_fails.callback(self._guarded.close)
         self._thread = threading.Thread(target=self._serve, daemon=True, name="streamlab embedded")
         self._thread.start()
 
@@ -95,8 +84,8 @@ class Listener:
             self.loop.call_soon_threadsafe(self.loop.stop)
         if wait and threading.current_thread() is not self._thread:
             self._thread.join()
-        self._guarded.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        with suppress(OSError):
+            self._folder.close()
 
     def _serve(self) -> None:
         self.loop.add_reader(self._socket, self._accept)

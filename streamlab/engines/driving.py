@@ -90,6 +90,9 @@ class LiveDriver:
         self._task = self._loop.create_task(self._play(scenario, redis_url))
         self._thread = threading.Thread(target=self._main, name="streamlab-live", daemon=True)
         self._is_closed = False
+        self._has_ended = (
+            threading.Event()
+        )  # an interrupted `join` is not to be relied on (Python 3.11)
         try:
             self._thread.start()
             self._ready.wait()
@@ -136,11 +139,17 @@ class LiveDriver:
 
     def close(self) -> None:
         """End the run, its workers and its server, and the thread."""
-        self._is_closed = True  # for a thread that has not quite begun
+        is_first, self._is_closed = (
+            not self._is_closed,
+            True,
+        )  # which a thread looks at as it begins
         if self._thread.is_alive():
-            with contextlib.suppress(RuntimeError):  # the loop has just been closed
-                self._loop.call_soon_threadsafe(self._task.cancel)
+            # Once only: whoever is interrupted while waiting here, and closes again, must not tear the tidying up.
+            if is_first:
+                with contextlib.suppress(RuntimeError):  # the loop has just been closed
+                    self._loop.call_soon_threadsafe(self._task.cancel)
             if self._thread is not threading.current_thread():
+                self._has_ended.wait()
                 self._thread.join()
 
     # ---- in the thread -------------------------------------------------------------------------
@@ -159,6 +168,7 @@ class LiveDriver:
             self._ready.set()
             self._loop.run_until_complete(self._loop.shutdown_asyncgens())
             self._loop.close()
+            self._has_ended.set()
 
     async def _play(self, scenario: Scenario, redis_url: str | None) -> None:
         async with LiveEngine(scenario, redis_url=redis_url) as engine:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any
 
 from streamlab.actors import Entry
+from streamlab.events import ADDED, CLAIMED, DELIVERED, Event
 from streamlab.final_state import FinalState
 from streamlab.scenario import Scenario
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 #: Entries fetched at once when a long list is walked through.
 _PAGE = 10_000
+#: Seconds by which an event may be heard of too late.
+_MOST_OUT_OF_ORDER = 1.0
 
 
 async def is_drained(client: Redis, scenario: Scenario, *, hopeless: Collection[str] = ()) -> bool:
@@ -42,6 +45,44 @@ async def _group(client: Redis, scenario: Scenario) -> dict[str, Any] | None:
         return None
     groups: list[dict[str, Any]] = await client.xinfo_groups(scenario.stream)
     return next((group for group in groups if group["name"] == scenario.group), None)
+
+
+async def pending_of(client: Redis, scenario: Scenario, name: str) -> list[tuple[str, int, int]]:
+    """Return what is pending for a consumer: ids, idle times in milliseconds, delivery counts (``XPENDING``)."""
+    who = scenario.stream, scenario.group, "-", "+", _PAGE, name
+    rows: list[dict[str, Any]] = await client.xpending_range(*who)
+    return [(r["message_id"], r["time_since_delivered"], r["times_delivered"]) for r in rows]
+
+
+def unseen(
+    held: Iterable[tuple[str, int, int]], name: str, now: float, latest_first: Iterable[Event]
+) -> list[Event]:
+    """Return the deliveries to a consumer that has just died which it did not live to tell.
+
+    A server that hands out an entry at the very moment at which its consumer is killed counts it as delivered: it is
+    as lost as what the consumer had begun.
+
+    Parameters
+    ----------
+    held
+        What is pending for the consumer, as `pending_of` gives it.
+    now
+        When the server was asked, in seconds.
+    latest_first
+        The events so far, the last one first; those before the entries were added are not looked at.
+    """
+    deliveries = {i: Event(now - idle / 1000, DELIVERED, name, i, n) for i, idle, n in held}
+    not_yet_added, oldest = set(deliveries), now
+    for event in latest_first:
+        # Events of several processes may be heard of in another order than that of their times.
+        if not deliveries or (not not_yet_added and event.at < oldest - _MOST_OUT_OF_ORDER):
+            break
+        if event.kind == ADDED and event.id in not_yet_added:
+            not_yet_added.discard(event.id)
+            oldest = min(oldest, event.at)
+        elif event.actor == name and event.kind in (DELIVERED, CLAIMED):
+            deliveries.pop(event.id, None)
+    return list(deliveries.values())
 
 
 async def final_state(client: Redis, scenario: Scenario) -> FinalState:

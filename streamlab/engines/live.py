@@ -26,9 +26,10 @@ from streamlab.connection import (
     check_stream_key,
     stream_client,
 )
-from streamlab.engines.inspection import final_state, is_drained
+from streamlab.engines.inspection import final_state, is_drained, pending_of, unseen
 from streamlab.engines.mishaps import LAB, befall
 from streamlab.engines.ownership import OwnKeys
+from streamlab.engines.patience import within
 from streamlab.events import (
     ADDED,
     CRASHED,
@@ -69,6 +70,8 @@ _LOOK_EVERY = 0.02
 #: Seconds within which a worker has to be ready, and to end when it is asked to.
 _START_LIMIT = 60.0
 _STOP_LIMIT = 10.0
+#: Seconds that closing a connection may take.
+_PARTING = 1.0
 #: Bytes of a worker's error output that are kept.
 _LAST_WORDS = 10_000
 #: What a worker runs: by its path, and with -P, so that it imports nothing from the current folder, where a learner
@@ -89,9 +92,8 @@ class Worker:
         self.life = life
         self.ready = asyncio.Event()
         self.gone = asyncio.Event()
-        self.killed = False
         self.is_paused = False
-        self.has_crashed = False  # and it is among the events
+        self.died_at: float | None = None  # by the machine's time; it is among the events
         self.is_to_restart = False
         self.n_begun = 0  # entries that it has handled or was handling when it died
         self._rest = b""
@@ -140,12 +142,13 @@ class Worker:
         return said.splitlines()[-1] if said else f"exit status {self.process.returncode}"
 
 
-async def _in_thread(start: Callable[[], object]) -> None:
-    """Start a server in a thread; if that is cancelled, see it started first, so that it can be stopped."""
+async def _in_thread(server: PrivateServer, start: Callable[[], object]) -> None:
+    """Start a server in a thread; if that is cancelled, see the thread end, so that the server can be stopped."""
     starting = asyncio.ensure_future(asyncio.to_thread(start))
     try:
         await asyncio.shield(starting)
     except asyncio.CancelledError:
+        server.give_up()
         await asyncio.wait([starting])
         raise
 
@@ -174,6 +177,7 @@ class LiveEngine:
         self._is_down = False
         self._is_ending = False
         self._later: set[asyncio.Task[None]] = set()
+        self._asking: list[asyncio.Task[None]] = []  # what dead consumers had been given
         self._client: Redis | None = None
         self._info: ServerInfo | None = None
         self._own_keys: OwnKeys | None = None
@@ -265,9 +269,8 @@ class LiveEngine:
         worker = self.workers[name]
         if not worker.process.alive:
             return
-        worker.killed = worker.has_crashed = True
         worker.process.kill()
-        self.report(CRASHED, name)
+        self._note_death(worker, time.monotonic())
         if worker.process.alive:
             raise LabError(f"{name} (process {worker.process.pid}) was killed and is still there")
 
@@ -400,7 +403,7 @@ class LiveEngine:
         self._private.kill()
         self.report(SERVER_DOWN, LAB)
         await asyncio.sleep(duration)
-        await _in_thread(self._private.restart)
+        await _in_thread(self._private, self._private.restart)
         self.report(SERVER_UP, LAB)
         self._is_down = False
 
@@ -450,10 +453,9 @@ class LiveEngine:
             await proxy.close()
         if self._client is not None:
             if self._own_keys is not None and self._private is None:
-                # A server that is gone holds nothing of ours.
-                with contextlib.suppress(redis.exceptions.ConnectionError):
-                    await self._own_keys.delete()
-            await self._client.aclose()
+                await self._own_keys.delete()
+            with contextlib.suppress(TimeoutError, redis.exceptions.RedisError):
+                await within(_PARTING, self._client.aclose())
             self._client = None
         if self._private is not None:
             self._private.stop()
@@ -466,7 +468,7 @@ class LiveEngine:
         if self._redis_url is None:
             kept = scenario.needs_persistence
             self._private = PrivateServer(persistence="aof" if kept else "none")
-            await _in_thread(self._private.start)
+            await _in_thread(self._private, self._private.start)
         self._client = stream_client(self.url, name="streamlab-lab")
         self._info = await check_server(self._client)
         self._check_recovery(scenario.recovery)
@@ -571,6 +573,7 @@ class LiveEngine:
         await asyncio.gather(self._all_gone(producers), self._watch_the_clock())
         await self._drain()
         await self._stop()
+        await asyncio.gather(*self._asking)
 
     async def _watch_the_clock(self) -> None:
         """Let timed faults happen when it is time."""
@@ -620,7 +623,7 @@ class LiveEngine:
         if event.kind in (PROCESSED, FAILED):
             worker.n_begun += 1
         elif event.kind == CRASHED:  # its last words
-            worker.has_crashed = True
+            worker.died_at = event.at
         elif event.kind == PAUSED:  # by itself, in mid-work
             worker.is_paused = True
             pauses = (f for f in self.scenario.faults if isinstance(f, PauseInWork))
@@ -634,10 +637,14 @@ class LiveEngine:
         status = worker.process.returncode
         if status == -signal.SIGTERM and not worker.ready.is_set():
             status = 0  # asked to stop before it had begun
-        died = worker.has_crashed or status != 0
-        if died and not worker.has_crashed:
-            self.report(CRASHED, worker.name)
+        if status != 0 and worker.died_at is None:
+            self._note_death(worker, time.monotonic())
             self.crashes[worker.name] = worker.last_words()
+        died = worker.died_at is not None
+        if worker.died_at is not None and worker.name in self.consumers:
+            asking = asyncio.ensure_future(self._report_unseen(worker.name, worker.died_at))
+            self._later.add(asking)
+            self._asking.append(asking)
         worker.process.close()
         worker.ready.set()  # nobody need wait for it any longer
         worker.gone.set()
@@ -648,6 +655,24 @@ class LiveEngine:
             self.start(worker.name)
         elif died and delay is not None:
             self.start(worker.name, delay=delay)
+
+    def _note_death(self, worker: Worker, at: float) -> None:
+        worker.died_at = at
+        self.report(CRASHED, worker.name, at=at)
+
+    async def _report_unseen(self, name: str, died_at: float) -> None:
+        """Report what the server has given to a consumer that died at that very moment."""
+        while self._is_down:
+            await asyncio.sleep(_LOOK_EVERY)
+        now = time.monotonic()
+        with contextlib.suppress(
+            redis.exceptions.ResponseError
+        ):  # the group is gone, and all with it
+            held = await pending_of(self.client, self.scenario, name)
+            for event in unseen(held, name, now, reversed(self._events)):
+                # Its death comes after it, whatever the clocks say: it was not given to a dead one.
+                at = min(event.at, died_at - 1e-6)
+                self.report(event.kind, name, event.id, event.delivery_count, at)
 
     async def _all_gone(self, names: list[str]) -> None:
         await asyncio.gather(*(self.workers[name].gone.wait() for name in names))

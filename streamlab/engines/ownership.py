@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 from collections.abc import Callable
@@ -10,9 +11,14 @@ from typing import TYPE_CHECKING, Any
 import redis.exceptions
 
 from streamlab.connection import ServerUnusable
+from streamlab.engines.patience import to_its_end, within
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
+    from redis.asyncio.client import Pipeline
+
+#: Seconds that a server has to answer when a run ends. One that hangs must hold up nobody.
+_LAST_WORD = 3.0
 
 logger = logging.getLogger("streamlab")
 
@@ -52,20 +58,16 @@ class OwnKeys:
         ServerUnusable
             If one of them exists, or another program was faster: nothing has been changed then.
         """
-        await self._make(stream, ledger, dead_letters)
-        self._stream = stream
-        if ledger is not None:
-            self._ledgers.add(ledger)
-        if dead_letters is not None:
-            self._dead_letters.add(dead_letters)
+        # Not to be torn: whoever does not hear that a key has been made will not delete it.
+        await to_its_end(_LAST_WORD / 3, self._make(stream, ledger, dead_letters))
 
     async def claim_dead_letters(self, key: str) -> None:
         """See that a dead-letter stream is ours or free, and make it; raise `ServerUnusable` if it is another's."""
         if key not in self._dead_letters:
-            await self._make(None, None, key)
-            self._dead_letters.add(key)
+            await to_its_end(_LAST_WORD / 3, self._make(None, None, key))
 
     async def _make(self, stream: str | None, ledger: str | None, dead: str | None) -> None:
+        """Make the keys ours, if they are free."""
         keys = [key for key in (stream, ledger, dead) if key is not None]
         async with self._client.pipeline(transaction=True) as pipe:
             await pipe.watch(*keys)
@@ -78,31 +80,52 @@ class OwnKeys:
             if dead is not None:
                 pipe.xgroup_create(dead, _MAKER, id="0", mkstream=True)
                 pipe.xgroup_destroy(dead, _MAKER)
-            try:
-                await pipe.execute()
-            except redis.exceptions.WatchError:
-                raise _is_taken(" or ".join(keys)) from None
+            await self._execute(pipe, stream, ledger, dead)
+
+    async def _execute(
+        self, pipe: Pipeline, stream: str | None, ledger: str | None, dead: str | None
+    ) -> None:
+        try:
+            await pipe.execute()
+        except redis.exceptions.WatchError:
+            keys = [key for key in (stream, ledger, dead) if key is not None]
+            raise _is_taken(" or ".join(keys)) from None
+        self._stream = stream or self._stream
+        if ledger is not None:
+            self._ledgers.add(ledger)
+        if dead is not None:
+            self._dead_letters.add(dead)
 
     async def delete(self) -> list[str]:
         """Delete what is still ours (``DEL``); return the keys that had to be left, though they are ours.
 
-        A key that somebody else has put in the place of ours meanwhile is left alone, and not mentioned.
+        A key that somebody else has put in the place of ours meanwhile is left alone, and not mentioned. A server
+        that does not answer within some seconds is not waited for.
         """
-        left = []
-        for key in [*self._ledgers, *self._dead_letters, *([self._stream] if self._stream else [])]:
-            try:
-                await self._delete_if_ours(key)
-            except redis.exceptions.ResponseError as error:  # no permission, a replica by now …
-                left.append(key)
-                logger.warning(
-                    "the key %r is left on the server (%s): delete it by hand, or allow DEL",
-                    key,
-                    error,
-                )
+        keys = [*self._ledgers, *self._dead_letters, *([self._stream] if self._stream else [])]
+        gone = await asyncio.gather(*map(self._let_go, keys))
         self._stream = None
         self._ledgers.clear()
         self._dead_letters.clear()
-        return left
+        return [key for key, is_gone in zip(keys, gone, strict=True) if not is_gone]
+
+    async def _let_go(self, key: str) -> bool:
+        """Delete a key if it is still ours; say so, and return False, if that cannot be done."""
+        try:
+            await within(_LAST_WORD, self._delete_if_ours(key))
+        except redis.exceptions.ResponseError as error:  # no permission, a replica by now …
+            logger.warning(
+                "the key %r is left on the server (%s): delete it by hand, or allow DEL", key, error
+            )
+        except (redis.exceptions.RedisError, OSError) as error:
+            logger.warning(
+                "the key %r may be left on the server (%s): look there, and delete it by hand",
+                key,
+                error,
+            )
+        else:
+            return True
+        return False
 
     async def _delete_if_ours(self, key: str) -> None:
         async with self._client.pipeline(transaction=True) as pipe:

@@ -8,7 +8,6 @@ import contextvars
 import dataclasses
 import gc
 import signal
-import threading
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
@@ -16,7 +15,7 @@ from functools import partial
 from typing import Any, NoReturn, TypeVar
 
 from streamlab.actors import Advice, Fields, Handler, Recovery, consume, ensure_group, produce
-from streamlab.engines.inspection import final_state, is_drained
+from streamlab.engines.inspection import final_state, is_drained, unseen
 from streamlab.engines.mishaps import LAB, befall
 from streamlab.engines.overheads import Overheads, Trace
 from streamlab.events import (
@@ -44,6 +43,8 @@ from streamlab.job import InjectedError, Job, Pace, paced, told_by_events
 from streamlab.run import Run
 from streamlab.scenario import Consumer, Producer, Scenario, ScenarioError
 from streamlab.simulated_redis import SimulatedRedis, SimulatedServer
+from streamlab.stopping import interrupting
+from streamlab.stream_commands import CommandError
 from streamlab.virtual_task import PROCESS
 from streamlab.virtual_time import VirtualLoop
 
@@ -76,32 +77,31 @@ def _rare_garbage_collections() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _interrupted_between_steps(loop: VirtualLoop) -> Iterator[None]:
-    """Let Ctrl-C come between two steps of a simulation, where it tears nothing; a second one comes at once."""
-    default = signal.default_int_handler
-    if (
-        threading.current_thread() is not threading.main_thread()
-        or signal.getsignal(signal.SIGINT) is not default
-    ):
+    """Let Ctrl-C and its like come between two steps of a simulation, where they tear nothing; a second one at once."""
+    handlers = interrupting()
+    if not handlers:
         yield
         return
-    noted: list[asyncio.Handle] = []
+    noted: list[tuple[asyncio.Handle, Callable[[], object]]] = []
 
-    def note(*_: object) -> None:
-        signal.signal(signal.SIGINT, default)
-        noted.append(loop.call_soon(_raise_interrupt, context=contextvars.Context()))
+    def as_before() -> None:
+        for signum, handler in handlers.items():
+            signal.signal(signum, handler)
 
-    signal.signal(signal.SIGINT, note)
+    def note(signum: int, _: object) -> None:
+        as_before()
+        interrupt = partial(handlers[signum], signum, None)
+        noted.append((loop.call_soon(interrupt, context=contextvars.Context()), interrupt))
+
+    for signum in handlers:
+        signal.signal(signum, note)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, default)
-    if noted:  # it came in the last step
-        noted[0].cancel()
-        raise KeyboardInterrupt
-
-
-def _raise_interrupt() -> NoReturn:
-    raise KeyboardInterrupt
+        as_before()
+    for handle, interrupt in noted:  # it came in the last step
+        handle.cancel()
+        interrupt()
 
 
 class SimulatedDeath(BaseException):
@@ -372,7 +372,6 @@ class SimulatedEngine:
         process.client.sever()
         process.task.cancel()
         self.loop.release(process)  # a stopped process dies of SIGKILL as well
-        self.log.report(CRASHED, process.name)
 
     def close(self) -> None:
         """End all actors and the loop."""
@@ -481,7 +480,10 @@ class SimulatedEngine:
         """Note how an actor ended; a supervisor may start it again."""
         task = process.task
         error = None if task.cancelled() else task.exception()
-        if error is not None:
+        if process.is_killed:
+            self._report_unseen(process.name)
+            self.log.report(CRASHED, process.name)
+        elif error is not None:
             process.client.sever()
             self.log.report(CRASHED, process.name)
             if not isinstance(error, SimulatedDeath | InjectedError):
@@ -491,6 +493,21 @@ class SimulatedEngine:
         if died and delay is not None and process.name in self.consumers and not self._is_ending:
             self._n_to_start += 1
             self._later(delay, lambda: self._start_again(process.name))
+
+    def _report_unseen(self, name: str) -> None:
+        """Report what the server has given to a consumer that was killed at that very moment."""
+        scenario = self.scenario
+        asked = ["XPENDING", scenario.stream, scenario.group, "-", "+", "10000", name]
+        try:
+            # Not by a client: this is no moment at which anything may wait.
+            rows: Any = self.server.commands.execute(asked, self.server.now_ms())
+        except CommandError:
+            return  # there is no group any more, and nothing pending in it
+        held = [(entry_id, idle, count) for entry_id, _, idle, count in rows]
+        log = self.log
+        latest_first = (log[i] for i in range(len(log) - 1, -1, -1))
+        for event in unseen(held, name, self.now, latest_first):
+            log.report(event.kind, name, event.id, event.delivery_count)
 
     def _start_again(self, name: str) -> None:
         self._n_to_start -= 1

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
+from streamlab.kept_jupyter import exit_status, kept_jupyter
 from streamlab.named_scenarios import to_toml
 from streamlab.scenario import Scenario
 
@@ -29,11 +29,7 @@ def main(
 ) -> int:
     """Serve the panel of a scenario until Ctrl-C; return Voila's exit status."""
     with served(scenario, live=live, open_browser=open_browser, port=port) as voila:
-        while True:
-            try:
-                return voila.wait()
-            except KeyboardInterrupt:  # reaches Voila as well, which ends its kernels
-                continue
+        return exit_status(voila.wait())
 
 
 @contextlib.contextmanager
@@ -46,27 +42,23 @@ def served(
     options: Sequence[str] = (),
     **popen: Any,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Give the running Voila; it is ended when the context is left. `options` are more of Voila's."""
-    with tempfile.TemporaryDirectory(prefix="streamlab-panel-") as folder:
-        notebook = Path(folder, "panel.ipynb")
-        Path(folder, "scenario.toml").write_text(to_toml(scenario), "utf-8")
+    """Give the running Voila; it is ended, with its kernels, when the context is left, or this process ends.
+
+    `options` are more of Voila's.
+    """
+    with kept_jupyter() as kept:
+        notebook = kept.folder / "panel.ipynb"
+        (kept.folder / "scenario.toml").write_text(to_toml(scenario), "utf-8")
         notebook.write_text(json.dumps(_notebook("live" if live else "simulated")), "utf-8")
         command = [sys.executable, "-m", "voila", str(notebook), "--Voila.ip=127.0.0.1", *options]
         if port is not None:
             command.append(f"--port={port}")
         if not open_browser:
             command.append("--no-browser")
-        voila = subprocess.Popen(command, **popen)
-        try:
-            yield voila
-        finally:
-            if voila.poll() is None:
-                voila.terminate()
-                try:
-                    voila.wait(10)
-                except subprocess.TimeoutExpired:
-                    voila.kill()
-                    voila.wait()
+        # Whatever Voila writes goes with the folder. Its signals are ours: there is nothing for it to ask about.
+        private = str(kept.folder)
+        env = {**os.environ, "TMPDIR": private, "JUPYTER_RUNTIME_DIR": private}
+        yield kept.start(command, env=env, start_new_session=True, **popen)
 
 
 def _notebook(engine: str) -> dict[str, Any]:

@@ -75,9 +75,8 @@ def test_a_key_that_expires(
     real_server: Server, pair: EmbeddedPair, key: str, is_told: bool
 ) -> None:
     """When nobody touches it, a key that expires wakes those who are blocked on it, and nobody else."""
-    embedded = EmbeddedServer(
-        version=pair.embedded.version
-    )  # that of the pair has a clock that stands still
+    # That of the pair has a clock that stands still.
+    embedded = EmbeddedServer(version=pair.embedded.version)
     paths = (str(real_server.socket_path), embedded.url.removeprefix("unix://"))
     told = [reply_when_it_expires(path, key, is_told=is_told) for path in paths]
     assert told[0] == told[1]

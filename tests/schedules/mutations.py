@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from streamlab import scripts
-from streamlab.actors import work
+from streamlab.actors import reading, work
 from streamlab.actors.replies import entries_of
 from streamlab.actors.work import Work
 from streamlab.events import CLAIMED, DELIVERED, TRIMMED
@@ -113,7 +113,7 @@ def group_anew_at_the_end(patch: pytest.MonkeyPatch) -> None:
     async def at_the_end(client: Any, stream: str, safe_id: str) -> str:
         return "$"
 
-    patch.setattr(work, "start_of_new_group", at_the_end)
+    patch.setattr(reading, "start_of_new_group", at_the_end)
 
 
 def remove_unchecked(patch: pytest.MonkeyPatch) -> None:

@@ -208,12 +208,9 @@ class VirtualSocket(AsyncStreamSocket):
         def over() -> None:
             if waiter is not None:
                 simulation.leave(waiter)
-            with contextlib.suppress(
-                RuntimeError
-            ):  # the loop is closed, and the reader gone with it
-                loop.call_soon(
-                    self.finish, context=context
-                )  # not now: this is in another's command
+            # Not now: this is in another's command. If the loop is closed, the reader is gone with it.
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon(self.finish, context=context)
 
         read.when_over = over
 

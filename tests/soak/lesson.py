@@ -1,6 +1,6 @@
 """The two programs of lesson 07, as they stand there, under random kills and restarts on a real server.
 
-    python -m tests.soak --minutes 5 --rate 100 --server redis-server
+    python -m tests.soak.lesson --minutes 5 --rate 100 --server redis-server
 
 Three consumers share what the producer adds. About once a second one of them is killed (SIGKILL) or stopped (SIGTERM),
 and started again at once or only after others have taken over; now and then it is the producer, or the server itself,
@@ -15,7 +15,6 @@ import csv
 import os
 import random
 import re
-import signal
 import sqlite3
 import sys
 import tempfile
@@ -25,17 +24,17 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import nbformat
 import redis
 
 from streamlab.connection import sync_stream_client
-from streamlab.processes import GuardedProcess, guarded_popen
+from streamlab.processes import GuardedProcess
 from streamlab.servers import PrivateServer
+from tests.soak.crew import Crew
 
-LESSON = Path(__file__).parent.parent / "notebooks" / "solutions" / "07_development.ipynb"
+LESSON = Path(__file__).parents[2] / "notebooks" / "solutions" / "07_development.ipynb"
 STREAM, GROUP = "departures", "handling"
 CONSUMERS = ("C1", "C2", "C3")
 _WRITES = re.compile(r"%%writefile (?:-a )?\{FOLDER\}/(?P<name>\w+\.py)\n(?P<piece>.*)", re.S)
@@ -50,7 +49,7 @@ def programs() -> dict[str, str]:
     return files
 
 
-class Service:
+class Service(Crew):
     """The two programs, in a folder of their own, with a ledger, as processes that end with this one.
 
     Parameters
@@ -62,10 +61,9 @@ class Service:
     def __init__(
         self, folder: Path, url: str, *, change: Callable[[str], str] = lambda text: text
     ) -> None:
-        self.folder, self.url = folder, url
+        super().__init__(folder)
+        self.url = url
         self.client = sync_stream_client(url)
-        self.processes: dict[str, GuardedProcess] = {}
-        self.unexpected: list[str] = []
         for name, text in programs().items():
             (folder / name).write_text(change(text))
         # As the lesson does it: or a reader waits for writers, and they for it.
@@ -83,38 +81,7 @@ class Service:
         """Start a consumer by its name; or the producer, as ``P``."""
         command = ["producer.py", "departures.csv", "1"] if name == "P" else ["consumer.py", name]
         env = os.environ | {"REDIS_URL": url or self.url, "STREAM": STREAM}
-        with (self.folder / "log.txt").open("ab") as log:
-            self.processes[name] = guarded_popen(
-                [sys.executable, *command], cwd=self.folder, env=env, stderr=log
-            )
-        return self.processes[name]
-
-    def kill(self, name: str) -> None:
-        """Kill one (SIGKILL); if it had ended by itself before, with an error, take note of that."""
-        self.note_unexpected(name)
-        self.processes[name].kill()
-
-    def terminate(self, name: str, timeout: float = 30.0) -> int:
-        """Stop a consumer (SIGTERM), and return its exit status."""
-        process = self.processes[name]
-        self.note_unexpected(name)
-        process.terminate()
-        status = process.wait(timeout)
-        # One that is still starting does not listen yet, and has nothing to finish.
-        if status not in (0, -signal.SIGTERM):
-            self.unexpected.append(f"{name} ended with {status} after SIGTERM")
-        return status
-
-    def note_unexpected(self, name: str) -> None:
-        """Take note of a program that has ended with an error."""
-        status = self.processes[name].returncode
-        if status not in (None, 0, -signal.SIGKILL):
-            self.unexpected.append(f"{name} ended with {status}")
-
-    def log(self) -> str:
-        """Return what the programs said."""
-        path = self.folder / "log.txt"
-        return path.read_text() if path.exists() else ""
+        return self.launch(name, [sys.executable, *command], env)
 
     # ---- what has become of the entries ------------------------------------------------------------
 
@@ -150,17 +117,9 @@ class Service:
     def _ledger(self) -> sqlite3.Connection:
         return sqlite3.connect(self.folder / "ledger.db", timeout=30)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        for process in self.processes.values():
-            process.close()
+    def close(self) -> None:
+        """End the processes, and the connection."""
+        super().close()
         self.client.close()
 
 
@@ -272,7 +231,7 @@ def _count(service: Service, figures: Figures) -> None:
 
 def main() -> int:
     """Run the soak that the arguments ask for; return the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.soak.lesson", description=__doc__)
     parser.add_argument("--minutes", type=float, default=5.0)
     parser.add_argument("--rate", type=float, default=100.0, help="entries per second")
     parser.add_argument("--server", default="redis-server", help="a program on the PATH")
