@@ -426,7 +426,7 @@ def test_a_subscriber_may_not_ask_for_streams(clients: Callable[[], redis.Redis]
 
 
 def test_interrupted_in_the_notebook(server: EmbeddedServer, eventually: Eventually) -> None:
-    """Ctrl-C ends a blocking read; the reader is given nothing any more, and its client goes on."""
+    """Ctrl-C ends a blocking read or pop; the client is given nothing any more, and goes on."""
     with server.client() as client, server.client() as other:
         client.xgroup_create("s", "g", mkstream=True)
         main = threading.get_ident()
@@ -435,12 +435,19 @@ def test_interrupted_in_the_notebook(server: EmbeddedServer, eventually: Eventua
             eventually(lambda: server._server.n_blocked == 1, "the reader should be blocked")
             signal.pthread_kill(main, signal.SIGINT)
 
-        thread = threading.Thread(target=interrupt)
-        thread.start()
-        with pytest.raises(KeyboardInterrupt):
-            client.xreadgroup("g", "c", {"s": ">"}, block=0)
-        thread.join()
+        waits = (
+            lambda: client.xreadgroup("g", "c", {"s": ">"}, block=0),
+            lambda: client.blpop(["list"]),
+        )
+        for wait in waits:
+            thread = threading.Thread(target=interrupt)
+            thread.start()
+            with pytest.raises(KeyboardInterrupt):
+                wait()
+            thread.join()
         assert server._server.n_blocked == 0
+        other.rpush("list", "x")
+        assert client.llen("list") == 1
         other.xadd("s", {"f": "1"}, id="1-1")
         assert client.xpending("s", "g")["pending"] == 0
         assert client.xreadgroup("g", "c", {"s": ">"}) == [["s", [("1-1", {"f": "1"})]]]
