@@ -247,6 +247,17 @@ def test_bytes_in_an_error(clients: Callable[[], redis.Redis]) -> None:
     assert set(errors) == {"NOGROUP No such key 's\ufffd' or consumer group 'g\xfc'"}
 
 
+def test_bytes_where_text_has_to_be(client: redis.Redis) -> None:
+    """A name of a client that is no text is refused, and the connection goes on."""
+    for command in ("CLIENT SETNAME", "CLIENT KILL TYPE", "HELLO 3 SETNAME"):
+        with pytest.raises(redis.ResponseError):
+            client.execute_command(*command.split(), b"\xff")
+    assert client.client_list(_type="normal")
+    assert client.client_list(_type="pubsub") == []
+    with pytest.raises(redis.ResponseError, match="Unknown client type"):
+        client.execute_command("CLIENT", "LIST", "TYPE", b"\xff")
+
+
 @pytest.mark.parametrize("protocol", [2, 3])
 def test_each_client_reads_in_its_own_encoding(server: EmbeddedServer, protocol: int) -> None:
     """Bytes, text in any encoding, and what to do with bytes that are none: as the client says, before and after."""
@@ -415,7 +426,7 @@ def test_a_subscriber_may_not_ask_for_streams(clients: Callable[[], redis.Redis]
 
 
 def test_interrupted_in_the_notebook(server: EmbeddedServer, eventually: Eventually) -> None:
-    """Ctrl-C ends a blocking read; the reader is given nothing any more, and its client goes on."""
+    """Ctrl-C ends a blocking read or pop; the client is given nothing any more, and goes on."""
     with server.client() as client, server.client() as other:
         client.xgroup_create("s", "g", mkstream=True)
         main = threading.get_ident()
@@ -424,12 +435,19 @@ def test_interrupted_in_the_notebook(server: EmbeddedServer, eventually: Eventua
             eventually(lambda: server._server.n_blocked == 1, "the reader should be blocked")
             signal.pthread_kill(main, signal.SIGINT)
 
-        thread = threading.Thread(target=interrupt)
-        thread.start()
-        with pytest.raises(KeyboardInterrupt):
-            client.xreadgroup("g", "c", {"s": ">"}, block=0)
-        thread.join()
+        waits = (
+            lambda: client.xreadgroup("g", "c", {"s": ">"}, block=0),
+            lambda: client.blpop(["list"]),
+        )
+        for wait in waits:
+            thread = threading.Thread(target=interrupt)
+            thread.start()
+            with pytest.raises(KeyboardInterrupt):
+                wait()
+            thread.join()
         assert server._server.n_blocked == 0
+        other.rpush("list", "x")
+        assert client.llen("list") == 1
         other.xadd("s", {"f": "1"}, id="1-1")
         assert client.xpending("s", "g")["pending"] == 0
         assert client.xreadgroup("g", "c", {"s": ">"}) == [["s", [("1-1", {"f": "1"})]]]
@@ -662,6 +680,43 @@ def test_socket_timeout_is_a_timeout_here_too(server: EmbeddedServer, is_async: 
     run(scenario())
 
 
+def test_quit(clients: Callable[[], redis.Redis]) -> None:
+    """QUIT is answered, and what stands behind it is not executed."""
+    client = clients()
+    pipeline = client.pipeline(transaction=False)
+    pipeline.execute_command("QUIT")
+    with pytest.raises(redis.ConnectionError):
+        pipeline.set("k", "v").execute()
+    other = clients()
+    assert other.execute_command("QUIT") in (True, "OK")
+    assert clients().exists("k") == 0
+
+
+def test_who_was_cut_off_connects_anew(server: EmbeddedServer) -> None:
+    """After QUIT, or when its connection was killed between two commands, a client goes on with another one."""
+    with server.client() as sync, server.client() as other_sync:
+        assert sync.execute_command("QUIT")
+        assert sync.ping()
+        number = sync.client_id()
+        other_sync.client_kill_filter(_id=number)
+        assert sync.client_id() != number
+
+    async def scenario() -> None:
+        async with server.async_client() as client, server.async_client() as other:
+            assert await client.execute_command("QUIT") in (True, "OK")
+            assert await client.ping()
+            pipeline = client.pipeline(transaction=False)
+            pipeline.execute_command("QUIT")
+            with pytest.raises(redis.ConnectionError):
+                await pipeline.set("k", "v").execute()
+            assert await other.exists("k") == 0
+            number = await client.client_id()
+            await other.client_kill_filter(_id=number)
+            assert await client.client_id() != number
+
+    run(scenario())
+
+
 # ---- event loops -------------------------------------------------------------------------------
 
 
@@ -845,6 +900,7 @@ SHOWN = [each for each in DIVERGENCES if each.try_it]
 
 def outcome(client: redis.Redis, commands: tuple[str, ...]) -> object:
     """Return the kind of outcome of the last command, and what there is of it."""
+    client.response_callbacks.clear()
     client.flushall()
     try:
         for command in commands:

@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 import redis
 import redis.asyncio
+from fakeredis._socket import FakeSocket
 
 from streamlab.connection import ServerUnusable
 from streamlab.embedded import EmbeddedServer, listening
@@ -543,10 +544,17 @@ def test_quit(reach: Callable[..., Connection], client: redis.Redis) -> None:
     assert client.exists("k") == 0
 
 
-def test_a_mistake_of_the_servers_is_told(reach: Callable[..., Connection]) -> None:
+def test_a_mistake_of_the_servers_is_told(
+    reach: Callable[..., Connection], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A command that breaks something inside is answered with an error; its connection and others go on."""
+
+    def breaks(*_: object) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(FakeSocket, "echo", breaks)
     connection = reach()
-    assert "made a mistake" in str(connection.ask("CLIENT", "LIST", "TYPE", "normal"))
+    assert "made a mistake" in str(connection.ask("ECHO", "x"))
     assert connection.ask("PING") == "PONG"
 
 

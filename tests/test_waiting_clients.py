@@ -120,3 +120,21 @@ def test_who_has_gone_takes_nothing(server: EmbeddedServer, kind: str) -> None:
     for line in (*ON_LISTS, *ON_SORTED_SETS):
         for ending in endings:
             run(scenario(line, ending))
+
+
+@pytest.mark.parametrize("line", [*ON_LISTS, *ON_SORTED_SETS])
+def test_who_was_forgotten_takes_nothing(server: EmbeddedServer, line: str) -> None:
+    """Nobody has closed the connection, and its client is gone: all that the garbage collector does is enough."""
+    with server.client() as client:
+        waiting = server.client().client()
+        assert waiting.connection is not None
+        waiting.connection.send_command(*line.split())
+        assert server._server.n_blocked == 1
+        waiting.connection._sock.close()
+        if line in ON_LISTS:
+            client.rpush("a", "1")
+            assert client.lrange("a", 0, -1) == ["1"]
+        else:
+            client.zadd("a", {"1": 1})
+            assert client.zrange("a", 0, -1) == ["1"]
+        waiting.close()

@@ -13,10 +13,16 @@ from redis._parsers import Encoder
 from streamlab.embedded.replies import Carried, delivered
 
 from .databases import StreamServer
-from .sockets import AsyncStreamSocket, SyncStreamSocket
+from .sockets import AsyncStreamSocket, StreamSocket, SyncStreamSocket
 
 _AS_BYTES = Encoder("utf-8", "strict", decode_responses=False)  # type: ignore[no-untyped-call]
 _GONE = "the embedded server has been closed"
+
+
+def _see_that_it_lives(socket: StreamSocket, has_reply: bool) -> None:
+    """Raise `ConnectionError` if the server has closed a connection (QUIT, CLIENT KILL) and all has been read."""
+    if socket._killed and not has_reply:
+        raise redis.ConnectionError("the connection was closed by the embedded server")
 
 
 class SyncConnection(FakeRedisConnection):
@@ -36,10 +42,13 @@ class SyncConnection(FakeRedisConnection):
 
     def can_read(self, timeout: float | None = 0) -> bool:
         """Tell whether there is a reply, maybe after waiting for one; redis-py asks before each command."""
+        is_there: bool
         socket = self._sock
         if timeout == 0 and socket is not None and self._server.connected:
-            return not socket.responses.empty()
-        is_there: bool = super().can_read(timeout)
+            is_there = not socket.responses.empty()
+            _see_that_it_lives(socket, is_there)
+            return is_there
+        is_there = super().can_read(timeout)
         return is_there
 
     def read_response(self, *args: Any, **kwargs: Any) -> Any:
@@ -50,6 +59,7 @@ class SyncConnection(FakeRedisConnection):
                 socket.wait(self.socket_timeout)
                 socket = self._sock  # it may have been closed meanwhile
             if socket is not None and self._server.connected:
+                _see_that_it_lives(socket, not socket.responses.empty())
                 reply = socket.responses.get()
                 if isinstance(reply, redis.RedisError):
                     raise reply
@@ -93,6 +103,13 @@ class AsyncConnection(FakeAsyncRedisConnection):
         )
         self._reader = FakeReader(self._sock)
         self._writer = FakeWriter(self._sock)
+
+    async def can_read(self, *args: Any, **kwargs: Any) -> bool:
+        """Tell whether there is a reply, maybe after waiting for one; redis-py asks before each command."""
+        if self._sock is not None:
+            _see_that_it_lives(self._sock, not self._sock.responses.empty())
+        is_there: bool = await super().can_read(*args, **kwargs)
+        return is_there
 
     async def read_response(self, *args: Any, **kwargs: Any) -> Any:
         """Wait for a reply, and return it; as on a real connection, whatever interrupts that closes it."""

@@ -32,7 +32,9 @@ _OF_MEMBERS = frozenset({"smembers", "sinter", "sunion", "sdiff", "spop"})
 _OF_ARRAYS = frozenset(
     {"exec", "lmpop", "zmpop", "blpop", "brpop", "bzpopmin", "bzpopmax", "blmpop", "bzmpop"}
 )
-"""Commands of fakeredis' that reply with an array, or none; with a count LPOP and RPOP do, too."""
+"""Commands of fakeredis' that reply with an array, or none."""
+_OF_ARRAYS_IF_LONG = {"lpop": 1, "rpop": 1, "zrank": 2, "zrevrank": 2}
+"""Those that do so if they have more arguments than this: LPOP with a count, ZRANK with WITHSCORE."""
 _FAILED = "the embedded server made a mistake"
 
 
@@ -145,7 +147,7 @@ class RemoteSocket(AsyncStreamSocket):
     def _run_command(self, func: Any, sig: Any, args: Any, from_script: bool) -> Any:
         result = super()._run_command(func, sig, args, from_script)
         if result is None and (
-            sig.name in _OF_ARRAYS or (sig.name in ("lpop", "rpop") and len(args) > 1)
+            sig.name in _OF_ARRAYS or len(args) > _OF_ARRAYS_IF_LONG.get(sig.name, len(args))
         ):
             return NULL_ARRAY
         if type(result) is list and sig.name in _OF_MEMBERS:
@@ -189,5 +191,6 @@ def _known(reply: Any) -> Status | Failure:
     if isinstance(reply, SimpleString):
         return Status(reply.value)
     if isinstance(reply, SimpleError):
-        return Failure(encoded(reply.value))
+        has_code = reply.value.partition(" ")[0].isupper()
+        return Failure(encoded(reply.value if has_code else f"ERR {reply.value}"))
     raise TypeError(f"no reply is a {type(reply).__name__}: {reply!r}")

@@ -14,19 +14,17 @@ from functools import partial
 from typing import Any
 
 import hiredis
-from fakeredis._command_args_parsing import Int, Timeout
+from fakeredis._command_args_parsing import Int
 from fakeredis._commands import Key, Signature
 from fakeredis._core import CommandItem
 from fakeredis._helpers import NoResponse, SimpleError
 from fakeredis._msgs import (
     FLAG_SKIP_CONVERT_TO_RESP2,
-    SYNTAX_ERROR_MSG,
     UNBLOCKED_MSG,
-    WRONGTYPE_MSG,
 )
-from fakeredis._socket import AsyncFakeSocket, FakeSocket
+from fakeredis._socket import AsyncFakeSocket
 from fakeredis._socket._resp import convert_to_resp2
-from fakeredis.model import Hash, ZSet
+from fakeredis.model import Hash
 
 from streamlab import scripts
 from streamlab.embedded import refusals
@@ -36,11 +34,12 @@ from streamlab.embedded.replies import Carried, as_resp3, decoded, encoded
 from streamlab.stream_commands import BlockedCommand, CommandError, Reply
 
 from . import locks
+from .corrections import SIGNATURES, Corrections
 from .databases import StreamDatabase, StreamServer
 from .pops import BlockedPop
 
 _EVALS = (b"EVAL", b"EVALSHA")
-_BLMOVE = Signature("blmove", "blmove", (bytes, bytes, bytes, bytes, bytes))  # type: ignore[arg-type]
+_NOT_TEXT = "ERR what has to be text here cannot contain special characters"
 _HINCRBY = Signature("hincrby", "hincrby", (Key(Hash), bytes, Int))  # type: ignore[arg-type]
 _KNOWN_SCRIPTS = {
     *(hashlib.sha1(text.encode()).hexdigest().encode() for text in scripts.ALL),
@@ -78,7 +77,7 @@ class _Line:
         return [], []  # no arguments to convert, no keys to write back
 
 
-class StreamSocket(FakeSocket):
+class StreamSocket(Corrections):
     """A connection's end at the server: parses commands, and answers those on streams from the model."""
 
     _server: StreamServer
@@ -95,7 +94,7 @@ class StreamSocket(FakeSocket):
         reader = hiredis.Reader()
         while True:
             reader.feed((yield))
-            while not self._paused and (fields := reader.gets()) is not False:
+            while not (self._paused or self._killed) and (fields := reader.gets()) is not False:
                 self._process_command(fields)
 
     def _process_command(self, fields: list[bytes]) -> None:
@@ -108,9 +107,17 @@ class StreamSocket(FakeSocket):
         ):
             self._answer(fields)
             return
+        if name == b"QUIT":
+            with self._server.lock:
+                self.kill()
+            self.put_response(b"OK")
+            return
         if name == b"ACL":
             self._server.has_rules = True
-        super()._process_command(fields)
+        try:
+            super()._process_command(fields)
+        except UnicodeDecodeError:  # of a name; Redis refuses many more of them
+            self.put_response(self._decode_error(SimpleError(_NOT_TEXT)))
 
     @property
     def _is_usual(self) -> bool:
@@ -159,8 +166,9 @@ class StreamSocket(FakeSocket):
         if name == "INFO":
             sections = [*map(decoded, self._words[1:])]
             return partial(self._info, sections), _Line("info", lambda: None)
-        if name == "BLMOVE":
-            return self.blmove, _BLMOVE
+        corrected = SIGNATURES.get(name)
+        if corrected is not None:
+            return getattr(self, corrected.func_name), corrected
         if name == "HINCRBY":
             return self.hincrby, _HINCRBY
         try:
@@ -346,46 +354,6 @@ class StreamSocket(FakeSocket):
             return [b"%d" % seconds, b"%d000" % milliseconds]
         told: list[bytes] = super().time()
         return told
-
-    def _first(self, keys: Sequence[bytes], kind: type, first_pass: bool) -> list[bytes]:
-        """Return the first of these keys that there is, if it is of that kind; fakeredis does not look."""
-        for key in keys:
-            item = self._db.get(key)
-            if item is not None and isinstance(item.value, kind):
-                return [key]
-            if item is not None and (first_pass or self.read is None):  # who waits, waits on
-                raise SimpleError(WRONGTYPE_MSG)
-        return []
-
-    def _lmpop(self, keys: Any, count: int, direction_left: bool, first_pass: bool) -> Any:
-        found = self._first(keys, list, first_pass)
-        popped = super()._lmpop(found, count, direction_left, first_pass)
-        if popped is not None:  # fakeredis tells nobody, and leaves the list there when it is empty
-            key = CommandItem(found[0], self._db, item=self._db.get(found[0]))
-            key.updated()
-            key.writeback()
-        return popped
-
-    def _zmpop(self, keys: Any, count: int, reverse: bool, first_pass: bool) -> Any:
-        return super()._zmpop(self._first(keys, ZSet, first_pass), count, reverse, first_pass)
-
-    def _bzpop(self, keys: Any, reverse: bool, first_pass: bool) -> Any:
-        return super()._bzpop(self._first(keys, ZSet, first_pass), reverse, first_pass)
-
-    def blmove(
-        self, source: bytes, target: bytes, where_from: bytes, where_to: bytes, timeout: bytes
-    ) -> Any:
-        # fakeredis looks at the two lists once, and never again.
-        ends = [where_from.upper(), where_to.upper()]
-        if not {*ends} <= {b"LEFT", b"RIGHT"}:
-            raise SimpleError(SYNTAX_ERROR_MSG)
-        from_left, to_left = (end == b"LEFT" for end in ends)
-
-        def move(is_first: bool) -> Any:
-            moved = self._blmovem_pass(source, target, from_left, to_left, False, 1, True, is_first)
-            return moved if moved is None else moved[0]
-
-        return self._blocking(Timeout.decode(timeout), move)
 
     def hincrby(self, key: CommandItem, field: bytes, amount: int) -> int:
         # fakeredis looks at the key first, and tells of its type if there is no number.
