@@ -10,6 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from streamlab.embedded import EmbeddedServer
+
 from .embedded import EmbeddedPair, Way
 from .test_blocking import block, do
 from .wire import Connection, Server
@@ -69,12 +71,12 @@ def test_whatever_happens_to_a_key(pair: EmbeddedPair) -> None:
 
 
 @pytest.mark.parametrize(("key", "is_told"), [("s", True), ("k", False), ("t", False)])
-def test_a_key_that_expires(
-    real_server: Server, pair: EmbeddedPair, key: str, is_told: bool
-) -> None:
+def test_a_key_that_expires(real_server: Server, key: str, is_told: bool) -> None:
     """When nobody touches it, a key that expires wakes those who are blocked on it, and nobody else."""
-    paths = (str(real_server.socket_path), pair.embedded.url.removeprefix("unix://"))
+    embedded = EmbeddedServer(version=real_server.as_redis)
+    paths = (str(real_server.socket_path), embedded.url.removeprefix("unix://"))
     told = [reply_when_it_expires(path, key, is_told=is_told) for path in paths]
+    embedded.close()
     assert told[0] == told[1]
 
 
