@@ -8,6 +8,8 @@ if not __package__:  # run by its path, as a lab does: the package may be nowher
 
 if sys.argv[1:] == ["worker"]:  # not by way of the whole command, which takes longer to import
     from streamlab.worker import main
+elif sys.argv[1:] == ["estate"]:  # run when a lab has been killed
+    from streamlab.engines.estate import main
 else:
     from streamlab.cli import main
 
