@@ -103,7 +103,7 @@ class Ground:
 
     def scenario(self, kind: Kind, rng: random.Random) -> Scenario:
         scenario = dataclasses.replace(SHORT, seed=rng.randrange(1 << 30))
-        if kind.end not in ("finished",):  # it is not to be over before
+        if kind.end != "finished":  # it is not to be over before
             scenario = dataclasses.replace(scenario, duration=60.0)
         return scenario.with_faults(*FAULTS[kind.fault])
 
@@ -130,6 +130,9 @@ class Ground:
 
     def clear(self) -> None:
         """Do away with what was left, so that the next run is not blamed for it."""
+        for found in marked(self.mark):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(found.split()[0]), signal.SIGKILL)
         self.client.flushall()
         self.remember()
 
@@ -183,14 +186,20 @@ def by_shell(ground: Ground, kind: Kind, rng: random.Random) -> str:
         command += ["--engine", "live"]
     if kind.engine == "given server":
         command += ["--redis", ground.server.url]
+    log = (ground.folder / "log").open("w")
     process = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log
     )
+    log.close()
     if kind.end != "finished":
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(rng.uniform(0.0, LONGEST))
         process.send_signal(getattr(signal, kind.end))
-    return f"status {process.wait(60)}"
+    try:
+        return f"status {process.wait(LIMIT)}"
+    except subprocess.TimeoutExpired:
+        said = (ground.folder / "log").read_text()
+        return f"still running, having said {said!r}"  # what is left will tell more
 
 
 def in_process(ground: Ground, kind: Kind, rng: random.Random) -> str:
@@ -284,6 +293,9 @@ def main() -> int:
     arguments = parser.parse_args()
     seed = random.SystemRandom().randrange(1 << 30) if arguments.seed is None else arguments.seed
     print(f"seed {seed}", flush=True)
+    # Whoever has started this in the background may have had them ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     logging.getLogger("streamlab").setLevel(logging.ERROR)
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="leftovers-") as folder:

@@ -189,7 +189,7 @@ def test_a_lab_ends_whole(
         session.process.send_signal(getattr(signal, name))
         session.process.wait(LIMIT)
         gone(session, everything, eventually)
-        assert client.keys() == []
+        eventually(lambda: client.keys() == [], "its keys go", timeout=LIMIT)
         assert list((tmp_path / "runtime").glob("*.json")) == []
 
 
