@@ -53,7 +53,10 @@ class _Stopper:
             self._stopped_at = now
             stopped = Stopped(signum)
             self._raised = weakref.ref(stopped)  # it is there as long as it makes its way up
-            raise stopped
+            try:
+                raise stopped
+            finally:
+                del stopped  # or its own traceback would keep it
 
 
 class _SentAgain:
