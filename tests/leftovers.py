@@ -100,6 +100,7 @@ class Ground:
     mark: str
     threads: set[threading.Thread] = field(default_factory=set)
     n_handles: int = 0
+    complaints: list[str] = field(default_factory=list)
 
     def scenario(self, kind: Kind, rng: random.Random) -> Scenario:
         scenario = dataclasses.replace(SHORT, seed=rng.randrange(1 << 30))
@@ -120,6 +121,7 @@ class Ground:
             "clients": len(self.client.client_list()) - 1,
             "threads": [each.name for each in {*threading.enumerate()} - self.threads],
             "handles": n_handles() - self.n_handles,
+            "complaints": self.complaints,
         }
         return {name: what for name, what in found.items() if what}
 
@@ -134,6 +136,7 @@ class Ground:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(int(found.split()[0]), signal.SIGKILL)
         self.client.flushall()
+        self.complaints.clear()
         self.remember()
 
 
@@ -141,22 +144,35 @@ class Ground:
 def ground(folder: Path) -> Iterator[Ground]:
     """Give a ground in a folder."""
     (folder / "tmp").mkdir()
+    heard = _Complaints()
+    logging.getLogger("asyncio").addHandler(heard)
     with PrivateServer() as server, sync_stream_client(server.url) as client:
         before = os.environ.get("TMPDIR"), tempfile.tempdir
         mark = os.environ[MARK] = secrets.token_hex(8)
         os.environ["TMPDIR"] = tempfile.tempdir = str(folder / "tmp")
         try:
             made = Ground(folder, server, client, mark)
+            heard.put = made.complaints.append
             client.ping()
             made.remember()
             yield made
         finally:
+            logging.getLogger("asyncio").removeHandler(heard)
             del os.environ[MARK]
             if before[0] is None:
                 del os.environ["TMPDIR"]
             else:
                 os.environ["TMPDIR"] = before[0]
             tempfile.tempdir = before[1]
+
+
+class _Complaints(logging.Handler):
+    """Hears what asyncio complains of: an exception that nobody has asked for, a task that was not awaited."""
+
+    put: Callable[[str], object]
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.put(self.format(record))
 
 
 def marked(mark: str) -> list[str]:
@@ -196,7 +212,11 @@ def by_shell(ground: Ground, kind: Kind, rng: random.Random) -> str:
             process.wait(rng.uniform(0.0, LONGEST))
         process.send_signal(getattr(signal, kind.end))
     try:
-        return f"status {process.wait(LIMIT)}"
+        status = process.wait(LIMIT)
+        said = (ground.folder / "log").read_text()
+        if "never" in said:  # retrieved, awaited
+            ground.complaints.append(said)
+        return f"status {status}"
     except subprocess.TimeoutExpired:
         said = (ground.folder / "log").read_text()
         return f"still running, having said {said!r}"  # what is left will tell more

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
@@ -34,6 +35,9 @@ def test_each_kind_of_leftover_is_found(tmp_path: Path) -> None:
         here.client.set("key", "1")
         assert here.look() == {"keys": ["key"]}
         here.client.delete("key")
+        logging.getLogger("asyncio").error("never retrieved")
+        assert here.look() == {"complaints": ["never retrieved"]}
+        here.clear()
         end = threading.Event()
         thread = threading.Thread(target=end.wait, name="forgotten")
         thread.start()

@@ -151,7 +151,8 @@ async def _in_thread(server: PrivateServer, start: Callable[[], object]) -> None
         await asyncio.shield(starting)
     except asyncio.CancelledError:
         server.give_up()
-        await asyncio.wait([starting])
+        # Started or given up, nobody wants to know any more.
+        await asyncio.gather(starting, return_exceptions=True)
         raise
 
 
