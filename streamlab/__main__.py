@@ -6,9 +6,28 @@ import sys
 if not __package__:  # run by its path, as a lab does: the package may be nowhere on Python's path
     sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-if sys.argv[1:] == ["worker"]:  # not by way of the whole command, which takes longer to import
-    from streamlab.worker import main
-else:
-    from streamlab.cli import main
 
-sys.exit(main())
+def main() -> int:
+    """Run what the arguments ask for; return the exit status."""
+    # A lab's own programs do not go by way of the whole command, which takes longer to import.
+    if sys.argv[1:] == ["worker"]:
+        from streamlab import worker
+
+        return worker.main()
+    if sys.argv[1:] == ["estate"]:  # run when a lab has been killed
+        from streamlab.engines import estate
+
+        return estate.main()
+    from streamlab.stopping import Stopped, stopped_by_signals
+
+    try:
+        with stopped_by_signals():  # from now on: importing the rest is half of a short command
+            from streamlab import cli
+
+            return cli.main()
+    except Stopped as stopped:
+        return stopped.tell()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

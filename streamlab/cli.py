@@ -65,13 +65,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except OSError as error:  # no more file handles, a full disk …
         return _complain(error, 1)
-    except KeyboardInterrupt as interrupt:
-        signum = interrupt.signum if isinstance(interrupt, Stopped) else signal.SIGINT
-        how = "interrupted" if signum == signal.SIGINT else f"stopped by {interrupt}"
-        # A terminal that has been closed cannot be told anything.
-        with contextlib.suppress(OSError):
-            print(f"{how}: workers and private servers have been ended", file=sys.stderr)
-        return 128 + signum
+    except Stopped as stopped:
+        return stopped.tell()
 
 
 def _make_outputs_safe() -> None:

@@ -44,6 +44,7 @@ class KeptJupyter:
         self._mark = secrets.token_hex(16)
         #: A folder of the server's own.
         self.folder = Path(tempfile.gettempdir(), f"streamlab-jupyter-{self._mark[:8]}").absolute()
+        self._server: subprocess.Popen[bytes] | None = None
         self._last_act: Act | None = None
         if os.name == "posix":  # elsewhere, all ends by `close` only
             self._last_act = LastAct([sys.executable, "-P", Path(__file__).absolute()])
@@ -61,6 +62,7 @@ class KeptJupyter:
         """Start the server: ``command`` and ``popen`` are as for `subprocess.Popen`."""
         marked = {**(os.environ if env is None else env), MARK: self._mark}
         server = subprocess.Popen(command, env=marked, **popen)
+        self._server = server
         self._task["server"] = server.pid
         self._tell()
         return server
@@ -69,6 +71,8 @@ class KeptJupyter:
         """End the server and its kernels, and remove the folder."""
         if self._last_act is None or not self._last_act.do():  # it has been killed itself
             end(self._task)
+        if self._server is not None:
+            self._server.wait(_PATIENCE)
 
     def _tell(self) -> None:
         if self._last_act is not None:

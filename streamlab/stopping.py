@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 Handler = Callable[[int, FrameType | None], object]
@@ -26,6 +29,13 @@ class Stopped(KeyboardInterrupt):
         super().__init__(signal.Signals(signum).name)
         self.signum = signum
 
+    def tell(self) -> int:
+        """Say in a line what has stopped the command; return its exit status."""
+        how = "interrupted" if self.signum == signal.SIGINT else f"stopped by {self}"
+        with suppress(OSError):  # a terminal that has been closed cannot be told anything
+            print(f"{how}: workers and private servers have been ended", file=sys.stderr)
+        return 128 + self.signum
+
 
 class _Stopper:
     """Raises `Stopped` in the main thread; not again while what it stopped is tidied up.
@@ -35,12 +45,37 @@ class _Stopper:
 
     def __init__(self) -> None:
         self._stopped_at = float("-inf")
+        self._raised: Callable[[], Stopped | None] = lambda: None
 
     def __call__(self, signum: int, frame: FrameType | None) -> None:
         now = time.monotonic()
-        if now - self._stopped_at > _GRACE:
+        if self._raised() is None or now - self._stopped_at > _GRACE:
             self._stopped_at = now
-            raise Stopped(signum)
+            stopped = Stopped(signum)
+            self._raised = weakref.ref(stopped)  # it is there as long as it makes its way up
+            try:
+                raise stopped
+            finally:
+                del stopped  # or its own traceback would keep it
+
+
+class _SentAgain:
+    """Sends a signal again whose `Stopped` was lost: it came in a callback, from which nothing can be raised.
+
+    Python's imports have many of those.
+    """
+
+    def __init__(self, usual: Callable[[sys.UnraisableHookArgs], object]) -> None:
+        self._usual = usual
+
+    def __call__(self, unraisable: sys.UnraisableHookArgs) -> None:
+        lost = unraisable.exc_value
+        if isinstance(lost, Stopped):
+            again = threading.Timer(0.02, os.kill, (os.getpid(), lost.signum))
+            again.daemon = True
+            again.start()
+        else:
+            self._usual(unraisable)
 
 
 @contextmanager
@@ -57,9 +92,12 @@ def stopped_by_signals() -> Iterator[None]:
     }
     for signum in usual:
         signal.signal(signum, stopper)
+    hook = sys.unraisablehook
+    sys.unraisablehook = _SentAgain(hook)
     try:
         yield
     finally:
+        sys.unraisablehook = hook
         for signum, handler in usual.items():
             signal.signal(signum, handler)
 

@@ -18,6 +18,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from streamlab.kept_jupyter import kept_jupyter
+
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
 #: No sandbox, which a container's root cannot have; and nothing that asks the internet for anything.
 FLAGS = [
@@ -107,19 +109,11 @@ def jupyter(
     news = private / "settings/@jupyterlab/apputils-extension/notification.jupyterlab-settings"
     news.parent.mkdir(parents=True)
     news.write_text('{"fetchNews": "false"}')
-    with (private / "log").open("wb") as log:
-        process = subprocess.Popen(
-            command,
-            env={**os.environ, **{k: str(v) for k, v in settings.items()}},
-            stdout=log,
-            stderr=log,
-        )
-        try:
-            wait_for(f"http://127.0.0.1:{port}/api?token={TOKEN}", process)
-            yield f"http://127.0.0.1:{port}/{place}/{name}?token={TOKEN}&reset"
-        finally:
-            process.terminate()
-            process.wait(20)
+    env = {**os.environ, **{k: str(v) for k, v in settings.items()}}
+    with (private / "log").open("wb") as log, kept_jupyter() as kept:
+        process = kept.start(command, env=env, stdout=log, stderr=log)
+        wait_for(f"http://127.0.0.1:{port}/api?token={TOKEN}", process)
+        yield f"http://127.0.0.1:{port}/{place}/{name}?token={TOKEN}&reset"
 
 
 def run_all_cells(page: Any) -> None:

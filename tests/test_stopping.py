@@ -94,6 +94,55 @@ def test_a_given_server_is_left_as_it_was(
         )  # ours, and the fixture's
 
 
+@pytest.mark.parametrize("maxlen", [None, 50])
+def test_a_killed_run_leaves_no_key(
+    maxlen: int | None, tmp_path: Path, redis_url: str, eventually: Eventually
+) -> None:
+    """SIGKILL, which nobody can handle: stream, ledger and dead letters go all the same, and nothing else goes."""
+    file = tmp_path / "long.toml"
+    file.write_text(to_toml(dataclasses.replace(LONG, maxlen=maxlen)))
+    with (
+        sync_stream_client(redis_url) as client,
+        command("run", file, "--engine", "live", "--redis", redis_url) as process,
+    ):
+        client.xadd("theirs", {"a": "1"})
+        eventually(lambda: client.hlen(LONG.ledger_key) > 200, "it is at work", timeout=30)
+        below = descendants(process.pid)
+        assert not any(redis_url in args for pid, args in below.items())  # it may hold a password
+        process.kill()
+        eventually(lambda: client.keys() == ["theirs"], "its keys go", timeout=15)
+        eventually(lambda: not any(map(runs, below)), "all processes end", timeout=15)
+
+
+@pytest.mark.parametrize("kind", ["stream", "string"])
+def test_what_is_somebody_else_s_by_then_outlives_a_killed_run(
+    kind: str, toml: Path, redis_url: str, eventually: Eventually
+) -> None:
+    """Another program has deleted the run's stream, and put its own in its place."""
+    with (
+        sync_stream_client(redis_url) as client,
+        command("run", toml, "--engine", "live", "--redis", redis_url) as process,
+    ):
+        eventually(lambda: client.hlen(LONG.ledger_key) > 100, "it is at work", timeout=30)
+        below = descendants(process.pid)
+        process.send_signal(signal.SIGSTOP)
+        workers = [pid for pid, args in below.items() if "worker" in args]
+        for pid in workers:
+            os.kill(pid, signal.SIGKILL)
+        eventually(lambda: not any(map(runs, workers)), "nobody writes any more")
+        client.delete(LONG.stream)
+        if kind == "stream":
+            client.xadd(LONG.stream, {"a": "1"})
+            client.xgroup_create(LONG.stream, LONG.group)
+        else:
+            client.set(LONG.stream, "1")
+        theirs = client.dump(LONG.stream)
+        process.kill()
+        eventually(lambda: client.keys() == [LONG.stream], "the rest goes", timeout=15)
+        eventually(lambda: not any(map(runs, below)), "all processes end", timeout=15)
+        assert client.dump(LONG.stream) == theirs
+
+
 def test_signals_while_it_starts(toml: Path, redis_url: str, eventually: Eventually) -> None:
     """SIGTERM at any moment of the start, and then again and again: no key stays, and no process."""
     with sync_stream_client(redis_url) as client:
@@ -162,6 +211,21 @@ def test_only_the_first_signal_counts_while_it_is_tidied_up() -> None:
             signal.raise_signal(signum)
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_signal_that_is_lost_is_sent_again() -> None:
+    """It came where Python lets nothing be raised, as in callbacks of imports: it stops the command all the same."""
+
+    class Dropped:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGTERM)
+
+    def work() -> None:
+        Dropped()
+        threading.Event().wait(10)
+
+    with stopped_by_signals(), pytest.raises(Stopped, match="SIGTERM"):
+        work()
 
 
 # ---- servers that hang -----------------------------------------------------------------------------

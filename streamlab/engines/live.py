@@ -26,6 +26,7 @@ from streamlab.connection import (
     check_stream_key,
     stream_client,
 )
+from streamlab.engines.estate import Estate
 from streamlab.engines.inspection import final_state, is_drained, pending_of, unseen
 from streamlab.engines.mishaps import LAB, befall
 from streamlab.engines.ownership import OwnKeys
@@ -149,7 +150,8 @@ async def _in_thread(server: PrivateServer, start: Callable[[], object]) -> None
         await asyncio.shield(starting)
     except asyncio.CancelledError:
         server.give_up()
-        await asyncio.wait([starting])
+        # Started or given up, nobody wants to know any more.
+        await asyncio.gather(starting, return_exceptions=True)
         raise
 
 
@@ -181,6 +183,7 @@ class LiveEngine:
         self._client: Redis | None = None
         self._info: ServerInfo | None = None
         self._own_keys: OwnKeys | None = None
+        self._estate: Estate | None = None  # of keys on a server that is somebody's
         self._events: list[Event] = []
         self._origin = math.nan
         self._wall = 0.0
@@ -361,6 +364,7 @@ class LiveEngine:
         if recovery.max_deliveries is not None:
             assert self._own_keys is not None
             await self._own_keys.claim_dead_letters(recovery.dead_letter_of(self.scenario.stream))
+            self._inform_estate()
         self.scenario = dataclasses.replace(self.scenario, recovery=recovery)
         for name in self.consumers:
             self.order(name, recovery=dataclasses.asdict(recovery))
@@ -454,6 +458,8 @@ class LiveEngine:
         if self._client is not None:
             if self._own_keys is not None and self._private is None:
                 await self._own_keys.delete()
+                if self._estate is not None:
+                    self._estate.settle()
             with contextlib.suppress(TimeoutError, redis.exceptions.RedisError):
                 await within(_PARTING, self._client.aclose())
             self._client = None
@@ -474,6 +480,8 @@ class LiveEngine:
         self._check_recovery(scenario.recovery)
         await check_stream_key(self._client, scenario.stream)
         self._own_keys = OwnKeys(self._client, scenario.group, self._added)
+        if self._redis_url is not None:
+            self._estate = Estate(self._redis_url, self._own_keys)
         await self._own_keys.claim(
             scenario.stream,
             ledger=None if scenario.sink == "none" else scenario.ledger_key,
@@ -481,6 +489,12 @@ class LiveEngine:
                 None if scenario.recovery.max_deliveries is None else scenario.dead_letter_key
             ),
         )
+        self._inform_estate()
+
+    def _inform_estate(self, *, now: bool = True) -> None:
+        """Let somebody know what has to be deleted if this process is killed."""
+        if self._estate is not None:
+            self._estate.keep_up((worker.process.pid for worker in self._lives), now=now)
 
     def _check_recovery(self, recovery: Recovery) -> None:
         """Refuse a recovery that needs what the server has not got."""
@@ -509,6 +523,7 @@ class LiveEngine:
         worker = self.workers[name] = Worker(name, process, life)
         worker.n_begun = n_handled
         self._lives.append(worker)
+        self._inform_estate()
         # By its standard input, not as an argument: the URL may hold a password, and `ps` shows arguments.
         proxy = self._proxies.get(name)
         worker.tell(
@@ -597,6 +612,7 @@ class LiveEngine:
             for worker in list(self._lives):
                 self._read(worker)
             self._raise_if_failed()
+            self._inform_estate(now=False)
             if self._private is not None and not self._private.alive and not self._is_down:
                 # Workers would go on trying to reach it for a while. But nobody will start it again.
                 raise LabError(
@@ -620,6 +636,8 @@ class LiveEngine:
 
     def _take(self, worker: Worker, event: Event) -> None:
         self._events.append(event)
+        if event.kind == ADDED and self._estate is not None:
+            self._estate.note_added(event.id)
         if event.kind in (PROCESSED, FAILED):
             worker.n_begun += 1
         elif event.kind == CRASHED:  # its last words

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +48,25 @@ class OwnKeys:
         self._stream: str | None = None
         self._ledgers: set[str] = set()
         self._dead_letters: set[str] = set()
+        self._sample: list[str] = []
+
+    def to_dict(self, sample: list[str]) -> dict[str, Any]:
+        """Return what `from_dict` needs; `sample` are ids of some entries that the run has added."""
+        return {
+            "group": self._group,
+            "stream": self._stream,
+            "ledgers": sorted(self._ledgers),
+            "dead_letters": sorted(self._dead_letters),
+            "sample": sample,
+        }
+
+    @classmethod
+    def from_dict(cls, client: Redis, row: Any) -> OwnKeys:
+        """Return the keys of a run of which there is only this left."""
+        keys = cls(client, row["group"], lambda: set(row["sample"]))
+        keys._stream, keys._sample = row["stream"], row["sample"]
+        keys._ledgers, keys._dead_letters = set(row["ledgers"]), set(row["dead_letters"])
+        return keys
 
     async def claim(
         self, stream: str, *, ledger: str | None = None, dead_letters: str | None = None
@@ -102,17 +122,23 @@ class OwnKeys:
         A key that somebody else has put in the place of ours meanwhile is left alone, and not mentioned. A server
         that does not answer within some seconds is not waited for.
         """
-        keys = [*self._ledgers, *self._dead_letters, *([self._stream] if self._stream else [])]
-        gone = await asyncio.gather(*map(self._let_go, keys))
+        keys = [*self._ledgers, *self._dead_letters]
+        deadline = time.monotonic() + _LAST_WORD
+        gone = await asyncio.gather(*(self._let_go(key, deadline) for key in keys))
+        if (
+            self._stream is not None
+        ):  # last of all: while it is there, nobody else takes the names of the others
+            keys.append(self._stream)
+            gone.append(await self._let_go(self._stream, deadline))
         self._stream = None
         self._ledgers.clear()
         self._dead_letters.clear()
         return [key for key, is_gone in zip(keys, gone, strict=True) if not is_gone]
 
-    async def _let_go(self, key: str) -> bool:
+    async def _let_go(self, key: str, deadline: float) -> bool:
         """Delete a key if it is still ours; say so, and return False, if that cannot be done."""
         try:
-            await within(_LAST_WORD, self._delete_if_ours(key))
+            await within(deadline - time.monotonic(), self._delete_if_ours(key))
         except redis.exceptions.ResponseError as error:  # no permission, a replica by now …
             logger.warning(
                 "the key %r is left on the server (%s): delete it by hand, or allow DEL", key, error
@@ -159,7 +185,12 @@ class OwnKeys:
         # Our group alone proves nothing: consumers make it anew in whatever stream they find. But an entry may have
         # been added without our having heard of it, if its producer was killed just then.
         added = self._added()
-        return first[0][0] in added or (not added and self._group in groups)
+        if first[0][0] in added:
+            return True
+        for entry_id in self._sample:
+            if await ask.xrange(key, entry_id, entry_id):
+                return True
+        return not added and self._group in groups
 
 
 def _is_taken(key: str) -> ServerUnusable:
