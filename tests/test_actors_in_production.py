@@ -43,6 +43,7 @@ from streamlab.servers import PrivateServer
 from streamlab.simulated_redis import SimulatedServer
 from streamlab.virtual_task import PROCESS
 from streamlab.virtual_time import Deadlock, VirtualLoop
+from tests.soak.pair import Pair
 
 #: Seconds of the event loop within which something has to happen.
 SOON = 5.0
@@ -764,6 +765,57 @@ def test_a_state_that_passes_is_waited_out(own, server, state, strategy):
     assert own.run(main()) == (0, n)
     assert sorted(int(fields["n"]) for _, fields in found) == [*range(n)]
     assert own.of("disconnected") == own.of("recreated") == []
+
+
+@pytest.mark.parametrize("actor", ["consume", "produce", "heartbeat"])
+def test_after_a_failover_no_connection_stays_with_the_replica(default_server_binary, actor):
+    """Also one that was in use when roles changed: what it read later might be old. Nor do heartbeats stay there."""
+    with Pair(default_server_binary) as pair:
+        world, found = World("real", pair.url), []
+
+        async def main():
+            client = await world.stream(client=world.client(client_name="C1"))
+            pool = client.connection_pool
+            in_use = [await pool.get_connection() for _ in range(2)]
+            if actor == "produce":
+                await produce(client, "s", [(0.0, {"n": 1})])
+            elif actor == "consume":
+                worker = world.consume(client, collecting(found), block=1)
+                while not pair.master.client.info("clients")["blocked_clients"]:
+                    await asyncio.sleep(0.01)
+            else:
+                # It is given an entry, holds it meanwhile, and learns by its heartbeat alone.
+                await client.xadd("s", {"n": 1})
+                recovery = Recovery("autoclaim", min_idle=10, heartbeat=0.05)
+                may_end = asyncio.Event()
+
+                async def handle(entry_id, fields):
+                    found.append(entry_id)
+                    await may_end.wait()
+
+                worker = world.consume(client, handle, recovery=recovery)
+                await worker.until(lambda: found, "it has begun")
+            await asyncio.to_thread(pair.fail_over)
+            if actor == "produce":
+                await produce(client, "s", [(0.0, {"n": 2})])
+            elif actor == "consume":
+                await world.client().xadd("s", {"n": 1})
+                await worker.until(lambda: found, "it was done")
+            else:
+                await worker.until(
+                    lambda: len(connections(pair.replica)) == 2, "the heartbeat has left"
+                )
+                may_end.set()
+            for connection in in_use:
+                await pool.release(connection)
+            if actor != "produce":
+                await worker.end()
+            return len(connections(pair.replica))
+
+        def connections(node):
+            return [row for row in node.client.client_list() if row["name"] == "C1"]
+
+        assert world.run(main()) == 0
 
 
 def test_what_does_not_pass_in_time_is_raised(own, server):

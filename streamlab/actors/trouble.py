@@ -125,6 +125,24 @@ def explain(error: BaseException, stream: str, group: str = "") -> None:
         error.args = (f"{said} {where}: {words}",)
 
 
+async def leave_replica(client: Redis | None, error: BaseException) -> None:
+    """Let a client connect anew, with all its connections, if an error says that its server is a replica by now.
+
+    After a failover, the server's name leads to another one. A connection that is in use has to follow when it
+    is free again: it would go on to read what the replica has, which may be old.
+    """
+    said = str(error)
+    is_replica = isinstance(error, redis.exceptions.ReadOnlyError) or (
+        # A script's error, before Redis 7.0; the end of a read that was blocked.
+        isinstance(error, ResponseError)
+        and ("-READONLY" in said or "instance state changed" in said)
+    )
+    pool = getattr(client, "connection_pool", None)  # a cluster's client has none
+    if is_replica and pool is not None:
+        await pool.update_active_connections_for_reconnect()
+        await pool.disconnect(inuse_connections=False)
+
+
 class Patience:
     """Waits between tries, each twice as long as the one before; up to a second, and only for so long.
 
@@ -153,10 +171,7 @@ class Patience:
         self._has_answered = False
         if clock() - self._since >= self._seconds:
             raise error
-        pool = getattr(self._client, "connection_pool", None)  # a cluster's client has none
-        if pool is not None and isinstance(error, redis.exceptions.ReadOnlyError):
-            # After a failover, the name of the server leads to another one: connect anew.
-            await pool.disconnect(inuse_connections=False)
+        await leave_replica(self._client, error)
         await asyncio.sleep(self._pause)
         self._pause = min(self._pause * 2, _LONGEST_PAUSE)
         self._tried_at = clock()

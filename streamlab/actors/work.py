@@ -46,6 +46,7 @@ from .trouble import (
     is_group_gone,
     is_hopeless,
     is_refused_for_now,
+    leave_replica,
     passes,
 )
 from .watch import Watch
@@ -633,6 +634,7 @@ class Work:
             except Exception as error:
                 if not is_group_gone(error) and not passes(error):
                     raise
+                await leave_replica(self.client, error)
                 continue  # the consumer itself meets the same error, and deals with it
             for entry_id in ids:
                 if entry_id not in own:

@@ -1,7 +1,7 @@
 """The actors in a storm: ``python -m tests.soak --minutes 10 --server redis-server``.
 
 Producers and consumers of `streamlab.actors`, each a process of its own, with clients of text and of bytes, RESP2 and
-RESP3, on a master with a replica. Five groups get every entry, each recovers in its own way. Processes are killed,
+RESP3, on a master with a replica. Each group gets every entry, and recovers in its own way. Processes are killed,
 stopped and paused, connections are cut, replies are lost, the master is demoted, killed, and changes roles with its
 replica. In the end every entry that was sent must be in the stream once, must have been processed at least once by each
 group, and nothing may be pending; if an entry was processed twice, a fault must explain it. The exit status is 1 if
@@ -11,6 +11,7 @@ anything is wrong.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 import tempfile
 from pathlib import Path
@@ -31,8 +32,12 @@ def main() -> int:
     parser.add_argument("--mutation", action="append", default=[], choices=sorted(MUTATIONS))
     parser.add_argument("--keep", type=Path, help="a new folder for ledgers and logs")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="soak-") as scratch:
-        folder = options.keep or Path(scratch)
+    with (
+        contextlib.nullcontext(options.keep)
+        if options.keep
+        else tempfile.TemporaryDirectory(prefix="soak-")
+    ) as place:
+        folder = Path(place)
         folder.mkdir(exist_ok=True)
         binary = PrivateServer(options.server).binary
         print(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby, pairwise
 
-from tests.soak.ledger import ADDED, BEGUN, DONE, FAILED, LATE, SENDING, Record
+from tests.soak.ledger import ADDED, BEGUN, DONE, FAILED, LATE, LOOKS, SENDING, Record
 from tests.soak.plan import MIN_IDLE, AnyWorker, Processor, group_of
 
 #: Whom a fault of the server hits.
@@ -132,11 +133,27 @@ class Attempt:
 
     entry_id: str
     what: str
+    #: Before it was given the entry, when it began, and after its acknowledgement was answered.
+    given: float
     began: float
-    #: Whether something came between delivery and begin, and between begin and acknowledgement: a fault, or a machine
-    #: so slow that others could take the entry.
-    before: bool
-    after: bool
+    acked: float
+    #: The longest time between two of its records from then on.
+    took: float
+    #: What hit this worker.
+    faults: Sequence[Fault]
+
+    @property
+    def before(self) -> bool:
+        """Whether something came between its delivery and its begin, so that others could take the entry."""
+        return self._is_disturbed(self.given, self.began)
+
+    @property
+    def after(self) -> bool:
+        """Whether something came between its begin and its acknowledgement: a fault, or a slow machine."""
+        return self.took > MIN_IDLE / 2 or self._is_disturbed(self.began, self.acked)
+
+    def _is_disturbed(self, since: float, until: float) -> bool:
+        return any(fault.began <= until and fault.ended >= since for fault in self.faults)
 
 
 def attempts(
@@ -145,7 +162,8 @@ def attempts(
     """Return what a worker did, in all its lives.
 
     One that holds `count` entries at the most was given an entry after it had begun the one that lies `count` before
-    it, and the acknowledgement was answered before it began the one that lies `count` behind it.
+    it, and the acknowledgement was answered before it began the one that lies `count` behind it. A reclaimer holds
+    nothing when it looks for something.
     """
     mine = [fault for fault in faults if fault.who in (EVERYBODY, worker.name)]
     mine += [
@@ -153,24 +171,24 @@ def attempts(
         for record in records
         if record.what == LATE
     ]
-
-    def is_disturbed(since: float, until: float) -> bool:
-        return any(fault.began <= until and fault.ended >= since for fault in mine)
-
     work = [record for record in records if record.what != LATE]
     lives = [list(life) for _, life in groupby(work, lambda record: record.life)]
     for life, next_life in pairwise([*lives, []]):
         end = next_life[0].at if next_life else math.inf
         begun = [n for n, record in enumerate(life) if record.what == BEGUN]
+        looks = [n for n, record in enumerate(life) if record.what == LOOKS]
         for n, at in enumerate(begun):
-            given = life[begun[n - worker.count] if n >= worker.count else 0].at
-            behind = begun[n + worker.count :][:1]
-            acked = life[behind[0]].at if behind else end
-            took = [b.at - a.at for a, b in pairwise(life[at : behind[0] + 1 if behind else None])]
+            look = bisect(looks, at)
+            held = begun[n - worker.count] if n >= worker.count else 0
+            first = max([held, *looks[:look][-1:]])
+            behind = min([*begun[n + worker.count :][:1], *looks[look:][:1]], default=None)
+            rest = life[at:] if behind is None else life[at : behind + 1]
             yield Attempt(
                 entry_id=life[at].entry_id,
                 what=life[at + 1].what if at + 1 < len(life) else BEGUN,
+                given=life[first].at,
                 began=life[at].at,
-                before=is_disturbed(given, life[at].at),
-                after=max(took, default=0.0) > MIN_IDLE / 2 or is_disturbed(life[at].at, acked),
+                acked=end if behind is None else life[behind].at,
+                took=max((b.at - a.at for a, b in pairwise(rest)), default=0.0),
+                faults=mine,
             )

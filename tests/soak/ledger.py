@@ -19,6 +19,8 @@ READY, LATE = "ready", "late"
 SENDING, ADDED = "sending", "added"
 #: What a consumer notes: that it has begun an entry, has failed with it, has done it.
 BEGUN, FAILED, DONE = "begun", "failed", "done"
+#: What a reclaimer notes: that it looks for what others left. What it had before is acknowledged by then.
+LOOKS = "looks"
 
 
 @dataclass(frozen=True, slots=True)

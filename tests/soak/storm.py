@@ -43,6 +43,8 @@ OF_SERVER: Final = {
     "failovers",
     "master killed",
 }
+#: Seconds in which a client that works hears that its server is a replica by now.
+HEARD_WITHIN = 1.0
 #: Seconds without any progress after which nothing more is expected to come.
 STUCK = 20.0
 
@@ -230,7 +232,8 @@ class Storm:
         """Let master and replica change roles."""
         fault = self._begin("failovers", EVERYBODY)
         self.pair.fail_over()
-        fault.ended = time.monotonic()
+        # Nobody closes connections: a client hears of it when it next writes by each of its own.
+        fault.ended = time.monotonic() + HEARD_WITHIN
 
     def _for_a_while(
         self,
@@ -285,7 +288,7 @@ def soak(
 ) -> Figures:
     """Run the workers for so long at least, with faults from a seed; let them finish, and count.
 
-    What they say and write down is left in a folder.
+    What they say and write down is left in a folder, with all that went wrong.
     """
     began = time.monotonic()
     with contextlib.ExitStack() as stack:
@@ -298,5 +301,7 @@ def soak(
         storm.calm_down()
         storm.let_finish(stuck)
         figures = storm.figures()
+    lines = [f"{f.began:.6f} {f.ended:.6f} {f.who or '-'} {f.what}\n" for f in storm.faults]
+    (folder / "faults.txt").write_text("".join(lines))
     figures.seconds = time.monotonic() - began
     return figures

@@ -114,6 +114,7 @@ async def run_reclaimer(worker: Reclaimer, book: Ledger, stop: asyncio.Event) ->
         await ensure_group(client, STREAM, worker.group, patience=PATIENCE)
         book.note(ledger.READY)
         while not stop.is_set():
+            book.note(ledger.LOOKS)
             await reclaim(
                 client,
                 STREAM,
