@@ -143,7 +143,7 @@ def test_a_restarted_server_has_loaded_its_data(
 ) -> None:
     """Also if that takes long, and it asks for a password before it says that it is still loading."""
     n = 8_000  # while it loads, it answers after each 1024 commands
-    slow = {"key-load-delay": 100}  # µs
+    slow = {"key-load-delay": 20}  # µs
     with PrivateServer(server_binary, persistence="aof", password=password, options=slow) as server:
         with sync_stream_client(server.url) as client:
             pipe = client.pipeline(transaction=False)
@@ -151,7 +151,7 @@ def test_a_restarted_server_has_loaded_its_data(
                 pipe.set(f"key {number}", "value")
             pipe.execute()
         server.kill()
-        server.restart()
+        server.restart(60)
         with sync_stream_client(server.url) as client:
             assert client.dbsize() == n
 

@@ -37,7 +37,7 @@ def main() -> int:
         if options.keep
         else tempfile.TemporaryDirectory(prefix="soak-")
     ) as place:
-        folder = Path(place)
+        folder = Path(place).resolve()
         folder.mkdir(exist_ok=True)
         binary = PrivateServer(options.server).binary
         print(
