@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import signal
 import sys
@@ -20,6 +21,12 @@ STOPPING = tuple(
 )
 #: Seconds for which further signals change nothing: tidying up takes less.
 _GRACE = 8.0
+#: Seconds between two looks at whether a signal has had its effect.
+_LOOK_EVERY = 0.2
+
+
+#: What has had its effect: kept, or its signal would be taken for lost.
+_told: list[Stopped] = []
 
 
 class Stopped(KeyboardInterrupt):
@@ -31,6 +38,7 @@ class Stopped(KeyboardInterrupt):
 
     def tell(self) -> int:
         """Say in a line what has stopped the command; return its exit status."""
+        _told.append(self)
         how = "interrupted" if self.signum == signal.SIGINT else f"stopped by {self}"
         with suppress(OSError):  # a terminal that has been closed cannot be told anything
             print(f"{how}: workers and private servers have been ended", file=sys.stderr)
@@ -46,6 +54,8 @@ class _Stopper:
     def __init__(self) -> None:
         self._stopped_at = float("-inf")
         self._raised: Callable[[], Stopped | None] = lambda: None
+        #: Whether the command has ended.
+        self.is_over = False
 
     def __call__(self, signum: int, frame: FrameType | None) -> None:
         now = time.monotonic()
@@ -53,29 +63,34 @@ class _Stopper:
             self._stopped_at = now
             stopped = Stopped(signum)
             self._raised = weakref.ref(stopped)  # it is there as long as it makes its way up
+            # Not `Thread.start`, whose lock the main thread may hold at this moment.
+            _thread.start_new_thread(self._see_it_through, (signum,))
             try:
                 raise stopped
             finally:
                 del stopped  # or its own traceback would keep it
 
+    def _see_it_through(self, signum: int) -> None:
+        """Send the signal again if its exception is gone, and the command is not.
 
-class _SentAgain:
-    """Sends a signal again whose `Stopped` was lost: it came in a callback, from which nothing can be raised.
+        It may have come in a callback, from which nothing can be raised (imports have many of those), or where a
+        library catches everything.
+        """
+        while not self.is_over:
+            time.sleep(_LOOK_EVERY)
+            if self._raised() is None and not self.is_over:
+                os.kill(os.getpid(), signum)
+                return
 
-    Python's imports have many of those.
-    """
 
-    def __init__(self, usual: Callable[[sys.UnraisableHookArgs], object]) -> None:
-        self._usual = usual
+def _silently(usual: Callable[[sys.UnraisableHookArgs], object]) -> Callable[..., object]:
+    """Say nothing of a `Stopped` that could not be raised: it comes again."""
 
-    def __call__(self, unraisable: sys.UnraisableHookArgs) -> None:
-        lost = unraisable.exc_value
-        if isinstance(lost, Stopped):
-            again = threading.Timer(0.02, os.kill, (os.getpid(), lost.signum))
-            again.daemon = True
-            again.start()
-        else:
-            self._usual(unraisable)
+    def hook(unraisable: sys.UnraisableHookArgs) -> None:
+        if not isinstance(unraisable.exc_value, Stopped):
+            usual(unraisable)
+
+    return hook
 
 
 @contextmanager
@@ -93,10 +108,11 @@ def stopped_by_signals() -> Iterator[None]:
     for signum in usual:
         signal.signal(signum, stopper)
     hook = sys.unraisablehook
-    sys.unraisablehook = _SentAgain(hook)
+    sys.unraisablehook = _silently(hook)
     try:
         yield
     finally:
+        stopper.is_over = True
         sys.unraisablehook = hook
         for signum, handler in usual.items():
             signal.signal(signum, handler)

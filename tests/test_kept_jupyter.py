@@ -114,7 +114,7 @@ def panel(folder: Path) -> Iterator[Session]:
 
 
 @contextmanager
-def lab(folder: Path, url: str, terminal: int | None = None) -> Iterator[Session]:
+def lab(folder: Path, url: str, terminal: int | None = None, then: str = "") -> Iterator[Session]:
     """Give a JupyterLab with a notebook's kernel in which two live labs play."""
     with running(folder, "lab", "--folder", str(folder / "copy"), terminal=terminal) as session:
         runtime = folder / "runtime"
@@ -131,6 +131,9 @@ def lab(folder: Path, url: str, terminal: int | None = None) -> Iterator[Session
         try:
             client.wait_for_ready(timeout=LIMIT)
             client.execute_interactive(CELL.format(url=url), timeout=LIMIT)
+            if then:
+                client.execute(f"open({str(folder / 'begun')!r}, 'w').close(); {then}")
+                wait_for((folder / "begun").exists, session)
         finally:
             client.stop_channels()
         assert len(session.find("__main__.py worker")) == 10
@@ -194,13 +197,12 @@ def test_a_lab_ends_whole(
 
 
 def test_a_terminal_is_closed(tmp_path: Path, redis_url: str, eventually: Eventually) -> None:
-    """SIGHUP, to JupyterLab as well, which does not tidy up then; and a kernel that is frozen cannot end itself."""
+    """SIGHUP, to JupyterLab as well, which does not tidy up then; and a kernel that holds the GIL cannot end itself."""
     main, terminal = pty.openpty()
-    with lab(tmp_path, redis_url, terminal) as session:
+    stuck = "import ctypes; ctypes.PyDLL(None).sleep(600)"
+    with lab(tmp_path, redis_url, terminal, stuck) as session:
         os.close(terminal)
         everything = session.everything()
-        kernel = session.find("ipykernel_launcher")[0]
-        os.kill(kernel, signal.SIGSTOP)
         os.close(main)
         assert session.process.wait(LIMIT) == 128 + signal.SIGHUP, (tmp_path / "log").read_text()
         gone(session, everything, eventually)
@@ -209,3 +211,13 @@ def test_a_terminal_is_closed(tmp_path: Path, redis_url: str, eventually: Eventu
 def test_an_exit_status_is_a_shell_s() -> None:
     """128 + the signal's number, or as it is."""
     assert [exit_status(0), exit_status(3), exit_status(-9)] == [0, 3, 137]
+
+
+def test_orphaned_kernels_end(tmp_path: Path, redis_url: str, eventually: Eventually) -> None:
+    """JupyterLab itself is killed, and its kernel, which holds the GIL, cannot notice that."""
+    stuck = "import ctypes; ctypes.PyDLL(None).sleep(600)"
+    with lab(tmp_path, redis_url, then=stuck) as session:
+        everything = session.everything()
+        os.kill(session.find("-m jupyterlab")[0], signal.SIGKILL)
+        assert session.process.wait(LIMIT) == 137
+        gone(session, everything, eventually)

@@ -213,17 +213,23 @@ def test_only_the_first_signal_counts_while_it_is_tidied_up() -> None:
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_a_signal_that_is_lost_is_sent_again() -> None:
+@pytest.mark.parametrize("where", ["in a callback", "caught"])
+def test_a_signal_that_is_lost_is_sent_again(where: str) -> None:
     """It came where Python lets nothing be raised, as in callbacks of imports: it stops the command all the same."""
 
     class Dropped:
         def __del__(self) -> None:
             signal.raise_signal(signal.SIGTERM)
 
+    def catch_all() -> None:
+        with suppress(BaseException):
+            signal.raise_signal(signal.SIGTERM)
+
     def work() -> None:
-        Dropped()
+        lose()
         threading.Event().wait(10)
 
+    lose = {"in a callback": Dropped, "caught": catch_all}[where]
     with stopped_by_signals(), pytest.raises(Stopped, match="SIGTERM"):
         work()
 
