@@ -30,7 +30,7 @@ from typing import Any, Self, TypeVar
 
 from streamlab.actors import Recovery
 from streamlab.clicks import CLICKS, Click, Desk
-from streamlab.engines.driving import LiveDriver, Pacer
+from streamlab.engines.driving import LiveDriver, Pacer, cancel_until
 from streamlab.engines.live import LabError, LiveEngine
 from streamlab.engines.overheads import Overheads
 from streamlab.engines.simulated import SimulatedEngine, check_recovery
@@ -135,14 +135,14 @@ class Lab:
             return self._run_simulation(progress)
         if self._live is not None:
             return self._live.wait()
-        return _run_coroutine(self.run_async(progress))
+        engine = LiveEngine(self.scenario, redis_url=self._redis_url)
+        return _run_coroutine(_run_live(engine, progress), lambda: engine.is_closing)
 
     async def run_async(self, progress: Progress | None = None) -> Run:
         """Run the scenario like `run`, on the event loop that is running."""
         if self.engine == "simulated":
             return self._run_simulation(progress)
-        async with LiveEngine(self.scenario, redis_url=self._redis_url) as engine:
-            return await engine.run(progress)
+        return await _run_live(LiveEngine(self.scenario, redis_url=self._redis_url), progress)
 
     # ---- time ----------------------------------------------------------------------------------
 
@@ -622,11 +622,17 @@ def _check_length(scenario: Scenario, engine: EngineName) -> None:
         )
 
 
-def _run_coroutine(coroutine: Coroutine[Any, Any, T]) -> T:
+async def _run_live(engine: LiveEngine, progress: Progress | None) -> Run:
+    async with engine:
+        return await engine.run(progress)
+
+
+def _run_coroutine(coroutine: Coroutine[Any, Any, T], is_closing: Callable[[], bool]) -> T:
     """Run a coroutine to its end on a loop and in a thread of its own.
 
     A loop may be running in the caller's. And an interrupt comes to the caller's thread: here, it only cancels the
-    coroutine, which then tidies up to the end, however often the interrupt is repeated.
+    coroutine, which then tidies up to the end, however often the interrupt is repeated. A cancellation may get lost on
+    its way (asyncio's own time-outs swallow one that comes with them): it comes again until `is_closing`.
     """
     results: list[T] = []
     errors: list[BaseException] = []
@@ -651,9 +657,7 @@ def _run_coroutine(coroutine: Coroutine[Any, Any, T]) -> T:
         thread.start()
         has_ended.wait()
     except BaseException:  # an interrupt
-        with contextlib.suppress(RuntimeError):  # it has just ended
-            loop.call_soon_threadsafe(task.cancel)
-        has_ended.wait()
+        cancel_until(has_ended, loop, task, is_closing)
         raise
     finally:
         thread.join()

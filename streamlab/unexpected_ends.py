@@ -74,7 +74,7 @@ def about_unknown(watch: Watch) -> str:
     """Return what to say of commands that the simulated server does not have."""
     return (
         f"{', '.join(watch.unknown)}: the simulated server does not have it. It behaves as Redis 7.0, and has the "
-        "commands on streams, and SET, GET, DEL, EXISTS, HSETNX, HINCRBY and HGETALL."
+        "commands on streams and on the other types; it has nothing to administer, and no Lua of one's own."
     )
 
 

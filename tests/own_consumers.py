@@ -589,10 +589,10 @@ async def no_await(
         await handler(*entries[0])
 
 
-async def asks_for_time(
+async def asks_for_settings(
     client: Any, stream: str, group: str, consumer: str, handler: Any, stop: asyncio.Event
 ) -> None:
-    await client.time()
+    await client.config_get()
 
 
 async def in_a_thread(
@@ -799,7 +799,7 @@ MISTAKES: dict[str, Mistake] = {
     "a name that is no command": Mistake(wrong_name, "AttributeError", "small letters"),
     "no await": Mistake(no_await, "TypeError", "await is missing"),
     "a command that is not simulated": Mistake(
-        asks_for_time, "unknown command", "TIME: the simulated server"
+        asks_for_settings, "unknown command", "CONFIG: the simulated server"
     ),
     "a thread": Mistake(in_a_thread, "ended by itself", "no sockets, threads"),
     "sys.exit": Mistake(leaves, "ended the whole program", "return"),

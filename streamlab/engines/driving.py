@@ -24,6 +24,8 @@ _LOOK_EVERY = 0.02
 _LONGEST_LOOK = 0.02
 #: Seconds of lagging behind that are forgiven; more is not made up for.
 _MOST_BEHIND = 0.2
+#: Seconds between two cancellations of what is not closing yet.
+_CANCEL_EVERY = 1.0
 #: Seconds within which a live engine must do what it is told.
 _PATIENCE = 60.0
 
@@ -77,6 +79,21 @@ class Pacer:
             del advance
 
 
+def cancel_until(
+    has_ended: threading.Event,
+    loop: asyncio.AbstractEventLoop,
+    task: asyncio.Task[Any],
+    is_closing: Callable[[], bool],
+) -> None:
+    """Cancel a task of another thread's loop, again and again until it is closing what it holds; wait for its end."""
+    while True:
+        if not is_closing():
+            with contextlib.suppress(RuntimeError):  # the loop has just been closed
+                loop.call_soon_threadsafe(task.cancel)
+        if has_ended.wait(_CANCEL_EVERY):
+            return
+
+
 class LiveDriver:
     """A live engine on an event loop in a thread of its own."""
 
@@ -85,9 +102,9 @@ class LiveDriver:
         self._ready = threading.Event()
         self._error: BaseException | None = None
         self._run: Run | None = None
-        self._engine: LiveEngine | None = None
+        self._engine = LiveEngine(scenario, redis_url=redis_url)
         # Made here, so that it can be cancelled from the first moment on.
-        self._task = self._loop.create_task(self._play(scenario, redis_url))
+        self._task = self._loop.create_task(self._play())
         self._thread = threading.Thread(target=self._main, name="streamlab-live", daemon=True)
         self._is_closed = False
         self._has_ended = (
@@ -111,7 +128,6 @@ class LiveDriver:
     @property
     def engine(self) -> LiveEngine:
         """The engine. Only to be looked at: what is done to it goes through `do`."""
-        assert self._engine is not None
         return self._engine
 
     def do(self, act: Callable[[LiveEngine], Any]) -> Any:
@@ -139,18 +155,15 @@ class LiveDriver:
 
     def close(self) -> None:
         """End the run, its workers and its server, and the thread."""
-        is_first, self._is_closed = (
-            not self._is_closed,
-            True,
-        )  # which a thread looks at as it begins
-        if self._thread.is_alive():
-            # Once only: whoever is interrupted while waiting here, and closes again, must not tear the tidying up.
-            if is_first:
-                with contextlib.suppress(RuntimeError):  # the loop has just been closed
-                    self._loop.call_soon_threadsafe(self._task.cancel)
-            if self._thread is not threading.current_thread():
-                self._has_ended.wait()
-                self._thread.join()
+        self._is_closed = True  # which a thread looks at as it begins
+        if not self._thread.is_alive():
+            return
+        if self._thread is threading.current_thread():
+            self._task.cancel()
+            return
+        # Whoever is interrupted while waiting here, and closes again, does not tear the tidying up.
+        cancel_until(self._has_ended, self._loop, self._task, lambda: self._engine.is_closing)
+        self._thread.join()
 
     # ---- in the thread -------------------------------------------------------------------------
 
@@ -170,9 +183,8 @@ class LiveDriver:
             self._loop.close()
             self._has_ended.set()
 
-    async def _play(self, scenario: Scenario, redis_url: str | None) -> None:
-        async with LiveEngine(scenario, redis_url=redis_url) as engine:
-            self._engine = engine
+    async def _play(self) -> None:
+        async with self._engine as engine:
             run = asyncio.create_task(engine.run())
             try:
                 while not engine.now >= 0 and not run.done():  # NaN until it has begun
@@ -183,6 +195,7 @@ class LiveDriver:
                 self._run = await run
                 await asyncio.Event().wait()  # what it left can be looked at until it is closed
             finally:
-                if not run.done():
+                engine.is_closing = True
+                while not run.done():
                     run.cancel()
-                    await asyncio.wait([run])
+                    await asyncio.wait([run], timeout=_CANCEL_EVERY)

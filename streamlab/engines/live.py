@@ -150,8 +150,11 @@ async def _in_thread(server: PrivateServer, start: Callable[[], object]) -> None
         await asyncio.shield(starting)
     except asyncio.CancelledError:
         server.give_up()
-        # Started or given up, nobody wants to know any more.
-        await asyncio.gather(starting, return_exceptions=True)
+        while not starting.done():  # though it be cancelled again
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait([starting])
+        if not starting.cancelled():
+            starting.exception()  # started or given up, nobody wants to know any more
         raise
 
 
@@ -178,6 +181,8 @@ class LiveEngine:
         self._private: PrivateServer | None = None
         self._is_down = False
         self._is_ending = False
+        #: Whether it is ending everything that it holds: nobody may tear that.
+        self.is_closing = False
         self._later: set[asyncio.Task[None]] = set()
         self._asking: list[asyncio.Task[None]] = []  # what dead consumers had been given
         self._client: Redis | None = None
@@ -442,7 +447,7 @@ class LiveEngine:
 
     async def close(self) -> None:
         """End everything: workers, what was written to the server, the private server."""
-        self._is_ending = True
+        self._is_ending = self.is_closing = True
         for task in self._later:
             task.cancel()
         await asyncio.gather(*self._later, return_exceptions=True)

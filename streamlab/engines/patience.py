@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
@@ -31,7 +32,7 @@ async def to_its_end(limit: float, step: Coroutine[Any, Any, T]) -> T:
     try:
         return await asyncio.shield(doing)
     except asyncio.CancelledError:
-        await asyncio.wait([doing], timeout=limit)
+        await _wait(doing, limit)
         await _end(doing)
         raise
 
@@ -40,6 +41,14 @@ async def _end(task: asyncio.Future[T]) -> None:
     """Cancel a task until it has ended."""
     while not task.done():
         task.cancel()
-        await asyncio.wait([task], timeout=0.1)
+        await _wait(task, 0.1)
     if not task.cancelled():
         task.exception()  # has been seen: it is no news any more
+
+
+async def _wait(task: asyncio.Future[T], limit: float) -> None:
+    """Wait for a task for at most `limit` seconds; not for a shorter time if this is cancelled meanwhile."""
+    deadline = asyncio.get_running_loop().time() + limit
+    while not task.done() and (left := deadline - asyncio.get_running_loop().time()) > 0:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait([task], timeout=left)
