@@ -326,10 +326,8 @@ def _lab(arguments: argparse.Namespace) -> int:
         hasattr(os, "geteuid") and os.geteuid() == 0
     ):  # as in most containers; Jupyter refuses otherwise
         command.append("--allow-root")
-    from streamlab.kept_jupyter import (
-        exit_status,
-        kept_jupyter,
-    )  # with the course only, as JupyterLab itself
+    # It is installed with the course only, as JupyterLab itself.
+    from streamlab.kept_jupyter import exit_status, kept_jupyter
 
     # In a terminal, Ctrl-C reaches JupyterLab as well, which asks before it ends; we wait for what it is told.
     asks = sys.stdin is not None and sys.stdin.isatty()

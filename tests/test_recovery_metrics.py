@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from streamlab.actors import Recovery
+from streamlab.engines.simulated import SimulatedEngine
 from streamlab.events import Event, EventLog
 from streamlab.lab import Lab
 from streamlab.named_scenarios import load_scenario
@@ -397,3 +399,17 @@ def test_nobody_is_busy_for_more_than_all_of_the_time(faults: tuple[str, ...]):
     run = Lab(scenario.with_service(100.0).with_faults(*faults)).run()
     busy = run.consumers["C1"].utilisation
     assert 0.7 < busy <= 1.0
+
+
+def test_one_that_dies_of_an_error_held_what_it_was_given():
+    """However it dies: what it had been given, and reported to nobody, counts."""
+
+    async def read_and_die(client: Any, stream: str, group: str, consumer: str, *_: Any, **__: Any):
+        await client.xreadgroup(group, consumer, {stream: ">"}, 1, 5000)
+        raise RuntimeError("before it could say so")
+
+    scenario = dataclasses.replace(load_scenario("one-to-one"), entries=3, duration=None, drain=1.0)
+    with contextlib.closing(SimulatedEngine(scenario, act=read_and_die)) as engine:
+        (lost,) = engine.run().recovery.lost_workers
+    assert len(lost.held) == 1
+    assert not lost.recovered

@@ -107,9 +107,8 @@ class LiveDriver:
         self._task = self._loop.create_task(self._play())
         self._thread = threading.Thread(target=self._main, name="streamlab-live", daemon=True)
         self._is_closed = False
-        self._has_ended = (
-            threading.Event()
-        )  # an interrupted `join` is not to be relied on (Python 3.11)
+        # An interrupted `join` is not to be relied on (Python 3.11).
+        self._has_ended = threading.Event()
         try:
             self._thread.start()
             self._ready.wait()

@@ -688,9 +688,8 @@ class LiveEngine:
         while self._is_down:
             await asyncio.sleep(_LOOK_EVERY)
         now = time.monotonic()
-        with contextlib.suppress(
-            redis.exceptions.ResponseError
-        ):  # the group is gone, and all with it
+        # Or the group is gone, and all with it.
+        with contextlib.suppress(redis.exceptions.ResponseError):
             held = await pending_of(self.client, self.scenario, name)
             for event in unseen(held, name, now, reversed(self._events)):
                 # Its death comes after it, whatever the clocks say: it was not given to a dead one.

@@ -125,9 +125,8 @@ class OwnKeys:
         keys = [*self._ledgers, *self._dead_letters]
         deadline = time.monotonic() + _LAST_WORD
         gone = await asyncio.gather(*(self._let_go(key, deadline) for key in keys))
-        if (
-            self._stream is not None
-        ):  # last of all: while it is there, nobody else takes the names of the others
+        # Last of all: while it is there, nobody else takes the names of the others.
+        if self._stream is not None:
             keys.append(self._stream)
             gone.append(await self._let_go(self._stream, deadline))
         self._stream = None

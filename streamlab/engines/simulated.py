@@ -480,22 +480,21 @@ class SimulatedEngine:
         """Note how an actor ended; a supervisor may start it again."""
         task = process.task
         error = None if task.cancelled() else task.exception()
-        if process.is_killed:
+        died = error is not None or process.is_killed
+        if died:  # of whatever, as on the live engine
             self._report_unseen(process.name)
             self.log.report(CRASHED, process.name)
-        elif error is not None:
+        if error is not None:
             process.client.sever()
-            self.log.report(CRASHED, process.name)
             if not isinstance(error, SimulatedDeath | InjectedError):
                 self.crashes[process.name] = f"{type(error).__name__}: {error}"
-        died = error is not None or process.is_killed
         delay = self.scenario.recovery.restarts_after
         if died and delay is not None and process.name in self.consumers and not self._is_ending:
             self._n_to_start += 1
             self._later(delay, lambda: self._start_again(process.name))
 
     def _report_unseen(self, name: str) -> None:
-        """Report what the server has given to a consumer that was killed at that very moment."""
+        """Report what the server has given to a consumer that died at that very moment."""
         scenario = self.scenario
         asked = ["XPENDING", scenario.stream, scenario.group, "-", "+", "10000", name]
         try:
