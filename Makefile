@@ -5,32 +5,38 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?=
 ARGS ?=
+PYTEST := $(BIN)/python -m pytest
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 NOTEBOOKS := $(wildcard notebooks)
-# What does not mind others beside it, and takes minutes; the rest compares times, or counts processes.
-PARALLEL := $(wildcard tests/test_notebooks.py tests/test_answers.py)
 
 # What runs finds the environment's programs first, and then the servers on the PATH.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test lint bench fuzz clean
+.PHONY: help lab test coverage lint bench fuzz clean
 .DELETE_ON_ERROR:
 
 help: ## list these targets
-	@awk -F ': .*## |:.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ': .*## |:.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 lab: $(VENV)/course ## install what the course needs, and open your copy of it in JupyterLab
 	@$(BIN)/streamlab lab $(ARGS)
 
 test: lint ## check and test everything, notebooks included
-	@$(BIN)/python -m pytest -n 2 $(PARALLEL) $(ARGS) || [ $$? -eq 5 ] # 5: ARGS choose none of them
-	@$(BIN)/python -m pytest --nbval --nbval-current-env --nbval-cell-timeout=120 tests $(NOTEBOOKS) $(addprefix --ignore=,$(PARALLEL)) $(ARGS)
+	@$(PYTEST) --alone=without -n 2 --dist worksteal tests $(ARGS) || [ $$? -eq 5 ] # 5: ARGS choose none of them
+	@$(PYTEST) --alone=only --nbval --nbval-current-env --nbval-cell-timeout=120 tests $(NOTEBOOKS) $(ARGS) || [ $$? -eq 5 ]
 
-lint: $(VENV)/dev ## check style and types only
+coverage: $(VENV)/dev ## measure which lines the tests run, beside others where they may
+	@$(BIN)/coverage erase
+	@$(PYTEST) --alone=without -n 2 --dist worksteal --cov --cov-report= tests $(ARGS)
+	@$(PYTEST) --alone=only --cov --cov-append tests $(ARGS)
+
+lint: $(VENV)/dev ## check style, types, imports and dead code only
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/vulture
 
 bench: $(VENV)/bench ## compare speed with other simulators and clients
 	@for each in $(filter-out %/harness.py %/recovery.py,$(wildcard benchmarks/[a-z]*.py)); do echo "== $$each"; $(BIN)/python "$$each" $(ARGS) || exit; done
@@ -39,7 +45,7 @@ fuzz: $(VENV)/dev ## compare the stream model with real servers, for long
 	@$(BIN)/python -m tests.differential $(ARGS)
 
 clean: ## remove the environment and what tools leave behind
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) .coverage .coverage.* .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
 	find . \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
 
 # One empty file for each set of packages that is installed, renewed when pyproject.toml changes.
@@ -50,12 +56,14 @@ $(VENV)/course: pyproject.toml | $(VENV)/made
 
 $(VENV)/dev: pyproject.toml | $(VENV)/made
 	@echo "Installing the course and the tools of its tests into $(VENV) (once; a minute or so) …"
-	@$(PIP) -e ".[course,dev]"
+	@$(PIP) --upgrade "pip>=25.1" # knows groups
+	@$(PIP) -e ".[course]" --group dev
 	@touch $@ $(VENV)/course
 
 $(VENV)/bench: pyproject.toml | $(VENV)/made
 	@echo "Installing what the benchmarks compare with into $(VENV) (once) …"
-	@$(PIP) -e ".[bench]"
+	@$(PIP) --upgrade "pip>=25.1" # knows groups
+	@$(PIP) -e . --group bench
 	@touch $@
 
 # Without its mark, an environment is half made or another's; and its programs would come first on the PATH.

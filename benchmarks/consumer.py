@@ -33,9 +33,8 @@ from harness import (
     table,
 )
 
+from streamlab import PrivateServer, stream_client, sync_stream_client
 from streamlab.actors import consume
-from streamlab.connection import stream_client, sync_stream_client
-from streamlab.servers import PrivateServer
 
 STREAM, GROUP, CONSUMER = "orders", "workers", "C1"
 COUNT = 100
@@ -96,9 +95,7 @@ async def streamlab_each(url: str, n_entries: int) -> Outcome:
     async with client_of(url) as client:
         await client.ping()
         began = time.perf_counter()
-        n_processed = await consume(
-            client, STREAM, GROUP, CONSUMER, counter.handle, count=COUNT, stop=counter.finished
-        )
+        n_processed = await consume(client, STREAM, GROUP, CONSUMER, counter.handle, count=COUNT, stop=counter.finished)
         return Outcome(time.perf_counter() - began, n_processed)
 
 

@@ -25,9 +25,9 @@ import fakeredis
 import redis
 from harness import machine
 
-from streamlab.embedded import EmbeddedServer
-from streamlab.stream_commands import StreamCommands
-from streamlab.stream_model import MAX_ID, MIN_ID, StreamModel
+from streamlab import EmbeddedServer, StreamModel
+from streamlab.model import MAX_ID, MIN_ID
+from streamlab.model.commands import StreamCommands
 
 COUNT = 100
 IN_A_ROW = 10  # the first call in a turn finds cold caches
@@ -73,11 +73,7 @@ def grammar(n_pending: int) -> Calls:
     return dict(
         zip(
             COMMANDS,
-            (
-                ack,
-                lambda: commands.execute(CLAIM, next(now_ms)),
-                lambda: commands.execute(PENDING, next(now_ms)),
-            ),
+            (ack, lambda: commands.execute(CLAIM, next(now_ms)), lambda: commands.execute(PENDING, next(now_ms))),
             strict=True,
         )
     )
@@ -119,11 +115,7 @@ def redis_py_alone(n_pending: int) -> Calls:
     commands = _commands(n_pending)
     pool = redis.ConnectionPool(connection_class=NoServer, protocol=2, decode_responses=True)
     replies = dict(
-        zip(
-            ("PING", *COMMANDS),
-            ("PONG", COUNT, commands.execute(CLAIM, 1), commands.execute(PENDING, 1)),
-            strict=True,
-        )
+        zip(("PING", *COMMANDS), ("PONG", COUNT, commands.execute(CLAIM, 1), commands.execute(PENDING, 1)), strict=True)
     )
 
     def given(reply: Any, call: Callable[[], object]) -> Callable[[], object]:
@@ -173,9 +165,7 @@ def _again_and_again(n_pending: int) -> Iterator[int]:
 
 def places(n_pending: int) -> dict[str, Calls]:
     """Make each place, with so many entries pending."""
-    shipped = fakeredis.FakeRedis(
-        server=fakeredis.FakeServer(version=(7, 0, 15)), decode_responses=True, protocol=2
-    )
+    shipped = fakeredis.FakeRedis(server=fakeredis.FakeServer(version=(7, 0, 15)), decode_responses=True, protocol=2)
     return {
         "model": model(n_pending),
         "grammar": grammar(n_pending),

@@ -77,9 +77,7 @@ def available(rivals: Sequence[Rival], only: Sequence[str] = ()) -> list[Rival]:
     for rival in wanted:
         if rival.missing:
             print(
-                f"left out: {rival.name} needs {', '.join(rival.missing)} "
-                "(pip install 'streamlab[bench]')",
-                file=sys.stderr,
+                f"left out: {rival.name} needs {', '.join(rival.missing)} (pip install --group bench)", file=sys.stderr
             )
     return [rival for rival in wanted if not rival.missing]
 
@@ -93,9 +91,7 @@ def run_checked(rival: Rival, n_entries: int) -> Outcome:
     return outcome
 
 
-def measure(
-    rivals: Sequence[Rival], n_entries: int, repeats: int, least_seconds: float
-) -> list[Result]:
+def measure(rivals: Sequence[Rival], n_entries: int, repeats: int, least_seconds: float) -> list[Result]:
     """Let the rivals run in turns, after a warm-up, each turn beginning with another one.
 
     A rival that is done quickly runs again until its turn has lasted `least_seconds`: in a tenth of a second
@@ -190,22 +186,10 @@ def find(results: Sequence[Result], name: str) -> Result | None:
 def argument_parser(description: str, n_entries: int) -> argparse.ArgumentParser:
     """Return a parser with the options that all benchmarks have."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument(
-        "--entries", type=_positive, default=n_entries, help="for each rival (%(default)s)"
-    )
-    parser.add_argument(
-        "--repeats", type=_positive, default=5, help="interleaved repetitions (%(default)s)"
-    )
-    parser.add_argument(
-        "--seconds", type=float, default=0.5, help="a rival's turn lasts at least (%(default)s)"
-    )
-    parser.add_argument(
-        "--only",
-        nargs="+",
-        default=[],
-        metavar="PART",
-        help="rivals whose name holds one of these",
-    )
+    parser.add_argument("--entries", type=_positive, default=n_entries, help="for each rival (%(default)s)")
+    parser.add_argument("--repeats", type=_positive, default=5, help="interleaved repetitions (%(default)s)")
+    parser.add_argument("--seconds", type=float, default=0.5, help="a rival's turn lasts at least (%(default)s)")
+    parser.add_argument("--only", nargs="+", default=[], metavar="PART", help="rivals whose name holds one of these")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     return parser
 

@@ -68,8 +68,8 @@ def kernel_of(parent: int) -> int:
 
 def measure(seconds: float, live: bool) -> dict[str, Any]:
     """Show the panel of eight busy consumers and watch it."""
-    from streamlab.panel.app import served
-    from streamlab.scenario import Arrivals, Scenario, Service, consumers, producers
+    from streamlab import Arrivals, Scenario, Service, consumers, producers
+    from streamlab.views.panel.app import served
     from tests import browser
 
     # More than they can do, and acknowledged by the batch: each has its 25 pending all the time.
@@ -85,9 +85,7 @@ def measure(seconds: float, live: bool) -> dict[str, Any]:
         browser.wait_for(f"http://127.0.0.1:{port}/nothing", voila)
         with browser.open_page(f"http://127.0.0.1:{port}/") as page:
             page.wait_for_selector("[data-consumer=C8]")
-            page.wait_for_function(
-                "() => document.querySelectorAll('tr[data-entry]').length >= 190"
-            )
+            page.wait_for_function("() => document.querySelectorAll('tr[data-entry]').length >= 190")
             kernel, cdp = kernel_of(voila.pid), page.context.new_cdp_session(page)
             cdp.send("Performance.enable", {"timeDomain": "threadTicks"})
 

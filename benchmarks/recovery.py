@@ -14,26 +14,24 @@ import json
 import random
 import sys
 from pathlib import Path
+from typing import Any
 
+from streamlab import Arrivals, Lab, Producer, Run, Scenario, Service, compare, consumers, plots
 from streamlab.actors import Recovery
-from streamlab.faults import (
+from streamlab.lab.strategies import RecoveryTable, as_dicts
+from streamlab.scenario.action import Action
+from streamlab.scenario.actions import (
     CrashBeforeAck,
     CrashBeforeEffect,
     Disconnect,
     Fail,
-    Fault,
     Kill,
     LostReply,
     Pause,
     Poison,
     Slow,
-    Weights,
-    random_faults,
 )
-from streamlab.lab import Lab
-from streamlab.recovery_table import RecoveryTable, as_dicts, compare
-from streamlab.run import Run
-from streamlab.scenario import Arrivals, Producer, Scenario, Service, consumers
+from streamlab.scenario.random_faults import Weights, random_faults
 
 PAGE = Path(__file__).parent / "RECOVERY.md"
 BEGIN, END = "<!-- table: python benchmarks/recovery.py -->", "<!-- end of table -->"
@@ -65,7 +63,7 @@ WEIGHTS = Weights(
 )  # fmt: skip
 
 
-def schedule(seed: int) -> tuple[Fault, ...]:
+def schedule(seed: int) -> tuple[Action[Any], ...]:
     """Return the faults of a schedule: one to five, drawn from its seed."""
     return random_faults(
         random.Random(f"recovery/{seed}"),
@@ -99,10 +97,7 @@ def run_one(recovery: Recovery, seed: int) -> Run:
 def table(n_schedules: int = N_SCHEDULES) -> RecoveryTable:
     """Run all schedules under all strategies."""
     return compare(
-        {
-            name: [run_one(recovery, seed) for seed in range(1, n_schedules + 1)]
-            for name, recovery in STRATEGIES.items()
-        }
+        {name: [run_one(recovery, seed) for seed in range(1, n_schedules + 1)] for name, recovery in STRATEGIES.items()}
     )
 
 
@@ -123,8 +118,6 @@ def main() -> int:
     args = parser.parse_args()
     result = table()
     if args.figure is not None:
-        from streamlab import plots
-
         plots.strategies(result).savefig(args.figure, dpi=130)
     if args.json:
         print(json.dumps(as_dicts(result)))

@@ -36,23 +36,18 @@ from harness import (
     table,
 )
 
+from streamlab import Arrivals, Lab, Producer, Scenario, SimulatedServer, VirtualLoop
 from streamlab.actors import Handler, consume, ensure_group, produce
-from streamlab.events import ACKED, ADDED, DELIVERED, PROCESSED
-from streamlab.lab import Lab
-from streamlab.named_scenarios import SCENARIOS
-from streamlab.scenario import Arrivals, Producer, Scenario, ServiceKind
-from streamlab.simulated_redis import SimulatedServer
-from streamlab.virtual_time import VirtualLoop
+from streamlab.actors.events import ACKED, ADDED, DELIVERED, PROCESSED
+from streamlab.scenario import SCENARIOS
+from streamlab.scenario.actors import ServiceKind
 
 N_CONSUMERS = 4
 RATE = 800.0  # entries per second
 SERVICE = 0.004  # seconds
 STREAM, GROUP = "orders", "workers"
 
-SMALL, LARGE = (
-    10_000,
-    1_000_000,
-)  # entries: what an entry costs must not depend on how many there are
+SMALL, LARGE = (10_000, 1_000_000)  # entries: what an entry costs must not depend on how many there are
 
 BASE = "SimPy, Store"
 BOOKS = "SimPy with books kept"
@@ -66,13 +61,9 @@ class Load:
         kind: ServiceKind = "exponential" if is_random else "constant"
         scenario = SCENARIOS["one-to-many"]().with_rate(RATE).with_service(SERVICE)
         self.is_random = is_random
-        self.scenario = dataclasses.replace(
-            scenario,
+        self.scenario = scenario.replace(
             producers=(Producer("P1", Arrivals("poisson" if is_random else "constant", RATE)),),
-            consumers=tuple(
-                dataclasses.replace(c, service=dataclasses.replace(c.service, kind=kind))
-                for c in scenario.consumers
-            ),
+            consumers=tuple(c.replace(service=c.service.replace(kind=kind)) for c in scenario.consumers),
             stream=STREAM,
             group=GROUP,
             duration=None,
@@ -81,7 +72,7 @@ class Load:
 
     def of(self, n_entries: int) -> Scenario:
         """Return the load as a scenario with that many entries."""
-        return dataclasses.replace(self.scenario, entries=n_entries)
+        return self.scenario.replace(entries=n_entries)
 
     def arrivals(self, n_entries: int) -> Iterator[tuple[float, Any]]:
         """Yield the time and the fields of each entry."""
@@ -113,10 +104,7 @@ def streamlab_actors(load: Load, n_entries: int) -> Outcome:
 
 
 def _run_actors(
-    loop: asyncio.AbstractEventLoop,
-    client_for: Callable[[int], Any],
-    load: Load,
-    n_entries: int,
+    loop: asyncio.AbstractEventLoop, client_for: Callable[[int], Any], load: Load, n_entries: int
 ) -> Outcome:
     """Run streamlab's actors on any loop and over any client, until every entry is processed."""
     n_processed = 0
@@ -139,9 +127,7 @@ def _run_actors(
         clients = [client_for(number) for number in range(N_CONSUMERS + 1)]
         await ensure_group(clients[-1], STREAM, GROUP)
         consumers = [
-            asyncio.create_task(
-                consume(clients[number], STREAM, GROUP, f"C{number + 1}", handler(number))
-            )
+            asyncio.create_task(consume(clients[number], STREAM, GROUP, f"C{number + 1}", handler(number)))
             for number in range(N_CONSUMERS)
         ]
         await produce(clients[-1], STREAM, load.arrivals(n_entries))
@@ -280,9 +266,7 @@ def simpy_with_books(load: Load, n_entries: int) -> Outcome:
             events.append((env.now, ADDED, "P1", entry_id, 0))
             yield store.put((entry_id, fields))
 
-    def consumer(
-        env: Any, store: Any, name: str, sample: Callable[[], float]
-    ) -> Generator[Any, Any, None]:
+    def consumer(env: Any, store: Any, name: str, sample: Callable[[], float]) -> Generator[Any, Any, None]:
         nonlocal n_processed
         while True:
             entry_id, _ = yield store.get()
@@ -341,12 +325,8 @@ def ciw_node(load: Load, n_entries: int) -> Outcome:
     dists = ciw.dists
     began = time.perf_counter()
     network = ciw.create_network(
-        arrival_distributions=[
-            dists.Exponential(RATE) if load.is_random else dists.Deterministic(1 / RATE)
-        ],
-        service_distributions=[
-            dists.Exponential(1 / SERVICE) if load.is_random else dists.Deterministic(SERVICE)
-        ],
+        arrival_distributions=[dists.Exponential(RATE) if load.is_random else dists.Deterministic(1 / RATE)],
+        service_distributions=[dists.Exponential(1 / SERVICE) if load.is_random else dists.Deterministic(SERVICE)],
         number_of_servers=[N_CONSUMERS],
     )
     ciw.seed(load.scenario.seed)
@@ -362,9 +342,7 @@ def ciw_node(load: Load, n_entries: int) -> Outcome:
 def rivals(load: Load) -> list[Rival]:
     """Return everybody who simulates the load."""
 
-    def rival(
-        name: str, run: Callable[[Load, int], Outcome], needs: tuple[str, ...] = (), note: str = ""
-    ) -> Rival:
+    def rival(name: str, run: Callable[[Load, int], Outcome], needs: tuple[str, ...] = (), note: str = "") -> Rival:
         return Rival(name, lambda n_entries: run(load, n_entries), needs, note)
 
     return [
@@ -420,10 +398,7 @@ def verdict(results: list[Result], base: Result | None) -> Iterator[str]:
     times = ratio(ours, find(results, BOOKS))
     if times is not None:
         yield f"{STREAMLAB}: {times:.2f} × {BOOKS} (which keeps of an entry what Lab keeps)"
-    for name, least in (
-        ("Ciw, a node with 4 servers", 1),
-        ("same actors, fakeredis", 15),
-    ):
+    for name, least in (("Ciw, a node with 4 servers", 1), ("same actors, fakeredis", 15)):
         times = ratio(ours, find(results, name))
         if times is not None:
             yield f"{STREAMLAB}: {times:.2f} × {name} (goal: above {least})"
@@ -431,22 +406,14 @@ def verdict(results: list[Result], base: Result | None) -> Iterator[str]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure and print."""
-    parser = argument_parser(
-        "Simulate one producer and four consumers, and compare.", n_entries=20_000
-    )
+    parser = argument_parser("Simulate one producer and four consumers, and compare.", n_entries=20_000)
     parser.add_argument("--random", action="store_true", help="M/M/4 instead of constant times")
     parser.add_argument(
         "--no-growth",
         action="store_true",
         help="leave out the long run, which shows that an entry's cost does not grow",
     )
-    parser.add_argument(
-        "--large",
-        type=int,
-        default=LARGE,
-        metavar="N",
-        help="entries in the long run (%(default)s)",
-    )
+    parser.add_argument("--large", type=int, default=LARGE, metavar="N", help="entries in the long run (%(default)s)")
     options = parser.parse_args(arguments)
     logging.getLogger("fakeredis").setLevel(logging.WARNING)
 
@@ -458,9 +425,7 @@ def main(arguments: list[str] | None = None) -> int:
     base = find(results, BASE)
     growth = None
     if not options.no_growth:
-        growth = measure_growth(
-            load, min(SMALL, options.large), options.large, min(options.repeats, 3)
-        )
+        growth = measure_growth(load, min(SMALL, options.large), options.large, min(options.repeats, 3))
     if options.json:
         facts: dict[str, object] = {
             "load": "random" if options.random else "constant",

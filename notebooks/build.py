@@ -55,9 +55,7 @@ def clean(notebook: NotebookNode) -> NotebookNode:
         if cell.cell_type == "code":
             fresh.execution_count, fresh.outputs = None, []
         cells.append(fresh)
-    return nbformat.from_dict(
-        {"cells": cells, "metadata": METADATA, "nbformat": 4, "nbformat_minor": 5}
-    )
+    return nbformat.from_dict({"cells": cells, "metadata": METADATA, "nbformat": 4, "nbformat_minor": 5})
 
 
 def exercise(solution: NotebookNode) -> NotebookNode:

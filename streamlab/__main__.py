@@ -11,14 +11,14 @@ def main() -> int:
     """Run what the arguments ask for; return the exit status."""
     # A lab's own programs do not go by way of the whole command, which takes longer to import.
     if sys.argv[1:] == ["worker"]:
-        from streamlab import worker
+        from streamlab.lab import worker
 
         return worker.main()
     if sys.argv[1:] == ["estate"]:  # run when a lab has been killed
-        from streamlab.engines import estate
+        from streamlab.lab import estate
 
         return estate.main()
-    from streamlab.stopping import Stopped, stopped_by_signals
+    from streamlab.servers.stopping import Stopped, stopped_by_signals
 
     try:
         with stopped_by_signals():  # from now on: importing the rest is half of a short command

@@ -15,28 +15,18 @@ from urllib.parse import unquote, urlsplit
 
 from packaging.requirements import Requirement
 
-from streamlab.connection import (
-    OLDEST_VERSION,
-    ServerInfo,
-    ServerUnusable,
-    ask_server,
-    redact,
-)
-from streamlab.embedded import EmbeddedServer
-from streamlab.servers import PrivateServer, ServerBinary, ServerStartError, find_servers
-from streamlab.shared_servers import later_commands_missing
+from streamlab.servers.client import OLDEST_VERSION, ServerInfo, ServerUnusable, ask_server, redact
+from streamlab.servers.connect import later_commands_missing
+from streamlab.servers.embedded import EmbeddedServer
+from streamlab.servers.private import PrivateServer
+from streamlab.servers.programs import ServerBinary, ServerStartError, find_servers
 
 Area = Literal["Engines", "Servers", "Python", "Extras"]
 EMBEDDED = "embedded"
 State = Literal["ok", "missing", "problem"]
 
 # What each extra is for, in the order in which they are shown.
-EXTRAS = {
-    "course": "the notebooks, figures and the panel",
-    "test": "the tests, notebooks included",
-    "bench": "the comparison with other simulators and clients",
-    "dev": "checking style and types",
-}
+EXTRAS = {"course": "the notebooks, figures and the panel"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +75,7 @@ def _engines(servers: list[Finding]) -> list[Finding]:
     if usable:
         live = Finding("Engines", "live", "ok", f"real worker processes on {usable[0]}")
     else:
-        live = Finding(
-            "Engines", "live", "missing", "needs a Redis or Valkey server", _server_remedy()
-        )
+        live = Finding("Engines", "live", "missing", "needs a Redis or Valkey server", _server_remedy())
     return [Finding("Engines", "simulated", "ok", "virtual time; needs no server"), live]
 
 
@@ -105,7 +93,7 @@ def _servers() -> list[Finding]:
 def _embedded_server() -> Finding:
     """Say what the embedded server is, and how it differs; a fakeredis that it was not tried with is a problem."""
     try:
-        from streamlab.embedded.fake import contract
+        from streamlab.servers.embedded.fake import contract
     except ImportError as error:
         return Finding("Servers", EMBEDDED, "problem", str(error), _pip_install(""))
     changes = contract.changes()
@@ -167,9 +155,7 @@ def _server_remedy() -> str:
 
 
 def _python() -> list[Finding]:
-    findings = [
-        Finding("Python", "python", "ok", f"{platform.python_version()}, {sys.executable}"),
-    ]
+    findings = [Finding("Python", "python", "ok", f"{platform.python_version()}, {sys.executable}")]
     unmet = _unmet_by_package(_requirements())
     for package, purpose in [
         ("redis", "the client"),

@@ -14,7 +14,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from streamlab.whole_file import write_whole
+from streamlab.results.whole_file import write_whole
 
 #: In the copy: the digests of the files as they were put there.
 RECORD = ".streamlab-course.json"
@@ -75,17 +75,13 @@ def _files(course: Path) -> Iterator[Path]:
 def _content(path: Path) -> bytes:
     if path.suffix != ".ipynb":
         return path.read_bytes()
-    return (
-        json.dumps(without_outputs(json.loads(path.read_text("utf-8"))), indent=1) + "\n"
-    ).encode()
+    return (json.dumps(without_outputs(json.loads(path.read_text("utf-8"))), indent=1) + "\n").encode()
 
 
 def without_outputs(notebook: dict[str, Any]) -> dict[str, Any]:
     """Return a notebook as it is before it is run."""
     blank: dict[str, Any] = {"outputs": [], "execution_count": None}
-    cells = [
-        {**cell, **blank} if cell["cell_type"] == "code" else cell for cell in notebook["cells"]
-    ]
+    cells = [{**cell, **blank} if cell["cell_type"] == "code" else cell for cell in notebook["cells"]]
     return {**notebook, "cells": cells}
 
 

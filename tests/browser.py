@@ -18,7 +18,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from streamlab.kept_jupyter import kept_jupyter
+from streamlab.servers.kept_jupyter import kept_jupyter
 
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
 #: No sandbox, which a container's root cannot have; and nothing that asks the internet for anything.
@@ -33,10 +33,7 @@ TOKEN = "streamlab-tests"
 APPLICATIONS = {
     "jupyterlab": (
         "lab/tree",
-        [
-            "--LabApp.news_url=None",
-            "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
-        ],
+        ["--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"],
     ),
     "notebook": ("notebooks", []),
 }
@@ -47,10 +44,7 @@ def missing() -> str:
     if find_spec("playwright") is None:
         return "playwright is not installed, so nothing was tried in a browser (pip install playwright)"
     if chromium() is None:
-        return (
-            "no Chromium on the PATH, so nothing was tried in a browser "
-            "(Debian, Ubuntu: apt install chromium)"
-        )
+        return "no Chromium on the PATH, so nothing was tried in a browser (Debian, Ubuntu: apt install chromium)"
     return ""
 
 
@@ -86,9 +80,7 @@ def is_of_notebook(stack: str) -> bool:
 
 
 @contextlib.contextmanager
-def jupyter(
-    folder: Path, application: str = "jupyterlab", *, name: str = "panel.ipynb"
-) -> Iterator[str]:
+def jupyter(folder: Path, application: str = "jupyterlab", *, name: str = "panel.ipynb") -> Iterator[str]:
     """Give where an application shows this notebook of a folder; it keeps its settings in there too."""
     place, options = APPLICATIONS[application]
     private = folder / "private"

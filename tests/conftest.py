@@ -2,6 +2,9 @@
 
 ``pytest --redis-server PATH`` (or STREAMLAB_TEST_SERVER) runs against another server program; the tests that
 ask for `server_binary` otherwise run against each one found on the PATH.
+
+A test that is not marked may run beside others, on a busy machine. What may not says why: ``@pytest.mark.alone("…")``.
+``make test`` runs the first by ``--alone=without`` in several processes, and then the second by ``--alone=only``.
 """
 
 from __future__ import annotations
@@ -12,14 +15,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from streamlab.connection import sync_stream_client
-from streamlab.servers import (
-    PrivateServer,
-    ServerBinary,
-    ServerStartError,
-    find_servers,
-    identify_server,
-)
+from streamlab.servers.client import sync_stream_client
+from streamlab.servers.private import PrivateServer
+from streamlab.servers.programs import ServerBinary, ServerStartError, find_servers, identify_server
 from tests import browser
 from tests.redis_targets import AnyServer, any_server, names_of_servers
 
@@ -38,16 +36,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="PATH",
         help="server program to test with, instead of those on the PATH",
     )
-    parser.addoption(
-        "--panel-figures",
-        metavar="FOLDER",
-        help="put the control panel's pictures into this folder",
-    )
+    parser.addoption("--alone", choices=["only", "without"], help="of the tests, only or without those that run alone")
+    parser.addoption("--panel-figures", metavar="FOLDER", help="put the control panel's pictures into this folder")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "redis: needs a real redis-server or valkey-server")
-    config.addinivalue_line("markers", "browser: needs Chromium and playwright")
+    config.addinivalue_line("markers", "browser: needs Chromium and playwright, and the machine for itself")
+    config.addinivalue_line("markers", "alone(reason): compares real times, or counts what is on the whole machine")
     wanted = config.getoption("--redis-server")
     try:
         found = [identify_server(wanted)] if wanted else find_servers()
@@ -84,6 +80,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.redis)
         if item.get_closest_marker("redis") and not config.stash[_binaries]:
             item.add_marker(pytest.mark.skip(reason=NO_SERVER))
+    part = config.getoption("--alone")
+    if part:
+        chosen = [item for item in items if runs_alone(item) == (part == "only")]
+        config.hook.pytest_deselected(items=[item for item in items if item not in set(chosen)])
+        items[:] = chosen
+
+
+def runs_alone(item: pytest.Item) -> bool:
+    """Whether nothing may run beside a test; a lesson compares a live run with a simulated one."""
+    mark = item.get_closest_marker("alone")
+    if mark and not (len(mark.args) == 1 and isinstance(mark.args[0], str)):
+        raise pytest.UsageError(f"{item.nodeid}: say why it runs alone: @pytest.mark.alone('…')")
+    return mark is not None or item.get_closest_marker("browser") is not None or item.path.suffix == ".ipynb"
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import dataclasses
 import gc
 import logging
 import os
@@ -31,11 +30,10 @@ from pathlib import Path
 import psutil
 import redis
 
-from streamlab.connection import sync_stream_client
-from streamlab.lab import Lab
-from streamlab.named_scenarios import to_toml
-from streamlab.scenario import Arrivals, Scenario, Service, consumers, producers
-from streamlab.servers import PrivateServer
+from streamlab.lab.lab import Lab
+from streamlab.scenario import Arrivals, Scenario, Service, consumers, producers, to_toml
+from streamlab.servers.client import sync_stream_client
+from streamlab.servers.private import PrivateServer
 
 #: In the environment of whatever a run starts, and what that starts in its turn.
 MARK = "STREAMLAB_LEFTOVERS"
@@ -103,9 +101,9 @@ class Ground:
     complaints: list[str] = field(default_factory=list)
 
     def scenario(self, kind: Kind, rng: random.Random) -> Scenario:
-        scenario = dataclasses.replace(SHORT, seed=rng.randrange(1 << 30))
+        scenario = SHORT.replace(seed=rng.randrange(1 << 30))
         if kind.end != "finished":  # it is not to be over before
-            scenario = dataclasses.replace(scenario, duration=60.0)
+            scenario = scenario.replace(duration=60.0)
         return scenario.with_faults(*FAULTS[kind.fault])
 
     def url(self, kind: Kind) -> str | None:
@@ -203,9 +201,7 @@ def by_shell(ground: Ground, kind: Kind, rng: random.Random) -> str:
     if kind.engine == "given server":
         command += ["--redis", ground.server.url]
     log = (ground.folder / "log").open("w")
-    process = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log
-    )
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log)
     log.close()
     if kind.end != "finished":
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -275,9 +271,7 @@ def interrupted_after(seconds: float, act: Callable[[], object]) -> bool:
 # ---- all runs ------------------------------------------------------------------------------------------
 
 
-def run_all(
-    n: int, seed: int, folder: Path, *, say: Callable[[str], object] = print
-) -> dict[str, dict[str, object]]:
+def run_all(n: int, seed: int, folder: Path, *, say: Callable[[str], object] = print) -> dict[str, dict[str, object]]:
     """Make so many runs; return what each has left that has left anything, by its number and kind."""
     rng = random.Random(seed)
     queue: list[Kind] = []

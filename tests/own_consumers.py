@@ -48,14 +48,10 @@ async def no_history(client: Any, stream: str, group: str, consumer: str, work: 
     """Go on with what is new."""
 
 
-async def claim(
-    client: Any, stream: str, group: str, consumer: str, work: Work, min_idle: float = MIN_IDLE_MS
-) -> None:
+async def claim(client: Any, stream: str, group: str, consumer: str, work: Work, min_idle: float = MIN_IDLE_MS) -> None:
     cursor = "0-0"
     while True:
-        cursor, entries, _ = await client.xautoclaim(
-            stream, group, consumer, min_idle, cursor, count=10
-        )
+        cursor, entries, _ = await client.xautoclaim(stream, group, consumer, min_idle, cursor, count=10)
         await work(entries)
         if cursor == "0-0":
             return
@@ -98,9 +94,7 @@ def consumer_of(
                         await look(client, stream, group, consumer, worked)
                         look = None
                     await claim(client, stream, group, consumer, worked)
-                    reply = await client.xreadgroup(
-                        group, consumer, {stream: ">"}, count=count, block=block, **read
-                    )
+                    reply = await client.xreadgroup(group, consumer, {stream: ">"}, count=count, block=block, **read)
                     await worked(reply[0][1] if reply else [])
                 except lost:
                     look = again
@@ -274,9 +268,7 @@ async def all_history(client: Any, stream: str, group: str, consumer: str, work:
     await work(reply[0][1])
 
 
-async def two_tasks(
-    client: Any, stream: str, group: str, consumer: str, handler: Any, stop: asyncio.Event
-) -> None:
+async def two_tasks(client: Any, stream: str, group: str, consumer: str, handler: Any, stop: asyncio.Event) -> None:
     """One that reads, one that claims, one entry at a time."""
     at_work = asyncio.Lock()
     worked = functools.partial(one_by_one, client, stream, group, handler)
@@ -423,9 +415,7 @@ async def forgets_await(client: Any, stream: str, group: str, handler: Any, entr
         await client.xack(stream, group, entry_id)
 
 
-async def forgets_to_await_xack(
-    client: Any, stream: str, group: str, handler: Any, entries: Any
-) -> None:
+async def forgets_to_await_xack(client: Any, stream: str, group: str, handler: Any, entries: Any) -> None:
     for entry_id, fields in entries:
         if fields:
             await handler(entry_id, fields)
@@ -468,9 +458,7 @@ async def tries_at_once(client: Any, stream: str, group: str, handler: Any, entr
         await client.xack(stream, group, entry_id)
 
 
-async def until_an_empty_page(
-    client: Any, stream: str, group: str, consumer: str, work: Work
-) -> None:
+async def until_an_empty_page(client: Any, stream: str, group: str, consumer: str, work: Work) -> None:
     cursor = "0-0"
     while True:
         cursor, entries, _ = await client.xautoclaim(stream, group, consumer, MIN_IDLE_MS, cursor)
@@ -500,9 +488,7 @@ async def history_from_0(client: Any, stream: str, group: str, consumer: str, wo
         await work(entries)
 
 
-async def only_history(
-    client: Any, stream: str, group: str, consumer: str, handler: Any, stop: asyncio.Event
-) -> None:
+async def only_history(client: Any, stream: str, group: str, consumer: str, handler: Any, stop: asyncio.Event) -> None:
     while not stop.is_set():
         with contextlib.suppress(redis.ConnectionError):
             for _, entries in await client.xreadgroup(group, consumer, {stream: "0"}, 10, 100):
@@ -564,27 +550,19 @@ def impatient(*, again: bool) -> Consumer:
     return my_consumer
 
 
-async def is_deaf(
-    client: Any, stream: str, group: str, consumer: str, handler: Any, stop: asyncio.Event
-) -> None:
+async def is_deaf(client: Any, stream: str, group: str, consumer: str, handler: Any, stop: asyncio.Event) -> None:
     await consumer_of()(client, stream, group, consumer, handler, asyncio.Event())
 
 
-async def without_block(
-    client: Any, stream: str, group: str, consumer: str, handler: Any, stop: asyncio.Event
-) -> None:
+async def without_block(client: Any, stream: str, group: str, consumer: str, handler: Any, stop: asyncio.Event) -> None:
     await consumer_of(block=None)(client, stream, group, consumer, handler, stop)
 
 
-async def wrong_name(
-    client: Any, stream: str, group: str, consumer: str, handler: Any, stop: asyncio.Event
-) -> None:
+async def wrong_name(client: Any, stream: str, group: str, consumer: str, handler: Any, stop: asyncio.Event) -> None:
     await client.xreadgruop(group, consumer, {stream: ">"})
 
 
-async def no_await(
-    client: Any, stream: str, group: str, consumer: str, handler: Any, stop: asyncio.Event
-) -> None:
+async def no_await(client: Any, stream: str, group: str, consumer: str, handler: Any, stop: asyncio.Event) -> None:
     for _, entries in client.xreadgroup(group, consumer, {stream: ">"}):
         await handler(*entries[0])
 
@@ -595,15 +573,11 @@ async def asks_for_settings(
     await client.config_get()
 
 
-async def in_a_thread(
-    client: Any, stream: str, group: str, consumer: str, handler: Any, stop: asyncio.Event
-) -> None:
+async def in_a_thread(client: Any, stream: str, group: str, consumer: str, handler: Any, stop: asyncio.Event) -> None:
     await asyncio.to_thread(print, "working")
 
 
-async def leaves(
-    client: Any, stream: str, group: str, consumer: str, handler: Any, stop: asyncio.Event
-) -> None:
+async def leaves(client: Any, stream: str, group: str, consumer: str, handler: Any, stop: asyncio.Event) -> None:
     raise SystemExit(1)
 
 
@@ -614,9 +588,7 @@ async def waits_for_itself(
     await never.wait()
 
 
-async def spins(
-    client: Any, stream: str, group: str, consumer: str, handler: Any, stop: asyncio.Event
-) -> None:
+async def spins(client: Any, stream: str, group: str, consumer: str, handler: Any, stop: asyncio.Event) -> None:
     while not stop.is_set():
         pass
 
@@ -628,9 +600,7 @@ async def yields_and_spins(
         await asyncio.sleep(0)
 
 
-async def calls_itself(
-    client: Any, stream: str, group: str, consumer: str, handler: Any, stop: asyncio.Event
-) -> None:
+async def calls_itself(client: Any, stream: str, group: str, consumer: str, handler: Any, stop: asyncio.Event) -> None:
     await calls_itself(client, stream, group, consumer, handler, stop)
 
 
@@ -648,22 +618,16 @@ async def catches_everything(
             await asyncio.sleep(0.1)
 
 
-def in_order(
-    client: Any, stream: str, group: str, consumer: str, handler: Any, stop: asyncio.Event
-) -> None:
+def in_order(client: Any, stream: str, group: str, consumer: str, handler: Any, stop: asyncio.Event) -> None:
     while not stop.is_set():
         client.xreadgroup(group, consumer, {stream: ">"})
 
 
-async def hands_out(
-    client: Any, stream: str, group: str, consumer: str, handler: Any, stop: asyncio.Event
-) -> Any:
+async def hands_out(client: Any, stream: str, group: str, consumer: str, handler: Any, stop: asyncio.Event) -> Any:
     yield await client.xreadgroup(group, consumer, {stream: ">"})
 
 
-async def stub(
-    client: Any, stream: str, group: str, consumer: str, handler: Any, stop: asyncio.Event
-) -> Any:
+async def stub(client: Any, stream: str, group: str, consumer: str, handler: Any, stop: asyncio.Event) -> Any:
     return ...
 
 
@@ -678,44 +642,23 @@ class Mistake:
 
 
 MISTAKES: dict[str, Mistake] = {
-    "its own history only, and from 0": Mistake(
-        only_history, "never delivered", "New entries come with >"
-    ),
-    "its own history before each read": Mistake(
-        history_before_each_read,
-        "for the 50th time",
-        "resets its idle time",
-    ),
+    "its own history only, and from 0": Mistake(only_history, "never delivered", "New entries come with >"),
+    "its own history before each read": Mistake(history_before_each_read, "for the 50th time", "resets its idle time"),
     "its own history from 0 until it is empty": Mistake(
-        consumer_of(history=history_from_0, again=history_from_0, work=leaves_ghosts),
-        "never waited",
-        "Acknowledge it",
+        consumer_of(history=history_from_0, again=history_from_0, work=leaves_ghosts), "never waited", "Acknowledge it"
     ),
     "until an empty page": Mistake(
-        consumer_of(claim=until_an_empty_page),
-        "still pending",
-        "a page may be empty before the list has ended",
+        consumer_of(claim=until_an_empty_page), "still pending", "a page may be empty before the list has ended"
     ),
     "only one page": Mistake(consumer_of(claim=only_one_page), "still pending", "until it is 0-0"),
-    "ten of XPENDING": Mistake(
-        consumer_of(claim=ten_of_xpending), "still pending", "go on after the last id"
-    ),
-    "XACK before the effect": Mistake(
-        consumer_of(work=acks_first), "are lost", "XACK after the effect"
-    ),
-    "XACK though it failed": Mistake(
-        consumer_of(work=acks_whatever),
-        "are lost",
-        "its handler had failed",
-    ),
+    "ten of XPENDING": Mistake(consumer_of(claim=ten_of_xpending), "still pending", "go on after the last id"),
+    "XACK before the effect": Mistake(consumer_of(work=acks_first), "are lost", "XACK after the effect"),
+    "XACK though it failed": Mistake(consumer_of(work=acks_whatever), "are lost", "its handler had failed"),
     "XACK without work": Mistake(consumer_of(work=acks_only), "are lost", "await handler("),
     "no XACK": Mistake(consumer_of(work=acks_never), "", "XACK"),
     "NOACK": Mistake(consumer_of(noack=True), "are lost", "with NOACK"),
     "no history after a restart": Mistake(
-        consumer_of(history=no_history, claim=no_claim),
-        "still pending",
-        "was started again, and never asked",
-        seed=2,
+        consumer_of(history=no_history, claim=no_claim), "still pending", "was started again, and never asked", seed=2
     ),
     "no history after a lost connection": Mistake(
         consumer_of(again=no_history, claim=no_claim),
@@ -725,49 +668,31 @@ MISTAKES: dict[str, Mistake] = {
     ),
     "the group again at $": Mistake(consumer_of(start="$"), "lost", "made again at $"),
     "a min-idle that is shorter than the work": Mistake(
-        consumer_of(claim=functools.partial(claim, min_idle=5)),
-        "was taken from",
-        "min-idle",
+        consumer_of(claim=functools.partial(claim, min_idle=5)), "was taken from", "min-idle"
     ),
     "a min-idle in seconds": Mistake(
-        consumer_of(claim=functools.partial(claim, min_idle=0)),
-        "was taken from",
-        "min-idle",
+        consumer_of(claim=functools.partial(claim, min_idle=0)), "was taken from", "min-idle"
     ),
     "a min-idle that is too long": Mistake(
-        consumer_of(claim=functools.partial(claim, min_idle=200_000)),
-        "still pending",
-        "200000 ms",
+        consumer_of(claim=functools.partial(claim, min_idle=200_000)), "still pending", "200000 ms"
     ),
-    "prefetched for longer than min-idle": Mistake(
-        consumer_of(count=100), "was taken from", "COUNT"
-    ),
+    "prefetched for longer than min-idle": Mistake(consumer_of(count=100), "was taken from", "COUNT"),
     "dies of a ConnectionError": Mistake(
-        consumer_of(lost=()),
-        "ConnectionError",
-        "a lost connection is to be waited out",
+        consumer_of(lost=()), "ConnectionError", "a lost connection is to be waited out"
     ),
     "dies of NOGROUP": Mistake(consumer_of(gone=("UNBLOCKED",)), "NOGROUP", "make it again"),
     "dies of UNBLOCKED": Mistake(consumer_of(gone=("NOGROUP",)), "UNBLOCKED", "Redis 7.2"),
     "leaves the group with entries pending": Mistake(
-        consumer_of(claim=no_claim, at_exit=leaves_the_group),
-        "XGROUP DELCONSUMER",
-        "destroys what is pending",
+        consumer_of(claim=no_claim, at_exit=leaves_the_group), "XGROUP DELCONSUMER", "destroys what is pending"
     ),
     "leaves the group when it is asked to stop": Mistake(
         consumer_of(at_exit=leaves_the_group), "XGROUP DELCONSUMER", "destroys what is pending"
     ),
-    "never claims": Mistake(
-        consumer_of(claim=no_claim), "still pending", "nothing starts it again", seed=4
-    ),
+    "never claims": Mistake(consumer_of(claim=no_claim), "still pending", "nothing starts it again", seed=4),
     "never claims, and its handler fails": Mistake(
-        consumer_of(claim=no_claim),
-        "still pending",
-        "claim what has been idle for long (XAUTOCLAIM), one's own",
+        consumer_of(claim=no_claim), "still pending", "claim what has been idle for long (XAUTOCLAIM), one's own"
     ),
-    "does it twice": Mistake(
-        consumer_of(work=does_it_twice), "processed twice", "once for each time"
-    ),
+    "does it twice": Mistake(consumer_of(work=does_it_twice), "processed twice", "once for each time"),
     "calls the handler without await": Mistake(
         consumer_of(work=forgets_await), "handler was called without await", "await handler"
     ),
@@ -776,16 +701,10 @@ MISTAKES: dict[str, Mistake] = {
     ),
     "leaves ghosts": Mistake(consumer_of(work=leaves_ghosts, claim=no_claim), "", ""),
     "handles ghosts": Mistake(consumer_of(work=handles_ghosts), "KeyError", "Acknowledge it"),
-    "tries for ever": Mistake(
-        consumer_of(work=tries_for_ever), "for the 50th time", "after a few tries"
-    ),
-    "tries again at once": Mistake(
-        consumer_of(work=tries_at_once), "for the 50th time", "with a pause"
-    ),
+    "tries for ever": Mistake(consumer_of(work=tries_for_ever), "for the 50th time", "after a few tries"),
+    "tries again at once": Mistake(consumer_of(work=tries_at_once), "for the 50th time", "with a pause"),
     "ends when there is nothing": Mistake(ends_when_empty, "returned", "while not stop.is_set()"),
-    "ends when it is cut off": Mistake(
-        ends_when_cut_off, "returned", "no connection, is not the end"
-    ),
+    "ends when it is cut off": Mistake(ends_when_cut_off, "returned", "no connection, is not the end"),
     "tries to connect again at once": Mistake(
         impatient(again=True), "never waited", "cannot be reached, and it tries again at once"
     ),
@@ -798,18 +717,14 @@ MISTAKES: dict[str, Mistake] = {
     "BLOCK for ever": Mistake(consumer_of(block=0), "", "BLOCK"),
     "a name that is no command": Mistake(wrong_name, "AttributeError", "small letters"),
     "no await": Mistake(no_await, "TypeError", "await is missing"),
-    "a command that is not simulated": Mistake(
-        asks_for_settings, "unknown command", "CONFIG: the simulated server"
-    ),
+    "a command that is not simulated": Mistake(asks_for_settings, "unknown command", "CONFIG: the simulated server"),
     "a thread": Mistake(in_a_thread, "ended by itself", "no sockets, threads"),
     "sys.exit": Mistake(leaves, "ended the whole program", "return"),
     "waits for itself": Mistake(waits_for_itself, "never delivered", "await never.wait()"),
     "never awaits": Mistake(spins, "in the line 'while not stop", "nothing is awaited"),
     "sleeps for no time": Mistake(yields_and_spins, "the clock never moved", "asyncio.sleep(0)"),
     "calls itself": Mistake(calls_itself, "RecursionError", "what makes it stop"),
-    "catches everything": Mistake(
-        catches_everything, "went on reading new entries", "look at stop"
-    ),
+    "catches everything": Mistake(catches_everything, "went on reading new entries", "look at stop"),
     "an ordinary function": Mistake(in_order, "no async function", "it has to be a coroutine"),
     "a generator": Mistake(hands_out, "has a yield", "hands nothing out"),
     "the stub": Mistake(stub, "There is no answer yet", "replace"),

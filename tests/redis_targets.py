@@ -13,11 +13,12 @@ import pytest
 import redis
 import redis.asyncio
 
-from streamlab.connection import stream_client, sync_stream_client
-from streamlab.embedded import EmbeddedServer
-from streamlab.servers import PrivateServer, ServerBinary
-from streamlab.simulated_redis import SimulatedServer
-from streamlab.virtual_time import VirtualLoop
+from streamlab.servers.client import stream_client, sync_stream_client
+from streamlab.servers.embedded import EmbeddedServer
+from streamlab.servers.private import PrivateServer
+from streamlab.servers.programs import ServerBinary
+from streamlab.virtual.loop import VirtualLoop
+from streamlab.virtual.redis import SimulatedServer
 
 
 @dataclass
@@ -44,9 +45,7 @@ def as_shipped() -> Target:
 
 def real(url: str) -> Target:
     client = sync_stream_client(url)
-    return Target(
-        lambda: sync_stream_client(url), lambda: client.info("clients")["blocked_clients"]
-    )
+    return Target(lambda: sync_stream_client(url), lambda: client.info("clients")["blocked_clients"])
 
 
 # ---- one program on all of them ----------------------------------------------------------------
@@ -95,10 +94,7 @@ _WITHIN = {"": (7, 0, 15), " as of 8.6": (8, 6, 0)}
 def names_of_servers(binaries: Iterable[ServerBinary]) -> list[Any]:
     """List what `any_server` knows, as parameters of a test: within the process, and programs that are there."""
     within = [kind + name for kind in ("simulated", "embedded") for name in _WITHIN]
-    return [
-        *within,
-        *(pytest.param(binary, marks=pytest.mark.redis, id=str(binary)) for binary in binaries),
-    ]
+    return [*within, *(pytest.param(binary, marks=pytest.mark.redis, id=str(binary)) for binary in binaries)]
 
 
 @contextmanager
@@ -106,12 +102,7 @@ def any_server(which: str | ServerBinary) -> Iterator[AnyServer]:
     """Start a server, and close the clients of it at the end."""
     if isinstance(which, ServerBinary):
         with PrivateServer(which) as private:
-            yield AnyServer(
-                str(which),
-                which.version,
-                lambda: stream_client(private.url),
-                asyncio.new_event_loop,
-            )
+            yield AnyServer(str(which), which.version, lambda: stream_client(private.url), asyncio.new_event_loop)
         return
     kind, _, _ = which.partition(" ")
     version = _WITHIN[which.removeprefix(kind)]

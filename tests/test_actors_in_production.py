@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
-import dataclasses
 import itertools
 import re
 import traceback
@@ -20,29 +19,19 @@ from redis._parsers.base import BaseParser
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from streamlab.actors import (
-    Advice,
-    Recovery,
-    RedisLost,
-    Unsupported,
-    consume,
-    ensure_group,
-    produce,
-    reclaim,
-)
+from streamlab.actors import Advice, Recovery, RedisLost, Unsupported, consume, ensure_group, produce, reclaim
 from streamlab.actors.redis_calls import place_in
 from streamlab.actors.replies import Replies
 from streamlab.actors.trouble import Patience, explain, is_group_gone, is_hopeless, passes
 from streamlab.actors.work import Work
-from streamlab.connection import ServerUnusable, ask_server, stream_client, sync_stream_client
-from streamlab.embedded import EmbeddedServer
-from streamlab.lab import Lab
-from streamlab.named_scenarios import load_scenario
-from streamlab.scenario import ScenarioError
-from streamlab.servers import PrivateServer
-from streamlab.simulated_redis import SimulatedServer
-from streamlab.virtual_task import PROCESS
-from streamlab.virtual_time import Deadlock, VirtualLoop
+from streamlab.lab.lab import Lab
+from streamlab.scenario import ScenarioError, load_scenario
+from streamlab.servers.client import ServerUnusable, ask_server, stream_client, sync_stream_client
+from streamlab.servers.embedded import EmbeddedServer
+from streamlab.servers.private import PrivateServer
+from streamlab.virtual.loop import Deadlock, VirtualLoop
+from streamlab.virtual.redis import SimulatedServer
+from streamlab.virtual.task import PROCESS
 from tests.soak.pair import Pair
 
 #: Seconds of the event loop within which something has to happen.
@@ -54,9 +43,7 @@ LIMIT = 20.0
 class World:
     """A server, simulated, embedded or real: clients of it, consumers, and what they report."""
 
-    def __init__(
-        self, kind: str, url: str | None = None, version: tuple[int, int, int] = (7, 0, 15)
-    ):
+    def __init__(self, kind: str, url: str | None = None, version: tuple[int, int, int] = (7, 0, 15)):
         self.kind, self.url, self.version = kind, url, version
         if kind == "simulated":
             self.server = SimulatedServer(version=version)
@@ -126,9 +113,7 @@ class Consumer:
             "block": 0.05, "report": world.report,
             "on_error": lambda entry_id, error: world.errors.append((entry_id, error)),
         } | options  # fmt: skip
-        self.task = asyncio.ensure_future(
-            consume(client, "s", "g", name, handler, stop=self.stop, **options)
-        )
+        self.task = asyncio.ensure_future(consume(client, "s", "g", name, handler, stop=self.stop, **options))
 
     async def until(self, condition: Callable[[], object], what: str):
         """Let it work until something has happened."""
@@ -155,7 +140,7 @@ class Consumer:
             pytest.fail("the consumer goes on for ever")
         error = self.task.exception()
         assert error is not None, "it ended without an error"
-        return error
+        return error  # type: ignore[return-value]
 
 
 KINDS = ["simulated", "embedded", pytest.param("real", marks=pytest.mark.redis)]
@@ -356,9 +341,7 @@ async def half_dead(client, values, n_dead):
 MIXED = ["a", RAW, "b", RAW, "c", RAW, "d"]
 
 
-@pytest.mark.parametrize(
-    "options", [{}, {"ack": "batch"}, {"count": 5}], ids=["each", "batch", "5"]
-)
+@pytest.mark.parametrize("options", [{}, {"ack": "batch"}, {"count": 5}], ids=["each", "batch", "5"])
 @pytest.mark.parametrize("strategy", ["none", "claim", "autoclaim"])
 def test_what_is_no_text_stops_nobody(world, strategy, options):
     """In the own history, among what a dead consumer held, among new entries: the handler has it escaped."""
@@ -421,9 +404,7 @@ def test_poison_that_is_no_text_is_dead_lettered(world):
         worker = world.consume(client, handle, recovery=recovery, count=3)
         await worker.until(lambda: world.of("dead_lettered"), "it was given up")
         await worker.end()
-        _, letter = (await client.execute_command("XRANGE", "{s}:dead", "-", "+", NEVER_DECODE=[]))[
-            0
-        ]
+        _, letter = (await client.execute_command("XRANGE", "{s}:dead", "-", "+", NEVER_DECODE=[]))[0]
         return letter, (await client.xpending("s", "g"))["pending"]
 
     letter, pending = world.run(main())
@@ -493,9 +474,7 @@ def test_a_client_of_bytes_works(wire, strategy, ack, protocol):
     async def main():
         client = wire.client(decode_responses=False, protocol=protocol)
         await half_dead(client, MIXED, 2)
-        recovery = Recovery(
-            strategy, min_idle=0.1, heartbeat=0.04, fenced=True, max_deliveries=5, remove_after=0.2
-        )
+        recovery = Recovery(strategy, min_idle=0.1, heartbeat=0.04, fenced=True, max_deliveries=5, remove_after=0.2)
         worker = wire.consume(client, collecting(found), recovery=recovery, ack=ack, count=2)
         n = 5 if strategy == "none" else 7
         await worker.until(lambda: len(wire.of("acked")) >= n, "all was done")
@@ -617,11 +596,7 @@ def test_who_sends_again_by_itself_is_told_so(caplog, retries):
         await client.aclose()
 
     asyncio.run(main())
-    told = [
-        record.getMessage()
-        for record in caplog.records
-        if "Retry(NoBackoff(), 0)" in record.getMessage()
-    ]
+    told = [record.getMessage() for record in caplog.records if "Retry(NoBackoff(), 0)" in record.getMessage()]
     assert len(told) == (2 if retries else 0)
 
 
@@ -756,10 +731,7 @@ def test_a_state_that_passes_is_waited_out(own, server, state, strategy):
         assert await producer == n
         await worker.until(lambda: len(found) >= n, "all was done")
         await worker.end()
-        assert [type(error) for error in met if state == "OOM"] in (
-            [],
-            [redis.exceptions.NoScriptError],
-        )
+        assert [type(error) for error in met if state == "OOM"] in ([], [redis.exceptions.NoScriptError])
         return (await admin.xpending("s", "g"))["pending"], await admin.xlen("s")
 
     assert own.run(main()) == (0, n)
@@ -802,9 +774,7 @@ def test_after_a_failover_no_connection_stays_with_the_replica(default_server_bi
                 await world.client().xadd("s", {"n": 1})
                 await worker.until(lambda: found, "it was done")
             else:
-                await worker.until(
-                    lambda: len(connections(pair.replica)) == 2, "the heartbeat has left"
-                )
+                await worker.until(lambda: len(connections(pair.replica)) == 2, "the heartbeat has left")
                 may_end.set()
             for connection in in_use:
                 await pool.release(connection)
@@ -826,9 +796,7 @@ def test_what_does_not_pass_in_time_is_raised(own, server):
         async with without_replicas(admin, server):
             began = asyncio.get_running_loop().time()
             producing = produce(own.client(), "s", [(0.0, {"n": 1})], patience=0.2)
-            reclaiming = reclaim(
-                own.client(), "s", "g", "C2", collecting([]), min_idle=1, patience=0.2
-            )
+            reclaiming = reclaim(own.client(), "s", "g", "C2", collecting([]), min_idle=1, patience=0.2)
             ensuring = ensure_group(own.client(), "s", "h", patience=0.2)
             said = await asyncio.gather(
                 own.consume(own.client(), collecting([]), patience=0.2).error(),
@@ -887,9 +855,7 @@ def test_out_of_memory_what_cannot_be_buried_stays_pending(own, server):
 
     async def main():
         admin = await own.stream("a", "b", "c")
-        recovery = Recovery(
-            "autoclaim", min_idle=0.05, max_deliveries=1, heartbeat=0.02, fenced=True
-        )
+        recovery = Recovery("autoclaim", min_idle=0.05, max_deliveries=1, heartbeat=0.02, fenced=True)
         worker = own.consume(own.client(), failing(LookupError(), tries), recovery=recovery)
         async with out_of_memory(admin, server):
             await worker.until(lambda: len(own.errors) > 2, "its burial was refused")
@@ -1077,9 +1043,7 @@ def test_what_was_acknowledged_long_before_is_not_done_again(world, strategy, in
         await client.xadd("s", {"v": "g"}, "7-0")
         await first.until(lambda: len(world.of("acked")) == 7, "all was acknowledged")
         began = asyncio.get_running_loop().time()
-        await first.until(
-            lambda: asyncio.get_running_loop().time() > began + 0.2, "it has had time to look"
-        )
+        await first.until(lambda: asyncio.get_running_loop().time() > began + 0.2, "it has had time to look")
         await client.xgroup_destroy("s", "g")
         await first.until(lambda: world.of("recreated"), "the group was made anew")
         await client.xadd("s", {"v": "h"}, "8-0")
@@ -1118,9 +1082,7 @@ def test_under_load_no_more_than_some_seconds_are_done_again(ack, block):
     async def main():
         client = await world.stream()
         worker = world.consume(client, collecting(found), ack=ack, block=block)
-        producer = asyncio.ensure_future(
-            produce(world.client(), "s", [(n / 10, {"n": n}) for n in range(600)])
-        )
+        producer = asyncio.ensure_future(produce(world.client(), "s", [(n / 10, {"n": n}) for n in range(600)]))
         await asyncio.sleep(47)
         await client.xgroup_destroy("s", "g")
         await producer
@@ -1209,17 +1171,7 @@ def a_place_of(random):
             if act == "add":
                 send("XADD", "s", f"{length + 1}-1", "n", length)
             elif act == "read":
-                send(
-                    "XREADGROUP",
-                    "GROUP",
-                    "g",
-                    "C",
-                    "COUNT",
-                    random.randint(1, 3),
-                    "STREAMS",
-                    "s",
-                    ">",
-                )
+                send("XREADGROUP", "GROUP", "g", "C", "COUNT", random.randint(1, 3), "STREAMS", "s", ">")
             elif act == "ack" and pending:
                 entry_id = random.choice(pending)
                 send("XACK", "s", "g", entry_id)
@@ -1264,9 +1216,7 @@ def knows(client, *commands):
     return client, sent
 
 
-@pytest.mark.parametrize(
-    ("strategy", "needed"), [("read-claim", "XREADGROUP … CLAIM"), ("nack", "XNACK")]
-)
+@pytest.mark.parametrize(("strategy", "needed"), [("read-claim", "XREADGROUP … CLAIM"), ("nack", "XNACK")])
 @pytest.mark.parametrize("history", [True, False])
 def test_a_server_that_has_not_got_it_is_refused_by_name(world, strategy, needed, history):
     """Before anything is read; the words say what is missing, since when there is one, and what to take."""
@@ -1276,9 +1226,7 @@ def test_a_server_that_has_not_got_it_is_refused_by_name(world, strategy, needed
         client = world.client()
         await half_dead(client, "abcd", 1)
         recovery = Recovery(strategy, history=history)
-        error = await world.consume(
-            client, failing(LookupError(), tries), recovery=recovery
-        ).error()
+        error = await world.consume(client, failing(LookupError(), tries), recovery=recovery).error()
         return error, (await client.xpending("s", "g"))["pending"]
 
     if world.kind == "real" and works_on(world.url, strategy):
@@ -1286,9 +1234,7 @@ def test_a_server_that_has_not_got_it_is_refused_by_name(world, strategy, needed
     error, pending = world.run(main())
     assert isinstance(error, Unsupported)
     name = r"(Redis|Valkey) \d+\.\d+\.\d+"
-    assert re.search(
-        rf"{name}.* has no {needed}, which the recovery '{strategy}' needs", str(error)
-    )
+    assert re.search(rf"{name}.* has no {needed}, which the recovery '{strategy}' needs", str(error))
     assert "take 'autoclaim'" in str(error)
     assert (tries, pending, world.of("delivered")) == ([], 2, [])
 
@@ -1343,13 +1289,11 @@ def test_which_servers_have_what_a_strategy_needs(strategy, kind, version, works
 def test_a_simulated_lab_says_it_before_it_runs():
     """read-claim is refused on a model that is too old, also when it is switched on; nack is done otherwise."""
     scenario = load_scenario("crash")
-    with pytest.raises(
-        ScenarioError, match=r"model of Redis 7\.0\.15 has no XREADGROUP … CLAIM.*redis_version"
-    ):
+    with pytest.raises(ScenarioError, match=r"model of Redis 7\.0\.15 has no XREADGROUP … CLAIM.*redis_version"):
         Lab(scenario.with_recovery("read-claim"))
     with Lab(scenario) as lab, pytest.raises(ScenarioError, match="has no XREADGROUP … CLAIM"):
         lab.set_recovery("read-claim")
-    with Lab(dataclasses.replace(scenario, redis_version="8.4.0")) as lab:
+    with Lab(scenario.replace(redis_version="8.4.0")) as lab:
         lab.set_recovery("read-claim")
     nack, autoclaim = (Lab(scenario.with_recovery(name)).run() for name in ("nack", "autoclaim"))
     assert nack.server == "model of Redis 7.0.15, without XNACK: nack recovers as autoclaim"
@@ -1440,17 +1384,7 @@ def test_a_server_that_falls_silent_ends_a_consumer(simulated, command, nth, str
         )  # fmt: skip
         loop = asyncio.get_running_loop()
         with pytest.raises(redis.exceptions.TimeoutError, match="has not answered for 7 s"):
-            await consume(
-                silence.client,
-                "s",
-                "g",
-                "C1",
-                busy(0.2),
-                block=2,
-                patience=5,
-                ack=ack,
-                recovery=recovery,
-            )
+            await consume(silence.client, "s", "g", "C1", busy(0.2), block=2, patience=5, ack=ack, recovery=recovery)
         waited = loop.time() - silence.since
         await silence.client.aclose()
         return waited, [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
@@ -1465,9 +1399,7 @@ def test_a_server_that_falls_silent_ends_the_others_as_well(simulated):
 
     async def ended(act, seconds):
         began = asyncio.get_running_loop().time()
-        with pytest.raises(
-            redis.exceptions.TimeoutError, match=f"has not answered for {seconds} s"
-        ):
+        with pytest.raises(redis.exceptions.TimeoutError, match=f"has not answered for {seconds} s"):
             await act
         return asyncio.get_running_loop().time() - began
 
@@ -1536,9 +1468,7 @@ def test_a_read_without_end_has_none(simulated):
     async def main():
         client = await simulated.stream("a")
         silence = Silence(simulated.client(), "XACK", 2)
-        worker = asyncio.ensure_future(
-            consume(silence.client, "s", "g", "C1", busy(0), block=0, patience=5)
-        )
+        worker = asyncio.ensure_future(consume(silence.client, "s", "g", "C1", busy(0), block=0, patience=5))
         await asyncio.sleep(86_400)
         assert not worker.done()
         await client.xadd("s", {"v": "b"})
@@ -1558,9 +1488,7 @@ def test_a_process_that_stood_still_is_not_deceived(simulated):
     async def main():
         await simulated.stream("a")
         slow = simulated.server.client(round_trip=1)
-        worker = loop.create_task(
-            consume(slow, "s", "g", "C1", busy(0.1), block=2, patience=5), context=context
-        )
+        worker = loop.create_task(consume(slow, "s", "g", "C1", busy(0.1), block=2, patience=5), context=context)
         for _ in range(50):
             await asyncio.sleep(0.3)  # less than an answer takes
             loop.hold(process)
@@ -1586,12 +1514,7 @@ async def for_ever(*_):
         lambda client: consume(client, "s", "g", "C1", for_ever, block=2),
         lambda client: produce(client, "s", [(1.0, {"n": 1})], sleep=for_ever),
     ],
-    ids=[
-        "nothing comes",
-        "its handler waits",
-        "its handler waits, block 2",
-        "its time never comes",
-    ],
+    ids=["nothing comes", "its handler waits", "its handler waits, block 2", "its time never comes"],
 )
 def test_who_waits_for_nothing_is_still_found_out(simulated, act):
     """In virtual time, a deadlock is one: no timer of ours goes on for ever."""
@@ -1652,9 +1575,7 @@ def test_a_real_server_that_stands_still_ends_everybody(own, server, as_text):
         finally:
             server.resume()
         # It may give things to those that have gone.
-        again = own.consume(
-            client(), collecting(found), recovery=Recovery("autoclaim", min_idle=0.1)
-        )
+        again = own.consume(client(), collecting(found), recovery=Recovery("autoclaim", min_idle=0.1))
         await produce(client(), "s", [(0.0, {"n": 2})])
         await again.until(lambda: found, "what came later was done")
         await again.end()

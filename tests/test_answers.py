@@ -115,16 +115,12 @@ def value_of(source: str, space: Space) -> Verdict:
     return verdict
 
 
-def questions(
-    lesson: str, cells: Sequence[Any], answers: Iterable[str] = ()
-) -> Iterator[tuple[Question, Space]]:
+def questions(lesson: str, cells: Sequence[Any], answers: Iterable[str] = ()) -> Iterator[tuple[Question, Space]]:
     """Run a lesson's cells; yield each question with the variables that there are when its exercise begins."""
     space: Space = {"__name__": "__main__"}
     before: Space = {}
     exercise: list[tuple[str, bool]] = []
-    code = [
-        cell for cell in cells if cell.cell_type == "code" and not NEEDS_SERVER.search(cell.source)
-    ]
+    code = [cell for cell in cells if cell.cell_type == "code" and not NEEDS_SERVER.search(cell.source)]
     asked = [cell.source for cell in code if {"verdict", "solution"} & {*tags(cell)}]
     asked = [source for source in asked if not WRITES_FILE.match(source)]
     are_needed = needed([cell.source for cell in code], [*asked, *answers])
@@ -154,11 +150,7 @@ def no_table(lesson: str) -> str:
     return f"tests/answers/lesson_{lesson.split('_')[0]}.py has no table of answers, or two, for this exercise"
 
 
-LESSONS = [
-    path.stem
-    for path in build.sources()
-    if any("verdict" in tags(cell) for cell in build.read(path).cells)
-]
+LESSONS = [path.stem for path in build.sources() if any("verdict" in tags(cell) for cell in build.read(path).cells)]
 VERDICTS = [
     (lesson, cell.source)
     for lesson in LESSONS
@@ -166,9 +158,7 @@ VERDICTS = [
     if "verdict" in tags(cell)
 ]
 every_exercise = pytest.mark.parametrize(
-    ("lesson", "verdict"),
-    VERDICTS,
-    ids=[f"{lesson}-{v.partition('(')[0]}" for lesson, v in VERDICTS],
+    ("lesson", "verdict"), VERDICTS, ids=[f"{lesson}-{v.partition('(')[0]}" for lesson, v in VERDICTS]
 )
 
 
@@ -234,14 +224,11 @@ def test_answers_get_the_verdicts_that_they_deserve(
 
 def lesson_of(*cells: tuple[str, str]) -> list[Any]:
     """Return cells of code, each with a tag."""
-    return [
-        nbformat.v4.new_code_cell(source, metadata={"tags": [tag]} if tag else {})
-        for tag, source in cells
-    ]
+    return [nbformat.v4.new_code_cell(source, metadata={"tags": [tag]} if tag else {}) for tag, source in cells]
 
 
 COUNTING = lesson_of(
-    ("setup", "from streamlab.verdict import Verdict\nGOAL = 3"),
+    ("setup", "from streamlab.results.verdict import Verdict\nGOAL = 3"),
     ("", "def judge(n):\n    return Verdict(n == GOAL, 'no answer yet' if n is ... else f'{n}')"),
     ("", "%%writefile {GOAL}.txt\nthree"),
     ("", "raise RuntimeError('nobody needs this')"),
@@ -268,9 +255,7 @@ def test_cells_that_are_needed_by_what_depends_on_them() -> None:
     assert marks(cells[:5], "0", "def f(a):\n    return [a for c in ()]") == "....."
 
 
-def test_right_and_wrong_answers_that_get_their_verdicts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_right_and_wrong_answers_that_get_their_verdicts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is objected; the lesson itself goes on with its own solution, and has written its file."""
     monkeypatch.chdir(tmp_path)
     exercise = Exercise("judge(", right=["my_number = 1 + 2"], wrong=[Wrong("my_number = 4", "4")])
@@ -289,11 +274,7 @@ def test_right_and_wrong_answers_that_get_their_verdicts(
     ],
 )
 def test_a_verdict_that_an_answer_does_not_deserve_is_reported(
-    right: str | None,
-    wrong: Wrong | None,
-    words: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    right: str | None, wrong: Wrong | None, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     exercise = Exercise("judge(", right=[right] if right else [], wrong=[wrong] if wrong else [])
@@ -303,9 +284,7 @@ def test_a_verdict_that_an_answer_does_not_deserve_is_reported(
         assert "judge(my_number)" in found
 
 
-def test_an_answer_that_raises_before_its_verdict_is_reported(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_answer_that_raises_before_its_verdict_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for question, space in questions("x", COUNTING):
         with pytest.raises(AssertionError, match="raises an error before") as caught:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from streamlab.virtual_time import VirtualLoop
+from streamlab.virtual.loop import VirtualLoop
 
 Tell = Callable[..., None]
 Program = Callable[[Tell], Coroutine[Any, Any, Any]]
@@ -90,9 +90,7 @@ def waits() -> dict[str, Callable[[], Any]]:
         "task of a task": lambda: asyncio.create_task(outcome(asyncio.create_task(never()))),
         "shield": lambda: asyncio.shield(asyncio.create_task(asyncio.sleep(0.05))),
         "gather": lambda: asyncio.gather(asyncio.sleep(9), never()),
-        "gather, errors wanted": lambda: asyncio.gather(
-            asyncio.sleep(9), never(), return_exceptions=True
-        ),
+        "gather, errors wanted": lambda: asyncio.gather(asyncio.sleep(9), never(), return_exceptions=True),
         "wait_for": lambda: asyncio.wait_for(asyncio.sleep(9), 99),
         "wait": lambda: asyncio.wait([asyncio.create_task(asyncio.sleep(0.05))]),
         "as_completed": lambda: next(asyncio.as_completed([asyncio.sleep(0.05)])),
@@ -424,9 +422,7 @@ def test_a_program_does_what_it_does_on_asyncios_loop(name: str) -> None:
 
         async def main(tell: Tell = tell) -> None:
             loop = asyncio.get_running_loop()
-            loop.set_exception_handler(
-                lambda _, context: tell("handler", context["message"].partition("<")[0])
-            )
+            loop.set_exception_handler(lambda _, context: tell("handler", context["message"].partition("<")[0]))
             await PROGRAMS[name](tell)
             tell("over")
 

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from streamlab import attempts
-from streamlab.attempts import OutOfTime, Stop, call, listed, time_limit
-from streamlab.verdict import Objection
+from streamlab.checks import attempts
+from streamlab.checks.attempts import OutOfTime, Stop, call, listed, time_limit
+from streamlab.results.verdict import Objection
 
 needs_alarms = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no alarms here")
 
@@ -53,7 +53,7 @@ async def waits(x: int) -> None:
         (lambda x: waits(x), "<lambda> is an async function.", "without await"),
         (lambda: 1, "cannot be called with 1 argument: it is <lambda>().", "first line"),
         (lambda x: None.id, "AttributeError: 'NoneType' object has no attribute 'id'", "is None"),
-        (lambda x: unknown, "NameError: name 'unknown' is not defined", "spelled"),  # noqa: F821
+        (lambda x: unknown, "NameError: name 'unknown' is not defined", "spelled"),  # type: ignore[name-defined]  # noqa: F821
         (lambda x: 1 / 0, "ZeroDivisionError", "in a cell of its own"),
         (..., "There is no answer yet.", "replace"),
         (lambda x: ..., "There is no answer yet.", "replace"),
@@ -126,9 +126,7 @@ def swallows_all_inside(x: int) -> None:
 
 @needs_alarms
 @pytest.mark.parametrize("answer", [loops, sleeps, swallows_all, swallows_all_inside])
-def test_what_does_not_end_is_ended(
-    answer: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_does_not_end_is_ended(answer: Callable[[int], None], monkeypatch: pytest.MonkeyPatch) -> None:
     """In time, and without a trace: no alarm is left, and no tracing."""
     monkeypatch.setattr(attempts, "TIME_LIMIT", 0.2)
     tracer, began = sys.gettrace(), time.monotonic()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import subprocess
 import sys
@@ -14,13 +13,13 @@ from pathlib import Path
 import pytest
 import redis
 
-from streamlab.connection import ServerUnusable, sync_stream_client
-from streamlab.engines.live import LiveEngine
-from streamlab.lab import Lab
+from streamlab.lab.lab import Lab
+from streamlab.lab.live import LiveEngine
 from streamlab.scenario import Arrivals, Scenario, Service, consumers, producers
+from streamlab.servers.client import ServerUnusable, sync_stream_client
 from tests.conftest import Eventually
 
-pytestmark = pytest.mark.redis
+pytestmark = [pytest.mark.alone("runs worker processes, and counts its own open files"), pytest.mark.redis]
 
 SHORT = Scenario(
     name="short",
@@ -30,7 +29,7 @@ SHORT = Scenario(
     sink="idempotent",
 ).with_recovery("autoclaim", max_deliveries=3)
 #: One that goes on until it is closed.
-LONG = dataclasses.replace(SHORT, duration=600.0)
+LONG = SHORT.replace(duration=600.0)
 
 
 @pytest.fixture
@@ -62,9 +61,7 @@ def test_a_run_leaves_nothing(client: redis.Redis, redis_url: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["string", "stream"])
-def test_dead_letters_asked_for_later_are_checked_then(
-    kind: str, client: redis.Redis, redis_url: str
-) -> None:
+def test_dead_letters_asked_for_later_are_checked_then(kind: str, client: redis.Redis, redis_url: str) -> None:
     """``set_recovery(dead_letter="precious")``: a key that exists is refused, nothing changes, nothing is deleted."""
     precious = put(client, kind, "precious")
     with Lab(LONG, engine="live", redis_url=redis_url) as lab:
@@ -114,9 +111,7 @@ def test_a_stream_of_theirs_in_which_our_consumers_made_their_group_is_left(
     eventually(lambda: client.xlen(SHORT.stream) > 3, "entries are added", timeout=10)
     lab.kill("P1")
     put(client, "stream", SHORT.stream)
-    eventually(
-        lambda: client.xinfo_groups(SHORT.stream), "consumers make their group anew", timeout=10
-    )
+    eventually(lambda: client.xinfo_groups(SHORT.stream), "consumers make their group anew", timeout=10)
     lab.close()
     assert client.keys() == [SHORT.stream]
     assert client.xrange(SHORT.stream) == [("1-1", {"mine": "1"})]
@@ -184,9 +179,7 @@ def test_a_learner_s_own_files_are_not_imported(name: str, tmp_path: Path) -> No
     assert not (tmp_path / "executed").exists()
 
 
-def test_what_a_worker_prints_by_accident_does_not_end_the_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_a_worker_prints_by_accident_does_not_end_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A library that prints: more than a pipe holds, on both outputs, from each worker."""
     (tmp_path / "sitecustomize.py").write_text(
         "import atexit, os, sys, threading\n"
@@ -198,7 +191,7 @@ def test_what_a_worker_prints_by_accident_does_not_end_the_run(
         "    threading.Timer(0.5, print, ['printed']).start()\n"
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    run = Lab(dataclasses.replace(SHORT, duration=1.0), engine="live").run()
+    run = Lab(SHORT.replace(duration=1.0), engine="live").run()
     assert run.acked == run.added > 0
     assert run.crashes == {}
 
@@ -212,14 +205,12 @@ def test_a_paused_worker_can_be_told_any_number_of_things(eventually: Eventually
             lab.set_recovery(min_idle=1.0 + i / 1000)
         before = lab.snapshot().consumer("C1").acked
         lab.resume("C1")
-        eventually(
-            lambda: lab.snapshot().consumer("C1").acked > before + 5, "C1 goes on", timeout=10
-        )
+        eventually(lambda: lab.snapshot().consumer("C1").acked > before + 5, "C1 goes on", timeout=10)
 
 
 def test_the_handles_of_workers_are_given_back() -> None:
     """Whatever pipes were opened are closed with the run."""
     before = len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").exists() else 0
-    Lab(dataclasses.replace(SHORT, duration=0.1), engine="live").run()
+    Lab(SHORT.replace(duration=0.1), engine="live").run()
     if before:
         assert len(os.listdir("/proc/self/fd")) == before

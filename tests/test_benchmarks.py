@@ -15,10 +15,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT)}  # also where the package is not installed
 N_ENTRIES = 60
-RIVALS_NEED = {
-    "simulation.py": ("simpy", "ciw"),
-    "consumer.py": ("walrus", "faststream", "taskiq_redis"),
-}
+RIVALS_NEED = {"simulation.py": ("simpy", "ciw"), "consumer.py": ("walrus", "faststream", "taskiq_redis")}
 
 
 def run(benchmark: str, *options: str) -> subprocess.CompletedProcess[str]:
@@ -51,9 +48,7 @@ def names(answer: dict[str, Any]) -> set[str]:
 @pytest.mark.parametrize("load", ["constant", "random"])
 def test_all_simulate_the_same_number_of_entries(load: str) -> None:
     """Every simulator processes exactly the entries it is given, under both loads."""
-    answer = measured(
-        "simulation.py", "--large", "200", *(["--random"] if load == "random" else [])
-    )
+    answer = measured("simulation.py", "--large", "200", *(["--random"] if load == "random" else []))
     assert answer["load"] == load
     assert {row["n_processed"] for row in answer["results"]} == {N_ENTRIES}
     expected = {"streamlab, Lab", "streamlab, actors alone", "same actors, fakeredis"}
@@ -86,7 +81,7 @@ def test_the_table_names_its_base() -> None:
     """Without --json comes a Markdown table, and beneath it how the goals were met."""
     done = run("simulation.py", "--no-growth", "--only", "streamlab, Lab", "SimPy, Store")
     if find_spec("simpy") is None:
-        assert "pip install 'streamlab[bench]'" in done.stderr
+        assert "pip install --group bench" in done.stderr
         assert "streamlab, Lab" in done.stdout
     else:
         assert done.returncode == 0, done.stderr
@@ -96,9 +91,7 @@ def test_the_table_names_its_base() -> None:
         assert "goal" in done.stdout
 
 
-@pytest.mark.parametrize(
-    "benchmark", ["simulation.py", pytest.param("consumer.py", marks=pytest.mark.redis)]
-)
+@pytest.mark.parametrize("benchmark", ["simulation.py", pytest.param("consumer.py", marks=pytest.mark.redis)])
 def test_missing_rivals_step_aside(benchmark: str) -> None:
     """Where a rival is not installed, it is named with the extra that brings it, and the others run."""
     script = (
@@ -127,7 +120,7 @@ def test_missing_rivals_step_aside(benchmark: str) -> None:
     assert done.returncode == 0, done.stderr
     for name in RIVALS_NEED[benchmark]:
         assert name in done.stderr
-    assert "pip install 'streamlab[bench]'" in done.stderr
+    assert "pip install --group bench" in done.stderr
     assert all("streamlab" in name for name in names(json.loads(done.stdout)))
 
 

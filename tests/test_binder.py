@@ -19,9 +19,7 @@ BINDER = ROOT / "binder"
 @pytest.fixture(scope="module")
 def dockerfile(tmp_path_factory: pytest.TempPathFactory) -> str:
     """What repo2docker would build, which it prints without Docker."""
-    pytest.importorskip(
-        "repo2docker", reason="repo2docker is not installed: pip install -e '.[test]'"
-    )
+    pytest.importorskip("repo2docker", reason="repo2docker is not installed: make .venv/dev")
     # A copy of what matters: repo2docker looks at all there is, a .venv included.
     copy = tmp_path_factory.mktemp("course")
     shutil.copytree(BINDER, copy / "binder")
@@ -97,6 +95,4 @@ def test_start_runs(with_server: bool, tmp_path: Path) -> None:
         else "streamlab: no redis-server; the course uses its simulated engine"
     )
     assert second == "got two words"
-    assert (
-        subprocess.run([BINDER / "start", "true"], capture_output=True, check=False).returncode == 0
-    )
+    assert subprocess.run([BINDER / "start", "true"], capture_output=True, check=False).returncode == 0

@@ -15,20 +15,17 @@ import nbformat
 import pytest
 import redis
 
-from streamlab.connection import sync_stream_client
-from streamlab.embedded import EmbeddedServer
-from streamlab.servers import PrivateServer, ServerBinary
+from streamlab.servers.client import sync_stream_client
+from streamlab.servers.embedded import EmbeddedServer
+from streamlab.servers.private import PrivateServer
+from streamlab.servers.programs import ServerBinary
 
 LESSON = Path(__file__).parent.parent / "notebooks" / "solutions" / "15_conclusion.ipynb"
 REDIS_PY = (8, 1)
 #: Valkey's streams are those of this Redis, so far.
 VALKEY_HAS = (7, 4)
 #: What servers document without a version: options that came later than their command.
-UNDOCUMENTED = {
-    ("XREAD", "+"): "7.4",
-    ("XREADGROUP", "CLAIM"): "8.4",
-    ("XADD", "IDMP"): "8.6",
-}
+UNDOCUMENTED = {("XREAD", "+"): "7.4", ("XREADGROUP", "CLAIM"): "8.4", ("XADD", "IDMP"): "8.6"}
 #: What a line is called in a server's history of a command, where that is not its option.
 IN_HISTORY = {"5-*": "`<ms>-*`", "(1-1": "exclusive range"}
 #: Stream commands that the lesson may pass over: the server's own, and a restorer's.
@@ -163,10 +160,7 @@ def version_of(binary: ServerBinary) -> tuple[int, ...]:
 @pytest.mark.redis
 def test_works_from_its_version_on_every_server(server_binary: ServerBinary):
     """And before it, the server refuses."""
-    with (
-        PrivateServer(server_binary) as server,
-        sync_stream_client(server.url) as client,
-    ):
+    with PrivateServer(server_binary) as server, sync_stream_client(server.url) as client:
         assert compare(client, version_of(server_binary)) == []
 
 
@@ -213,11 +207,7 @@ def options(arguments: list[Any]) -> Iterator[tuple[str, str]]:
 
 def since(words: list[str], docs: dict[str, dict[str, str]]) -> str:
     """Return the version that a server's documentation says of a command with these options."""
-    name = (
-        words[0]
-        if words[0] in docs and words[0] not in ("XGROUP", "XINFO")
-        else " ".join(words[:2])
-    )
+    name = words[0] if words[0] in docs and words[0] not in ("XGROUP", "XINFO") else " ".join(words[:2])
     found = [docs[name][""]]
     for word in words[1:]:
         called = IN_HISTORY.get(word, f"`{word}`")
@@ -234,10 +224,7 @@ def since(words: list[str], docs: dict[str, dict[str, str]]) -> str:
 @pytest.mark.redis
 def test_versions_are_those_that_servers_document(server_binary: ServerBinary):
     """COMMAND DOCS tells when a command, and most of its options, came: the sheet says the same."""
-    with (
-        PrivateServer(server_binary) as server,
-        sync_stream_client(server.url) as client,
-    ):
+    with PrivateServer(server_binary) as server, sync_stream_client(server.url) as client:
         docs = documented(client)
     known = [line for line in LINES if line.version <= version_of(server_binary)]
     said = {line.command: since(line.command.split(), docs) for line in known}
@@ -248,10 +235,7 @@ def test_versions_are_those_that_servers_document(server_binary: ServerBinary):
 @pytest.mark.redis
 def test_no_command_is_missing(server_binary: ServerBinary):
     """All stream commands of a server are in the sheet or in the table of versions."""
-    with (
-        PrivateServer(server_binary) as server,
-        sync_stream_client(server.url) as client,
-    ):
+    with PrivateServer(server_binary) as server, sync_stream_client(server.url) as client:
         commands = set(documented(client)) - {"XGROUP", "XINFO"} - PASSED_OVER
     text = text_of_lesson()
     assert [command for command in sorted(commands) if command not in text] == []
@@ -274,24 +258,13 @@ def test_what_is_new_in_a_line_stands_under_its_version(line):
     if line.since == "5.0":
         return
     words = {*line.command.split(), " ".join(line.command.split()[:2])}
-    assert words & added_in(line.since) - {
-        "s",
-        "g",
-        "XADD",
-        "XREAD",
-        "XREADGROUP",
-        "XPENDING",
-        "XINFO",
-    }
+    assert words & added_in(line.since) - {"s", "g", "XADD", "XREAD", "XREADGROUP", "XPENDING", "XINFO"}
 
 
 @pytest.mark.redis
 def test_nothing_is_missing_under_its_version(server_binary: ServerBinary):
     """Each later command, and each option with a version of its own, that a server documents."""
-    with (
-        PrivateServer(server_binary) as server,
-        sync_stream_client(server.url) as client,
-    ):
+    with PrivateServer(server_binary) as server, sync_stream_client(server.url) as client:
         docs = documented(client)
     for name in sorted(docs.keys() - PASSED_OVER):
         for option, version in docs[name].items():
@@ -303,10 +276,7 @@ def test_nothing_is_missing_under_its_version(server_binary: ServerBinary):
 @pytest.mark.redis
 def test_nothing_stands_under_a_wrong_version(server_binary: ServerBinary):
     """What a server documents of an option or a command, wherever it does, is what the table says."""
-    with (
-        PrivateServer(server_binary) as server,
-        sync_stream_client(server.url) as client,
-    ):
+    with PrivateServer(server_binary) as server, sync_stream_client(server.url) as client:
         docs = documented(client)
     for version, text in versions().items():
         for word in re.findall(r"`([A-Z][A-Z ]+)`", text):

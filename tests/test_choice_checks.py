@@ -9,7 +9,7 @@ import nbformat
 import pytest
 
 from streamlab import checks
-from streamlab.choice_checks import MEANS, SITUATIONS
+from streamlab.checks.choices import MEANS, SITUATIONS
 
 LESSON = Path(__file__).parent.parent / "notebooks" / "solutions" / "15_conclusion.ipynb"
 BEST = {name: situation.best for name, situation in SITUATIONS.items()}

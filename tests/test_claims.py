@@ -63,10 +63,7 @@ CLAIMS = (
         "a stream is like a log file opened for append only",
         ("01", 'r.delete(ORDERS)\nr.xadd(ORDERS, {"item": "tea"}, id="1000-0")'),
         ("01", 'try:\n    r.xadd(ORDERS, {"item": "juice"}'),
-        (
-            ("01", 'r.xadd(ORDERS, {"item": "soup"}'),
-            ("01", "n_removed = r.xtrim(ORDERS, maxlen=5"),
-        ),
+        (("01", 'r.xadd(ORDERS, {"item": "soup"}'), ("01", "n_removed = r.xtrim(ORDERS, maxlen=5")),
     ),
     Claim(
         "with blocking reads that wait for new entries",
@@ -127,11 +124,7 @@ def lesson(number: str) -> Any:
 def cell(place: tuple[str, str]) -> Any:
     """Return the one cell that begins so."""
     number, beginning = place
-    found = [
-        cell
-        for cell in lesson(number).cells
-        if cell.cell_type == "code" and cell.source.startswith(beginning)
-    ]
+    found = [cell for cell in lesson(number).cells if cell.cell_type == "code" and cell.source.startswith(beginning)]
     assert len(found) == 1, f"{len(found)} cells of lesson {number} begin with {beginning!r}"
     return found[0]
 
@@ -158,9 +151,7 @@ def test_the_parts_are_found_under_their_names(part: str) -> None:
     for number in PARTS[part]:
         title = lesson(number).cells[0].source.splitlines()[0]
         assert title.startswith(f"# {part}"), title
-    contents = "\n".join(
-        cell.source for cell in lesson("00").cells if re.search(r"^\| part", cell.source, re.M)
-    )
+    contents = "\n".join(cell.source for cell in lesson("00").cells if re.search(r"^\| part", cell.source, re.M))
     readme = (ROOT / "README.md").read_text()
     for text in (contents, readme):
         row = next(line for line in text.splitlines() if re.match(rf"\|[^|]*{part}", line))
@@ -169,9 +160,7 @@ def test_the_parts_are_found_under_their_names(part: str) -> None:
             if text is contents and number == "00":
                 assert "this one" in row
                 continue
-            assert re.search(
-                rf"\({'' if text is contents else 'notebooks/'}{number}_\w+\.ipynb\)", text[at:]
-            )
+            assert re.search(rf"\({'' if text is contents else 'notebooks/'}{number}_\w+\.ipynb\)", text[at:])
 
 
 def test_every_lesson_is_in_a_part() -> None:

@@ -19,7 +19,7 @@ import pytest
 
 from streamlab import __version__
 from streamlab.cli import main
-from streamlab.run import Run
+from streamlab.results.run import Run
 
 
 def listens(port: int) -> bool:
@@ -45,12 +45,7 @@ def test_one_to_many_as_json(capsys):
     assert {name: c["acked"] for name, c in summary["consumers"].items()} == dict.fromkeys(
         ["C1", "C2", "C3", "C4"], 2000
     )
-    assert (summary["pending"], summary["lost"], summary["undelivered"], summary["duplicates"]) == (
-        0,
-        0,
-        0,
-        0,
-    )
+    assert (summary["pending"], summary["lost"], summary["undelivered"], summary["duplicates"]) == (0, 0, 0, 0)
     assert summary["duration"] == pytest.approx(10, abs=0.1)
     assert list(summary["sojourn"]) == ["p50", "p95", "p99", "max"]
     assert set(summary["consumers"]["C1"]) == {
@@ -80,20 +75,9 @@ def test_the_same_seed_gives_the_same_bytes(capsys):
 
 def test_the_same_seed_gives_the_same_bytes_in_another_process():
     """Whatever the hash seed of the interpreter."""
-    command = [
-        sys.executable,
-        "-m",
-        "streamlab",
-        "run",
-        "one-to-one",
-        "--entries",
-        "50",
-        "--events",
-    ]
+    command = [sys.executable, "-m", "streamlab", "run", "one-to-one", "--entries", "50", "--events"]
     outputs = {
-        subprocess.run(
-            command, capture_output=True, check=True, env={"PYTHONHASHSEED": seed}
-        ).stdout
+        subprocess.run(command, capture_output=True, check=True, env={"PYTHONHASHSEED": seed}).stdout
         for seed in ("1", "2")
     }
     assert len(outputs) == 1
@@ -121,10 +105,7 @@ def test_a_run_is_kept_and_drawn(tmp_path, capsys):
     """``--save`` writes what `Run.load` reads; ``--plot`` a picture."""
     pytest.importorskip("matplotlib", reason="the course extra is not installed")
     saved, drawn = tmp_path / "run.jsonl", tmp_path / "run.png"
-    assert (
-        main(["run", "many-to-many", "--entries", "30", "--save", str(saved), "--plot", str(drawn)])
-        == 0
-    )
+    assert main(["run", "many-to-many", "--entries", "30", "--save", str(saved), "--plot", str(drawn)]) == 0
     assert Run.load(saved).added == 30
     assert drawn.read_bytes().startswith(b"\x89PNG")
 
@@ -132,54 +113,46 @@ def test_a_run_is_kept_and_drawn(tmp_path, capsys):
 def test_a_toml_file_is_run(tmp_path, capsys):
     """A scenario of one's own."""
     file = tmp_path / "mine.toml"
-    file.write_text(
-        'name = "mine"\nentries = 12\n[[consumers]]\nname = "A"\n[[consumers]]\nname = "B"\n'
-    )
+    file.write_text('name = "mine"\nentries = 12\n[[consumers]]\nname = "A"\n[[consumers]]\nname = "B"\n')
     assert main(["run", str(file), "--json"]) == 0
     summary = json.loads(lines_of(capsys)[0])
-    assert (summary["scenario"], summary["added"], list(summary["consumers"])) == (
-        "mine",
-        12,
-        ["A", "B"],
-    )
+    assert (summary["scenario"], summary["added"], list(summary["consumers"])) == ("mine", 12, ["A", "B"])
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         ("run one-to-mny", "did you mean one-to-many?"),
-        ("run", "the following arguments are required: NAME|FILE.toml"),
-        ("run one-to-one --rate -1", "rate (entries per second) is -1.0: give a number above 0"),
-        ("run one-to-one --rate 0", "give a number above 0"),
-        ("run one-to-one --rate nan", "give a number above 0"),
-        ("run one-to-one --service -1", "service.mean (seconds) is -1.0"),
-        ("run one-to-one --consumers 0", "there are 0 consumers: give at least one"),
-        ("run one-to-one --producers -2", "there are -2 producers"),
+        ("run", "missing argument 'NAME|FILE.toml' (see: streamlab run --help)"),
+        ("run one-to-one --rate -1", "producers.0.arrivals.rate is -1.0: give a number of entries per second above 0"),
+        ("run one-to-one --rate 0", "arrivals.rate is 0.0: give a number"),
+        ("run one-to-one --rate nan", "arrivals.rate is nan: give a number"),
+        ("run one-to-one --service -1", "consumers.0.service.mean is -1.0: give a number of seconds of at least 0"),
+        ("run one-to-one --consumers 0", "the number of consumers is 0: give a whole number"),
+        ("run one-to-one --producers -2", "the number of producers is -2"),
         ("run one-to-one --count 0", "count is 0"),
         ("run one-to-one --entries 0", "entries is 0"),
-        ("run one-to-one --duration inf", "duration (seconds) is inf"),
+        ("run one-to-one --duration inf", "duration is inf: give a number of seconds above 0"),
         ("run one-to-one --seed -1", "seed is -1"),
         ("run one-to-one --speed 0", "speed is 0.0"),
-        ("run one-to-one --entries many", "invalid int value: 'many'"),
-        ("run one-to-one --engine virtual", "invalid choice: 'virtual'"),
+        ("run one-to-one --entries many", "invalid value for '--entries': 'many' is not a valid int"),
+        ("run one-to-one --engine virtual", "'virtual' is not one of 'simulated', 'live', 'both'"),
         ("run one-to-one --redis redis://localhost", "add --engine live"),
         ("run nowhere.toml", "cannot read nowhere.toml: No such file"),
         ("run departures --engine live", "lasts 365 days: "),
         ("run departures --producers 2", "a replay cannot be given to several producers"),
-        (
-            "run one-to-one --engine live --redis redis://127.0.0.1:1",
-            "no Redis server can be reached at 127.0.0.1:1",
-        ),
+        ("run one-to-one --engine live --redis redis://127.0.0.1:1", "no Redis server can be reached at 127.0.0.1:1"),
         ("run one-to-one --engine live --redis localhost", "not a Redis URL"),
-        ("eat", "invalid choice: 'eat'"),
+        ("eat", "no such command 'eat'"),
+        ("rum one-to-one", "Did you mean 'run'?"),
+        ("run one-to-one --recvery none", "no such option: --recvery (Possible options: --producers, --recovery)"),
+        ("run one-to-one --entries", "'--entries' requires an argument (see: streamlab run --help)"),
+        ("run one-to-one many-to-one", "unexpected extra argument"),
     ],
 )
 def test_nonsense_is_answered_in_one_line(arguments, words, capsys):
     """Exit status 2, nothing on standard output, and a line that says what to write instead."""
-    try:
-        status = main(arguments.split())
-    except SystemExit as exit_:
-        status = exit_.code
+    status = main(arguments.split())
     out, err = capsys.readouterr()
     assert (status, out, err.count("\n")) == (2, "", 1)
     assert err.startswith("streamlab: ")
@@ -191,9 +164,7 @@ def test_toml_with_a_wrong_key_names_the_file(tmp_path, capsys):
     file = tmp_path / "mine.toml"
     file.write_text("[[consumers]]\nservce = { mean = 1 }\n")
     assert main(["run", str(file)]) == 2
-    assert (
-        f"{file}: unknown key consumers[1].servce: did you mean service?" in capsys.readouterr().err
-    )
+    assert f"{file}: consumers.0.servce is an unknown key: did you mean service?" in capsys.readouterr().err
 
 
 def test_a_broken_invariant_is_exit_status_1(capsys, monkeypatch):
@@ -205,9 +176,7 @@ def test_a_broken_invariant_is_exit_status_1(capsys, monkeypatch):
 
 def test_a_worker_that_nobody_started_says_so():
     """Typed by hand it gets no task."""
-    done = subprocess.run(
-        [sys.executable, "-m", "streamlab", "worker"], input=b"", capture_output=True, check=False
-    )
+    done = subprocess.run([sys.executable, "-m", "streamlab", "worker"], input=b"", capture_output=True, check=False)
     assert done.returncode == 2
     assert b"streamlab run --engine live" in done.stderr
 
@@ -215,19 +184,9 @@ def test_a_worker_that_nobody_started_says_so():
 def test_the_course_opens_in_jupyterlab(tmp_path):
     """``streamlab lab`` serves a copy of the notebooks on 127.0.0.1 only, behind its token, until Ctrl-C."""
     pytest.importorskip("jupyterlab", reason="the course extra is not installed")
-    private = {
-        name: str(tmp_path) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")
-    }
+    private = {name: str(tmp_path) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")}
     lab = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "streamlab",
-            "lab",
-            "--no-browser",
-            "--folder",
-            str(tmp_path / "mine"),
-        ],
+        [sys.executable, "-m", "streamlab", "lab", "--no-browser", "--folder", str(tmp_path / "mine")],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -274,8 +233,7 @@ def test_help_and_version(capsys):
     """No command: help; ``--version``: the version."""
     assert main([]) == 0
     assert "doctor" in capsys.readouterr().out
-    with pytest.raises(SystemExit):
-        main(["--version"])
+    assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"streamlab {__version__}\n"
 
 

@@ -15,7 +15,7 @@ import redis.asyncio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamlab.connection import (
+from streamlab.servers.client import (
     ServerInfo,
     ServerUnusable,
     check_server,
@@ -24,8 +24,9 @@ from streamlab.connection import (
     stream_client,
     sync_stream_client,
 )
-from streamlab.proxy import Proxy
-from streamlab.servers import PrivateServer, ServerBinary
+from streamlab.servers.private import PrivateServer
+from streamlab.servers.programs import ServerBinary
+from streamlab.servers.proxy import Proxy
 
 PASSWORD = "s3cr3t/@"
 Handler = Callable[[list[str]], bytes | None]
@@ -200,9 +201,7 @@ def test_cancelling_a_blocked_read_is_not_lost(redis_url: str) -> None:
         cancelled = 0
         async with stream_client(redis_url) as client:
             for _ in range(30):
-                task: asyncio.Future[object] = asyncio.ensure_future(
-                    client.xread({"s": "$"}, block=60_000)
-                )
+                task: asyncio.Future[object] = asyncio.ensure_future(client.xread({"s": "$"}, block=60_000))
                 await asyncio.sleep(0.001)
                 task.cancel()
                 await asyncio.wait([task], timeout=1)
@@ -228,13 +227,9 @@ def test_settings() -> None:
 
 def test_nothing_listens() -> None:
     """The address that cannot be reached is named, and what to do."""
-    assert complaint("redis://:s3cr3t@127.0.0.1:1/0").startswith(
-        "no Redis server can be reached at 127.0.0.1:1 ("
-    )
+    assert complaint("redis://:s3cr3t@127.0.0.1:1/0").startswith("no Redis server can be reached at 127.0.0.1:1 (")
     assert "start one, or correct the URL" in complaint("unix:///no/such.sock")
-    assert "no Redis server can be reached at nowhere.invalid:6379" in complaint(
-        "redis://:s3cr3t@nowhere.invalid"
-    )
+    assert "no Redis server can be reached at nowhere.invalid:6379" in complaint("redis://:s3cr3t@nowhere.invalid")
 
 
 def test_wrong_password_is_tried_once(guarded_server: PrivateServer) -> None:
@@ -262,17 +257,13 @@ def test_a_missing_password_is_asked_for(guarded_server: PrivateServer) -> None:
 @pytest.mark.redis
 def test_a_password_where_none_is_set(redis_server: PrivateServer) -> None:
     """A server that knows no password refuses ours."""
-    assert "refuses this user and password" in complaint(
-        f"unix://:s3cr3t@{redis_server.socket_path}"
-    )
+    assert "refuses this user and password" in complaint(f"unix://:s3cr3t@{redis_server.socket_path}")
 
 
 def test_a_user_without_info(guarded_server: PrivateServer) -> None:
     """A user restricted by ACL is told what is missing."""
     with sync_stream_client(guarded_server.url) as client:
-        client.acl_setuser(
-            "narrow", enabled=True, passwords=["+s3cr3t"], categories=["-@all"], commands=["+xadd"]
-        )
+        client.acl_setuser("narrow", enabled=True, passwords=["+s3cr3t"], categories=["-@all"], commands=["+xadd"])
     text = complaint(f"unix://narrow:s3cr3t@{guarded_server.socket_path}")
     assert "may not run INFO" in text
 
@@ -300,9 +291,7 @@ def test_the_oldest_server_is_good() -> None:
 
 def test_a_loading_server() -> None:
     """A server that loads its data is asked once; waiting is the reader's decision."""
-    text, commands = complaint_about_fake(
-        lambda _: b"-LOADING Redis is loading the dataset in memory\r\n"
-    )
+    text, commands = complaint_about_fake(lambda _: b"-LOADING Redis is loading the dataset in memory\r\n")
     assert "still loading its data: try again in a moment" in text
     assert len(commands) <= 1 + [command[0] for command in commands].count("CLIENT")
 
@@ -319,13 +308,7 @@ def test_a_silent_server(guarded_server: PrivateServer) -> None:
 
 
 @pytest.mark.parametrize(
-    "reply",
-    [
-        b"HTTP/1.1 400 Bad Request\r\n\r\n",
-        b"+OK\r\n",
-        b"$3\r\n\xff\xfe\xfd\r\n",
-        b"$2\r\nhi\r\n",
-    ],
+    "reply", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"+OK\r\n", b"$3\r\n\xff\xfe\xfd\r\n", b"$2\r\nhi\r\n"]
 )
 def test_something_else_answers(reply: bytes) -> None:
     """A web server, or anything else that is no Redis, is called so."""
@@ -352,9 +335,7 @@ def test_a_key_that_holds_something_else(redis_url: str) -> None:
             await client.set("greeting", "hello")
             await check_stream_key(client, "greeting")
 
-    with pytest.raises(
-        ServerUnusable, match=r"the key 'greeting' holds a string, not a stream.*DEL greeting"
-    ):
+    with pytest.raises(ServerUnusable, match=r"the key 'greeting' holds a string, not a stream.*DEL greeting"):
         asyncio.run(main())
 
 
@@ -442,9 +423,7 @@ def test_redact_hides_every_password(password: str) -> None:
         "unix://:s3@/cr3t@/run/redis.sock",
     ],
 )
-def test_a_password_that_cuts_its_url_is_refused(
-    factory: Callable[[str], object], url: str
-) -> None:
+def test_a_password_that_cuts_its_url_is_refused(factory: Callable[[str], object], url: str) -> None:
     """redis-py would take a piece of it for the host, the port, the database or the path."""
     with pytest.raises(ServerUnusable, match="must be percent-encoded") as caught:
         factory(url)

@@ -24,12 +24,15 @@ from typing import Any
 import pytest
 
 from streamlab import connect
-from streamlab.proxy import Proxy
-from streamlab.servers import PrivateServer, ServerBinary
-from streamlab.shared_servers import close_servers
+from streamlab.servers.connect import close_servers
+from streamlab.servers.private import PrivateServer
+from streamlab.servers.programs import ServerBinary
+from streamlab.servers.proxy import Proxy
 from tests.conftest import Eventually
 from tests.process_table import runs
 from tests.soak.lesson import CONSUMERS, GROUP, STREAM, Figures, Service, programs, soak
+
+pytestmark = pytest.mark.alone("kills processes at times of its own")
 
 PROJECT = Path(__file__).parent.parent
 #: Non-blank lines that a program may have.
@@ -75,13 +78,11 @@ def test_a_program_is_short_and_plain(name: str, tmp_path: Path) -> None:
     assert "streamlab" not in text
     assert len([line for line in text.splitlines() if line.strip()]) <= MOST_LINES
     (tmp_path / name).write_text(text)
-    ruff = shutil.which(
-        "ruff", path=os.pathsep.join([str(Path(sys.executable).parent), os.defpath])
-    )
+    ruff = shutil.which("ruff", path=os.pathsep.join([str(Path(sys.executable).parent), os.defpath]))
     if ruff is None:
         pytest.skip("ruff is not installed")
     for command in (["check"], ["format", "--check"]):
-        options = ["--config", str(PROJECT / "pyproject.toml"), "--no-cache"]
+        options = ["--config", str(PROJECT / "notebooks" / "solutions" / "ruff.toml"), "--no-cache"]
         done = subprocess.run([ruff, *command, *options, tmp_path / name], capture_output=True)
         assert done.returncode == 0, done.stdout.decode()
 
@@ -89,9 +90,7 @@ def test_a_program_is_short_and_plain(name: str, tmp_path: Path) -> None:
 # ---- killed and stopped ----------------------------------------------------------------------------
 
 
-def run_with_kills(
-    service: Service, eventually: Eventually, n: int, between: Callable[[], object]
-) -> None:
+def run_with_kills(service: Service, eventually: Eventually, n: int, between: Callable[[], object]) -> None:
     """Let consumers share `n` departures while they and the producer are killed, with something between."""
     rng = random.Random(7)
     service.write_departures(n, rate=400)
@@ -99,9 +98,7 @@ def run_with_kills(
         service.start(name)
     for part in range(1, 9):
         enough = n * part // 10
-        eventually(
-            lambda enough=enough: service.n_done() >= enough, f"{enough} are booked", PATIENCE
-        )
+        eventually(lambda enough=enough: service.n_done() >= enough, f"{enough} are booked", PATIENCE)
         if part == 4:
             between()
         name = "P" if part in (2, 6) else rng.choice(CONSUMERS)
@@ -113,9 +110,7 @@ def run_with_kills(
     assert_all_is_well(service, n, eventually)
 
 
-def test_kills_lose_nothing_and_double_nothing_on_the_embedded_server(
-    service: Service, eventually: Eventually
-) -> None:
+def test_kills_lose_nothing_and_double_nothing_on_the_embedded_server(service: Service, eventually: Eventually) -> None:
     run_with_kills(service, eventually, 300, between=lambda: None)
 
 
@@ -135,9 +130,7 @@ def test_kills_lose_nothing_and_double_nothing(
     assert not any(map(runs, pids))
 
 
-def test_sigterm_finishes_the_entry_and_begins_no_other(
-    service: Service, eventually: Eventually
-) -> None:
+def test_sigterm_finishes_the_entry_and_begins_no_other(service: Service, eventually: Eventually) -> None:
     """Of ten that it was given, what is booked is acknowledged, and the others stay pending."""
     service.write_departures(200, rate=1e6)
     service.start("P")
@@ -172,9 +165,7 @@ def test_its_own_history_comes_first(service: Service, eventually: Eventually) -
     assert_all_is_well(service, 150, eventually)
 
 
-def test_the_effect_and_its_number_are_one_transaction(
-    service: Service, eventually: Eventually
-) -> None:
+def test_the_effect_and_its_number_are_one_transaction(service: Service, eventually: Eventually) -> None:
     """A program that dies between the two leaves neither, and the entry pending."""
     service.write_departures(20, rate=1e6)
     with closing(sqlite3.connect(service.folder / "ledger.db", timeout=30)) as ledger:
@@ -227,14 +218,9 @@ def test_deleted_entries_are_acknowledged(service: Service, eventually: Eventual
 
 @pytest.mark.redis
 @pytest.mark.parametrize("name", ["C1", "P"])
-def test_a_wrong_password_is_not_tried_again(
-    name: str, tmp_path: Path, default_server_binary: ServerBinary
-) -> None:
+def test_a_wrong_password_is_not_tried_again(name: str, tmp_path: Path, default_server_binary: ServerBinary) -> None:
     """redis-py calls it a ConnectionError. The password itself is not told."""
-    with (
-        PrivateServer(default_server_binary, password="right") as server,
-        Service(tmp_path, server.url) as service,
-    ):
+    with PrivateServer(default_server_binary, password="right") as server, Service(tmp_path, server.url) as service:
         service.write_departures(1, rate=1)
         wrong = server.url.replace(":right@", ":wrong-one@")
         assert service.start(name, url=wrong).wait(PATIENCE) == 1
@@ -266,9 +252,7 @@ def proxy_before(url: str) -> Iterator[tuple[Proxy, Callable[[Coroutine[Any, Any
         loop.close()
 
 
-def test_lost_replies_lose_nothing_and_double_nothing(
-    service: Service, eventually: Eventually
-) -> None:
+def test_lost_replies_lose_nothing_and_double_nothing(service: Service, eventually: Eventually) -> None:
     """Of XADD: it is added once. Of reads, claims and acknowledgements: nothing is orphaned."""
     n = 120
     service.write_departures(n, rate=200)
@@ -307,9 +291,7 @@ def test_trimming_leaves_what_any_group_still_needs(service: Service) -> None:
     service.write_departures(700, rate=1e6)
     service.start("P").wait(PATIENCE)
     there = [entry_id for entry_id, _ in client.xrange(STREAM)]
-    assert there.index(ids[150]) == 50, (
-        "blocks of a hundred entries went, up to that of the pending one"
-    )
+    assert there.index(ids[150]) == 50, "blocks of a hundred entries went, up to that of the pending one"
     numbers = [int(fields["number"]) for _, fields in client.xrange(STREAM)]
     assert numbers == list(range(101, 701))
 
@@ -327,9 +309,7 @@ def test_the_soak_kills_and_counts(tmp_path: Path, default_server_binary: Server
     assert figures.kills.total() >= 3
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"lost": 1}, {"twice": 1}, {"pending": 1}, {"unexpected": ["C1"]}]
-)
+@pytest.mark.parametrize("wrong", [{"lost": 1}, {"twice": 1}, {"pending": 1}, {"unexpected": ["C1"]}])
 def test_the_soak_says_that_something_is_wrong(wrong: dict[str, Any]) -> None:
     assert Figures(entries=9).is_right
     assert not Figures(entries=9, **wrong).is_right

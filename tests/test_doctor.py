@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from streamlab import doctor
-from streamlab.connection import ServerInfo
 from streamlab.doctor import Finding, render, report
-from streamlab.embedded import DIVERGENCES
-from streamlab.embedded.fake import contract
-from streamlab.servers import PrivateServer, ServerBinary
+from streamlab.servers.client import ServerInfo
+from streamlab.servers.embedded import DIVERGENCES
+from streamlab.servers.embedded.fake import contract
+from streamlab.servers.private import PrivateServer
+from streamlab.servers.programs import ServerBinary
 
 
 @pytest.fixture(autouse=True)
@@ -144,11 +145,7 @@ def test_the_server_named_by_url(
 @pytest.mark.parametrize(
     ("kind", "version", "text"),
     [
-        (
-            "redis",
-            (7, 0, 15),
-            "; without XACKDEL, XDELEX (Redis 8.2), XREADGROUP CLAIM (Redis 8.4), XADD IDMP",
-        ),
+        ("redis", (7, 0, 15), "; without XACKDEL, XDELEX (Redis 8.2), XREADGROUP CLAIM (Redis 8.4), XADD IDMP"),
         ("redis", (8, 2, 0), "; without XREADGROUP CLAIM (Redis 8.4), XADD IDMP (Redis 8.6)"),
         ("redis", (8, 6, 3), ""),
         ("valkey", (9, 1, 2), "; without XACKDEL"),
@@ -206,14 +203,9 @@ def test_extras(monkeypatch: pytest.MonkeyPatch) -> None:
             "exotic; extra == 'course' and python_version < '3'",
         ],
     )
-    here = {
-        "jupyterlab": "4.3",
-        "pandas": None,
-        "faststream": "0.7",
-        "hypothesis": "6.9.1",
-        "streamlab": "0.1",
-    }
+    here = {"jupyterlab": "4.3", "pandas": None, "faststream": "0.7", "hypothesis": "6.9.1", "streamlab": "0.1"}
     pretend_version(monkeypatch, here)
+    monkeypatch.setattr(doctor, "EXTRAS", dict.fromkeys(("course", "bench", "test", "dev"), "for somebody"))
     found = by_name(doctor._extras())
     assert found["course"].state == "missing"
     assert found["course"].detail.endswith("; not installed: pandas")
@@ -222,9 +214,7 @@ def test_extras(monkeypatch: pytest.MonkeyPatch) -> None:
     # As versions, not as texts: 6.112 is newer than 6.9. And an extra may ask for another.
     assert found["test"].state == found["dev"].state == "problem"
     for extra in ("test", "dev"):
-        assert found[extra].detail.endswith(
-            "; hypothesis 6.9.1 is installed, but <7,>=6.112 is needed"
-        )
+        assert found[extra].detail.endswith("; hypothesis 6.9.1 is installed, but <7,>=6.112 is needed")
         assert f"[{extra}]" in found[extra].remedy
 
 
@@ -249,15 +239,10 @@ def test_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (None, 'pip install "streamlab[course]"'),
         ('{"url": "file:///x/a%20b", "dir_info": {}}', 'pip install "streamlab[course]"'),
-        (
-            '{"url": "file:///x/a%20b", "dir_info": {"editable": true}}',
-            'pip install -e "/x/a b[course]"',
-        ),
+        ('{"url": "file:///x/a%20b", "dir_info": {"editable": true}}', 'pip install -e "/x/a b[course]"'),
     ],
 )
-def test_the_command_fits_the_installation(
-    origin: str | None, command: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_command_fits_the_installation(origin: str | None, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was installed from a folder to be edited is extended from there."""
 
     class Distribution:
@@ -305,8 +290,5 @@ def test_the_embedded_server_with_another_fakeredis(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(contract, "changes", lambda: ["FakeSocket.kill reads differently"])
     pretend_version(monkeypatch, {"fakeredis": "2.99"})
     found = by_name(doctor._servers())["embedded"]
-    assert (found.state, found.detail) == (
-        "problem",
-        "not made for fakeredis 2.99: FakeSocket.kill reads differently",
-    )
+    assert (found.state, found.detail) == ("problem", "not made for fakeredis 2.99: FakeSocket.kill reads differently")
     assert found.remedy.startswith("pip install")

@@ -17,25 +17,11 @@ import redis
 
 from streamlab import checks
 from streamlab.checks import Verdict
-from streamlab.effect_checks import _Shop
-from streamlab.mishaps import (
-    GROUP,
-    KEY,
-    MOST_STEPS,
-    Died,
-    Streams,
-    call,
-    dies_at,
-    each_step,
-)
-from streamlab.verdict import Objection
+from streamlab.checks.effects import _Shop
+from streamlab.checks.mishaps import GROUP, KEY, MOST_STEPS, Died, Streams, call, dies_at, each_step
+from streamlab.results.verdict import Objection
 
-CHECKS: list[Callable[[object], Verdict]] = [
-    checks.books_once,
-    checks.adds_once,
-    checks.gives_up,
-    checks.puts_back,
-]
+CHECKS: list[Callable[[object], Verdict]] = [checks.books_once, checks.adds_once, checks.gives_up, checks.puts_back]
 
 
 # ---- no answer, or nonsense ------------------------------------------------------------------------
@@ -48,9 +34,7 @@ def test_the_stub_is_no_answer_yet(check: Callable[[object], Verdict], answer: o
 
 
 @pytest.mark.parametrize("check", CHECKS)
-def test_what_ends_the_program_or_never_ends_is_told_in_words(
-    check: Callable[[object], Verdict],
-) -> None:
+def test_what_ends_the_program_or_never_ends_is_told_in_words(check: Callable[[object], Verdict]) -> None:
     def leaves(*_: object) -> None:
         raise SystemExit
 
@@ -235,12 +219,7 @@ def test_each_way_to_execute_a_statement_is_a_step(how: str, tmp_path: Path) -> 
     seen: list[tuple[str, str]] = []
     shop = _Shop(str(tmp_path))
     assert shop.deliver(counts, "Once,", mishap=lambda when, sql: seen.append((when, sql[:6])))
-    assert seen == [
-        ("before", "UPDATE"),
-        ("after", "UPDATE"),
-        ("before", "COMMIT"),
-        ("after", "COMMIT"),
-    ]
+    assert seen == [("before", "UPDATE"), ("after", "UPDATE"), ("before", "COMMIT"), ("after", "COMMIT")]
     assert shop.totals()["tom"] == 1
 
 

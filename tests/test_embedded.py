@@ -17,11 +17,12 @@ from typing import Any
 import pytest
 import redis
 
-from streamlab import scripts
-from streamlab.connection import sync_stream_client
-from streamlab.embedded import DIVERGENCES, Divergence, EmbeddedServer
-from streamlab.embedded.fake import contract
-from streamlab.servers import PrivateServer, ServerBinary
+from streamlab.actors import scripts
+from streamlab.servers.client import sync_stream_client
+from streamlab.servers.embedded import DIVERGENCES, Divergence, EmbeddedServer
+from streamlab.servers.embedded.fake import contract
+from streamlab.servers.private import PrivateServer
+from streamlab.servers.programs import ServerBinary
 
 from .conftest import Eventually
 from .differential.compare import random_steps
@@ -353,9 +354,7 @@ def blocked_connection(server: EmbeddedServer, stack: ExitStack) -> Any:
     return client.connection
 
 
-def test_who_finds_that_a_key_has_expired_tells_its_readers(
-    server: EmbeddedServer, eventually: Eventually
-) -> None:
+def test_who_finds_that_a_key_has_expired_tells_its_readers(server: EmbeddedServer, eventually: Eventually) -> None:
     """Even if the command that finds it fails."""
     with server.client() as client, ExitStack() as stack:
         client.xgroup_create("s", "g", mkstream=True)
@@ -435,10 +434,7 @@ def test_interrupted_in_the_notebook(server: EmbeddedServer, eventually: Eventua
             eventually(lambda: server._server.n_blocked == 1, "the reader should be blocked")
             signal.pthread_kill(main, signal.SIGINT)
 
-        waits = (
-            lambda: client.xreadgroup("g", "c", {"s": ">"}, block=0),
-            lambda: client.blpop(["list"]),
-        )
+        waits = (lambda: client.xreadgroup("g", "c", {"s": ">"}, block=0), lambda: client.blpop(["list"]))
         for wait in waits:
             thread = threading.Thread(target=interrupt)
             thread.start()
@@ -512,9 +508,7 @@ def test_a_closed_client_is_given_nothing(server: EmbeddedServer, eventually: Ev
         assert len(errors) == 1
 
 
-def test_threads_and_loops_wait_in_one_queue(
-    server: EmbeddedServer, eventually: Eventually
-) -> None:
+def test_threads_and_loops_wait_in_one_queue(server: EmbeddedServer, eventually: Eventually) -> None:
     """A reader in a thread and one in an event loop are served in the order in which they came."""
     order: list[str] = []
 
@@ -528,9 +522,7 @@ def test_threads_and_loops_wait_in_one_queue(
                         call = client.xreadgroup("g", name, {"s": ">"}, count=1, block=0)
                         reads.append(asyncio.create_task(call))
                     else:
-                        call = asyncio.to_thread(
-                            sync.xreadgroup, "g", name, {"s": ">"}, count=1, block=0
-                        )
+                        call = asyncio.to_thread(sync.xreadgroup, "g", name, {"s": ">"}, count=1, block=0)
                         reads.append(asyncio.create_task(call))
                     await blocked(server, number + 1)
                 for n in range(1, 3):
@@ -596,19 +588,7 @@ def test_claim_wakes_when_an_entry_is_old_enough(is_async: bool) -> None:
     server = EmbeddedServer(version=(8, 6, 0))
 
     async def scenario() -> None:
-        command = [
-            "XREADGROUP",
-            "GROUP",
-            "g",
-            "b",
-            "BLOCK",
-            "0",
-            "CLAIM",
-            "60",
-            "STREAMS",
-            "s",
-            ">",
-        ]
+        command = ["XREADGROUP", "GROUP", "g", "b", "BLOCK", "0", "CLAIM", "60", "STREAMS", "s", ">"]
         async with server.async_client() as client:
             with server.client() as sync:
                 await client.xadd("s", {"f": "1"}, id="1-1")
@@ -636,14 +616,10 @@ def test_client_unblock_and_kill(server: EmbeddedServer, is_async: bool, reason:
                 await other.xgroup_create("s", "g", mkstream=True)
                 if is_async:
                     number = await client.client_id()
-                    reading = asyncio.ensure_future(
-                        client.xreadgroup("g", "c", {"s": ">"}, block=0)
-                    )
+                    reading = asyncio.ensure_future(client.xreadgroup("g", "c", {"s": ">"}, block=0))
                 else:
                     number = sync.client_id()
-                    reading = asyncio.ensure_future(
-                        asyncio.to_thread(sync.xreadgroup, "g", "c", {"s": ">"}, block=0)
-                    )
+                    reading = asyncio.ensure_future(asyncio.to_thread(sync.xreadgroup, "g", "c", {"s": ">"}, block=0))
                 await blocked(server, 1)
                 if reason == "KILL":
                     assert await other.client_kill_filter(_id=number) == 1
@@ -795,6 +771,7 @@ def quickest(call: Callable[[], object]) -> float:
     return min(times)
 
 
+@pytest.mark.alone("compares times")
 def test_nothing_grows_with_the_pending_list() -> None:
     """XACK, XCLAIM, XAUTOCLAIM, XPENDING take no longer with 20,000 pending entries than with 2,000.
 
@@ -849,7 +826,7 @@ def test_no_code_is_run(server: EmbeddedServer, command: tuple[str, ...]) -> Non
 def test_no_lua_even_if_there_is_one() -> None:
     """With the package that lets fakeredis run scripts, the embedded server refuses them all the same."""
     program = (
-        "from streamlab.embedded import EmbeddedServer\n"
+        "from streamlab.servers.embedded import EmbeddedServer\n"
         "from fakeredis._socket import FakeSocket\n"
         "from fakeredis._commands import command\n"
         "@command(name='EVAL', fixed=(bytes, bytes), repeat=(bytes,))\n"
@@ -863,9 +840,7 @@ def test_no_lua_even_if_there_is_one() -> None:
         "except Exception as error:\n"
         "    print(error)\n"
     )
-    said = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
-    )
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
     assert "1234" in said.stdout  # so the test would notice
     assert "5678" not in said.stdout
     assert "no Lua" in said.stdout
@@ -877,7 +852,7 @@ def test_no_lua_even_if_there_is_one() -> None:
 def test_fakeredis_is_one_that_was_tried() -> None:
     """Nothing of fakeredis' insides that the embedded server uses has changed.
 
-    If this fails, a new fakeredis is installed: `streamlab.embedded.fake.contract` says what to do.
+    If this fails, a new fakeredis is installed: `streamlab.servers.embedded.fake.contract` says what to do.
     """
     assert contract.changes() == [], contract.__doc__
 
@@ -917,9 +892,7 @@ def test_divergences_are_real(divergence: Divergence, server_binary: ServerBinar
     version = server_binary.version
     if divergence.since is not None and (server_binary.kind, version) < ("redis", divergence.since):
         pytest.skip(f"came with Redis {divergence.since}")
-    if server_binary.kind != "redis" or (
-        divergence.what.startswith("commands newer") and version >= (7, 4, 0)
-    ):
+    if server_binary.kind != "redis" or (divergence.what.startswith("commands newer") and version >= (7, 4, 0)):
         pytest.skip("about Redis 7.0")
     with (
         PrivateServer(server_binary) as server,

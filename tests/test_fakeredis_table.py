@@ -65,14 +65,10 @@ def in_background(call: Callable[[], Any]) -> Future[Any]:
     return result
 
 
-def blocked_reader(
-    target: Target, client: redis.Redis, eventually: Eventually, consumer: str = "c"
-) -> Future[Any]:
+def blocked_reader(target: Target, client: redis.Redis, eventually: Eventually, consumer: str = "c") -> Future[Any]:
     """Let a consumer of group g wait for an entry of s, for 2 s at the most."""
     before = target.n_blocked()
-    reading = in_background(
-        lambda: client.xreadgroup("g", consumer, {"s": ">"}, count=1, block=2000)
-    )
+    reading = in_background(lambda: client.xreadgroup("g", consumer, {"s": ">"}, count=1, block=2000))
     eventually(lambda: target.n_blocked() == before + 1, f"{consumer} should be blocked")
     return reading
 
@@ -96,9 +92,7 @@ def test_a_read_without_count_gives_what_is_there(client: redis.Redis) -> None:
     assert client.xpending("s", "g")["pending"] == 1
 
 
-def test_another_key_wakes_nobody(
-    target: Target, clients: Callable[[], redis.Redis], eventually: Eventually
-) -> None:
+def test_another_key_wakes_nobody(target: Target, clients: Callable[[], redis.Redis], eventually: Eventually) -> None:
     """A blocked reader stays blocked when another key is written; in fakeredis it wakes with nil."""
     client = clients()
     client.xgroup_create("s", "g", mkstream=True)
@@ -106,9 +100,7 @@ def test_another_key_wakes_nobody(
     reading = blocked_reader(target, clients(), eventually)
     client.set("other", "1")
     client.xadd("t", {"f": "1"})
-    with pytest.raises(
-        TimeoutError
-    ):  # there is no event to wait for: that nothing comes is the point
+    with pytest.raises(TimeoutError):  # there is no event to wait for: that nothing comes is the point
         reading.result(0.2)
     client.xadd("s", {"f": "1"}, id="1-1")
     assert reading.result(1) == [["s", [("1-1", {"f": "1"})]]]
@@ -124,11 +116,7 @@ def test_another_key_wakes_nobody(
     ],
 )
 def test_what_it_waits_for_goes(
-    target: Target,
-    clients: Callable[[], redis.Redis],
-    eventually: Eventually,
-    command: str,
-    error: str,
+    target: Target, clients: Callable[[], redis.Redis], eventually: Eventually, command: str, error: str
 ) -> None:
     """A blocked reader is told when its group or its stream goes; in fakeredis it gets nil."""
     client = clients()
@@ -139,9 +127,7 @@ def test_what_it_waits_for_goes(
         reading.result(1)
 
 
-def test_first_come_first_served(
-    target: Target, clients: Callable[[], redis.Redis], eventually: Eventually
-) -> None:
+def test_first_come_first_served(target: Target, clients: Callable[[], redis.Redis], eventually: Eventually) -> None:
     """Five blocked readers are given five entries in the order in which they came; fakeredis keeps no order."""
     client = clients()
     client.xgroup_create("s", "g", mkstream=True)
@@ -158,9 +144,7 @@ def test_first_come_first_served(
 
 def test_a_missing_stream(client: redis.Redis) -> None:
     """XREADGROUP on a missing stream says NOGROUP; fakeredis leaves the code out."""
-    with pytest.raises(
-        redis.ResponseError, match=r"^NOGROUP No such key 's' or consumer group 'g'"
-    ):
+    with pytest.raises(redis.ResponseError, match=r"^NOGROUP No such key 's' or consumer group 'g'"):
         client.xreadgroup("g", "c", {"s": ">"})
 
 
@@ -294,9 +278,7 @@ def test_claim_moves_the_last_id(client: redis.Redis) -> None:
     assert client.xinfo_groups("s")[0]["last-delivered-id"] == "7-0"
 
 
-@pytest.mark.parametrize(
-    "target", ["embedded", pytest.param("real", marks=pytest.mark.redis)], indirect=True
-)
+@pytest.mark.parametrize("target", ["embedded", pytest.param("real", marks=pytest.mark.redis)], indirect=True)
 def test_claim_with_force_takes_from_the_owner(client: redis.Redis) -> None:
     """XCLAIM FORCE of a pending entry takes it from its owner (by 2.40, fakeredis has that right)."""
     one_pending(client)

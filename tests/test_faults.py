@@ -6,34 +6,23 @@ import random
 
 import pytest
 
-from streamlab.faults import (
-    FAULTS,
-    CrashBeforeAck,
-    Fail,
-    FaultError,
-    Kill,
-    LostReply,
-    Pause,
-    Slow,
-    Weights,
-    parse_fault,
-    random_faults,
-    random_kills,
-    targets,
-)
 from streamlab.scenario import Scenario, ScenarioError
+from streamlab.scenario.action import ActionError
+from streamlab.scenario.action_texts import parse_action
+from streamlab.scenario.actions import FAULTS, CrashBeforeAck, Fail, Kill, LostReply, Pause, Slow
+from streamlab.scenario.random_faults import Weights, random_faults, random_kills
 
 DRAWN = dict(consumers=["C1", "C2"], producers=["P1"], duration=10.0, entries=1000)
 
 
 @pytest.mark.parametrize("kind", FAULTS.values())
 def test_its_form_is_read_and_written(kind):
-    """What the error messages tell one to write is what `parse_fault` reads; brackets may be left out."""
-    full = parse_fault(kind.form.replace("[", "").replace("]", ""))
+    """What the error messages tell one to write is what `parse_action` reads; brackets may be left out."""
+    full = parse_action(kind.form.replace("[", "").replace("]", ""))
     assert type(full) is kind
-    assert parse_fault(str(full)) == full
-    short = parse_fault(" ".join(kind.form.split("[")[0].split()))
-    assert parse_fault(str(short)) == short
+    assert parse_action(str(full)) == full
+    short = parse_action(" ".join(kind.form.split("[")[0].split()))
+    assert parse_action(str(short)) == short
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -41,7 +30,7 @@ def test_random_ones_survive_their_text(seed):
     """Whatever is drawn can be pasted into a file."""
     faults = random_faults(random.Random(seed), **DRAWN)
     assert 1 <= len(faults) <= 6
-    assert tuple(parse_fault(str(fault)) for fault in faults) == faults
+    assert tuple(parse_action(str(fault)) for fault in faults) == faults
     assert Scenario(consumers=Scenario().with_consumers(2).consumers).with_faults(*faults)
 
 
@@ -57,7 +46,7 @@ def test_a_kill_every_second():
     """At 1, 2 … seconds, not at the end."""
     kills = random_kills(random.Random(1), consumers=["C1", "C2"], every=1.0, duration=4.0)
     assert [kill.at for kill in kills] == [1, 2, 3]
-    assert targets(kills) <= {"C1", "C2"}
+    assert {kill.target for kill in kills} <= {"C1", "C2"}
 
 
 @pytest.mark.parametrize(
@@ -74,18 +63,17 @@ def test_a_kill_every_second():
 )
 def test_ways_to_write_one(text, fault):
     """Units, order and capital letters as one likes."""
-    assert parse_fault(text) == fault
+    assert parse_action(text) == fault
 
 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "unknown fault '': known are kill, restart"),
-        ("explode C1", "unknown fault 'explode C1': known are kill"),
+        ("", "unknown action '': known are kill, restart"),
+        ("explode C1", "unknown action 'explode C1': known are kill"),
         ("kill", "'kill' names no target: write kill C2 at 3s"),
         ("lost-reply C1", "names no command: write lost-reply C1 XACK nth 3"),
-        ("kill C2", "'kill C2' lacks at: write kill C2 at 3s"),
-        ("kill C2 at", "cannot read the fault 'kill C2 at'"),
+        ("kill C2 at", "cannot read 'kill C2 at'"),
         ("kill C2 at soon", "'soon' is not a time: write 3s, 250ms or 2min"),
         ("kill C2 at -1s", "'-1s' is not a time"),
         ("kill C2 at 1s at 2s", "'at' does not belong into"),
@@ -99,24 +87,26 @@ def test_ways_to_write_one(text, fault):
 )
 def test_what_is_none_is_refused_in_words(text, words):
     """Each message says what to write instead."""
-    with pytest.raises(FaultError) as caught:
-        parse_fault(text)
+    with pytest.raises(ActionError) as caught:
+        parse_action(text)
     assert words in str(caught.value)
 
 
 def test_values_that_no_text_has():
     """Made by hand, they are checked as well."""
-    with pytest.raises(FaultError, match="the target is 'C 1'"):
-        Kill("C 1", 1.0)
-    with pytest.raises(FaultError, match="nth is True"):
+    with pytest.raises(ActionError, match="the target is ''"):
+        Kill("", 1.0)
+    with pytest.raises(ActionError, match="nth is True"):
         CrashBeforeAck("C1", True)
-    with pytest.raises(FaultError, match="at is nan: at least 0"):
+    with pytest.raises(ActionError, match="at is nan: at least 0"):
         Kill("C1", float("nan"))
 
 
 def test_a_fault_aimed_at_nobody():
     """A scenario knows its actors; poison is a producer's, a kill a consumer's."""
-    with pytest.raises(ScenarioError, match="'kill C7 at 1s' is aimed at C7, and only C1"):
+    with pytest.raises(ScenarioError, match="kill: there is no 'C7': there are C1, P1"):
         Scenario().with_faults("kill C7 at 1s")
-    with pytest.raises(ScenarioError, match="only P1 can be its target"):
+    with pytest.raises(ScenarioError, match="'kill C1', which says not when: write kill C2 at 3s"):
+        Scenario().with_faults("kill C1")
+    with pytest.raises(ScenarioError, match="poison: there is no producer 'C1': there are P1"):
         Scenario().with_faults("poison C1 nth 3")

@@ -13,14 +13,16 @@ from typing import Any
 
 import pytest
 
-from streamlab import checks, grading
+from streamlab import checks
 from streamlab.actors import Recovery
-from streamlab.attempts import has_alarms
-from streamlab.fault_words import in_words
-from streamlab.faults import FAULTS, parse_fault
-from streamlab.grading import graded, with_random_faults
-from streamlab.schedules import Schedule, schedule
-from streamlab.verdict import Verdict
+from streamlab.checks import grading
+from streamlab.checks.attempts import has_alarms
+from streamlab.checks.fault_words import in_words
+from streamlab.checks.grading import graded, with_random_faults
+from streamlab.checks.schedules import Schedule, schedule
+from streamlab.results.verdict import Verdict
+from streamlab.scenario.action_texts import parse_action
+from streamlab.scenario.actions import FAULTS
 from tests.own_consumers import MISTAKES, RIGHT, Mistake, consumer_of, dies_of_errors, no_claim
 
 #: Schedules within which each mistake is found; a learner's capstone has ten times as many.
@@ -58,7 +60,7 @@ def test_a_recovery_that_the_server_does_not_have_is_told_so() -> None:
     verdict = checks.recovery(Recovery("read-claim", min_idle=0.2))
     assert "Redis 8.4" in verdict.words
     assert "redis_version" in verdict.hint
-    new = dataclasses.replace(graded(), redis_version="8.4.0")
+    new = graded().replace(redis_version="8.4.0")
     assert checks.recovery(Recovery("read-claim", min_idle=0.2), new, schedules=5)
 
 
@@ -114,9 +116,7 @@ def test_hints_are_of_ones_own() -> None:
 def test_a_verdict_tells_the_faults_the_story_and_how_to_see_it_again() -> None:
     consumer = MISTAKES["XACK before the effect"].consumer
     verdict = checks.recovery(consumer)
-    assert verdict.words.startswith(
-        "With seed 1 (fail C4 nth 49; lost-reply C3 XACK nth 11; server-down"
-    )
+    assert verdict.words.startswith("With seed 1 (fail C4 nth 49; lost-reply C3 XACK nth 11; server-down")
     assert verdict.story[0] == "What goes wrong in this schedule:"
     assert "  - the reply to the 11th XACK of C3 is lost with the connection" in verdict.story
     story = verdict.story[verdict.story.index("What happened to the entry:") + 1 :]
@@ -175,9 +175,7 @@ def test_a_handler_in_another_task_dies_with_its_process() -> None:
     """SIGKILL is no exception: neither gather nor a TaskGroup sees it, and no line runs after it."""
     after: list[str] = []
 
-    async def my_consumer(
-        client: Any, stream: str, group: str, consumer: str, handler: Any, stop: Any
-    ) -> None:
+    async def my_consumer(client: Any, stream: str, group: str, consumer: str, handler: Any, stop: Any) -> None:
         async def one(entry_id: str, fields: Any) -> None:
             try:
                 await handler(entry_id, fields)
@@ -193,11 +191,7 @@ def test_a_handler_in_another_task_dies_with_its_process() -> None:
                     for entry in entries:
                         tasks.create_task(one(*entry))
 
-    scenario = (
-        graded()
-        .with_recovery("restart", restart_after=0.2)
-        .with_faults("crash-before-effect C2 nth 5")
-    )
+    scenario = graded().with_recovery("restart", restart_after=0.2).with_faults("crash-before-effect C2 nth 5")
     grading._try_own(my_consumer, Schedule(scenario))
     assert after == []
 
@@ -245,11 +239,7 @@ async def too_few(client: object, stream: object) -> None:
         (print, "print is no async function.", "it has to be a coroutine"),
         (NotAsync(), "NotAsync is no async function.", "it has to be a coroutine"),
         (type(RIGHT["an object"]), "Worker is a class.", "an instance"),
-        (
-            too_few,
-            "cannot be called with the six arguments",
-            "async def too_few(client, stream, group",
-        ),
+        (too_few, "cannot be called with the six arguments", "async def too_few(client, stream, group"),
         (functools.partial(too_few, 1), "cannot be called with the six", "async def"),
     ],
 )
@@ -305,7 +295,7 @@ def test_the_same_seed_gives_the_same_schedule() -> None:
 def test_each_fault_is_told_in_words(word: str) -> None:
     """None is left as it is written in a file."""
     form = re.sub(r"[\[\]]", "", FAULTS[word].form)
-    assert in_words(parse_fault(form)) != str(parse_fault(form))
+    assert in_words(parse_action(form)) != str(parse_action(form))
 
 
 # ---- progress --------------------------------------------------------------------------------------

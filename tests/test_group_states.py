@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from streamlab.embedded import EmbeddedServer
-from streamlab.group_states import (
+from streamlab.model import StreamModel
+from streamlab.servers.embedded import EmbeddedServer
+from streamlab.views.group_states import (
     Transitions,
     draw_states,
     draw_transitions,
@@ -11,7 +12,6 @@ from streamlab.group_states import (
     model_states,
     transitions,
 )
-from streamlab.stream_model import StreamModel
 
 
 def test_states_of_a_server_and_of_the_model() -> None:
@@ -45,11 +45,7 @@ def test_transitions_are_counted_by_kind() -> None:
         {"1-0": "ann ×2", "2-0": "bob ×1"},
         {"1-0": "done", "2-0": "bob ×1"},
     ]
-    assert transitions(snapshots) == {
-        ("undelivered", "pending"): 2,
-        ("pending", "pending"): 1,
-        ("pending", "done"): 1,
-    }
+    assert transitions(snapshots) == {("undelivered", "pending"): 2, ("pending", "pending"): 1, ("pending", "done"): 1}
 
 
 def test_drawn_states_tell_how_it_ended() -> None:

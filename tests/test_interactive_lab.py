@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import os
 import threading
 import time
@@ -10,9 +11,11 @@ from collections.abc import Callable
 
 import pytest
 
-from streamlab.lab import Lab, LabError
+from streamlab.lab.lab import Lab, LabError
 from streamlab.scenario import Arrivals, Scenario, ScenarioError, Service, consumers, producers
 from tests.conftest import Eventually
+
+pytestmark = pytest.mark.alone("compares the wall's clock with the run's")
 
 #: C1 and C2 take four entries each, and half a second for each of them.
 BUSY = Scenario(
@@ -196,9 +199,9 @@ def test_a_new_click_makes_another_future():
         lab.kill("C2")
         lab.run_until(9.0)
         lab.go_to(3.0)
-        assert [str(click) for click in lab.clicks] == ["kill C2"]
+        assert [action.word for action in lab.actions] == ["kill"]
         lab.add_consumer()
-        assert [str(click) for click in lab.clicks] == ["add consumer C3"]
+        assert [action.word for action in lab.actions] == ["add-consumer"]
         other.run_until(3.0)
         other.add_consumer()
         assert lab.run().events == other.run().events
@@ -216,7 +219,7 @@ def test_played_and_frozen_is_the_same_run(eventually: Eventually):
         lab.freeze()
         assert not lab.is_playing
         frozen = lab.now
-        other.run_until(lab.clicks[0].at)
+        other.run_until(math.nextafter(lab.actions[0].when, 0.0))
         other.kill("C2")
         other.run_until(frozen)
         assert lab.now == frozen
@@ -241,7 +244,7 @@ def test_another_seed_is_another_run_and_the_same_seed_the_same():
         lab.kill("C1")
         first = lab.snapshot()
         lab.begin_again(seed=7)
-        assert (lab.now, lab.seed, lab.clicks) == (0.0, 7, ())
+        assert (lab.now, lab.seed, lab.actions) == (0.0, 7, ())
         lab.run_until(5.0)
         assert lab.snapshot().last_delivered_id != first.last_delivered_id
         lab.begin_again(seed=1)
@@ -257,9 +260,9 @@ def test_another_seed_is_another_run_and_the_same_seed_the_same():
         (lambda lab: lab.restart("P1"), r"there is no consumer 'P1': there are C1, C2"),
         (lambda lab: lab.claim(["1-0"], "C9"), r"there is no consumer 'C9': there are C1, C2"),
         (lambda lab: lab.claim([], "C1"), r"there is nothing to claim"),
-        (lambda lab: lab.autoclaim("C1", min_idle=-1.0), r"min_idle \(seconds\) is -1.0"),
-        (lambda lab: lab.set_rate(0), r"rate \(entries per second\) is 0"),
-        (lambda lab: lab.set_service(float("nan")), r"service \(mean seconds\) is nan"),
+        (lambda lab: lab.autoclaim("C1", min_idle=-1.0), r"min_idle is -1.0: at least 0"),
+        (lambda lab: lab.set_rate(0), r"rate is 0: more than 0"),
+        (lambda lab: lab.set_service(float("nan")), r"mean is nan"),
         (lambda lab: lab.set_service(1.0, "C9"), r"there is no consumer 'C9'"),
         (lambda lab: lab.set_recovery("magic"), r"recovery.strategy is 'magic'"),
         (lambda lab: lab.set_recovery(patience=3), r"patience"),
@@ -267,16 +270,14 @@ def test_another_seed_is_another_run_and_the_same_seed_the_same():
         (lambda lab: lab.go_to(-1.0), r"-1.0 is no moment"),
     ],
 )
-def test_wrong_use_is_said_in_one_line_and_changes_nothing(
-    act: Callable[[Lab], object], message: str
-):
+def test_wrong_use_is_said_in_one_line_and_changes_nothing(act: Callable[[Lab], object], message: str):
     """A ScenarioError that names what is there; it is not among the clicks."""
     with Lab(BUSY) as lab:
         lab.run_until(1.0)
         with pytest.raises(ScenarioError, match=message) as caught:
             act(lab)
         assert "\n" not in str(caught.value)
-        assert lab.clicks == ()
+        assert lab.actions == ()
 
 
 def test_a_replay_has_no_rate():
@@ -294,14 +295,12 @@ def test_untrusted_payloads_are_cut_and_cleaned():
         nasty = {"a": "x" * 1_000_000, "b": "<script>alert(1)</script>", "c": "\x1b[31m\0\u202e"}
         lab.pause("C2")
         lab.pause("C1")
-        lab._do(lambda engine: engine.client.xadd("orders", nasty, id="9999999999999-0"))
-        lab._do(lambda engine: engine.client.xgroup_setid("orders", "workers", "9999999999998-0"))
-        lab._do(lambda engine: engine.client.xreadgroup("workers", "C2", {"orders": ">"}, 1))
+        lab._timeline.ask(lambda lookout: lookout._engine.client.xadd("orders", nasty, id="9999999999999-0"))
+        lab._timeline.ask(lambda lookout: lookout._engine.client.xgroup_setid("orders", "workers", "9999999999998-0"))
+        lab._timeline.ask(lambda lookout: lookout._engine.client.xreadgroup("workers", "C2", {"orders": ">"}, 1))
         fields = next(row.fields for row in lab.snapshot().pending if row.id == "9999999999999-0")
     assert fields["a"] == "x" * 60 + "… (1,000,000 characters)"
-    assert (
-        fields["b"] == nasty["b"]
-    )  # a text is a text: whoever shows it must not take it for markup
+    assert fields["b"] == nasty["b"]  # a text is a text: whoever shows it must not take it for markup
     assert fields["c"] == "·[31m··"
 
 
@@ -325,8 +324,7 @@ def test_no_clock_is_left_behind(eventually: Eventually):
     del lab
     gc.collect()
     eventually(
-        lambda: "streamlab-pacer" not in [thread.name for thread in threading.enumerate()],
-        "the clock's thread ends",
+        lambda: "streamlab-pacer" not in [thread.name for thread in threading.enumerate()], "the clock's thread ends"
     )
 
 
@@ -373,11 +371,7 @@ def test_the_whole_story_live(eventually: Eventually):
         assert lab.autoclaim("C1") == stranded
         eventually(lambda: not {r.id for r in lab.snapshot().pending} & {*stranded}, "C1 does them")
         lab.set_recovery("restart")
-        eventually(
-            lambda: lab.snapshot().consumer("C2").state != "dead",
-            "C2 is started again",
-            timeout=20.0,
-        )
+        eventually(lambda: lab.snapshot().consumer("C2").state != "dead", "C2 is started again", timeout=20.0)
         assert lab.add_consumer() == "C3"
         eventually(lambda: lab.snapshot().consumer("C3").acked > 0, "C3 works", timeout=20.0)
         lab.set_rate(0.1)

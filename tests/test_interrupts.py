@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import gc
 import os
 import random
@@ -16,18 +15,18 @@ from pathlib import Path
 
 import pytest
 
-from streamlab.engines.live import LiveEngine
-from streamlab.lab import Lab
-from streamlab.named_scenarios import load_scenario
-from streamlab.scenario import Scenario
+from streamlab.lab.lab import Lab
+from streamlab.lab.live import LiveEngine
+from streamlab.scenario import Scenario, load_scenario
 
 # An interrupt that comes in a weak reference's callback is lost by Python itself, which says so.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+pytestmark = [
+    pytest.mark.alone("counts processes and threads, and interrupts them at a moment"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 #: Some thousands of events, faults among them, over some tenths of a second of computing.
-BUSY = dataclasses.replace(load_scenario("crash"), duration=20.0).with_faults(
-    "pause C1 at 4s for 1s", "kill C2 at 9s"
-)
+BUSY = load_scenario("crash").replace(duration=20.0).with_faults("pause C1 at 4s for 1s", "kill C2 at 9s")
 
 
 class Interrupts:

@@ -8,16 +8,14 @@ import pytest
 
 from streamlab import checks
 from streamlab.actors import Recovery
-from streamlab.events import Event, EventLog
-from streamlab.final_state import FinalState
-from streamlab.invariants import INVARIANTS, NEEDLESS, examine
-from streamlab.run import Run
+from streamlab.results.events import Event, EventLog
+from streamlab.results.final_state import FinalState
+from streamlab.results.invariants import INVARIANTS, NEEDLESS, examine
+from streamlab.results.run import Run
 from streamlab.scenario import Consumer, Scenario
 
 AUTOCLAIM = Recovery("autoclaim", min_idle=0.5)
-SCENARIO = Scenario(
-    name="test", consumers=(Consumer("C1", block=1), Consumer("C2", block=1)), recovery=AUTOCLAIM
-)
+SCENARIO = Scenario(name="test", consumers=(Consumer("C1", block=1), Consumer("C2", block=1)), recovery=AUTOCLAIM)
 NO_SUCH = FinalState()
 
 
@@ -34,7 +32,7 @@ def events(text: str) -> EventLog:
 
 def broken(text: str, final: FinalState = NO_SUCH, **changes: object) -> dict[str, str]:
     """Return what is broken, and the words for it."""
-    scenario = dataclasses.replace(SCENARIO, **changes)  # type: ignore[arg-type]
+    scenario = SCENARIO.replace(**changes)
     return {v.rule: v.words for v in examine(scenario, events(text), final) if not v}
 
 
@@ -66,10 +64,7 @@ def test_nothing_is_wrong_with_a_run_that_went_well(text):
 
 def test_a_lost_entry_and_its_story():
     """The first that is nowhere: everything that happened to it and to who had it, a line each."""
-    text = (
-        TAKEN_OVER
-        + "0.8 P1 added 2-0\n0.9 C2 delivered 2-0\n1 C2 paused\n1.5 lab group_destroyed\n2 C2 resumed"
-    )
+    text = TAKEN_OVER + "0.8 P1 added 2-0\n0.9 C2 delivered 2-0\n1 C2 paused\n1.5 lab group_destroyed\n2 C2 resumed"
     (verdict,) = [v for v in examine(SCENARIO, events(text), NO_SUCH) if v.rule == "I1"]
     assert verdict.words == "1 of 2 entries are lost, the first is 2-0"
     assert verdict.story == (
@@ -102,22 +97,14 @@ def test_what_was_given_up_must_have_been_tried():
     for number in (1, 2):
         text += f"{number} C1 delivered 1-0 {number}\n{number} C1 delivered 2-0 {number}\n{number} C1 crashed\n"
     text += "3 C1 dead_lettered 1-0 3\n3 C1 dead_lettered 2-0 3\n"
-    assert (
-        broken(text)["I1"]
-        == "entry 2-0 was moved to the dead-letter stream, and no handler ever had it"
-    )
+    assert broken(text)["I1"] == "entry 2-0 was moved to the dead-letter stream, and no handler ever had it"
     fine = text.replace("2 C1 delivered 1-0 2\n", "")
     assert "I1" not in broken(fine)
 
 
 def test_the_ledger_says_what_happened():
     """Exactly once by an idempotent sink, at least once by a naive one."""
-    for sink, n, wrong in (
-        ("idempotent", 1, False),
-        ("idempotent", 2, True),
-        ("naive", 2, False),
-        ("naive", 0, True),
-    ):
+    for sink, n, wrong in (("idempotent", 1, False), ("idempotent", 2, True), ("naive", 2, False), ("naive", 0, True)):
         found = broken(WELL, FinalState(effects={"1-0": n} if n else {}), sink=sink)
         assert ("I2" in found) == wrong, (sink, n)
 
@@ -138,17 +125,13 @@ def test_what_is_taken_from_one_who_is_well():
     assert "took 0.8 s, and min_idle is 0.5 s" in broken(ROBBED)[NEEDLESS]
     paused = ROBBED.replace("0.6 C2", "0.1 C1 paused\n0.5 C1 resumed\n0.6 C2")
     assert NEEDLESS not in broken(paused)
-    assert NEEDLESS not in broken(
-        ROBBED, faults=SCENARIO.with_faults("slow C1 at 0s for 1s").faults
-    )
+    assert NEEDLESS not in broken(ROBBED, faults=SCENARIO.with_faults("slow C1 at 0s for 1s").faults)
     assert Run(SCENARIO, "simulated", "a test", events(ROBBED), NO_SUCH).broken() == []
 
 
 def test_an_acknowledgement_before_the_effect():
     """It does not matter who had the effect; it must be before."""
-    early = WELL.replace("1.0 C1 acked", "0.5 C1 acked").replace(
-        "1.0 C1 processed", "1.1 C1 processed"
-    )
+    early = WELL.replace("1.0 C1 acked", "0.5 C1 acked").replace("1.0 C1 processed", "1.1 C1 processed")
     lines = sorted(early.strip().splitlines(), key=lambda line: float(line.split()[0]))
     assert "I3" in broken("\n".join(lines))
     assert "I3" not in broken(ROBBED)
@@ -157,9 +140,7 @@ def test_an_acknowledgement_before_the_effect():
 def test_a_fence_that_lets_somebody_through():
     """C1's XACK is executed though C2 owns the entry; what C2 tells late does not count."""
     fenced = dataclasses.replace(AUTOCLAIM, fenced=True)
-    assert (
-        broken(ROBBED, recovery=fenced)["I4"] == "entry 1-0 was acknowledged by C1, and C2 owned it"
-    )
+    assert broken(ROBBED, recovery=fenced)["I4"] == "entry 1-0 was acknowledged by C1, and C2 owned it"
     late = """
         0.0 P1 added 1-0
         0.6 C2 claimed 1-0 2
@@ -184,16 +165,12 @@ def test_a_delivery_count_that_does_not_rise():
     anew = text.replace("0.6 C1 claimed", "0.5 C1 recreated 0-0\n0.6 C1 delivered")
     assert "I5" not in broken(anew)
     other = text.replace("0.6 C1 claimed", "0.6 C2 claimed")
-    assert broken(other)["I5"].startswith(
-        "entry 1-0 was taken over by C2, and has been delivered once"
-    )
+    assert broken(other)["I5"].startswith("entry 1-0 was taken over by C2, and has been delivered once")
 
 
 def test_an_entry_is_in_one_place_only():
     """Acknowledged and pending, or twice in the dead-letter stream: the books are wrong."""
-    assert (
-        "acknowledged and pending at once" in broken(WELL, FinalState(pending={"1-0": "C1"}))["I5"]
-    )
+    assert "acknowledged and pending at once" in broken(WELL, FinalState(pending={"1-0": "C1"}))["I5"]
     twice = FinalState(dead_letters=("9-0", "9-0"))
     assert broken(WELL, twice)["I5"] == "entry 9-0 is in the dead-letter stream twice"
 
@@ -204,23 +181,17 @@ STUCK = WELL + "1.0 P1 added 2-0\n1.0 C1 delivered 2-0\n1.1 C1 crashed\n60 C2 st
 def test_what_stays_pending_for_ever():
     """Long after the last fault, somebody is there, and nobody does it."""
     final = FinalState(pending={"2-0": "C1"})
-    assert broken(STUCK, final)["I6"] == (
-        "entry 2-0 is still pending for C1, 58.9 s after all went well again"
-    )
+    assert broken(STUCK, final)["I6"] == ("entry 2-0 is still pending for C1, 58.9 s after all went well again")
     assert "I6" not in broken(STUCK, final, recovery=Recovery())  # nobody promised to
     assert "I6" not in broken(STUCK.replace("60 C2", "2 C2"), final)  # it may still come
-    assert "I6" not in broken(
-        STUCK.replace("60 C2 stopped", "60 C2 crashed"), final
-    )  # nobody is left
+    assert "I6" not in broken(STUCK.replace("60 C2 stopped", "60 C2 crashed"), final)  # nobody is left
 
 
 def test_what_cannot_be_dead_lettered_is_rightly_kept():
     """Over its limit, and the dead-letter key is of another type."""
     text = STUCK + "\n60 C2 claimed 2-0 4\n60 C2 failed 2-0"
     final = FinalState(pending={"2-0": "C2"})
-    assert "I6" not in broken(
-        text, final, recovery=dataclasses.replace(AUTOCLAIM, max_deliveries=3)
-    )
+    assert "I6" not in broken(text, final, recovery=dataclasses.replace(AUTOCLAIM, max_deliveries=3))
 
 
 def test_nobody_is_idle_beside_what_a_dead_consumer_left():
@@ -239,9 +210,7 @@ def test_nobody_is_idle_beside_what_a_dead_consumer_left():
     """
     assert "C2 had nothing to do from 1.000 to 9.000 s" in broken(text)["I6, in time"]
     assert "I6, in time" not in broken(text.replace("9.", "1."))
-    down = text.replace(
-        "1.0 C2 acked 2-0", "1.0 C2 acked 2-0\n1.1 lab server_down\n8.9 lab server_up"
-    )
+    down = text.replace("1.0 C2 acked 2-0", "1.0 C2 acked 2-0\n1.1 lab server_down\n8.9 lab server_up")
     assert "I6, in time" not in broken(down)
 
 
@@ -256,9 +225,7 @@ def test_a_consumer_that_is_removed_with_what_it_held():
     """2-0 is never heard of again; had somebody claimed it before, C1 would have held nothing."""
     text = STUCK + "\n61 C1 removed"
     lines = text.replace("1.1 C1 crashed", "1.1 C2 started")
-    assert (
-        broken(lines)["I8"] == "C1 was removed from the group with entry 2-0, which is gone with it"
-    )
+    assert broken(lines)["I8"] == "C1 was removed from the group with entry 2-0, which is gone with it"
     assert "I8" not in broken(lines + "\n62 C2 claimed 2-0 2\n63 C2 processed 2-0")
 
 
@@ -284,9 +251,7 @@ def test_one_verdict_on_a_run():
 
 def test_a_long_story_is_cut_in_the_middle():
     """A tired reader sees how it began, and how it ended."""
-    text = "0 P1 added 1-0\n" + "".join(
-        f"{n} C1 delivered 1-0 {n}\n{n} C1 crashed\n" for n in range(1, 90)
-    )
+    text = "0 P1 added 1-0\n" + "".join(f"{n} C1 delivered 1-0 {n}\n{n} C1 crashed\n" for n in range(1, 90))
     run = Run(SCENARIO, "simulated", "a test", events(text), NO_SUCH)
     story = checks.invariants(run).story
     assert len(story) < 50

@@ -17,13 +17,14 @@ from pathlib import Path
 import pytest
 from jupyter_client.blocking import BlockingKernelClient
 
-from streamlab.connection import sync_stream_client
-from streamlab.kept_jupyter import exit_status
+from streamlab.servers.client import sync_stream_client
+from streamlab.servers.kept_jupyter import exit_status
 from tests import browser
 from tests.conftest import Eventually
 from tests.process_table import descendants, runs
 
 pytestmark = [
+    pytest.mark.alone("starts Jupyter servers, and looks for what is left of them"),
     pytest.mark.redis,
     pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks into /proc"),
 ]
@@ -33,7 +34,7 @@ PROGRAM = [sys.executable, "-m", "streamlab"]
 #: What a learner may have running in a notebook: a live lab on a private server, and one on a given server.
 CELL = """
 import subprocess
-from streamlab.lab import Lab
+from streamlab.lab.lab import Lab
 from streamlab import connect
 labs = [Lab("kill-and-recover", engine="live"), Lab("kill-and-recover", engine="live", redis_url={url!r})]
 for lab in labs: lab.play()
@@ -70,7 +71,9 @@ def running(folder: Path, *args: str, terminal: int | None = None) -> Iterator[S
     }
     command = [*PROGRAM, *args, "--no-browser"]
     if terminal is not None:  # so that it is the session's own, and its end is the session's SIGHUP
-        become = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"  # noqa: E501
+        become = (
+            "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+        )
         command = [sys.executable, "-c", become, *command]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
@@ -153,8 +156,7 @@ def gone(session: Session, everything: list[int], eventually: Eventually) -> Non
 
 
 @pytest.mark.parametrize(
-    ("name", "whose"),
-    [("SIGTERM", "panel"), ("SIGHUP", "panel"), ("SIGKILL", "panel"), ("SIGKILL", "voila")],
+    ("name", "whose"), [("SIGTERM", "panel"), ("SIGHUP", "panel"), ("SIGKILL", "panel"), ("SIGKILL", "voila")]
 )
 def test_a_panel_ends_whole(name: str, whose: str, tmp_path: Path, eventually: Eventually) -> None:
     """Voila, its kernel, workers, server, guards and folders; also if it is Voila that is killed."""
@@ -182,9 +184,7 @@ def test_a_killed_kernel_takes_its_lab_along(tmp_path: Path, eventually: Eventua
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGKILL"])
-def test_a_lab_ends_whole(
-    name: str, tmp_path: Path, redis_url: str, eventually: Eventually
-) -> None:
+def test_a_lab_ends_whole(name: str, tmp_path: Path, redis_url: str, eventually: Eventually) -> None:
     """JupyterLab, its kernel, whatever runs in it, and its keys on a given server: also if the command is killed."""
     with lab(tmp_path, redis_url) as session, sync_stream_client(redis_url) as client:
         everything = session.everything()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import math
 
 import pytest
 
-from streamlab.engines.overheads import Overheads, Trace
-from streamlab.lab import Lab, LabError
+from streamlab.lab.lab import Lab, LabError
+from streamlab.lab.overheads import Measured, Overheads, Trace
 from streamlab.scenario import Arrivals, Scenario, ScenarioError, Service, consumers, producers
 
 SHORT = Scenario(
@@ -59,14 +60,14 @@ def test_time_does_not_run_back():
 
 def test_a_killed_consumer_ends_where_it_stands_and_what_it_held_stays_pending():
     """C1 is killed in the middle of an entry; C2 does all the rest, and nobody does that one."""
-    with Lab(dataclasses.replace(SHORT, drain=5.0)) as lab:
+    with Lab(SHORT.replace(drain=5.0)) as lab:
         lab.run_until(0.1)
         lab.kill("C1")
         lab.kill("C1")  # dead already: nothing more happens
         run = lab.run()
         with pytest.raises(ScenarioError, match="there is no 'C9': there are C1, C2, P1, P2"):
             lab.kill("C9")
-    assert [(e.at, e.actor) for e in run.events if e.kind == "crashed"] == [(0.1, "C1")]
+    assert [(e.at, e.actor) for e in run.events if e.kind == "crashed"] == [(math.nextafter(0.1, 1.0), "C1")]
     assert list(run.final.pending.values()) == ["C1"]
     assert (run.processed, run.added, run.lost) == (19, 20, 0)
     assert run.consumers["C1"].processed == 0
@@ -85,7 +86,7 @@ def test_a_run_ends_when_everybody_is_dead():
 
 def test_an_overloaded_consumer_leaves_the_rest_undelivered():
     """When the time to drain is over, what is left is undelivered, not lost."""
-    scenario = dataclasses.replace(SHORT.with_consumers(1).with_service(0.5), drain=2.0)
+    scenario = SHORT.with_consumers(1).with_service(0.5).replace(drain=2.0)
     run = Lab(scenario).run()
     assert run.added == 20
     assert run.processed + run.undelivered == 20
@@ -104,9 +105,7 @@ def test_a_lab_runs_inside_a_running_loop():
 
 def test_trimming_loses_what_was_not_read_and_the_run_says_so():
     """MAXLEN does not ask the group."""
-    scenario = dataclasses.replace(
-        SHORT.with_consumers(1).with_service(0.01).with_rate(500), maxlen=100, duration=4.0
-    )
+    scenario = SHORT.with_consumers(1).with_service(0.01).with_rate(500).replace(maxlen=100, duration=4.0)
     run = Lab(scenario).run()
     assert run.trimmed > 0
     assert run.lost == 0
@@ -116,13 +115,11 @@ def test_trimming_loses_what_was_not_read_and_the_run_says_so():
 
 def test_overheads_cost_what_they_say():
     """A round trip of 10 ms and timers 5 ms late: an entry takes 5 + 5 ms to arrive, and 155 to be done."""
-    scenario = dataclasses.replace(SHORT.with_producers(1).with_consumers(1), entries=1)
-    overheads = Overheads(
-        {"C1": Trace.constant(0.010), "P1": Trace.constant(0.010)}, {"C1": Trace.constant(0.005)}
-    )
+    scenario = SHORT.with_producers(1).with_consumers(1).replace(entries=1)
+    overheads = Overheads({"C1": Trace.constant(0.010), "P1": Trace.constant(0.010)}, {"C1": Trace.constant(0.005)})
     run = Lab(scenario, overheads=overheads).run()
     assert run.sojourn.p50 == pytest.approx(0.010 + 0.155)
-    (stint,) = run.lives.stints
+    (stint,) = run.ledger.deliveries
     assert stint.acked - stint.processed == pytest.approx(0.010)
 
 
@@ -131,8 +128,7 @@ def test_overheads_are_found_again_in_the_events_of_a_run():
     scenario = SHORT.with_service(0.05)
     actors = ("C1", "C2", "P1", "P2")
     charged = Overheads(
-        {name: Trace.constant(0.004) for name in actors},
-        {name: Trace.constant(0.002) for name in actors},
+        {name: Trace.constant(0.004) for name in actors}, {name: Trace.constant(0.002) for name in actors}
     )
     found = Overheads.of(Lab(scenario, overheads=charged).run())
     for name in actors:
@@ -144,7 +140,8 @@ def test_overheads_are_found_again_in_the_events_of_a_run():
 def test_a_trace_gives_each_measurement_once_and_the_median_after_that():
     """What was measured last before a moment; a stall strikes once; never less than nothing."""
     now = 0.0
-    read = Trace([(2.0, 0.9), (1.0, 0.1), (3.0, -0.3), (4.0, 0.2)]).reader(lambda: now)
+    costs = [(2.0, 0.9), (1.0, 0.1), (3.0, -0.3), (4.0, 0.2)]
+    read = Trace(Measured(at, seconds, at + seconds) for at, seconds in costs).reader(lambda: now)
     given = []
     for now in (0.5, 1.0, 1.5, 2.0, 2.5, 3.5, 9.0):  # noqa: B007
         given.append(read())
@@ -152,6 +149,53 @@ def test_a_trace_gives_each_measurement_once_and_the_median_after_that():
     assert Trace([]).reader(lambda: 5.0)() == 0
     with pytest.raises(ValueError, match="0 or more"):
         Trace.constant(-1)
+
+
+def test_an_account_leaves_nothing_out_that_was_measured():
+    """The median, and what was measured on top of it since; less if it was less; not what ended a while ago."""
+    now = 0.0
+    costs = [(1.0, 0.004), (2.0, 0.009), (2.001, 0.004), (3.0, 0.001), (3.001, 0.001), (4.0, 0.500)]
+    trace = Trace(Measured(at, seconds, at + seconds) for at, seconds in costs)
+    read, rest = (trace.account(lambda: now, paid=paid) for paid in (0, 0.002))
+    given = []
+    for now in (0.5, 1.0, 2.002, 2.003, 3.002, 3.003, 4.490, 4.6):  # noqa: B007
+        given.append((read(), rest()))
+    assert [x for x, _ in given] == pytest.approx([0.004, 0.004, 0.009, 0.004, 0.0, 0.002, 0.024, 0.004])
+    # Of each, 2 ms are paid; where there was less to pay, the next costs less.
+    assert [x for _, x in given] == pytest.approx([0.002, 0.002, 0.007, 0.002, 0.0, 0.0, 0.020, 0.002])
+    late = trace.account(lambda: 4.6)
+    assert late() == pytest.approx(0.004)  # all of it is over
+
+
+def test_a_busy_machine_is_charged_in_full():
+    """Each third round trip and timer took 20 ms, and the next 11: the consumer loses all of it, one by one or not."""
+    scenario = SHORT.with_producers(1).with_consumers(1).with_service(0.02).replace(duration=20.0)
+    scenario = scenario.with_rate(20)
+    slow = [
+        Measured(at / 10 + after, seconds if at % 3 == 0 else 0.001, at / 10 + 0.09)
+        for at in range(1, 200)
+        for after, seconds in ((-0.001, 0.020), (-0.0005, 0.011))
+    ]
+    charged = Overheads({"C1": Trace(slow)}, {"C1": Trace(slow)}, {"C1": Trace([])})
+    plain, busy = Lab(scenario).run(), Lab(scenario, overheads=charged).run()
+    acks = [sum(s.acked - s.processed for s in run.ledger.deliveries) for run in (plain, busy)]
+    work = [sum(s.processed - s.begun for s in run.ledger.deliveries) for run in (plain, busy)]
+    n = busy.acked
+    assert n == 400
+    assert acks == pytest.approx([0.0, 66 * 0.029 + n * 0.001], rel=0.02)
+    assert work == pytest.approx([n * 0.02, n * 0.021 + 66 * 0.029], rel=0.02)
+
+
+def test_what_a_fault_does_is_not_charged_as_well():
+    """A pause, a slow consumer and a restart are in the simulation: what they took is no cost of the machine's."""
+    workers = consumers(2, Service("exponential", mean=0.03))
+    scenario = SHORT.replace(consumers=workers, duration=4.0).with_rate(20)
+    scenario = scenario.with_recovery("autoclaim", restart_after=0.2)
+    scenario = scenario.with_faults("pause C1 at 1s for 1s", "slow C2 at 1s for 1s factor 4", "kill C1 at 2.5s")
+    found = Overheads.of(dataclasses.replace(Lab(scenario).run(), engine="live"))
+    for traces in (found.round_trips, found.delays, found.wakes):
+        for name, trace in traces.items():
+            assert max((item.seconds for item in trace.measured), default=0.0) < 1e-6, name
 
 
 def test_what_a_lab_cannot_do_is_said():

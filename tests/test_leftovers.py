@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from streamlab.processes import GuardedFolder
+from streamlab.servers.processes import GuardedFolder
 from tests.leftovers import ground, kinds, run_all
 
-pytestmark = pytest.mark.redis
+pytestmark = [pytest.mark.alone("looks at all processes and folders of the machine"), pytest.mark.redis]
 
 
 def test_runs_leave_nothing(tmp_path: Path) -> None:

@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 from ipywidgets import Widget
 
-from streamlab.lab import Lab
-from streamlab.panel import Panel
+from streamlab.lab.lab import Lab
+from streamlab.views.panel import Panel
 from tests.conftest import Eventually
 from tests.test_notebooks import FOLDER, build, cells
+
+pytestmark = pytest.mark.alone("compares a live run with a simulated one")
 
 LESSON = "00_start_here.ipynb"
 #: The first so many code cells; the commands and the panel have to be among them.
@@ -32,9 +34,7 @@ def space() -> Iterator[dict[str, Any]]:
             tree.body.pop()
         exec(compile(tree, LESSON, "exec"), variables)
         if isinstance(last, ast.Expr):
-            variables["shown"].append(
-                eval(compile(ast.Expression(last.value), LESSON, "eval"), variables)
-            )
+            variables["shown"].append(eval(compile(ast.Expression(last.value), LESSON, "eval"), variables))
     yield variables
     Widget.close_all()
 
@@ -54,6 +54,6 @@ def test_run_all_leaves_the_panel_alive(space: dict[str, Any], eventually: Event
     assert lab is space["lab"]
     assert not lab.is_closed
     lab.wait_until(lambda now: len(now.consumer("C2").holding) >= 2)
-    panel.do("kill", "C2")
+    panel.do("kill C2")
     eventually(lambda: lab.snapshot().consumer("C2").state == "dead", "C2 was to be killed", 10)
     assert lab.snapshot().consumer("C2").pending >= 2

@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 from ipywidgets import Widget
 
-from streamlab.engines.simulated import SimulatedEngine
+from streamlab.lab.simulated import SimulatedEngine
 from tests import browser
 from tests.conftest import Eventually
 from tests.test_notebooks import FOLDER, build
+
+pytestmark = pytest.mark.alone("runs a lesson with a live panel")
 
 LESSON = "08_recovering_from_failures.ipynb"
 
@@ -73,10 +75,7 @@ def test_the_panel_can_be_used_after_run_all(tmp_path: Path) -> None:
     lesson = build.clean(build.read(FOLDER / LESSON))
     build.write(lesson, tmp_path / LESSON)
     n_code = sum(cell.cell_type == "code" for cell in lesson.cells)
-    with (
-        browser.jupyter(tmp_path, name=LESSON) as url,
-        browser.open_page(url, width=1366, height=768) as page,
-    ):
+    with browser.jupyter(tmp_path, name=LESSON) as url, browser.open_page(url, width=1366, height=768) as page:
         browser.run_all_cells(page)
         page.wait_for_function(
             "n => window.jupyterapp.shell.currentWidget.content.widgets.filter("
@@ -91,9 +90,7 @@ def test_the_panel_can_be_used_after_run_all(tmp_path: Path) -> None:
         page.wait_for_selector("[data-consumer=C2]")
         assert "closed" not in page.text_content(".headline")
         page.evaluate(PRESS, "Play")
-        page.wait_for_function(
-            "() => Number(document.querySelector('[data-consumer=C2]').cells[3].textContent) > 0"
-        )
+        page.wait_for_function("() => Number(document.querySelector('[data-consumer=C2]').cells[3].textContent) > 0")
         page.click("[data-consumer=C2] .kill")
         page.wait_for_selector("tr.stranded")
         assert "Nobody else is given" in page.text_content(".headline")

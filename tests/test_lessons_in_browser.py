@@ -27,21 +27,11 @@ def test_the_course_is_not_touched(capsys: pytest.CaptureFixture[str]) -> None:
     [
         ({"output_type": "error", "ename": "NameError", "evalue": "x"}, 0, "NameError: x"),
         ({"output_type": "stream", "name": "stderr", "text": "oh\n"}, 0, "stderr: oh"),
-        (
-            {"output_type": "stream", "name": "stdout", "text": "DeprecationWarning: old"},
-            0,
-            "DeprecationWarning: old",
-        ),
-        (
-            {"output_type": "stream", "name": "stdout", "text": "fine"},
-            PATIENCE + 1,
-            "nothing was to be seen for 6.0 s",
-        ),
+        ({"output_type": "stream", "name": "stdout", "text": "DeprecationWarning: old"}, 0, "DeprecationWarning: old"),
+        ({"output_type": "stream", "name": "stdout", "text": "fine"}, PATIENCE + 1, "nothing was to be seen for 6.0 s"),
     ],
 )
-def test_the_walk_sees_what_a_learner_would(
-    output: dict[str, str], silence: float, words: str
-) -> None:
+def test_the_walk_sees_what_a_learner_would(output: dict[str, str], silence: float, words: str) -> None:
     assert Step(1, silence, silence, [output], "x").complaints() == [words]
 
 

@@ -22,9 +22,9 @@ import redis
 import redis.asyncio
 from fakeredis._socket import FakeSocket
 
-from streamlab.connection import ServerUnusable
-from streamlab.embedded import EmbeddedServer, listening
-from streamlab.servers import PrivateServer
+from streamlab.servers.client import ServerUnusable
+from streamlab.servers.embedded import EmbeddedServer, listening
+from streamlab.servers.private import PrivateServer
 
 from .conftest import Eventually
 from .differential.wire import Connection
@@ -66,9 +66,7 @@ def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
 
         def run(program: str, *args: str) -> subprocess.Popen[str]:
             process = stack.enter_context(
-                subprocess.Popen(
-                    [sys.executable, "-c", program, *args], stdout=subprocess.PIPE, text=True
-                )
+                subprocess.Popen([sys.executable, "-c", program, *args], stdout=subprocess.PIPE, text=True)
             )
             stack.callback(process.kill)
             return process
@@ -147,9 +145,7 @@ def test_one_produces_two_consume_one_is_killed(
             assert again.xack("orders", "billing", entry_id) == 1
     with redis.Redis.from_url(url, decode_responses=True) as rescuer:
         _, claimed, _ = rescuer.xautoclaim("orders", "billing", "rescuer", 0)
-        assert [fields["n"] for _, fields in claimed] == [
-            fields["n"] for _, fields in client.xrange("orders")[10:12]
-        ]
+        assert [fields["n"] for _, fields in claimed] == [fields["n"] for _, fields in client.xrange("orders")[10:12]]
         assert rescuer.xack("orders", "billing", *(entry_id for entry_id, _ in claimed)) == 2
     assert client.xpending("orders", "billing")["pending"] == 0
 
@@ -163,10 +159,7 @@ r.xreadgroup("g", "killed", {"s": ">"}, block=0)
 
 
 def test_a_killed_reader_is_given_nothing(
-    server: EmbeddedServer,
-    client: redis.Redis,
-    start: Callable[..., subprocess.Popen[str]],
-    eventually: Eventually,
+    server: EmbeddedServer, client: redis.Redis, start: Callable[..., subprocess.Popen[str]], eventually: Eventually
 ) -> None:
     """A process that is killed while it waits is gone for the very next entry, as it is on a real server."""
     client.xgroup_create("s", "g", mkstream=True)
@@ -183,11 +176,7 @@ READ = ["XREADGROUP", "GROUP", "g", "c", "COUNT", "1", "BLOCK", "0", "STREAMS", 
 
 @pytest.mark.parametrize("by", ["within", "over the socket", "in a transaction"])
 def test_whoever_hangs_up_is_given_nothing(
-    server: EmbeddedServer,
-    client: redis.Redis,
-    reach: Callable[..., Connection],
-    eventually: Eventually,
-    by: str,
+    server: EmbeddedServer, client: redis.Redis, reach: Callable[..., Connection], eventually: Eventually, by: str
 ) -> None:
     """The same, at once and time and again, whoever adds; also if more commands of the reader's are under way."""
     client.xgroup_create("s", "g", mkstream=True)
@@ -208,10 +197,7 @@ def test_whoever_hangs_up_is_given_nothing(
 
 
 def test_a_list_loses_nothing_to_the_dead(
-    server: EmbeddedServer,
-    client: redis.Redis,
-    reach: Callable[..., Connection],
-    eventually: Eventually,
+    server: EmbeddedServer, client: redis.Redis, reach: Callable[..., Connection], eventually: Eventually
 ) -> None:
     """BLPOP by somebody who has hung up takes nothing; by somebody who waits it does, whoever pushes."""
     for n in range(10):
@@ -234,10 +220,7 @@ def test_a_list_loses_nothing_to_the_dead(
 
 
 def test_a_list_loses_nothing_to_who_has_just_died(
-    server: EmbeddedServer,
-    client: redis.Redis,
-    monkeypatch: pytest.MonkeyPatch,
-    eventually: Eventually,
+    server: EmbeddedServer, client: redis.Redis, monkeypatch: pytest.MonkeyPatch, eventually: Eventually
 ) -> None:
     """Not even if the client goes, and the element comes, after the loop has looked and before it acts."""
     dead = Connection(path_of(server))
@@ -261,10 +244,7 @@ def test_a_list_loses_nothing_to_who_has_just_died(
 
 
 def test_all_wait_in_one_queue(
-    server: EmbeddedServer,
-    client: redis.Redis,
-    reach: Callable[..., Connection],
-    eventually: Eventually,
+    server: EmbeddedServer, client: redis.Redis, reach: Callable[..., Connection], eventually: Eventually
 ) -> None:
     """Readers in threads, in event loops and in other processes are served in the order in which they came."""
     client.xgroup_create("s", "g", mkstream=True)
@@ -285,11 +265,7 @@ def test_all_wait_in_one_queue(
                     within = looping if number % 3 == 1 else client
                     read = within.xreadgroup
                     arguments = ("g", "c", {"s": ">"}, 1, 0)
-                    waiting = (
-                        read(*arguments)
-                        if within is looping
-                        else asyncio.to_thread(read, *arguments)
-                    )
+                    waiting = read(*arguments) if within is looping else asyncio.to_thread(read, *arguments)
                     task = asyncio.create_task(waiting)
                     task.add_done_callback(
                         lambda done, number=number: got.update({number: first_id(done.result())})  # type: ignore[misc]
@@ -369,9 +345,7 @@ def test_a_subscriber_that_does_not_read_is_cut(
     """What it leaves unread does not fill the memory: there is a limit, as there is in Redis."""
     monkeypatch.setattr(listening, "_PUBSUB_LIMIT", 1 << 20)
     reach().ask("SUBSCRIBE", "c")
-    eventually(
-        lambda: client.publish("c", "x" * 100_000) == 0, "it should be cut", timeout=PATIENCE
-    )
+    eventually(lambda: client.publish("c", "x" * 100_000) == 0, "it should be cut", timeout=PATIENCE)
 
 
 # ---- bytes -------------------------------------------------------------------------------------
@@ -507,10 +481,7 @@ def test_clients_are_listed_and_killed(
 
 
 def test_a_blocked_reader_is_killed_or_unblocked(
-    server: EmbeddedServer,
-    client: redis.Redis,
-    reach: Callable[..., Connection],
-    eventually: Eventually,
+    server: EmbeddedServer, client: redis.Redis, reach: Callable[..., Connection], eventually: Eventually
 ) -> None:
     """CLIENT UNBLOCK and CLIENT KILL end a read in another process, which is given nothing; BLPOP, too."""
     client.xgroup_create("s", "g", mkstream=True)
@@ -544,9 +515,7 @@ def test_quit(reach: Callable[..., Connection], client: redis.Redis) -> None:
     assert client.exists("k") == 0
 
 
-def test_a_mistake_of_the_servers_is_told(
-    reach: Callable[..., Connection], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_mistake_of_the_servers_is_told(reach: Callable[..., Connection], monkeypatch: pytest.MonkeyPatch) -> None:
     """A command that breaks something inside is answered with an error; its connection and others go on."""
 
     def breaks(*_: object) -> None:
@@ -605,9 +574,7 @@ def test_opened_on_first_use(eventually: Eventually) -> None:
     url = server.url
     assert server.url == url
     folder = Path(path_of(server)).parent
-    assert [stat.S_IMODE(each.stat().st_mode) for each in (folder, *folder.iterdir())] == [
-        0o700
-    ] * 2
+    assert [stat.S_IMODE(each.stat().st_mode) for each in (folder, *folder.iterdir())] == [0o700] * 2
     reader = Connection(path_of(server))
     reader.send(("XREAD", "BLOCK", "0", "STREAMS", "s", "$"))
     blocked(server, 1, eventually)
@@ -658,14 +625,12 @@ def test_a_dropped_server_is_closed(eventually: Eventually) -> None:
     connection.close()
 
 
-@pytest.mark.parametrize(
-    "ending", ["sys.exit(3)", "raise RuntimeError", "os._exit(1)", "os.kill(os.getpid(), 9)"]
-)
+@pytest.mark.parametrize("ending", ["sys.exit(3)", "raise RuntimeError", "os._exit(1)", "os.kill(os.getpid(), 9)"])
 def test_it_goes_with_its_process(ending: str, eventually: Eventually) -> None:
     """However the process ends, even if it is killed, the folder is removed, and whoever waits is told."""
     program = (
         "import os, sys\n"
-        "from streamlab.embedded import EmbeddedServer\n"
+        "from streamlab.servers.embedded import EmbeddedServer\n"
         "server = EmbeddedServer()\n"
         "print(server.url, flush=True)\n"
         "sys.stdin.readline()\n"
@@ -692,8 +657,8 @@ def test_it_goes_with_its_process(ending: str, eventually: Eventually) -> None:
 
 FORK = """
 import os, sys, threading
-from streamlab.connection import ServerUnusable
-from streamlab.embedded import EmbeddedServer
+from streamlab.servers.client import ServerUnusable
+from streamlab.servers.embedded import EmbeddedServer
 from tests.differential.wire import Connection
 
 server = EmbeddedServer()
@@ -752,9 +717,7 @@ print("fine")
 
 def test_a_fork_does_not_serve() -> None:
     """A forked child serves nobody, holds nothing open, and leaves the socket alone when it ends."""
-    said = subprocess.run(
-        [sys.executable, "-c", FORK], capture_output=True, text=True, timeout=60, check=False
-    )
+    said = subprocess.run([sys.executable, "-c", FORK], capture_output=True, text=True, timeout=60, check=False)
     assert said.stdout == "fine\n", said.stderr
 
 
@@ -883,6 +846,7 @@ def shown(reply: object) -> str:
     return f"{type(reply).__name__}({reply})"
 
 
+@pytest.mark.alone("compares times")
 def test_it_is_quick_enough(server: EmbeddedServer) -> None:
     """A reader in another process that waits is told at once, not when somebody looks at it the next time."""
     with redis.Redis.from_url(server.url) as reader, server.client() as client:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import subprocess
 from collections import Counter
 
@@ -12,16 +11,17 @@ import redis.asyncio
 
 from streamlab.actors import Recovery, consume, ensure_group, produce
 from streamlab.cli import main
-from streamlab.connection import stream_client, sync_stream_client
-from streamlab.engines.live import LabError, LiveEngine
-from streamlab.lab import Lab, run_both
-from streamlab.named_scenarios import load_scenario
-from streamlab.proxy import Proxy
-from streamlab.run import Run
-from streamlab.scenario import Arrivals, Scenario, Service, consumers, producers
+from streamlab.lab.both import run_both
+from streamlab.lab.lab import Lab
+from streamlab.lab.live import LabError, LiveEngine
+from streamlab.results.comparison import Agreement
+from streamlab.results.run import Run
+from streamlab.scenario import Arrivals, Scenario, Service, consumers, load_scenario, producers
+from streamlab.servers.client import stream_client, sync_stream_client
+from streamlab.servers.proxy import Proxy
 from tests.process_table import runs
 
-pytestmark = pytest.mark.redis
+pytestmark = [pytest.mark.alone("kills processes at given times"), pytest.mark.redis]
 
 BUSY = Scenario(
     name="busy",
@@ -40,7 +40,7 @@ def live(scenario: Scenario | str) -> Run:
 def assert_all_done_once(run: Run) -> None:
     """Every entry was processed, its effect happened exactly once, and nothing is left pending."""
     assert run.processed == run.added > 0
-    assert run.final.effects == dict.fromkeys(run.lives.added, 1)
+    assert run.final.effects == dict.fromkeys(run.ledger.added, 1)
     assert run.final.pending == {}
     assert run.final.undelivered == ()
     assert run.broken() == []
@@ -59,9 +59,7 @@ def events(run: Run, kind: str) -> list[str]:
 def test_a_random_worker_is_killed_every_second_for_30_seconds(capsys):
     """800 entries a second, 4 processes, SIGKILL and restart: 24,000 of 24,000, effects exactly once."""
     scenario = load_scenario("one-to-many")
-    scenario = dataclasses.replace(scenario, duration=30.0, sink="idempotent").with_recovery(
-        "autoclaim", restart_after=0.2
-    )
+    scenario = scenario.replace(duration=30.0, sink="idempotent").with_recovery("autoclaim", restart_after=0.2)
     run = live(scenario.with_faults(*scenario.random_kills(every=1.0)))
     assert run.added == 24_000
     assert_all_done_once(run)
@@ -87,15 +85,9 @@ def test_both_engines_agree_on_a_crash():
     comparison = run_both("crash")
     print(comparison)
     assert comparison.one.redelivered == comparison.other.redelivered == 2
-    rows = {what: fine for what, _, _, fine in comparison.rows() if "sojourn" not in what}
-    assert rows.keys() >= {
-        "recovery (ms)",
-        "redelivered",
-        "duplicates",
-        "share of C1",
-        "share of C4",
-    }
-    assert all(rows.values()), f"\n{comparison}"
+    rows = {row.what: row.agreement for row in comparison.rows() if "sojourn" not in row.what}
+    assert rows.keys() >= {"recovery (ms)", "redelivered", "duplicates", "share of C1", "share of C4"}
+    assert Agreement.DIFFERS not in rows.values(), f"\n{comparison}"
 
 
 def test_poison_is_given_up_after_exactly_the_limit():
@@ -104,20 +96,19 @@ def test_poison_is_given_up_after_exactly_the_limit():
     dead = set(run.final.dead_letters)
     assert len(dead) == 2
     assert len(events(run, "crashed")) == 6
-    times_handled = Counter(s.id for s in run.lives.stints if s.delivery_count <= 3)
+    times_handled = Counter(s.id for s in run.ledger.deliveries if s.delivery_count <= 3)
     assert [times_handled[entry_id] for entry_id in dead] == [3, 3]
-    assert run.final.effects == {i: 1 for i in run.lives.added if i not in dead}
+    assert run.final.effects == {i: 1 for i in run.ledger.added if i not in dead}
     assert run.final.pending == {}
     assert run.broken() == []
 
 
 def test_a_dead_letter_key_of_another_type_loses_nothing(redis_url):
     """The move fails as a whole: the poison stays pending, everybody else is done."""
-    scenario = dataclasses.replace(
-        BUSY.with_recovery(max_deliveries=1, dead_letter="{orders}:graveyard").with_faults(
-            "poison P1 nth 20"
-        ),
-        drain=2.0,
+    scenario = (
+        BUSY.with_recovery(max_deliveries=1, dead_letter="{orders}:graveyard")
+        .with_faults("poison P1 nth 20")
+        .replace(drain=2.0)
     )
 
     async def main() -> Run:
@@ -192,7 +183,7 @@ def test_what_was_destroyed_is_told(fault):
     assert run.added == 200
     assert run.lost == 0
     trimmed = {event.id for event in run.events if event.kind == "trimmed"}
-    assert {i for i in run.lives.added if i not in run.lives.processed} <= trimmed
+    assert {i for i in run.ledger.added if i not in run.ledger.processed} <= trimmed
     assert run.final.pending == {}
     assert run.broken() == []
 
@@ -205,21 +196,21 @@ def test_a_server_that_was_given_is_not_killed(redis_url):
 
 def test_a_paused_worker_stands_still_and_a_killed_one_is_gone(eventually):
     """SIGSTOP, SIGCONT and SIGKILL arrive at the very process."""
-    scenario = dataclasses.replace(BUSY, duration=1.5)
+    scenario = BUSY.replace(duration=1.5)
 
     async def main() -> int:
         async with LiveEngine(scenario) as engine:
             running = asyncio.create_task(engine.run())
             async with asyncio.timeout(30):
-                while not any(e.actor == "C1" and e.kind == "processed" for e in engine._events):
+                while not any(e.actor == "C1" and e.kind == "processed" for e in engine.log):
                     await asyncio.sleep(0.01)
-            process = engine.workers["C1"].process
-            engine.pause("C1")
+            process = engine.course.processes["C1"].process
+            engine.course.pause("C1")
             eventually(lambda: state(process.pid) == "T", "the process is stopped")
-            engine.resume("C1")
+            engine.course.resume("C1")
             eventually(lambda: state(process.pid) != "T", "the process goes on")
-            engine.pause("C1")
-            engine.kill("C1")
+            engine.course.pause("C1")
+            engine.course.kill("C1")
             await running
             return process.pid
 
@@ -290,14 +281,7 @@ def test_lost_replies_with_plain_redis_py_and_with_ours(redis_url, capsys):
 def test_the_command_of_the_readme_for_kills(redis_url, capsys):
     """`kill random every` draws victims by the seed, from the shell as from Python."""
     arguments = ["one-to-many", "--engine", "live", "--redis", redis_url, "--duration", "3"]
-    more = [
-        "--fault",
-        "kill random every 1s",
-        "--recovery",
-        "autoclaim",
-        "--restart-after",
-        "200ms",
-    ]
+    more = ["--fault", "kill random every 1s", "--recovery", "autoclaim", "--restart-after", "200ms"]
     assert main(["run", *arguments, *more, "--sink", "idempotent", "--rate", "200"]) == 0
     assert "lost 0" in capsys.readouterr().out
     with sync_stream_client(redis_url) as client:

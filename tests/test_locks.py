@@ -13,19 +13,18 @@ import redis.lock
 from redis.exceptions import LockError, LockNotOwnedError, NoScriptError
 from redis.maint_notifications import MaintNotificationsConfig
 
-from streamlab import scripts
-from streamlab.connection import sync_stream_client
-from streamlab.embedded import EmbeddedServer
-from streamlab.servers import PrivateServer, ServerBinary
+from streamlab.actors import scripts
+from streamlab.servers.client import sync_stream_client
+from streamlab.servers.embedded import EmbeddedServer
+from streamlab.servers.private import PrivateServer
+from streamlab.servers.programs import ServerBinary
 
 KINDS = ("embedded", "embedded, by its socket", "embedded as of 8.6", "real")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "kind" in metafunc.fixturenames and "server_binary" not in metafunc.fixturenames:
-        metafunc.parametrize(
-            "kind", [pytest.param(k, marks=[pytest.mark.redis] * (k == "real")) for k in KINDS]
-        )
+        metafunc.parametrize("kind", [pytest.param(k, marks=[pytest.mark.redis] * (k == "real")) for k in KINDS])
 
 
 @pytest.fixture
@@ -41,9 +40,7 @@ def connect(kind: str, request: pytest.FixtureRequest) -> Iterator[Callable[...,
         )
     else:
         yield (
-            lambda cls, **settings: (
-                server.client(**settings) if cls is redis.Redis else server.async_client(**settings)
-            )
+            lambda cls, **settings: server.client(**settings) if cls is redis.Redis else server.async_client(**settings)
         )
     server.close()
 
@@ -173,15 +170,9 @@ def test_what_is_known_is_what_redis_py_runs(server_binary: ServerBinary) -> Non
     """The digests are those by which a real server has the scripts; both kinds of lock have the same."""
     for lock_class in (redis.lock.Lock, redis.asyncio.lock.Lock):
         assert scripts.knows_lock(lock_class)
-        assert hashlib.sha1(lock_class.LUA_EXTEND_SCRIPT.encode()).hexdigest() == (
-            scripts.LOCK_EXTEND
-        )
+        assert hashlib.sha1(lock_class.LUA_EXTEND_SCRIPT.encode()).hexdigest() == (scripts.LOCK_EXTEND)
     with PrivateServer(server_binary) as server, sync_stream_client(server.url) as client:
-        assert load_locks(client) == [
-            scripts.LOCK_RELEASE,
-            scripts.LOCK_EXTEND,
-            scripts.LOCK_REACQUIRE,
-        ]
+        assert load_locks(client) == [scripts.LOCK_RELEASE, scripts.LOCK_EXTEND, scripts.LOCK_REACQUIRE]
         assert client.evalsha(scripts.LOCK_RELEASE, 1, "l", "token") == 0
         with pytest.raises(NoScriptError):
             client.evalsha("0" * 40, 0)

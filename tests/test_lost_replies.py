@@ -14,9 +14,9 @@ from redis.backoff import NoBackoff
 from redis.connection import parse_url
 from redis.retry import Retry
 
-from streamlab.connection import stream_client, sync_stream_client
-from streamlab.proxy import Proxy
-from streamlab.shared_servers import LabAsyncRedis, LabRedis, connect, connect_async
+from streamlab.servers.client import stream_client, sync_stream_client
+from streamlab.servers.connect import LabAsyncRedis, LabRedis, connect, connect_async
+from streamlab.servers.proxy import Proxy
 
 
 def run(coroutine: Coroutine[Any, Any, None]) -> None:
@@ -95,9 +95,7 @@ def test_a_client_of_ours_adds_once(redis_url: str, client_class: type[redis.Red
 
     async def scenario() -> None:
         async with Proxy(redis_url) as proxy, stream_client(redis_url) as direct:
-            if (
-                client_class is LabRedis
-            ):  # connect() looks at the server first: in a thread, as we serve it
+            if client_class is LabRedis:  # connect() looks at the server first: in a thread, as we serve it
                 client: redis.Redis = await asyncio.to_thread(connect, proxy.url)
             else:
                 client = sync_stream_client(proxy.url)
@@ -111,9 +109,7 @@ def test_a_client_of_ours_adds_once(redis_url: str, client_class: type[redis.Red
 
 
 @pytest.mark.parametrize("client_class", [LabAsyncRedis, redis.asyncio.Redis])
-def test_an_asyncio_client_of_ours_adds_once(
-    redis_url: str, client_class: type[redis.asyncio.Redis]
-) -> None:
+def test_an_asyncio_client_of_ours_adds_once(redis_url: str, client_class: type[redis.asyncio.Redis]) -> None:
     """The same with asyncio, and in a pipeline: none of its commands is sent again."""
 
     async def scenario() -> None:
@@ -140,11 +136,7 @@ def test_what_was_read_is_in_the_history(redis_url: str) -> None:
     """After a lost XREADGROUP the entries are pending: the consumer's own history gives them, none is lost."""
 
     async def scenario() -> None:
-        async with (
-            Proxy(redis_url) as proxy,
-            stream_client(redis_url) as direct,
-            stream_client(proxy.url) as client,
-        ):
+        async with Proxy(redis_url) as proxy, stream_client(redis_url) as direct, stream_client(proxy.url) as client:
             await direct.xgroup_create("s", "g", mkstream=True)
             for n in (1, 2, 3):
                 await direct.xadd("s", {"n": n}, id=f"{n}-1")
@@ -159,6 +151,7 @@ def test_what_was_read_is_in_the_history(redis_url: str) -> None:
     run(scenario())
 
 
+@pytest.mark.alone("compares times")
 @pytest.mark.parametrize("is_async", [False, True], ids=["thread", "loop"])
 def test_block_5000_returns_after_5_s(redis_url: str, is_async: bool) -> None:
     """On an idle stream BLOCK 5000 returns nothing, after 5 s: redis-py's own time-out of 5 s is off."""

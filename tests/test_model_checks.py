@@ -7,23 +7,17 @@ from typing import Any
 import pytest
 
 from streamlab import checks
-from streamlab.embedded import EmbeddedServer
+from streamlab.servers.embedded import EmbeddedServer
 
 
-@pytest.mark.parametrize(
-    ("n_entries", "max_length"), [(730, 500), (250, 120), (99, 50), (400, 399)]
-)
+@pytest.mark.parametrize(("n_entries", "max_length"), [(730, 500), (250, 120), (99, 50), (400, 399)])
 def test_one_number_is_right_and_it_is_the_servers(n_entries: int, max_length: int) -> None:
     """Of all numbers up to the stream's length, only what ``XTRIM MAXLEN ~`` leaves on a server is right."""
     client = EmbeddedServer().client()
     for n in range(1, n_entries + 1):
         client.xadd("s", {"number": n}, id=f"{n}-0")
     client.xtrim("s", maxlen=max_length, approximate=True)
-    right = [
-        n
-        for n in range(n_entries + 1)
-        if checks.left_after_trim(n, n_entries=n_entries, max_length=max_length)
-    ]
+    right = [n for n in range(n_entries + 1) if checks.left_after_trim(n, n_entries=n_entries, max_length=max_length)]
     assert right == [client.xlen("s")]
 
 

@@ -19,8 +19,9 @@ from ipywidgets import Widget
 from nbval.plugin import get_sanitize_patterns  # type: ignore[import-untyped]
 
 from streamlab.checks import Verdict
-from streamlab.plots.picture import Picture
-from streamlab.servers import PrivateServer, ServerBinary
+from streamlab.servers.private import PrivateServer
+from streamlab.servers.programs import ServerBinary
+from streamlab.views.plots.picture import Picture
 
 FOLDER = Path(__file__).parent.parent / "notebooks"
 NAMES = sorted(path.name for path in FOLDER.glob("*.ipynb"))
@@ -255,9 +256,7 @@ def test_shows_the_same_on_every_real_server(
 
 
 @pytest.mark.redis
-def test_recovering_runs_on_a_real_server(
-    server_binary: ServerBinary, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_recovering_runs_on_a_real_server(server_binary: ServerBinary, monkeypatch: pytest.MonkeyPatch) -> None:
     """Lesson 08 with ENGINE = "live": its cells assert that C2's process is gone, its entries claimed and done."""
     lesson = build.clean(build.read(FOLDER / "solutions" / "08_recovering_from_failures.ipynb"))
     (cell,) = [c for c in lesson.cells if c.source.startswith('ENGINE = "simulated"')]
@@ -298,17 +297,11 @@ def test_begins_and_ends_as_all_do(name: str) -> None:
 def test_takes_the_time_that_it_says(name: str) -> None:
     """Not longer than stated, nor much shorter, and never longer than half an hour."""
     text = "\n".join(
-        cell.source
-        for cell in cells(name, "markdown")
-        if not cell.source.startswith("<details><summary>A solution")
+        cell.source for cell in cells(name, "markdown") if not cell.source.startswith("<details><summary>A solution")
     )
     stated = int(re.search(r"It takes about (\d+) minutes", text)[1])  # type: ignore[index]
     n_exercises = sum("verdict" in tags(cell) for cell in cells(name, "code"))
-    counted = (
-        len(text.split()) / WORDS_A_MINUTE
-        + text.count("**Predict.**") * PREDICTION
-        + n_exercises * EXERCISE
-    )
+    counted = len(text.split()) / WORDS_A_MINUTE + text.count("**Predict.**") * PREDICTION + n_exercises * EXERCISE
     assert counted <= stated <= min(counted + 5, LONGEST_LESSON), f"{counted:.1f} by count"
 
 
@@ -372,9 +365,7 @@ def test_figures_are_told_in_words(name: str) -> None:
     for cell, following in itertools.pairwise(all_cells):
         if cell.cell_type != "code":
             continue
-        assert not any(
-            "image/png" in out.get("data", {}) for out in cell.outputs
-        )  # has no alt text
+        assert not any("image/png" in out.get("data", {}) for out in cell.outputs)  # has no alt text
         if any("<img" in out.get("data", {}).get("text/html", "") for out in cell.outputs):
             n_figures += 1
             assert following.cell_type == "markdown", cell.source

@@ -194,9 +194,12 @@ def test_expiry(server_everywhere: AnyServer) -> None:
         assert await c.exists("t", "h", "s", "seen") == 4
         await asyncio.sleep(0.05)
         assert await c.exists("t", "h", "s", "seen", "kept", "set anew") == 2
-        assert await all_of(
-            c.get("t"), c.hgetall("h"), c.xlen("s"), c.xreadgroup("g", "c", {"s": ">"})
-        ) == [None, {}, 0, "NOGROUP No such key"]
+        assert await all_of(c.get("t"), c.hgetall("h"), c.xlen("s"), c.xreadgroup("g", "c", {"s": ">"})) == [
+            None,
+            {},
+            0,
+            "NOGROUP No such key",
+        ]
         assert await c.set("seen", "1", nx=True, px=40) is True
         assert await c.pttl("t") == -2
 
@@ -216,7 +219,7 @@ def test_transactions_of_both_kinds(server_everywhere: AnyServer) -> None:
         pipe.xadd("s", {"f": "2"}, id="2-1").xadd("t", {"f": "1"}).lpush("s", "x").get("t")
         replies = await pipe.execute(raise_on_error=False)
         assert [r if isinstance(r, (str, int)) else str(r)[:9] for r in replies] == [
-            *(True, "1-1", 2, "2-1", "WRONGTYPE", "WRONGTYPE", "2"),
+            *(True, "1-1", 2, "2-1", "WRONGTYPE", "WRONGTYPE", "2")
         ]
         assert [i for i, _ in (await waiting)[0][1]] == ["1-1", "2-1"]  # when all of it is over
         for unknown in (["NOSUCH", "x"], ["GET"], ["XADD", "s"], ["XNOSUCH", "s"]):
@@ -236,7 +239,7 @@ def test_transactions_of_both_kinds(server_everywhere: AnyServer) -> None:
         pipe.sadd("t", "x").get("t")
         replies = await pipe.execute(raise_on_error=False)
         assert [r if isinstance(r, (str, int)) else str(r)[:9] for r in replies] == [
-            *(True, 2, "unknown c", "WRONGTYPE", "4"),
+            *(True, 2, "unknown c", "WRONGTYPE", "4")
         ]
 
     server_everywhere.run(program)
@@ -348,9 +351,7 @@ def test_what_befalls_a_stream_wakes_its_readers(server_everywhere: AnyServer) -
         ]:
             await c.delete("s")
             await c.xgroup_create("s", "g", "0", mkstream=True)
-            waiting = asyncio.create_task(
-                attempt(server.connect().xreadgroup("g", "c", {"s": ">"}, block=9000))
-            )
+            waiting = asyncio.create_task(attempt(server.connect().xreadgroup("g", "c", {"s": ">"}, block=9000)))
             await asyncio.sleep(0.02)
             await change()
             assert await waiting == answer

@@ -7,16 +7,24 @@ import json
 import sys
 import threading
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
 from streamlab import cli
-from streamlab.lab import Lab
+from streamlab.cli import opening
+from streamlab.lab.lab import Lab
 from streamlab.scenario import Arrivals, Scenario, Service, consumers, producers
 from tests.conftest import Eventually
 
-panels = pytest.importorskip("streamlab.panel", reason="anywidget is not installed")
-from streamlab.panel.state import headline, state_of  # noqa: E402
+if TYPE_CHECKING:
+    from streamlab.views import panel as panels
+else:
+    panels = pytest.importorskip("streamlab.views.panel", reason="anywidget is not installed")
+
+from streamlab.views.panel.state import headline, state_of
+
+pytestmark = pytest.mark.alone("waits two seconds at most for what a panel shows")
 
 BUSY = Scenario(
     name="busy",
@@ -71,16 +79,11 @@ def test_the_headline_tells_the_story(lab: Lab):
     lab.run_until(lab.now + 3.0)
     lab.autoclaim("C1")
     lab.run_until(lab.now + 1.6)
-    assert headline_of(lab) == [
-        "mending",
-        "C2 is dead. C1 took over what was left, and is working on it.",
-    ]
+    assert headline_of(lab) == ["mending", "C2 is dead. C1 took over what was left, and is working on it."]
     lab.run_until(lab.now + 3.0)
     assert headline_of(lab)[1].startswith("C2 is dead. Nothing is stranded")
     lab.pause("C1")
-    assert headline_of(lab)[1].startswith(
-        "C2 is dead. C1 is paused. 2 entries stay pending for C1."
-    )
+    assert headline_of(lab)[1].startswith("C2 is dead. C1 is paused. 2 entries stay pending for C1.")
     lab.kill("C1")
     lab.kill("C3")
     assert headline_of(lab) == [
@@ -90,29 +93,29 @@ def test_the_headline_tells_the_story(lab: Lab):
     assert headline_of(lab) == ["calm", "The run has ended."]
 
 
-def test_a_click_is_a_method_of_the_lab(panel: panels.Panel, lab: Lab, eventually: Eventually):
+def test_an_action_is_a_method_of_the_lab(panel: panels.Panel, lab: Lab, eventually: Eventually):
     """What the view sends is done by the lab, in order, and shown."""
     for message in (
-        {"do": "kill", "args": ["C2"]},
-        {"do": "set_min_idle", "args": [0.1]},
-        {"do": "go_to", "args": [9.0]},
-        {"do": "autoclaim", "args": ["C1"]},
-        {"do": "add_consumer", "args": []},
-        {"do": "set_rate", "args": [2.0]},
-        {"do": "set_service", "args": [0.25]},
-        {"do": "set_recovery", "args": ["autoclaim"]},
-        {"do": "pause", "args": ["C3"]},
-        {"do": "play", "args": [10.0]},
+        {"action": "kill C2"},
+        {"action": "set-recovery min-idle 100ms"},
+        {"control": "go_to", "value": 9.0},
+        {"action": "autoclaim for C1"},
+        {"action": "add-consumer"},
+        {"action": "set-rate 2"},
+        {"action": "set-service 250ms"},
+        {"action": "set-recovery autoclaim"},
+        {"action": "pause C3"},
+        {"control": "play", "value": 10.0},
     ):
         panel._hear(None, message, [])
     eventually(lambda: panel.state.get("playing"), "all is done")
-    names = ["kill", "set_recovery", "autoclaim", "add_consumer", "set_rate", "set_service"]
-    assert [click.name for click in lab.clicks] == [*names, "set_recovery", "pause"]
+    words = ["kill", "set-recovery", "autoclaim", "add-consumer", "set-rate", "set-service"]
+    assert [action.word for action in lab.actions] == [*words, "set-recovery", "pause"]
     states = {consumer["name"]: consumer["state"] for consumer in panel.state["consumers"]}
     assert (states["C2"], states["C3"]) == ("dead", "paused")
     assert "C4" in states
     assert panel.state["strategy"] == "autoclaim"
-    panel._hear(None, {"do": "freeze", "args": []}, [])
+    panel._hear(None, {"control": "freeze"}, [])
     eventually(lambda: not panel.state["playing"], "time stands still")
     assert not lab.is_playing
 
@@ -120,36 +123,64 @@ def test_a_click_is_a_method_of_the_lab(panel: panels.Panel, lab: Lab, eventuall
 @pytest.mark.parametrize(
     ("message", "notice"),
     [
-        ({"do": "kill", "args": ["C9"]}, "there is no 'C9': there are C1, C2, C3, P1, P2"),
-        ({"do": "autoclaim", "args": [""]}, "Nothing was claimed: nothing of that has been idle for 2 s."),
-        ({"do": "set_rate", "args": ["<b>"]}, "rate (entries per second) is '<b>'"),
-        ({"do": "set_recovery", "args": ["read-claim"]}, "the panel has no strategy 'read-claim'"),
-        ({"do": "kill", "args": []}, "missing 1 required positional argument"),
+        ({"action": "kill C9"}, "there is no 'C9': there are C1, C2, C3, P1, P2"),
+        ({"action": "autoclaim"}, "Nothing was claimed: no such entry has been idle for 2 s."),
+        ({"action": "set-rate <b>"}, "rate '<b>' is not a number: write set-rate 200 at 3s"),
+        ({"action": "set-rate nan"}, "set-rate: rate is nan: more than 0"),
+        ({"action": "set-recovery read-claim"}, "model of Redis 7.0.15 has no XREADGROUP … CLAIM"),
+        ({"action": "kill"}, "'kill' names no target"),
+        ({"action": "run"}, "unknown action 'run'"),
+        ({"action": "kill 'C1"}, "No closing quotation"),
+        ({"control": "go_to", "value": -1}, "-1 is no moment of a run"),
+        ({"control": "play", "value": "fast"}, "'<' not supported"),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_done_is_said_on_the_panel(
     panel: panels.Panel, eventually: Eventually, message: dict[str, object], notice: str
 ):
     """And the panel goes on."""
     panel._hear(None, message, [])
     eventually(lambda: notice in panel.state.get("notice", ""), f"the panel says {notice!r}")
-    panel.do("step")
+    panel._hear(None, {"control": "look"}, [])
+    panel.control("step")
     eventually(lambda: panel.state["notice"] == "", "the next click clears it")
 
 
+def test_a_notice_stays_until_the_next_click(panel: panels.Panel, eventually: Eventually):
+    """The view's telling that somebody looks is no click: there is time to read it."""
+    panel.do("kill C9")
+    eventually(lambda: panel.state.get("notice"), "the panel says what is wrong")
+    panel._hear(None, {"control": "look"}, [])
+    before = panel.state
+    panel.lab.step()
+    eventually(lambda: panel.state["at"] > before["at"], "it has looked at the lab again")
+    assert panel.state["notice"] == before["notice"]
+
+
+def test_a_name_may_have_spaces(eventually: Eventually):
+    """The view quotes it."""
+    own = BUSY.consumers[0].replace(name="my own")
+    with Lab(BUSY.replace(consumers=(own,))) as lab:
+        panel = panels.Panel(lab)
+        panel.do('kill "my own"')
+        eventually(lambda: lab.snapshot().consumers[0].state == "dead", "it is killed")
+        panel.close()
+
+
 @pytest.mark.parametrize(
-    "message", ["kill", None, {"do": "__init__"}, {"do": "run"}, {"do": "kill", "args": "C2"}, {}]
+    "message", ["kill", None, {"control": "__init__"}, {"control": "run"}, {"action": ["kill", "C2"]}, {}]
 )
 def test_what_the_panel_has_no_button_for_is_not_done(
     panel: panels.Panel, lab: Lab, eventually: Eventually, message: object
 ):
     """The page that a message comes from is not trusted."""
     panel._hear(None, message, [])
-    panel.do("set_service", 0.1)
-    eventually(lambda: lab.clicks, "the next click is done")
-    assert [click.name for click in lab.clicks] == ["set_service"]
-    with pytest.raises(ValueError, match="the panel has no 'run'"):
-        panel.do("run")
+    panel.do("set-service 100ms")
+    eventually(lambda: lab.actions, "the next click is done")
+    assert [action.word for action in lab.actions] == ["set-service"]
+    assert panel.state["notice"] == ""
+    with pytest.raises(ValueError, match="the panel has no control 'run': it has play, freeze"):
+        panel.control("run")
 
 
 def test_closing_the_panel_leaves_the_lab_and_no_thread(lab: Lab, eventually: Eventually):
@@ -162,22 +193,18 @@ def test_closing_the_panel_leaves_the_lab_and_no_thread(lab: Lab, eventually: Ev
     assert lab.step()
 
 
-def test_a_lab_that_was_closed_is_shown_as_closed(
-    panel: panels.Panel, lab: Lab, eventually: Eventually
-):
+def test_a_lab_that_was_closed_is_shown_as_closed(panel: panels.Panel, lab: Lab, eventually: Eventually):
     """The panel does not fail with it; its thread ends, and comes back to say why a click does nothing."""
     lab.close()
     eventually(lambda: panel.state.get("closed"), "the panel says so")
     eventually(lambda: panel_threads() == [], "nothing is left to look after")
     assert panel.state["notice"] == ""
-    panel.do("kill", "C1")
+    panel.do("kill C1")
     eventually(lambda: panel.state["notice"], "a click says why it does nothing")
     eventually(lambda: panel_threads() == [], "and that is all")
 
 
-def test_running_a_cell_again_replaces_its_panel(
-    monkeypatch: pytest.MonkeyPatch, eventually: Eventually
-):
+def test_running_a_cell_again_replaces_its_panel(monkeypatch: pytest.MonkeyPatch, eventually: Eventually):
     """The earlier one is closed, and its lab with it, unless that is shown still."""
     cell = "a"
     monkeypatch.setattr(panels, "_cell_id", lambda: cell)
@@ -203,41 +230,33 @@ def test_running_a_cell_again_replaces_its_panel(
     assert panel_threads() == []
 
 
-def test_nobody_looks_for_a_minute_and_it_rests(
-    panel: panels.Panel, lab: Lab, eventually: Eventually
-):
+def test_nobody_looks_for_a_minute_and_it_rests(panel: panels.Panel, lab: Lab, eventually: Eventually):
     """Its thread ends and the simulation's clock stops; whoever looks again wakes it."""
     lab.play()
     eventually(lambda: panel.state.get("playing"), "it plays")
     panel._last_seen -= 61.0
     eventually(lambda: panel_threads() == [] and not lab.is_playing, "it rests")
     at = panel.state["at"]
-    panel._hear(None, {"do": "play", "args": [50.0]}, [])
+    panel._hear(None, {"control": "play", "value": 50.0}, [])
     eventually(lambda: panel.state["at"] > at, "it goes on")
 
 
-def test_nothing_is_displayed_and_its_name_is_short(
-    panel: panels.Panel, capsys: pytest.CaptureFixture[str]
-):
+def test_nothing_is_displayed_and_its_name_is_short(panel: panels.Panel, capsys: pytest.CaptureFixture[str]):
     """A notebook's text output is the same each time."""
     assert repr(panel) == "<Panel of busy (simulated)>"
     assert capsys.readouterr().out == ""
     gc.collect()
 
 
-def test_the_command_says_what_is_missing(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-):
+def test_the_command_says_what_is_missing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     """One line, exit status 2."""
-    find = cli.find_spec
-    monkeypatch.setattr(cli, "find_spec", lambda name: None if name == "voila" else find(name))
+    find = opening.find_spec
+    monkeypatch.setattr(opening, "find_spec", lambda name: None if name == "voila" else find(name))
     assert cli.main(["panel"]) == 2
-    assert capsys.readouterr().err == (
-        "streamlab: voila is not installed: pip install 'streamlab[course]'\n"
-    )
+    assert capsys.readouterr().err == ("streamlab: voila is not installed: pip install 'streamlab[course]'\n")
     monkeypatch.undo()
     monkeypatch.setenv("PATH", "")
     assert cli.main(["panel", "--live"]) == 2
     assert "no redis-server or valkey-server on the PATH" in capsys.readouterr().err
     assert cli.main(["panel", "no-such-scenario"]) == 2
-    assert "streamlab.panel" in sys.modules
+    assert "streamlab.views.panel" in sys.modules

@@ -6,20 +6,29 @@ and live.
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
+import threading
+from collections.abc import Callable
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from streamlab.named_scenarios import load_scenario, to_toml
-from streamlab.panel.app import served
-from streamlab.scenario import Arrivals, Scenario, Service, consumers, producers
+from streamlab.lab.lab import Lab
+from streamlab.scenario import Arrivals, Scenario, Service, consumers, load_scenario, producers, to_toml
+from streamlab.views import panel as panels
+from streamlab.views.panel.app import served
+from streamlab.views.panel.state import state_of
 from tests import browser
 from tests.conftest import Eventually
 
 pytestmark = pytest.mark.browser
+
+VIEW = Path(panels.__file__).parent / "view"
 
 #: More than three consumers can do, so that each of them always holds something; then it ends.
 CROWDED = Scenario(
@@ -80,12 +89,8 @@ def is_running(pid: int) -> bool:
 def story(page: Any, *, live: bool, automatic: bool, eventually: Eventually) -> None:
     """Kill C2; see what it leaves behind wait, be claimed, and be done."""
     page.wait_for_selector("[data-consumer=C2]")
-    page.wait_for_function(
-        "() => Number(document.querySelector('[data-consumer=C1]').cells[5].textContent) > 0"
-    )
-    page.wait_for_function(
-        "() => Number(document.querySelector('[data-consumer=C2]').cells[3].textContent) > 0"
-    )
+    page.wait_for_function("() => Number(document.querySelector('[data-consumer=C1]').cells[5].textContent) > 0")
+    page.wait_for_function("() => Number(document.querySelector('[data-consumer=C2]').cells[3].textContent) > 0")
     pid = pid_of(page, "C2")
     assert (pid is not None) == live
     # The keyboard's focus stays where it is, and no node is replaced, while everything changes.
@@ -119,8 +124,7 @@ def story(page: Any, *, live: bool, automatic: bool, eventually: Eventually) -> 
         page.select_option("[aria-label='New owner']", "C3")
         page.click(".claim")
         page.wait_for_function(
-            "id => document.querySelector(`[data-entry='${id}']`).cells[2].textContent === 'C3'",
-            arg=stranded[0],
+            "id => document.querySelector(`[data-entry='${id}']`).cells[2].textContent === 'C3'", arg=stranded[0]
         )
         page.click(".autoclaim")  # and the rest
     eventually(
@@ -132,9 +136,7 @@ def story(page: Any, *, live: bool, automatic: bool, eventually: Eventually) -> 
     page.focus("[aria-label='service time']")
     page.keyboard.press("Home")
     eventually(lambda: not set(stranded) & set(page.evaluate(OWNERS)), "all are done", timeout=20.0)
-    page.wait_for_function(
-        "() => document.querySelector('.headline').textContent === 'The run has ended.'"
-    )
+    page.wait_for_function("() => document.querySelector('.headline').textContent === 'The run has ended.'")
     assert page.evaluate(OWNERS) == {}
     assert page.text_content("[data-figure=pending]") == "0"
 
@@ -159,7 +161,7 @@ def test_in_voila(engine: str, eventually: Eventually) -> None:
 
 
 CELLS = (
-    "from pathlib import Path\nfrom streamlab.lab import Lab\nfrom streamlab.panel import Panel",
+    "from pathlib import Path\nfrom streamlab.lab.lab import Lab\nfrom streamlab.views.panel import Panel",
     "lab = Lab(Path('scenario.toml'), engine={engine!r})\nlab.play()",
     "Panel(lab)",
 )
@@ -173,9 +175,7 @@ CELLS = (
         ("notebook", "simulated"),
     ],
 )
-def test_in_a_notebook(
-    application: str, engine: str, tmp_path: Path, eventually: Eventually
-) -> None:
+def test_in_a_notebook(application: str, engine: str, tmp_path: Path, eventually: Eventually) -> None:
     """In a cell; recovered by the consumers themselves. Cells that are run again, and a kernel that is restarted,
     leave nothing of the run before."""
     (tmp_path / "scenario.toml").write_text(to_toml(CROWDED), "utf-8")
@@ -200,17 +200,99 @@ def test_in_a_notebook(
         story(page, live=engine == "live", automatic=True, eventually=eventually)
 
 
+#: Show a state by the view's own modules, as they are, with a model that keeps what is sent to it.
+SHOW = """async (state) => {
+    const view = await import('/main.mjs');
+    const el = document.body.appendChild(document.createElement('div'));
+    window.sent = [];
+    const model = { get: () => state, on() {}, off() {}, send(message) { window.sent.push(message); } };
+    view.default.render({ model, el });
+}"""
+
+
+def test_what_each_control_sends() -> None:
+    """Every button and field, in one state of a run; and the kernel understands each action."""
+    handler = partial(SimpleHTTPRequestHandler, directory=str(VIEW))
+    with Lab(CROWDED) as lab, ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        lab.wait_until(lambda now: all(consumer.holding for consumer in now.consumers))
+        lab.pause("C3")
+        state = {**state_of(lab), "notice": "", "playing": True}
+        first = state["pending"][0][0]
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with browser.open_page(f"http://127.0.0.1:{server.server_port}/") as page:
+
+            def sent(show: dict[str, Any], *doings: Callable[[], object]) -> list[dict[str, Any]]:
+                page.set_content("")
+                page.evaluate(SHOW, show)
+                for do in doings:
+                    do()
+                found: list[dict[str, Any]] = json.loads(page.evaluate("() => JSON.stringify(window.sent)"))
+                assert found.pop(0) == {"control": "look"}
+                return found
+
+            def click(selector: str) -> Callable[[], object]:
+                return lambda: page.locator(selector).first.dispatch_event("click")  # also on what is disabled
+
+            def fill(label: str, value: object) -> Callable[[], object]:
+                return lambda: page.get_by_label(label, exact=True).fill(str(value)) or page.keyboard.press("Tab")
+
+            def choose(label: str, value: str) -> Callable[[], object]:
+                return lambda: page.get_by_label(label, exact=True).select_option(value)
+
+            actions = sent(
+                state,
+                *(click(f"[data-consumer=C1] .{name}") for name in ("kill", "pause", "restart")),
+                click("[data-consumer=C3] .pause"),
+                click("text=Add consumer"),
+                click(".claim"),  # nothing is picked: nothing is sent
+                click(f"[data-entry='{first}'] input"),
+                choose("New owner", "C1"),
+                click(".claim"),
+                click(".autoclaim"),
+                choose("New owner", ""),
+                click(".autoclaim"),
+                fill("min-idle, in seconds", 2.5),
+                click(".automatic"),
+                choose("Strategy of automatic recovery", "claim"),
+                click(".automatic"),
+                fill("arrival rate", 1),
+                fill("service time", -1),
+            )
+            assert [message.get("action") for message in actions] == [
+                *("kill C1", "pause C1", "restart C1", "resume C3", "add-consumer", f"claim {first} for C1"),
+                *("autoclaim for C1", "autoclaim", "set-recovery min-idle 2.5s", "set-recovery autoclaim"),
+                *("set-recovery claim", "set-recovery none", "set-rate 4", "set-service 600ms"),
+            ]
+            for message in actions:
+                panels._perform(lab, message["action"])
+            controls = (
+                click("text=Freeze"), click("text=Step"), choose("Speed", "5"), click("text=− 5 s"),
+                fill("Go to a moment of the run", 2), fill("Seed", 7), click("text=Begin again"),
+            )  # fmt: skip
+            assert [(message["control"], message.get("value")) for message in sent(state, *controls)] == [
+                *(("freeze", None), ("step", None), ("play", 5), ("go_to", pytest.approx(max(state["at"] - 5, 0)))),
+                *(("go_to", 2), ("begin_again", 7)),
+            ]
+            assert sent({**state, "playing": False}, choose("Speed", "5"), click("text=Play")) == [
+                {"control": "play", "value": 5}
+            ]
+            assert sent({**state, "engine": "live"}, click("text=Stop")) == [{"control": "close"}]
+            ended = {**state, "finished": True}
+            assert sent(ended, click("text=Freeze"), click("text=Step"), click("[data-consumer=C1] .kill")) == []
+        server.shutdown()
+
+
 def test_hostile_payloads_are_shown_harmlessly(tmp_path: Path) -> None:
     """Markup stays text, a script does not run, a megabyte is cut."""
     cell = """
 import dataclasses
-from streamlab.lab import Lab
-from streamlab.panel import Panel
+from streamlab.lab.lab import Lab
+from streamlab.views.panel import Panel
 lab = Lab("kill-and-recover")
 lab.pause("C1"); lab.pause("C2"); lab.pause("C3")
 nasty = {"a": "<img src=x onerror='window.hacked=1'><script>window.hacked=1</script>", "b": "y" * 1_000_000}
-lab._do(lambda engine: engine.client.xadd("orders", nasty))
-lab._do(lambda engine: engine.client.xreadgroup("workers", "C2", {"orders": ">"}, 10))
+lab._driver().ask(lambda lookout: lookout._engine.client.xadd("orders", nasty))
+lab._driver().ask(lambda lookout: lookout._engine.client.xreadgroup("workers", "C2", {"orders": ">"}, 10))
 Panel(lab)
 """
     (tmp_path / "panel.ipynb").write_text(browser.notebook(cell), "utf-8")
@@ -246,9 +328,7 @@ def test_figures(request: pytest.FixtureRequest) -> None:
                 page.screenshot(path=path, clip=box, full_page=True)
 
             page.wait_for_selector("[data-consumer=C2]")
-            page.wait_for_function(
-                "() => parseFloat(document.querySelector('.clock').textContent) > 21"
-            )
+            page.wait_for_function("() => parseFloat(document.querySelector('.clock').textContent) > 21")
             holds = "() => Number(document.querySelector('[data-consumer=C2]').cells[3].textContent) >= {}"
             page.wait_for_function(holds.format(2))
             take("steady")

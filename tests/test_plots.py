@@ -21,24 +21,27 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from streamlab import plots
-from streamlab.events import Event, EventLog
-from streamlab.lab import Lab
-from streamlab.named_scenarios import many_to_many, one_to_many, one_to_one
-from streamlab.plots.curves import N_PARTS, envelope
-from streamlab.plots.distribution import distribution
-from streamlab.plots.stints import (
+from streamlab.lab.lab import Lab
+from streamlab.results.events import Event, EventLog
+from streamlab.results.run import FinalState, Run
+from streamlab.scenario import Arrivals, Scenario, Service, consumers, producers
+from streamlab.scenario.named import many_to_many, one_to_many, one_to_one
+from streamlab.views.plots.backlog import N_PARTS, envelope
+from streamlab.views.plots.deliveries import (
     ORPHANED,
     PROCESSING,
     READABLE,
     UNACKED,
     WAITING,
+    Delivery,
     Lanes,
     Phase,
     lay_out,
+    phases,
 )
-from streamlab.plots.style import COLOURS, TROUBLE, ink_on, named, time_text, unit_for
-from streamlab.run import FinalState, Run
-from streamlab.scenario import Arrivals, Scenario, Service, consumers, producers
+from streamlab.views.plots.sojourn import distribution
+from streamlab.views.plots.style import COLOURS, TROUBLE, ink_on
+from streamlab.views.plots.words import named, time_text, unit_for
 
 ALL = (plots.timeline, plots.backlog, plots.shares, plots.sojourn, plots.overview)
 
@@ -50,9 +53,7 @@ def written(*rows: tuple[Any, ...], n_consumers: int = 2, n_producers: int = 1) 
         for at, kind, actor, *rest in rows
     ]
     scenario = Scenario(
-        name="written",
-        producers=producers(n_producers, Arrivals()),
-        consumers=consumers(n_consumers, Service()),
+        name="written", producers=producers(n_producers, Arrivals()), consumers=consumers(n_consumers, Service())
     )
     return Run(scenario, "simulated", "a test", EventLog.of(events), FinalState())
 
@@ -70,7 +71,7 @@ def story(number: int, consumer: str, *at: float, producer: str = "P1") -> list[
 @pytest.fixture(scope="module")
 def seven() -> Run:
     """Scenario 4 as the course tells it: 7 entries, 3 consumers."""
-    return Lab(dataclasses.replace(many_to_many(), entries=7, duration=None)).run()
+    return Lab(many_to_many().replace(entries=7, duration=None)).run()
 
 
 @pytest.fixture(scope="module")
@@ -116,18 +117,13 @@ def boxes(ax: Axes, kind: str) -> list[tuple[float, float, float, float, str]]:
         if label.startswith(f"_{kind}"):
             for path in collection.get_paths():
                 x, y = path.vertices[:, 0], path.vertices[:, 1]
-                found.append(
-                    (x.min(), x.max(), (y.min() + y.max()) / 2, np.ptp(y), label.split()[-1])
-                )
+                found.append((x.min(), x.max(), (y.min() + y.max()) / 2, np.ptp(y), label.split()[-1]))
     return sorted(found)
 
 
 def lane_of(ax: Axes, y: float) -> str:
     """Return whose lane is at this height."""
-    names = {
-        tick: label.get_text()
-        for tick, label in zip(ax.get_yticks(), ax.get_yticklabels(), strict=True)
-    }
+    names = {tick: label.get_text() for tick, label in zip(ax.get_yticks(), ax.get_yticklabels(), strict=True)}
     return names[min(names, key=lambda tick: abs(tick - y))]
 
 
@@ -143,15 +139,15 @@ def numbers(ax: Axes) -> dict[str, list[str]]:
 # ---- timeline --------------------------------------------------------------------------------------
 
 
-def test_bars_of_the_timeline_are_the_stints(seven: Run) -> None:
+def test_bars_of_the_timeline_are_the_deliveries(seven: Run) -> None:
     """Each entry's bar lies in its consumer's lane and reaches from delivery to the end of its processing."""
     ax = only_axes(plots.timeline(seven))
     bars = boxes(ax, PROCESSING)
-    stints = sorted(seven.lives.stints, key=lambda stint: stint.delivered)
+    given = sorted(seven.ledger.deliveries, key=lambda delivery: delivery.delivered)
     assert [(start, end) for start, end, *_ in bars] == [
-        (pytest.approx(stint.delivered), pytest.approx(stint.processed)) for stint in stints
+        (pytest.approx(delivery.delivered), pytest.approx(delivery.processed)) for delivery in given
     ]
-    assert [lane_of(ax, y) for _, _, y, *_ in bars] == [stint.consumer for stint in stints]
+    assert [lane_of(ax, y) for _, _, y, *_ in bars] == [delivery.consumer for delivery in given]
 
 
 def test_scenario_four_is_read_off_the_timeline(seven: Run) -> None:
@@ -200,9 +196,7 @@ def test_a_claimed_entry_keeps_its_first_colour_and_is_marked(crash: Run) -> Non
     colours = [of for *_, y, _, of in boxes(ax, PROCESSING) if lane_of(ax, y) == "C1"]
     assert colours == [COLOURS[0], COLOURS[1], COLOURS[1], COLOURS[1]]
     frames = boxes(ax, "claimed")
-    assert [(s, e) for s, e, *_ in frames] == [
-        pytest.approx((0.3, end)) for end in (0.35, 0.39, 0.43)
-    ]
+    assert [(s, e) for s, e, *_ in frames] == [pytest.approx((0.3, end)) for end in (0.35, 0.39, 0.43)]
     (stars,) = (line for line in ax.lines if line.get_label() == "_claims")
     assert stars.get_marker() == "*"
     assert list(stars.get_xdata()) == [0.3] * 3
@@ -212,9 +206,7 @@ def test_a_crash_is_marked_and_told(crash: Run) -> None:
     """The title says who crashed, when, with what, and what became of it."""
     figure = plots.timeline(crash)
     ax = only_axes(figure)
-    assert (
-        title(figure) == "C2 crashes at 120 ms with 3 entries pending; 180 ms later C1 claims them"
-    )
+    assert title(figure) == "C2 crashes at 120 ms with 3 entries pending; 180 ms later C1 claims them"
     (mark,) = (line for line in ax.lines if line.get_label() == "_crash C2")
     assert mark.get_marker() == "X"
     assert list(mark.get_xdata()) == [0.12]
@@ -242,19 +234,14 @@ def test_a_crash_after_which_nobody_claims() -> None:
 
 def test_a_crash_with_nothing_in_hand() -> None:
     """A consumer that crashes while it waits leaves nothing."""
-    run = written(
-        *story(1, "C1", 0, 0, 0.9, 0.9), *story(2, "C2", 0, 0, 0.1, 0.1), (0.2, "crashed", "C2")
-    )
+    run = written(*story(1, "C1", 0, 0, 0.9, 0.9), *story(2, "C2", 0, 0, 0.1, 0.1), (0.2, "crashed", "C2"))
     assert title(plots.timeline(run)) == "C2 crashes at 200 ms with nothing pending"
 
 
 def test_what_was_claimed_before_the_crash_is_not_counted() -> None:
     """An entry belongs to whoever had it last: the one that crashes had lost one of its two."""
     run = written(
-        *story(1, "C2", 0, 0.01),
-        *story(2, "C2", 0, 0.01),
-        (0.1, "claimed", "C1", 1, 2),
-        (0.2, "crashed", "C2"),
+        *story(1, "C2", 0, 0.01), *story(2, "C2", 0, 0.01), (0.1, "claimed", "C1", 1, 2), (0.2, "crashed", "C2")
     )
     words = "C2 crashes at 200 ms with 1 entry pending; nobody takes it over"
     assert title(plots.timeline(run)) == words
@@ -273,10 +260,7 @@ def test_a_restarted_consumer_reads_its_own_history() -> None:
     )
     figure = plots.timeline(run)
     ax = only_axes(figure)
-    assert (
-        title(figure)
-        == "C1 crashes at 100 ms with 1 entry pending; 200 ms later it comes back and reads it again"
-    )
+    assert title(figure) == "C1 crashes at 100 ms with 1 entry pending; 200 ms later it comes back and reads it again"
     assert [(s, e) for s, e, *_ in boxes(ax, ORPHANED)] == [pytest.approx((0.1, 0.3))]
     assert [(s, e) for s, e, *_ in boxes(ax, PROCESSING)] == [
         pytest.approx((0.0, 0.1)), pytest.approx((0.3, 0.4)),
@@ -308,9 +292,7 @@ def test_a_zombie_is_drawn_to_its_end() -> None:
 
 def test_prefetched_entries_lie_one_below_the_other() -> None:
     """With COUNT 3, three entries are held at once: three rows, a stair of processing."""
-    run = written(
-        *[row for n in (1, 2, 3) for row in story(n, "C1", 0, 0, 0.1 * n, 0.1 * n)], n_consumers=1
-    )
+    run = written(*[row for n in (1, 2, 3) for row in story(n, "C1", 0, 0, 0.1 * n, 0.1 * n)], n_consumers=1)
     ax = only_axes(plots.timeline(run))
     bars = boxes(ax, PROCESSING)
     assert [y for *_, y, _, _ in bars] == [0.5, 1.5, 2.5]
@@ -333,8 +315,8 @@ def test_a_long_run_is_shown_from_its_beginning(shared: Run) -> None:
 def test_a_window_shows_what_reaches_into_it(shared: Run) -> None:
     """From 5 s to 5.02 s: 16 deliveries, and those that were being processed at 5 s."""
     lanes = lay_out(shared, 5.0, 5.02, 1_500)
-    inside = [s for s in shared.lives.stints if s.delivered < 5.02 and s.acked > 5.0]
-    assert [drawn.stint for drawn in lanes.drawn] == sorted(inside, key=lambda s: s.delivered)
+    inside = [s for s in shared.ledger.deliveries if s.delivered < 5.02 and s.acked > 5.0]
+    assert [drawn.delivery for drawn in lanes.drawn] == sorted(inside, key=lambda s: s.delivered)
     assert 16 <= len(inside) <= 19
     shown = only_axes(plots.timeline(shared, start=5.0, end=5.02))
     assert shown.get_xlim() == pytest.approx((5.0, 5.02), abs=0.001)
@@ -357,8 +339,7 @@ def test_a_batch_larger_than_max_entries_still_has_a_window() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
-    [({"start": 2.0, "end": 2.0}, "no length"), ({"max_entries": 0}, "max_entries is 0")],
+    ("arguments", "words"), [({"start": 2.0, "end": 2.0}, "no length"), ({"max_entries": 0}, "max_entries is 0")]
 )
 def test_a_window_of_nothing_is_refused(seven: Run, arguments: dict[str, Any], words: str) -> None:
     """The error says what to give instead."""
@@ -368,9 +349,7 @@ def test_a_window_of_nothing_is_refused(seven: Run, arguments: dict[str, Any], w
 
 def test_of_a_long_run_the_trouble_is_shown() -> None:
     """The window reaches from before the first crash until what was claimed is done."""
-    quiet = [
-        row for n in range(1, 500) for row in story(n, "C1", n / 100, n / 100, n / 100, n / 100)
-    ]
+    quiet = [row for n in range(1, 500) for row in story(n, "C1", n / 100, n / 100, n / 100, n / 100)]
     run = written(
         *quiet,
         *story(500, "C2", 2.5, 2.5),
@@ -382,9 +361,7 @@ def test_of_a_long_run_the_trouble_is_shown() -> None:
     lanes = lay_out(run, None, None, 1_500)
     assert lanes.start < 2.6 - 0.1
     assert 3.7 < lanes.end < 3.9
-    assert "C2 crashes at 2.6 s with 1 entry pending; 1 s later C1 claims it" in title(
-        plots.timeline(run)
-    )
+    assert "C2 crashes at 2.6 s with 1 entry pending; 1 s later C1 claims it" in title(plots.timeline(run))
 
 
 def test_what_became_of_a_crash_is_told_of_the_whole_run(crash: Run) -> None:
@@ -402,9 +379,7 @@ def test_colours_by_producer_where_there_is_one_consumer() -> None:
     )
     ax = only_axes(plots.timeline(run))
     assert [of for *_, of in boxes(ax, PROCESSING)] == [COLOURS[0], COLOURS[1]]
-    added = {
-        str(c.get_label()): c for c in ax.collections if str(c.get_label()).startswith("_added")
-    }
+    added = {str(c.get_label()): c for c in ax.collections if str(c.get_label()).startswith("_added")}
     assert list(added) == ["_added P1", "_added P2"]
     shapes = [c.get_paths()[0].vertices.shape for c in added.values()]
     assert shapes[0] != shapes[1]
@@ -416,32 +391,61 @@ def phases_of(lanes: Lanes, consumer: str) -> list[tuple[Phase, ...]]:
     return [drawn.phases for drawn in lanes.lanes[consumer]]
 
 
-def test_a_stint_in_no_time_is_still_shown() -> None:
+def test_a_delivery_in_no_time_is_still_shown() -> None:
     """A service time of 0 gives a bar of no width rather than no bar."""
     lanes = lay_out(written(*story(1, "C1", 1, 1, 1, 1)), None, None, 10)
     assert phases_of(lanes, "C1") == [(Phase(PROCESSING, 1, 1),)]
 
 
+@pytest.mark.parametrize(
+    ("begun", "expected"),
+    [
+        (0.0, (Phase(PROCESSING, 0.0, 0.2),)),
+        (0.1, (Phase(WAITING, 0.0, 0.1), Phase(PROCESSING, 0.1, 0.2))),
+        (0.3, (Phase(WAITING, 0.0, 0.2),)),
+        (math.nan, (Phase(WAITING, 0.0, 0.2),)),
+    ],
+)
+def test_a_bar_ends_with_an_early_acknowledgement(begun: float, expected: tuple[Phase, ...]) -> None:
+    """Acked at 0.2 s and processed at 0.4 s or never: a consumer has nothing to do any more with what is acked."""
+    processed = begun if math.isnan(begun) else 0.4
+    delivery = Delivery("1-0", "C1", 0.0, 1, claimed=False, begun=begun, processed=processed, acked=0.2)
+    assert phases(delivery, None, ()) == expected
+
+
+def test_what_is_acked_before_its_turn_is_never_at_work() -> None:
+    """Three entries are read at once and acked before anything is done: each waits until then, and no longer."""
+    run = written(
+        *[row for n in (1, 2, 3) for row in story(n, "C1", 0, 0)],
+        *[(0.1, "acked", "C1", n) for n in (1, 2, 3)],
+        *[(0.1 + 0.2 * n, "processed", "C1", n) for n in (1, 2)],
+        n_consumers=1,
+    )
+    ax = only_axes(plots.timeline(run))
+    assert [(start, end) for start, end, *_ in boxes(ax, WAITING)] == [pytest.approx((0, 0.1))] * 3
+    assert boxes(ax, PROCESSING) == []
+
+
 @pytest.mark.parametrize("until", [0.3, 0.45, 0.7, 2.0])
-def test_phases_of_a_stint_follow_each_other_without_gaps(until: float) -> None:
-    """Whenever a run with a crash is looked at, every stint is one unbroken chain from its delivery."""
-    lab = Lab(dataclasses.replace(one_to_many().with_rate(900).with_count(4), duration=0.5))
+def test_phases_of_a_delivery_follow_each_other_without_gaps(until: float) -> None:
+    """Whenever a run with a crash is looked at, every delivery is one unbroken chain from its delivery."""
+    lab = Lab(one_to_many().with_rate(900).with_count(4).replace(duration=0.5))
     lab.run_until(0.25)
     lab.kill("C2")
     with lab:
         lanes = lay_out(lab.run_until(until), None, None, 10_000)
     assert lanes.drawn
     for drawn in lanes.drawn:
-        assert drawn.phases[0].start == drawn.stint.delivered
+        assert drawn.phases[0].start == drawn.delivery.delivered
         for before, after in itertools.pairwise(drawn.phases):
             assert before.end == after.start
-        if not math.isnan(drawn.stint.acked):
-            assert drawn.over == drawn.stint.acked
+        if not math.isnan(drawn.delivery.acked):
+            assert drawn.over == drawn.delivery.acked
     for lane in lanes.lanes.values():
         for row in {drawn.row for drawn in lane}:
             in_row = [drawn for drawn in lane if drawn.row == row]
             for before_, after_ in itertools.pairwise(in_row):
-                assert before_.over <= after_.stint.delivered, "bars lie over each other"
+                assert before_.over <= after_.delivery.delivered, "bars lie over each other"
 
 
 # ---- backlog ---------------------------------------------------------------------------------------
@@ -508,14 +512,11 @@ def test_several_backlogs_have_a_colour_and_a_line_style_each(overloaded: Run) -
     calm = Lab(one_to_one().with_rate(50)).run()
     figure = plots.backlog({"calm": calm, "busy": overloaded})
     ax = only_axes(figure)
-    drawn = [
-        next(x for x in ax.lines if x.get_label() == f"backlog, {name}")
-        for name in ("calm", "busy")
-    ]
+    drawn = [next(x for x in ax.lines if x.get_label() == f"backlog, {name}") for name in ("calm", "busy")]
     assert drawn[0].get_color() != drawn[1].get_color()
     assert drawn[0].get_linestyle() != drawn[1].get_linestyle()
     assert title(figure) == (
-        f"Most entries waiting to be delivered: {calm.backlog_max:,} (calm), {overloaded.backlog_max:,} (busy)"
+        f"Most entries waiting to be delivered at once: {calm.backlog_max:,} (calm), {overloaded.backlog_max:,} (busy)"
     )
 
 
@@ -523,17 +524,13 @@ def test_crashes_are_marked_on_the_backlog(crash: Run) -> None:
     """A line at the time of the crash, with the name."""
     ax = only_axes(plots.backlog(crash))
     assert "C2 crashes" in [text.get_text() for text in ax.texts]
-    assert [x.get_xdata()[0] for x in ax.lines if to_hex(x.get_color()) == TROUBLE.lower()] == [
-        0.12
-    ]
+    assert [x.get_xdata()[0] for x in ax.lines if to_hex(x.get_color()) == TROUBLE.lower()] == [0.12]
 
 
 def test_no_backlog_is_said(shared: Run) -> None:
     """Where every entry is delivered at once, the title says so instead of naming a peak of 0."""
     assert shared.backlog_max == 0
-    assert title(plots.backlog(shared)).startswith(
-        "No backlog: each entry is delivered the moment it is added"
-    )
+    assert title(plots.backlog(shared)).startswith("No backlog: each entry is delivered the moment it is added")
 
 
 def test_what_still_waits_at_the_end_is_said() -> None:
@@ -561,10 +558,7 @@ def test_unequal_shares_are_told_with_whose_they_are() -> None:
     """Three to one: from whose to whose."""
     rows = [row for n in (1, 2, 3) for row in story(n, "C1", n, n, n + 0.5, n + 0.5)]
     run = written(*rows, *story(4, "C2", 1, 1, 4, 4))
-    assert (
-        title(plots.shares(run))
-        == "2 consumers share 4 entries: from 25.0 % for C2 to 75.0 % for C1"
-    )
+    assert title(plots.shares(run)) == "2 consumers share 4 entries: from 25.0 % for C2 to 75.0 % for C1"
 
 
 def test_one_consumer_does_it_all() -> None:
@@ -578,12 +572,8 @@ def test_two_runs_stand_side_by_side(shared: Run) -> None:
     live = dataclasses.replace(shared, engine="live")
     ax = only_axes(plots.shares([shared, live]))
     assert len(ax.patches) == 8
-    assert {patch.get_hatch() for patch in ax.patches[:4]} != {
-        patch.get_hatch() for patch in ax.patches[4:]
-    }
-    assert not {patch.get_facecolor() for patch in ax.patches[:4]} & {
-        patch.get_facecolor() for patch in ax.patches[4:]
-    }
+    assert {patch.get_hatch() for patch in ax.patches[:4]} != {patch.get_hatch() for patch in ax.patches[4:]}
+    assert not {patch.get_facecolor() for patch in ax.patches[:4]} & {patch.get_facecolor() for patch in ax.patches[4:]}
     legend = ax.get_legend()
     assert legend is not None
     assert {"simulated", "live"} <= {text.get_text() for text in legend.get_texts()}
@@ -643,9 +633,7 @@ def test_a_run_in_which_nothing_happened_is_drawn(draw: Any) -> None:
     figure = draw(written())
     words = [text.get_text() for ax in figure.axes for text in ax.texts]
     assert len(words) == len(figure.axes)
-    assert all(
-        re.match("no entry was (added|delivered|processed|acknowledged)", text) for text in words
-    )
+    assert all(re.match("no entry was (added|delivered|processed|acknowledged)", text) for text in words)
     assert "empty" in figure.alt
     assert plots.show(figure)._repr_html_()
 
@@ -664,9 +652,7 @@ def test_overview_has_all_four(seven: Run) -> None:
     """A page of timeline, backlog, sojourn times and shares, with what each of them says."""
     page = plots.overview(seven)
     alone = [draw(seven) for draw in (plots.timeline, plots.backlog, plots.sojourn, plots.shares)]
-    assert [ax.get_title(loc="left").replace("\n", " ") for ax in page.axes] == [
-        title(f) for f in alone
-    ]
+    assert [ax.get_title(loc="left").replace("\n", " ") for ax in page.axes] == [title(f) for f in alone]
     assert page.alt == " ".join(figure.alt for figure in alone)
 
 
@@ -682,9 +668,7 @@ def test_overview_of_two_runs(shared: Run) -> None:
 
 def test_titles_break_between_words_that_may_part(shared: Run) -> None:
     """A number keeps its unit, and a value the name in brackets that says whose it is."""
-    page = plots.overview(
-        shared, dataclasses.replace(shared, scenario=shared.scenario.with_rate(90))
-    )
+    page = plots.overview(shared, dataclasses.replace(shared, scenario=shared.scenario.with_rate(90)))
     sojourn = page.axes[3].get_title(loc="left")
     assert "\n" in sojourn
     lines = sojourn.split("\n")
@@ -704,7 +688,7 @@ def test_axes_are_labelled_with_units(shared: Run) -> None:
     assert labels[0].startswith("time since the start of the run (ms)")
     assert labels[1].startswith("time since the start of the run (s)")
     assert labels[2] == "time from XADD until processed (ms)"
-    assert labels[3] == "share of the acknowledged entries; utilisation"
+    assert labels[3] == "share of the entries (bars); part of the time busy (diamonds)"
     assert page.axes[3].xaxis.get_major_formatter()(0.25, 0) == "25 %"
 
 
@@ -751,7 +735,7 @@ def test_alternative_text_given_by_the_caller_is_escaped(seven: Run) -> None:
 
 def test_the_same_run_gives_the_same_bytes() -> None:
     """A committed notebook does not change when it is run again."""
-    scenario = dataclasses.replace(one_to_many(), entries=100)
+    scenario = one_to_many().replace(entries=100)
     pages = [plots.show(plots.overview(Lab(scenario).run())) for _ in range(2)]
     assert pages[0]._repr_html_() == pages[1]._repr_html_()
     assert repr(pages[0]) == repr(pages[1])

@@ -15,8 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from streamlab.processes import GuardedFolder, LastAct, guarded_popen
+from streamlab.servers.processes import GuardedFolder, LastAct, guarded_popen
 from tests.process_table import group_runs, runs
+
+pytestmark = pytest.mark.alone("counts processes, and how soon they end")
 
 Eventually = Callable[[Callable[[], object], str], None]
 
@@ -24,17 +26,13 @@ SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 
 
 @pytest.mark.parametrize("paused", [False, True], ids=["running", "paused"])
-@pytest.mark.parametrize(
-    "end", ["SIGKILL", "SIGTERM", "SIGINT", "SIGHUP", "exit", "os._exit", "raise"]
-)
-def test_ends_with_its_owner(
-    end: str, paused: bool, tmp_path: Path, eventually: Eventually
-) -> None:
+@pytest.mark.parametrize("end", ["SIGKILL", "SIGTERM", "SIGINT", "SIGHUP", "exit", "os._exit", "raise"])
+def test_ends_with_its_owner(end: str, paused: bool, tmp_path: Path, eventually: Eventually) -> None:
     """However the owner ends, the child, its own child, the guard and the folder go; stopped or not."""
     # Started from a thread that has ended by then: a guard bound to the thread would strike at once.
     code = f"""
         import os, subprocess, sys, threading
-        from streamlab.processes import GuardedFolder, guarded_popen
+        from streamlab.servers.processes import GuardedFolder, guarded_popen
         children = []
         def start():
             children.append(GuardedFolder({str(tmp_path)!r}))
@@ -86,7 +84,7 @@ def test_a_fork_of_the_owner_keeps_nothing_alive(eventually: Eventually) -> None
     """A forked child of the owner holds no copy of the pipe, so the owner's end is still noticed."""
     code = """
         import os, subprocess, sys, time
-        from streamlab.processes import guarded_popen
+        from streamlab.servers.processes import guarded_popen
         child = guarded_popen([sys.executable, "-c", "import time; time.sleep(60)"])
         forked = os.fork()
         if forked == 0:
@@ -94,9 +92,7 @@ def test_a_fork_of_the_owner_keeps_nothing_alive(eventually: Eventually) -> None
         print(child.pid, forked, flush=True)
         time.sleep(60)
     """
-    with subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(code)], stdout=subprocess.PIPE
-    ) as owner:
+    with subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)], stdout=subprocess.PIPE) as owner:
         assert owner.stdout
         pid, forked = map(int, owner.stdout.readline().split())
         owner.kill()
@@ -111,9 +107,7 @@ def test_a_fork_of_the_owner_keeps_nothing_alive(eventually: Eventually) -> None
 def test_pipes_and_exit_status() -> None:
     """Standard input and output are pipes as asked for; the exit status is the process's own."""
     code = "import sys; print(sys.stdin.readline().upper(), end=''); sys.exit(7)"
-    with guarded_popen(
-        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as process:
+    with guarded_popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin
         assert process.stdout
         assert process.stderr is None
@@ -130,10 +124,7 @@ def test_environment_and_folder_are_passed_on(tmp_path: Path) -> None:
     """``env`` and ``cwd`` reach the program."""
     code = "import os; print(os.environ['STREAMLAB_WORD'], os.getcwd())"
     with guarded_popen(
-        [sys.executable, "-c", code],
-        env={**os.environ, "STREAMLAB_WORD": "word"},
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
+        [sys.executable, "-c", code], env={**os.environ, "STREAMLAB_WORD": "word"}, cwd=tmp_path, stdout=subprocess.PIPE
     ) as process:
         assert process.stdout
         assert process.stdout.read().decode().split() == ["word", str(tmp_path.resolve())]
@@ -174,9 +165,7 @@ def test_a_folder_lives_as_long_as_it_is_wanted(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
-def test_a_folder_of_somebody_else_is_not_taken(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_folder_of_somebody_else_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A name that exists already is passed over, also if it comes to exist at the last moment."""
     names = iter(["taken", "late", "free"])
     monkeypatch.setattr(secrets, "token_hex", lambda n: next(names))
@@ -201,32 +190,32 @@ def test_a_folder_of_somebody_else_is_not_taken(
 MAKERS = {
     "at the moment it is made": """
         from pathlib import Path
-        from streamlab.processes import GuardedFolder
+        from streamlab.servers.processes import GuardedFolder
         Path.mkdir = lambda path, mode: (os.mkdir(path, mode), die())
         GuardedFolder()""",
     "embedded server": """
-        from streamlab.embedded import EmbeddedServer
+        from streamlab.servers.embedded import EmbeddedServer
         server = EmbeddedServer()
         assert server.url
         die()""",
     "proxy": """
-        from streamlab.proxy import Proxy
+        from streamlab.servers.proxy import Proxy
         async def main():
             proxy = await Proxy("redis://127.0.0.1:1").start()
             die()
         asyncio.run(main())""",
     "server": """
-        from streamlab.servers import PrivateServer
+        from streamlab.servers.private import PrivateServer
         server = PrivateServer(persistence="aof").start()
         die()""",
     "server that is down": """
-        from streamlab.servers import PrivateServer
+        from streamlab.servers.private import PrivateServer
         server = PrivateServer(persistence="aof").start()
         server.kill()
         die()""",
     "panel": """
-        from streamlab.panel.app import served
-        from streamlab.named_scenarios import load_scenario
+        from streamlab.views.panel.app import served
+        from streamlab.scenario import load_scenario
         with served(load_scenario("crash")):
             die()""",
     "exercise with a database": """
@@ -238,15 +227,11 @@ MAKERS = {
 @pytest.mark.parametrize(
     "maker",
     [
-        pytest.param(name, marks=pytest.mark.redis)
-        if "server that" in name or name == "server"
-        else name
+        pytest.param(name, marks=pytest.mark.redis) if "server that" in name or name == "server" else name
         for name in MAKERS
     ],
 )
-def test_every_folder_goes_with_its_owner(
-    maker: str, tmp_path: Path, eventually: Eventually
-) -> None:
+def test_every_folder_goes_with_its_owner(maker: str, tmp_path: Path, eventually: Eventually) -> None:
     """Whoever makes one, and at whatever moment the owner is killed: nothing stays where temporary files are."""
     code = (
         "import asyncio, os, signal\n"
@@ -261,7 +246,7 @@ def test_every_folder_goes_with_its_owner(
     done = subprocess.run([sys.executable, "-c", code], env=env, check=False)
     assert done.returncode == -signal.SIGKILL
     assert "streamlab-" in (tmp_path / "print").read_text()  # there was one
-    eventually(lambda: os.listdir(folder) == [], "the folder goes", timeout=15.0)
+    eventually(lambda: os.listdir(folder) == [], "the folder goes", timeout=15.0)  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize("end", ["killed", "ended", "dropped", "told", "called off"])
@@ -270,7 +255,7 @@ def test_a_last_act_is_done(end: str, tmp_path: Path, eventually: Eventually) ->
     file = tmp_path / "file"
     code = f"""
         import os, signal
-        from streamlab.processes import LastAct
+        from streamlab.servers.processes import LastAct
         act = LastAct(["/bin/sh", "-c", 'cat > "$1"', "sh", {str(file)!r}])
         act.tell("first")
         act.tell("second \\\\n %s " + 100_000 * "x")
@@ -308,9 +293,7 @@ def test_a_last_act_that_fails_is_told() -> None:
 def test_pause_and_resume() -> None:
     """A paused process does nothing and is alive; it goes on where it was."""
     code = "import sys\nfor line in sys.stdin: print(line, end='', flush=True)"
-    with guarded_popen(
-        [sys.executable, "-uc", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as process:
+    with guarded_popen([sys.executable, "-uc", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin
         assert process.stdout
         process.stdin.write(b"one\n")

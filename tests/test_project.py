@@ -21,6 +21,7 @@ TOP_LEVEL = {
         ".ci",
         ".github",
         ".gitignore",
+        ".pre-commit-config.yaml",
         "CHANGELOG.md",
         "CONTRIBUTING.md",
         "DESIGN.md",
@@ -29,9 +30,11 @@ TOP_LEVEL = {
     ),
     *(
         "README.md",
+        "SECURITY.md",
         "benchmarks",
         "binder",
         "docs",
+        "examples",
         "notebooks",
         "pyproject.toml",
         "streamlab",
@@ -39,17 +42,8 @@ TOP_LEVEL = {
     ),
 }
 # Lock files that carry the addresses of the registry they were made with.
-LOCK_FILES = {
-    "uv.lock",
-    "pylock.toml",
-    "poetry.lock",
-    "Pipfile.lock",
-    "package-lock.json",
-    "yarn.lock",
-}
-REGISTRY = re.compile(
-    r"https?://[^\s\"'<>)]*(?:pypi|pythonhosted|npmjs|devpi|/simple(?![\w-]))", re.IGNORECASE
-)
+LOCK_FILES = {"uv.lock", "pylock.toml", "poetry.lock", "Pipfile.lock", "package-lock.json", "yarn.lock"}
+REGISTRY = re.compile(r"https?://[^\s\"'<>)]*(?:pypi|pythonhosted|npmjs|devpi|/simple(?![\w-]))", re.IGNORECASE)
 
 
 def committed() -> list[Path]:
@@ -63,10 +57,8 @@ def committed() -> list[Path]:
     if asked.returncode == 0:
         names = [ROOT / os.fsdecode(name) for name in asked.stdout.split(b"\0") if name]
     else:
-        hidden = re.compile(r"(^|/)(\.(?!ci/|gitignore$)|__pycache__/|build/|dist/)|\.egg-info/")
-        names = [
-            path for path in ROOT.rglob("*") if not hidden.search(path.relative_to(ROOT).as_posix())
-        ]
+        hidden = re.compile(r"(^|/)(\.(?!ci/|gitignore$|pre-commit-config)|__pycache__/|build/|dist/)|\.egg-info/")
+        names = [path for path in ROOT.rglob("*") if not hidden.search(path.relative_to(ROOT).as_posix())]
     return [path for path in names if path.is_file()]
 
 
@@ -122,11 +114,7 @@ def test_a_registry_is_recognised(text: str, hit: bool) -> None:
 
 def unexecuted(notebook: dict[str, Any]) -> list[str]:
     """Say what shows that a notebook was not run, whole and in order: nbval would compare nothing then."""
-    code = [
-        cell
-        for cell in notebook["cells"]
-        if cell["cell_type"] == "code" and "".join(cell["source"])
-    ]
+    code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code" and "".join(cell["source"])]
     complaints = []
     if not code:
         complaints.append("has no code")
@@ -139,13 +127,8 @@ def unexecuted(notebook: dict[str, Any]) -> list[str]:
         if failed != ("raises-exception" in tags):
             complaints.append(f"cell {cell['execution_count']} fails, or should and does not")
         if "skip" in tags:
-            complaints.append(
-                f"cell {cell['execution_count']}: nbval ignores 'skip'; write nbval-skip"
-            )
-    if not any(
-        cell["outputs"] and "nbval-ignore-output" not in cell["metadata"].get("tags", [])
-        for cell in code
-    ):
+            complaints.append(f"cell {cell['execution_count']}: nbval ignores 'skip'; write nbval-skip")
+    if not any(cell["outputs"] and "nbval-ignore-output" not in cell["metadata"].get("tags", []) for cell in code):
         complaints.append("has no output that is compared")
     return complaints
 
@@ -171,9 +154,7 @@ def cell(source: str, output: str, count: int | None = 1) -> dict[str, Any]:
         "id": f"cell-{count}",
         "execution_count": count,
         "metadata": {},
-        "outputs": [{"name": "stdout", "output_type": "stream", "text": [output]}]
-        if output
-        else [],
+        "outputs": [{"name": "stdout", "output_type": "stream", "text": [output]}] if output else [],
         "source": [source],
     }
 
@@ -181,12 +162,7 @@ def cell(source: str, output: str, count: int | None = 1) -> dict[str, Any]:
 def notebook(*cells: dict[str, Any]) -> dict[str, Any]:
     """Make a notebook of such cells."""
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    return {
-        "cells": list(cells),
-        "metadata": {"kernelspec": kernel},
-        "nbformat": 4,
-        "nbformat_minor": 5,
-    }
+    return {"cells": list(cells), "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
 
 
 def test_the_guard_sees_what_was_not_executed() -> None:
@@ -204,22 +180,13 @@ def test_the_guard_sees_what_was_not_executed() -> None:
 
 def test_nbval_compares(tmp_path: Path) -> None:
     """The way `make test` runs notebooks, a wrong output is a failure: nbval is there and strict."""
-    pytest.importorskip("nbval", reason="nbval is not installed: pip install -e '.[test]'")
+    pytest.importorskip("nbval", reason="nbval is not installed: make .venv/dev")
     (tmp_path / "right.ipynb").write_text(json.dumps(notebook(cell("print(6 * 7)", "42\n"))))
     (tmp_path / "wrong.ipynb").write_text(json.dumps(notebook(cell("print(6 * 7)", "43\n"))))
-    options = re.search(r"pytest (--nbval .*?) tests", (ROOT / "Makefile").read_text())
+    options = re.search(r"(--nbval .*?) tests", (ROOT / "Makefile").read_text())
     assert options
     run = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pytest",
-            *options[1].split(),
-            "--rootdir",
-            tmp_path,
-            "-q",
-            tmp_path,
-        ],
+        [sys.executable, "-m", "pytest", *options[1].split(), "--rootdir", tmp_path, "-q", tmp_path],
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -238,17 +205,9 @@ def make(*arguments: str, folder: Path = ROOT) -> subprocess.CompletedProcess[st
     """Run make, without what an outer make has put into the environment."""
     if shutil.which("make") is None:
         pytest.skip("no make on the PATH")
-    clean = {
-        name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))
-    }
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
     return subprocess.run(
-        ["make", *arguments],
-        cwd=folder,
-        env=clean,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
+        ["make", *arguments], cwd=folder, env=clean, capture_output=True, text=True, timeout=60, check=False
     )
 
 
@@ -316,6 +275,23 @@ def test_newer_servers_says_where_it_cannot(tmp_path: Path) -> None:
     assert not (tmp_path / "servers").exists()
 
 
+def test_each_test_is_in_one_part() -> None:
+    """``make test`` runs what may run beside others, and then what may not: together, that is all that there is."""
+
+    def collected(*options: str) -> list[str]:
+        command = [sys.executable, "-m", "pytest", "-q", "--collect-only", "-p", "no:cacheprovider", *options]
+        asked = subprocess.run(
+            [*command, "tests/test_lost_replies.py"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+        )
+        return [line for line in asked.stdout.splitlines() if "::" in line]
+
+    alone, beside = collected("--alone=only"), collected("--alone=without")
+    assert {name.split("[")[0] for name in alone} == {"tests/test_lost_replies.py::test_block_5000_returns_after_5_s"}
+    assert sorted(alone + beside) == sorted(collected())
+    assert beside
+    assert re.findall(r"--alone=(\w+)", (ROOT / "Makefile").read_text()) == ["without", "only"] * 2
+
+
 def test_without_a_server_tests_step_aside() -> None:
     """Where no server is on the PATH, what needs one is left out, and the reason is shown."""
     run = subprocess.run(
@@ -328,8 +304,5 @@ def test_without_a_server_tests_step_aside() -> None:
         check=False,
     )
     assert run.returncode == 0, run.stdout
-    assert (
-        "no redis-server or valkey-server on the PATH, so nothing was tried on a real one"
-        in run.stdout
-    )
+    assert "no redis-server or valkey-server on the PATH, so nothing was tried on a real one" in run.stdout
     assert re.search(r"\d+ passed, \d+ skipped", run.stdout)

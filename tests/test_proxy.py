@@ -15,10 +15,10 @@ import redis.asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamlab.connection import stream_client, sync_stream_client
-from streamlab.proxy import Proxy
-from streamlab.resp_frames import Commands, Frames, ProtocolError
-from streamlab.servers import PrivateServer
+from streamlab.servers.client import stream_client, sync_stream_client
+from streamlab.servers.private import PrivateServer
+from streamlab.servers.proxy import Proxy
+from streamlab.servers.resp_frames import Commands, Frames, ProtocolError
 
 
 def run(coroutine: Coroutine[Any, Any, None]) -> None:
@@ -27,9 +27,7 @@ def run(coroutine: Coroutine[Any, Any, None]) -> None:
 
 
 @asynccontextmanager
-async def proxy_and_client(
-    url: str, **settings: Any
-) -> AsyncIterator[tuple[Proxy, redis.asyncio.Redis]]:
+async def proxy_and_client(url: str, **settings: Any) -> AsyncIterator[tuple[Proxy, redis.asyncio.Redis]]:
     async with Proxy(url) as proxy:
         client = redis.asyncio.Redis.from_url(
             proxy.url,
@@ -74,9 +72,7 @@ REPLIES = [
 
 
 @given(st.lists(st.sampled_from(REPLIES), max_size=6), st.data())
-def test_frames_are_found_however_they_come(
-    replies: list[tuple[bytes, bytes]], data: st.DataObject
-) -> None:
+def test_frames_are_found_however_they_come(replies: list[tuple[bytes, bytes]], data: st.DataObject) -> None:
     """Each reply of RESP2 and RESP3 is found where it begins, in whatever pieces the bytes come."""
     stream = b"".join(raw for raw, _ in replies)
     cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=20)))
@@ -226,9 +222,7 @@ def test_a_server_on_tcp(redis_url: str) -> None:
             listener = await asyncio.start_server(relay, "127.0.0.1", 0)
             port = listener.sockets[0].getsockname()[1]
             async with Proxy(f"redis://127.0.0.1:{port}/") as proxy:
-                reader, writer = await asyncio.open_unix_connection(
-                    redis.connection.parse_url(proxy.url)["path"]
-                )
+                reader, writer = await asyncio.open_unix_connection(redis.connection.parse_url(proxy.url)["path"])
                 writer.write(b"PING\r\n")
                 assert await reader.read() == b"+PONG\r\n"
                 writer.close()
@@ -273,9 +267,7 @@ def test_within_a_pipeline(redis_url: str) -> None:
         async with Proxy(redis_url) as proxy, stream_client(redis_url) as direct:
             n = 2400  # in one piece for the proxy, in several for the server
             proxy.lose_reply("INCR", 2)
-            reader, writer = await asyncio.open_unix_connection(
-                redis.connection.parse_url(proxy.url)["path"]
-            )
+            reader, writer = await asyncio.open_unix_connection(redis.connection.parse_url(proxy.url)["path"])
             writer.write(b"*2\r\n$4\r\nincr\r\n$1\r\na\r\n" * n)
             assert await reader.read() == b":1\r\n"  # and then it is closed
 
@@ -293,10 +285,7 @@ def test_within_a_transaction(redis_url: str) -> None:
     """EXEC's reply is one like others: it is lost, and the transaction happened."""
 
     async def scenario() -> None:
-        async with (
-            proxy_and_client(redis_url) as (proxy, client),
-            stream_client(redis_url) as direct,
-        ):
+        async with proxy_and_client(redis_url) as (proxy, client), stream_client(redis_url) as direct:
             proxy.lose_reply("EXEC")
             async with client.pipeline(transaction=True) as pipeline:
                 pipeline.incr("a").incr("a")
@@ -312,10 +301,7 @@ def test_the_reply_of_a_blocked_read(redis_url: str) -> None:
     """A blocked read waits as ever; what it was given when it woke is lost, and pending."""
 
     async def scenario() -> None:
-        async with (
-            proxy_and_client(redis_url) as (proxy, client),
-            stream_client(redis_url) as direct,
-        ):
+        async with proxy_and_client(redis_url) as (proxy, client), stream_client(redis_url) as direct:
             await direct.xgroup_create("s", "g", mkstream=True)
             proxy.lose_reply("XREADGROUP")
             reading = asyncio.create_task(client.xreadgroup("g", "c", {"s": ">"}, block=0))

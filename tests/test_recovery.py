@@ -13,7 +13,7 @@ from streamlab.actors import Recovery, consume, ensure_group, produce
 from streamlab.actors.redis_calls import ignore, safe_start, start_of_new_group
 from streamlab.actors.trouble import Patience, is_connection_lost, is_group_gone
 from streamlab.actors.work import Work
-from streamlab.simulated_redis import SimulatedServer
+from streamlab.virtual.redis import SimulatedServer
 
 from .test_actors import World, busy_for
 
@@ -48,9 +48,7 @@ async def for_a_while(world, seconds, *names, handler=None, client=None, **optio
     handler = handler or busy_for(0.1)
     options = {"block": 1, "report": world.log.report} | options
     tasks = [
-        asyncio.create_task(
-            consume(client or world.client, "s", "g", name, handler, stop=stop, **options)
-        )
+        asyncio.create_task(consume(client or world.client, "s", "g", name, handler, stop=stop, **options))
         for name in names
     ]
     await asyncio.sleep(seconds)
@@ -229,9 +227,7 @@ def test_poison_is_dead_lettered_after_exactly_the_limit(world, limit, count):
 
     async def main():
         await stream_of(world, 8)
-        tries = await lives(
-            world, limit + 1, Recovery("restart", max_deliveries=limit), "0-3", count=count
-        )
+        tries = await lives(world, limit + 1, Recovery("restart", max_deliveries=limit), "0-3", count=count)
         return tries, await n_pending(world), await world.client.xrange("{s}:dead")
 
     tries, pending, letters = world.run(main())
@@ -240,9 +236,7 @@ def test_poison_is_dead_lettered_after_exactly_the_limit(world, limit, count):
     assert [fields for _, fields in letters] == [
         {"dead:id": "0-3", "dead:group": "g", "dead:consumer": "C1", "dead:deliveries": str(limit + 1), "n": "2"}
     ]  # fmt: skip
-    assert {e.id for e in world.log if e.kind == "processed"} == {
-        f"0-{n}" for n in (1, 2, 4, 5, 6, 7, 8)
-    }
+    assert {e.id for e in world.log if e.kind == "processed"} == {f"0-{n}" for n in (1, 2, 4, 5, 6, 7, 8)}
 
 
 def test_a_dead_letter_key_of_the_wrong_type_loses_nothing(world):
@@ -273,18 +267,14 @@ def test_a_zombies_acknowledgement(world, fenced):
     async def main():
         await stream_of(world, 1)
         recovery = Recovery("autoclaim", min_idle=1.0, fenced=fenced)
-        zombie = asyncio.create_task(
-            for_a_while(world, 1, "C1", handler=busy_for(4), recovery=recovery)
-        )
+        zombie = asyncio.create_task(for_a_while(world, 1, "C1", handler=busy_for(4), recovery=recovery))
         await asyncio.sleep(0.5)
         await for_a_while(world, 6, "C2", handler=busy_for(4), recovery=recovery)
         await zombie
 
     world.run(main())
     ends = [(e.kind, e.actor) for e in world.log if e.kind in ("acked", "void", "rejected")]
-    assert ends == (
-        [("rejected", "C1"), ("acked", "C2")] if fenced else [("acked", "C1"), ("void", "C2")]
-    )
+    assert ends == ([("rejected", "C1"), ("acked", "C2")] if fenced else [("acked", "C1"), ("void", "C2")])
 
 
 # ---- lost connections ------------------------------------------------------------------------------
@@ -361,6 +351,36 @@ def test_patience_doubles_its_pauses_up_to_a_second(world):
         return pauses
 
     assert world.run(main()) == [0.05, 0.1, 0.2, 0.4, 0.8, 1, 1, 0.05]
+
+
+@pytest.mark.parametrize(
+    ("patience", "outages", "entries"),
+    [
+        pytest.param(30, [(1, 9), (11, 11.2)], [11.21], id="while it waits for its first entry again"),
+        pytest.param(2, [(1, 2.5), (3, 4.5)], [2.8, 4.51], id="soon after it has read again"),
+    ],
+)
+def test_a_second_outage_is_waited_out_as_the_first(world, patience, outages, entries):
+    """Once the server has answered, pauses are short again; once it has given something, patience is whole again."""
+    read_at = []
+
+    async def handle(entry_id, fields):
+        read_at.append(world.loop.time())
+
+    async def main():
+        stop, adding = asyncio.Event(), []
+        await ensure_group(world.client, "s", "g")
+        for down, up in outages:
+            world.loop.call_later(down, world.server.go_down)
+            world.loop.call_later(up, world.server.come_up)
+        for at in entries:
+            world.loop.call_later(at, lambda: adding.append(asyncio.ensure_future(world.client.xadd("s", {"n": "1"}))))
+        world.loop.call_later(entries[-1] + 3, stop.set)
+        await consume(world.server.client(), "s", "g", "C1", handle, stop=stop, patience=patience)
+
+    world.run(main())
+    assert len(read_at) == len(entries)
+    assert read_at[-1] < outages[-1][1] + 0.5
 
 
 def test_a_refused_password_is_not_a_lost_connection():
@@ -486,8 +506,7 @@ def test_only_consumers_that_hold_nothing_are_removed(world):
 def test_who_need_not_keep_track_any_more_forgets_what_was_held(world):
     """Else a heartbeat that is adopted later would renew what is long acknowledged."""
     heartbeat = Recovery("autoclaim", min_idle=1.0, heartbeat=0.3)
-    args = (world.client, "s", "g", "C1", world.client.ping, "each", heartbeat, None, print)
-    work = Work(*args, ignore)
+    work = Work(world.client, "s", "g", "C1", world.client.ping, heartbeat, patience=0, on_error=print, report=ignore)
     work.held["0-1"] = 1
     work.adopt(Recovery("none"))
     assert work.held == {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import pytest
@@ -77,14 +76,11 @@ def test_a_recovery_under_random_schedules(answer: object, words: str) -> None:
 
 @pytest.mark.parametrize(
     ("answer", "words"),
-    [
-        (Recovery("none"), "still pending at the end"),
-        (Recovery("autoclaim", min_idle=1.5), "nobody was left"),
-    ],
+    [(Recovery("none"), "still pending at the end"), (Recovery("autoclaim", min_idle=1.5), "nobody was left")],
 )
 def test_what_is_left_for_good(answer: Recovery, words: str) -> None:
     """Without a supervisor: nobody claims, or nobody lives; the story of an entry that is pending is told."""
-    mortal = dataclasses.replace(SHOP, recovery=Recovery()).with_consumers(2)
+    mortal = SHOP.replace(recovery=Recovery()).with_consumers(2)
     verdict = checks.survives(answer, mortal, n_schedules=40)
     assert words in verdict.words or "still pending" in verdict.words
     assert not verdict
@@ -93,9 +89,7 @@ def test_what_is_left_for_good(answer: Recovery, words: str) -> None:
 # ---- taking over what others left ---------------------------------------------------------------------
 
 
-def take_over(
-    client: Any, key: str, group: str, consumer: str, min_idle: int, **options: Any
-) -> Any:
+def take_over(client: Any, key: str, group: str, consumer: str, min_idle: int, **options: Any) -> Any:
     taken: list[Any] = []
     cursor = "0-0"
     while True:
@@ -105,9 +99,7 @@ def take_over(
             return taken
 
 
-def walk(
-    client: Any, key: str, group: str, consumer: str, min_idle: int, start: str = "0-0"
-) -> Any:
+def walk(client: Any, key: str, group: str, consumer: str, min_idle: int, start: str = "0-0") -> Any:
     """Call itself for the rest of the list; give the entries one by one."""
     cursor, entries, _ = client.xautoclaim(key, group, consumer, min_idle, start, count=5)
     yield from entries
@@ -116,13 +108,7 @@ def walk(
 
 
 def by_xclaim(
-    client: Any,
-    key: str,
-    group: str,
-    consumer: str,
-    min_idle: int,
-    count: int = 50,
-    go_on: bool = True,
+    client: Any, key: str, group: str, consumer: str, min_idle: int, count: int = 50, go_on: bool = True
 ) -> Any:
     """Look with XPENDING, page by page, and take with XCLAIM."""
     taken: list[Any] = []
@@ -136,9 +122,7 @@ def by_xclaim(
     return taken
 
 
-def until_an_empty_page(
-    client: Any, key: str, group: str, consumer: str, min_idle: int, **options: Any
-) -> Any:
+def until_an_empty_page(client: Any, key: str, group: str, consumer: str, min_idle: int, **options: Any) -> Any:
     taken: list[Any] = []
     cursor = "0-0"
     while True:
@@ -190,51 +174,23 @@ def test_taking_over_what_others_left(answer: Any) -> None:
 @pytest.mark.parametrize(
     ("answer", "words", "hint"),
     [
-        (
-            until_an_empty_page,
-            "3 entries were left",
-            "a page may be empty before the list has ended",
-        ),
+        (until_an_empty_page, "3 entries were left", "a page may be empty before the list has ended"),
         (lambda *args: until_an_empty_page(*args, count=1), "were left", "a page may be empty"),
         (lambda *args: until_an_empty_page(*args, count=9_000), "were left", "a page may be empty"),
-        (
-            lambda *args: args[0].xautoclaim(*args[1:])[1],
-            "3 entries were left",
-            "the cursor is 0-0",
-        ),
+        (lambda *args: args[0].xautoclaim(*args[1:])[1], "3 entries were left", "the cursor is 0-0"),
         (lambda *args: args[0].xautoclaim(*args[1:], count=9_000)[1], "were left", "the cursor is"),
         (from_the_start, "were left", "a page may be empty"),
-        (
-            lambda *args: from_the_start(*args) + from_the_start(*args),
-            "were left",
-            "began at 0-0 again",
-        ),
+        (lambda *args: from_the_start(*args) + from_the_start(*args), "were left", "began at 0-0 again"),
         (never_at_the_end, "still asking", 'the text "0-0"'),
-        (
-            lambda *args: by_xclaim(*args, count=10, go_on=False),
-            "were left",
-            "gave 10 rows, as many as",
-        ),
+        (lambda *args: by_xclaim(*args, count=10, go_on=False), "were left", "gave 10 rows, as many as"),
         (lambda *args: by_xclaim(*args, count=500, go_on=False), "were left", "gave 500 rows"),
-        (
-            lambda *args: args[0].xpending_range(*args[1:3], "-", "+", 10) and [],
-            "were left",
-            "gave 10 rows",
-        ),
-        (
-            lambda *args: take_over(*args[:4], 0),
-            "from bob, who is working on it",
-            "is given min_idle",
-        ),
-        (lambda *args: take_over(*args[:4], 30), "from bob, who is working", "in milliseconds"),
-        (lambda *args: take_over(*args[:4], 30_000_000), "were left", "in milliseconds"),
+        (lambda *args: args[0].xpending_range(*args[1:3], "-", "+", 10) and [], "were left", "gave 10 rows"),
+        (lambda *args: take_over(*args[:4], 0), "from bob, who is working on it", "is given min_idle"),  # type: ignore[call-arg]
+        (lambda *args: take_over(*args[:4], 30), "from bob, who is working", "in milliseconds"),  # type: ignore[call-arg]
+        (lambda *args: take_over(*args[:4], 30_000_000), "were left", "in milliseconds"),  # type: ignore[call-arg]
         (without_counting, "the delivery count", "JUSTID does not count"),
         (lambda *args: take_over(*args) and None, "it returned None", "without `return`"),
-        (
-            lambda *args: [entry_id for entry_id, _ in take_over(*args)],
-            "which is no entry",
-            "(id, fields)",
-        ),
+        (lambda *args: [entry_id for entry_id, _ in take_over(*args)], "which is no entry", "(id, fields)"),
         (lambda *args: take_over(*args)[-2:], "is not among the 2 entries", "all the pages"),
         (lambda *args: take_over(*args) * 2, "twice", "once"),
     ],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 import math
 from typing import Any
@@ -11,13 +10,13 @@ from typing import Any
 import pytest
 
 from streamlab.actors import Recovery
-from streamlab.engines.simulated import SimulatedEngine
-from streamlab.events import Event, EventLog
-from streamlab.lab import Lab
-from streamlab.named_scenarios import load_scenario
-from streamlab.recovery_metrics import LostWorker
-from streamlab.run import FinalState, Run
-from streamlab.scenario import Scenario, Service, consumers
+from streamlab.lab.inspection import unseen
+from streamlab.lab.lab import Lab
+from streamlab.lab.simulated import SimulatedEngine
+from streamlab.results.events import Event, EventLog
+from streamlab.results.recovery import LostWorker
+from streamlab.results.run import FinalState, Run
+from streamlab.scenario import Scenario, Service, consumers, load_scenario
 
 NEVER = math.nan
 
@@ -42,11 +41,11 @@ def done(number: int, consumer: str, at: float) -> list[tuple[Any, ...]]:
 
 
 def ends(run: Run) -> list[tuple[str, str, float, str]]:
-    """Return, of each stint, entry, consumer, when it was over and by what."""
-    return [(s.id, s.consumer, s.over, s.outcome) for s in run.lives.stints]
+    """Return, of each delivery, entry, consumer, when it was over and by what."""
+    return [(s.id, s.consumer, s.over, s.outcome) for s in run.ledger.deliveries]
 
 
-# ---- how stints end --------------------------------------------------------------------------------
+# ---- how deliveries end -----------------------------------------------------------------------------
 
 
 def test_the_time_to_recover_ends_when_the_last_entry_is_settled():
@@ -60,9 +59,7 @@ def test_the_time_to_recover_ends_when_the_last_entry_is_settled():
         (4.0, "dead_lettered", "C2", 2, 2),
     )
     recovery = run.recovery
-    assert recovery.lost_workers == (
-        LostWorker("C1", "crashed", 1.0, ("1-0", "2-0", "3-0"), 2, (3.0, 4.0, 2.0)),
-    )
+    assert recovery.lost_workers == (LostWorker("C1", "crashed", 1.0, ("1-0", "2-0", "3-0"), 2, (3.0, 4.0, 2.0)),)
     assert (recovery.recovered, recovery.time_max) == (True, 3.0)
     assert ends(run) == [
         ("1-0", "C1", 2.0, "claimed"),
@@ -75,9 +72,7 @@ def test_the_time_to_recover_ends_when_the_last_entry_is_settled():
 
 def test_a_worker_whose_entries_nobody_takes_is_never_recovered():
     """The entry stays pending: no time, and JSON's null rather than NaN."""
-    run = run_of(
-        *given(1, "C1", 0.0), (1.0, "crashed", "C1"), final=FinalState(pending={"1-0": "C1"})
-    )
+    run = run_of(*given(1, "C1", 0.0), (1.0, "crashed", "C1"), final=FinalState(pending={"1-0": "C1"}))
     (lost,) = run.recovery.lost_workers
     assert not lost.recovered
     assert math.isnan(lost.time)
@@ -168,7 +163,7 @@ def test_work_that_was_begun_and_never_finished_is_told_and_wasted():
         (2.0, "claimed", "C1", 4, 2),
         *done(4, "C1", 2.2),
     )
-    work = [(s.id, s.begun, s.left) for s in run.lives.stints]
+    work = [(s.id, s.begun, s.left) for s in run.ledger.deliveries]
     assert work == [
         ("1-0", 0.0, 0.2),
         ("2-0", 0.2, 0.5),
@@ -182,14 +177,14 @@ def test_work_that_was_begun_and_never_finished_is_told_and_wasted():
     busy = 0.2 + 0.3 + 0.2 + 0.2 + 0.1 + 0.2
     assert run.consumers["C1"].utilisation == pytest.approx(busy / 2.2)
     # A wait is of what was processed in the end: the entries that had to be given again have one too.
-    assert sorted(run.lives.waits()) == pytest.approx([0, 0.5, 1.0, 1.2])
+    assert sorted(run.ledger.waits()) == pytest.approx([0, 0.5, 1.0, 1.2])
 
 
 def test_what_is_at_work_at_the_end_has_begun():
     """No end, and neither wasted nor busy: the run was looked at in the middle of it."""
     run = run_of(*given(1, "C1", 0.5), *given(2, "C1", 0.5))
-    assert run.lives.stints[0].begun == 0.5
-    assert math.isnan(run.lives.stints[1].begun)
+    assert run.ledger.deliveries[0].begun == 0.5
+    assert math.isnan(run.ledger.deliveries[1].begun)
     assert run.recovery.wasted == 0
 
 
@@ -242,11 +237,7 @@ def test_a_fenced_acknowledgement_is_refused():
     recovery = run.recovery
     assert (recovery.rejected, recovery.void, recovery.zombie_acks) == (1, 0, ())
     assert ends(run)[-1] == ("1-0", "C2", 1.0, "acked")
-    assert list(zip(run.series.at, run.series.pending, strict=True)) == [
-        (0.0, 1),
-        (0.6, 1),
-        (1.0, 0),
-    ]
+    assert list(zip(run.series.at, run.series.pending, strict=True)) == [(0.0, 1), (0.6, 1), (1.0, 0)]
 
 
 def test_ones_own_acknowledgement_is_no_zombies():
@@ -277,7 +268,7 @@ def test_a_group_that_is_made_anew_has_its_backlog_again():
     ]  # fmt: skip
     assert (run.redelivered, run.duplicates) == (2, 1)
     assert run.broken() == []
-    assert run.lives.stints[2].outcome == "group_destroyed"
+    assert run.ledger.deliveries[2].outcome == "group_destroyed"
 
 
 def test_a_group_that_is_made_anew_from_the_beginning():
@@ -307,9 +298,7 @@ def test_what_is_trimmed_leaves_the_backlog_at_once_and_the_pending_when_it_is_f
 
 def test_a_trimmed_entry_that_nobody_claims_stays_pending():
     """The server still lists it, though nobody can do it any more."""
-    run = run_of(
-        *given(1, "C1", 0.0), (1.0, "trimmed", "lab", 1), final=FinalState(pending={"1-0": "C1"})
-    )
+    run = run_of(*given(1, "C1", 0.0), (1.0, "trimmed", "lab", 1), final=FinalState(pending={"1-0": "C1"}))
     assert (run.trimmed, run.pending, run.lost) == (1, 1, 0)
     assert run.consumers["C1"].pending == 1
     assert not run.recovery.recovered
@@ -334,13 +323,8 @@ def test_a_simulated_crash(strategy: str):
     """C2 dies over its 20th entry. Nobody claims: pending for ever. Autoclaim: taken between 0.5 and
     0.75 s after its delivery, and done 20 ms later.
     """
-    plain = (
-        load_scenario("one-to-many")
-        .with_rate(100)
-        .with_service(0.02)
-        .with_faults("crash-before-effect C2 nth 20")
-    )
-    scenario = dataclasses.replace(plain, duration=3.0, drain=1.0, recovery=Recovery(strategy))  # type: ignore[arg-type]
+    plain = load_scenario("one-to-many").with_rate(100).with_service(0.02).with_faults("crash-before-effect C2 nth 20")
+    scenario = plain.replace(duration=3.0, drain=1.0, recovery=Recovery(strategy))  # type: ignore[arg-type]
     run = Lab(scenario).run()
     recovery = run.recovery
     (lost,) = recovery.lost_workers
@@ -350,7 +334,7 @@ def test_a_simulated_crash(strategy: str):
         assert not recovery.recovered
         assert run.pending == 1
         return
-    delivered = next(s.delivered for s in run.lives.stints if s.id == lost.held[0])
+    delivered = next(s.delivered for s in run.ledger.deliveries if s.id == lost.held[0])
     assert 0.5 + 0.02 <= lost.settled[0] - delivered <= 0.75 + 0.04
     assert recovery.recovered
     assert recovery.time_max == lost.settled[0] - lost.at
@@ -366,15 +350,13 @@ def test_a_simulated_crash(strategy: str):
 def test_what_a_consumer_was_given_as_it_died_counts_as_held(engine: Any):
     """C1 stands still while it waits for an entry, is given one, and dies without having seen it."""
     scenario = load_scenario("one-to-many").with_consumers(2).with_rate(20).with_service(0.001)
-    scenario = dataclasses.replace(scenario, duration=1.2, entries=None)
+    scenario = scenario.replace(duration=1.2, entries=None)
     scenario = scenario.with_recovery("restart", restart_after=0.5)
     faults = "pause C1 at 400ms for 60s", "kill C1 at 700ms"
     run = Lab(scenario.with_faults(*faults), engine=engine).run()
     (lost,) = [lost for lost in run.recovery.lost_workers if lost.kind == "crashed"]
     (entry,) = lost.held
-    again = next(
-        e for e in run.events if e.kind == "delivered" and e.id == entry and e.at > lost.at
-    )
+    again = next(e for e in run.events if e.kind == "delivered" and e.id == entry and e.at > lost.at)
     assert (again.actor, again.delivery_count) == ("C1", 2)
     assert again.at - lost.at <= lost.time < again.at - lost.at + 0.5
     assert run.recovery.recovered
@@ -385,7 +367,7 @@ def test_what_a_consumer_was_given_as_it_died_counts_as_held(engine: Any):
 )  # an entry comes every 10 ms, and C1 waits for every fourth of them
 def test_a_kill_at_the_very_moment_of_a_delivery(when: str):
     """Killed just as it is given an entry or a millisecond later: the time to recover is about the same."""
-    scenario = dataclasses.replace(load_scenario("crash"), faults=())
+    scenario = load_scenario("crash").replace(faults=())
     scenario = scenario.with_recovery("autoclaim", min_idle=0.5)
     lost = Lab(scenario.with_faults(f"kill C1 at {when}")).run().recovery.lost_workers[0]
     assert len(lost.held) == 1
@@ -395,7 +377,7 @@ def test_a_kill_at_the_very_moment_of_a_delivery(when: str):
 @pytest.mark.parametrize("faults", [(), ("kill C1 at 5s",), ("pause C1 at 1s for 2s",)])
 def test_nobody_is_busy_for_more_than_all_of_the_time(faults: tuple[str, ...]):
     """What a consumer is in the midst of when it dies or is stopped belongs to the run as well."""
-    scenario = dataclasses.replace(load_scenario("one-to-one"), entries=3, duration=None, drain=8.0)
+    scenario = load_scenario("one-to-one").replace(entries=3, duration=None, drain=8.0)
     run = Lab(scenario.with_service(100.0).with_faults(*faults)).run()
     busy = run.consumers["C1"].utilisation
     assert 0.7 < busy <= 1.0
@@ -408,8 +390,90 @@ def test_one_that_dies_of_an_error_held_what_it_was_given():
         await client.xreadgroup(group, consumer, {stream: ">"}, 1, 5000)
         raise RuntimeError("before it could say so")
 
-    scenario = dataclasses.replace(load_scenario("one-to-one"), entries=3, duration=None, drain=1.0)
+    scenario = load_scenario("one-to-one").replace(entries=3, duration=None, drain=1.0)
     with contextlib.closing(SimulatedEngine(scenario, act=read_and_die)) as engine:
         (lost,) = engine.run().recovery.lost_workers
     assert len(lost.held) == 1
     assert not lost.recovered
+
+
+# ---- what was given to one that stood still ----------------------------------------------------------
+
+
+TAKEN_FROM_C1 = ((0.0, "paused", "C1"), (0.5, "added", "P1", 1), (1.0, "claimed", "C2", 1, 2), *done(1, "C2", 1.1))
+
+
+def test_what_it_was_given_while_it_stood_still_counts_as_held():
+    """C1 waits in a read, is paused, given entry 1, and tells of it only after C2 has taken it and done it."""
+    rows = (2.0, "resumed", "C1"), (2.0, "delivered", "C1", 1, 1), (2.1, "processed", "C1", 1), (2.1, "void", "C1", 1)
+    run = run_of(*TAKEN_FROM_C1, *rows)
+    assert run.recovery.lost_workers == (LostWorker("C1", "paused", 0.0, ("1-0",), 1, (1.1,)),)
+    assert ends(run) == [("1-0", "C2", 1.1, "acked"), ("1-0", "C1", 2.0, "claimed")]
+    assert (run.redelivered, run.duplicates, run.recovery.zombie_acks) == (1, 1, ())
+    assert run.recovery.wasted == pytest.approx(0.1)
+    assert list(zip(run.series.at, run.series.pending, strict=True)) == [(0.0, 0), (0.5, 0), (1.0, 1), (1.1, 0)]
+
+
+def test_a_late_tale_makes_nobody_the_owner():
+    """C2 is at work on what it has taken when C1 tells that it was given it before: C2's acknowledgement is its own."""
+    late = (1.05, "resumed", "C1"), (1.05, "delivered", "C1", 1, 1)
+    run = run_of(*TAKEN_FROM_C1[:3], *late, *TAKEN_FROM_C1[3:])
+    assert run.recovery.zombie_acks == ()
+    assert run.ledger.last["1-0"].consumer == "C2"
+    by_c1 = run_of(*TAKEN_FROM_C1[:3], *late, *done(1, "C1", 1.07))
+    assert by_c1.recovery.zombie_acks == ((1.07, "1-0", "C1", "C2"),)
+
+
+@pytest.mark.parametrize("end", [(), ((2.0, "crashed", "C1"),)])
+def test_what_it_never_told_of_is_known_by_the_delivery_count(end: tuple[Any, ...]):
+    """C1 never goes on, or dies before it does: C2's is the second delivery, and the first can only have been C1's."""
+    lost = run_of(*TAKEN_FROM_C1, *end).recovery.lost_workers
+    assert lost[0] == LostWorker("C1", "paused", 0.0, ("1-0",), 1, (1.1,))
+    assert [(worker.kind, worker.held) for worker in lost[1:]] == ([("crashed", ())] if end and lost[1:] else [])
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        (0.2, "paused", "C3"),  # it may have been the other one
+        (0.3, "crashed", "C3"),
+        (0.7, "disconnected", "C3"),  # its reply may have been lost
+    ],
+)
+def test_nobody_is_said_to_have_held_what_another_may_have_held(other: tuple[Any, ...]):
+    """The delivery count tells that somebody was given it, and not who."""
+    assert run_of(*TAKEN_FROM_C1, (0.1, "started", "C3"), other).recovery.lost_workers == ()
+
+
+def test_what_is_claimed_without_counting_is_the_claimers():
+    """By ``XCLAIM … JUSTID``, whose count is not told; what C1 tells after it, of the delivery before, is late."""
+    run = run_of(
+        (0.0, "added", "P1", 1), (0.0, "delivered", "C3", 1, 1), (0.1, "claimed", "C1", 1, 2),
+        (0.5, "claimed", "C2", 1), (0.6, "delivered", "C3", 1, 1), *done(1, "C2", 0.7),
+    )  # fmt: skip
+    assert run.recovery.zombie_acks == ()
+    assert ends(run)[-1] == ("1-0", "C3", 0.6, "claimed")
+
+
+@pytest.mark.parametrize("faults", [("pause C1 at 425ms for 60s",), ("pause C1 at 425ms for 60s", "kill C1 at 1s")])
+def test_what_others_claim_from_one_that_stood_still(faults: tuple[str, ...]):
+    """C1 stands still while it waits for an entry and is given one; C2 claims it 0.3 s later."""
+    scenario = load_scenario("one-to-many").with_consumers(2).with_rate(20).with_service(0.001)
+    scenario = scenario.replace(duration=1.2, entries=None).with_recovery("autoclaim", min_idle=0.3)
+    run = Lab(scenario.with_faults(*faults)).run()
+    (lost,) = [lost for lost in run.recovery.lost_workers if lost.kind == "paused"]
+    (entry,) = lost.held
+    (claim,) = [event for event in run.events if event.kind == "claimed"]
+    assert (lost.consumer, lost.taken_over, claim.id, claim.actor) == ("C1", 1, entry, "C2")
+    assert lost.settled[0] >= claim.at
+    assert run.recovery.recovered
+
+
+def test_what_it_did_not_live_to_tell_is_known_by_the_delivery_count():
+    """C1 had entry 1 once, lost it to C2, and was given it again as it died: that it had it before is no news."""
+    log = [Event(0.0, "added", "P1", "1-0"), Event(0.0, "added", "P1", "2-0"), Event(0.1, "delivered", "C1", "1-0", 1)]
+    log += [Event(0.5, "claimed", "C2", "1-0", 2), Event(0.6, "claimed", "C1", "2-0")]
+    held = [("1-0", 100, 3), ("2-0", 300, 1)]
+    assert unseen(held, "C1", 0.9, reversed(log)) == [Event(0.8, "delivered", "C1", "1-0", 3)]
+    log.append(Event(0.8, "claimed", "C1", "1-0", 3))
+    assert unseen(held, "C1", 0.9, reversed(log)) == []

@@ -15,15 +15,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from streamlab import plots
-from streamlab.events import Event, EventLog
-from streamlab.lab import Lab
-from streamlab.named_scenarios import load_scenario
-from streamlab.plots.episode import Episode, episode_of, stranded
-from streamlab.plots.picture import to_png
-from streamlab.plots.style import TROUBLE
-from streamlab.recovery_table import RecoveryTable, StrategyRow
-from streamlab.run import FinalState, Run
-from streamlab.scenario import Scenario, Service, consumers
+from streamlab.lab.lab import Lab
+from streamlab.lab.strategies import RecoveryTable, StrategyRow
+from streamlab.results.events import Event, EventLog
+from streamlab.results.run import FinalState, Run
+from streamlab.scenario import Scenario, Service, consumers, load_scenario
+from streamlab.views.plots.deliveries import all_orphaned
+from streamlab.views.plots.episode import Episode, episode_of
+from streamlab.views.plots.picture import to_png
+from streamlab.views.plots.style import TROUBLE
 
 
 def written(*rows: tuple[Any, ...], final: FinalState | None = None, **recovery: Any) -> Run:
@@ -56,7 +56,7 @@ def crash() -> Run:
 
 
 def zombie(*, fenced: bool) -> Run:
-    """C1 stands still, C2 claims its entry, C1 wakes while C2 is working on it."""
+    """C1 is paused, C2 claims its entry, C1 wakes while C2 is working on it."""
     return written(
         (0.0, "added", "P1", 1),
         (0.0, "delivered", "C1", 1, 1),
@@ -81,11 +81,7 @@ def lane_of(ax: Axes, y: float) -> str:
 def boxes(ax: Axes, label: str) -> list[tuple[str, float, float]]:
     """Return the bars of a kind: whose lane, start, end."""
     return sorted(
-        (
-            lane_of(ax, path.vertices[:, 1].mean()),
-            path.vertices[:, 0].min(),
-            path.vertices[:, 0].max(),
-        )
+        (lane_of(ax, path.vertices[:, 1].mean()), path.vertices[:, 0].min(), path.vertices[:, 0].max())
         for collection in ax.collections
         if collection.get_label() == f"_{label}"
         for path in collection.get_paths()
@@ -108,7 +104,7 @@ def way(ax: Axes) -> list[tuple[tuple[float, str], tuple[float, str]]]:
         if line.get_label() == "_way":
             (x1, x2), (y1, y2) = line.get_xdata(), line.get_ydata()
             pieces.append(((x1, lane_of(ax, y1)), (x2, lane_of(ax, y2))))
-    return pieces
+    return pieces  # type: ignore[return-value]
 
 
 def told(ax: Axes) -> list[str]:
@@ -127,11 +123,7 @@ def test_the_line_follows_the_entry_from_lane_to_lane(crash: Run) -> None:
     """Entry 2 was the last to be done: from its delivery to C2, down to C3 at the claim, until it is processed."""
     figure = plots.recovery(crash)
     ax = figure.axes[0]
-    assert [(piece[0][1], piece[1][1]) for piece in way(ax)] == [
-        ("C2", "C2"),
-        ("C2", "C3"),
-        ("C3", "C3"),
-    ]
+    assert [(piece[0][1], piece[1][1]) for piece in way(ax)] == [("C2", "C2"), ("C2", "C3"), ("C3", "C3")]
     assert [(piece[0][0], piece[1][0]) for piece in way(ax)] == [(0.1, 0.7), (0.7, 0.7), (0.7, 0.9)]
     assert marks(ax, "delivered") == [("C2", 0.1, "o")]
     assert marks(ax, "crash C2") == [("C2", 0.3, "X")]
@@ -153,6 +145,20 @@ def test_work_and_stranded_entries_lie_where_they_were(crash: Run) -> None:
     hatches = {str(c.get_label()): c.get_hatch() for c in ax.collections}
     assert hatches["_stranded"]
     assert not hatches["_work"]
+
+
+def test_an_entry_is_stranded_from_the_failure_on_not_from_the_crash_that_follows() -> None:
+    """C2's handler fails at 0.2 s, C2 dies at 0.5 s, C3 claims at 0.9 s: nobody worked on it from 0.2 s on."""
+    run = written(
+        (0.0, "added", "P1", 1),
+        (0.1, "delivered", "C2", 1, 1),
+        (0.2, "failed", "C2", 1),
+        (0.5, "crashed", "C2"),
+        (0.9, "claimed", "C3", 1, 2),
+        (1.0, "processed", "C3", 1),
+        (1.0, "acked", "C3", 1),
+    )
+    assert boxes(plots.recovery(run, "1-0").axes[0], "stranded") == [("C2", near(0.2), near(0.9))]
 
 
 def test_another_entry_can_be_followed(crash: Run) -> None:
@@ -177,7 +183,7 @@ def test_pending_entries_beneath_with_those_that_nobody_works_at(crash: Run) -> 
     """Two pending from 0.1 s, one from 0.8 s, none from 0.9 s; stranded both, from 0.3 to 0.7 s."""
     episode = episode_of(crash, None)
     assert episode is not None
-    assert sorted(stranded(crash, episode.absences)) == [(0.3, 0.7)] * 2
+    assert sorted(all_orphaned(crash, episode.absences)) == [(0.3, 0.7)] * 2
     below = plots.recovery(crash).axes[1]
     areas = {str(c.get_label()): c for c in below.collections}
     assert areas["_pending"].get_paths()[0].get_extents().y1 == 2
@@ -193,7 +199,7 @@ def test_a_worker_that_is_back_has_yet_to_read_what_it_held() -> None:
     run = written(*BEGIN, (0.5, "started", "C2"), (0.7, "delivered", "C2", 2, 2))
     episode = episode_of(run, "2-0")
     assert episode is not None
-    assert sorted(stranded(run, episode.absences)) == [(0.3, 0.7), (0.3, math.inf)]
+    assert sorted(all_orphaned(run, episode.absences)) == [(0.3, 0.7), (0.3, math.inf)]
 
 
 def test_what_nobody_takes_over_is_pending_to_the_edge() -> None:
@@ -214,10 +220,7 @@ def test_a_restarted_worker_reads_its_own_history() -> None:
         (0.6, "delivered", "C2", 1, 2), (0.8, "processed", "C2", 1), (0.8, "acked", "C2", 1),
     )  # fmt: skip
     figure = plots.recovery(run)
-    assert (
-        title(figure)
-        == "C2 dies with 1 entry; it comes back and reads it again: done 500 ms after the loss"
-    )
+    assert title(figure) == "C2 dies with 1 entry; it comes back and reads it again: done 500 ms after the loss"
     assert {place for piece in way(figure.axes[0]) for _, place in piece} == {"C2"}
     (away,) = (p for p in figure.axes[0].patches if p.get_label() == "_crashed C2")
     extent = away.get_path().get_extents(away.get_patch_transform())
@@ -259,7 +262,7 @@ def test_an_entry_that_was_given_up_is_followed_rather_than_one_that_came_throug
 
 
 def test_a_paused_worker_is_a_grey_band_and_does_it_again() -> None:
-    """C1 stands still from 0.1 to 1 s, and wakes when all is done."""
+    """C1 is paused from 0.1 to 1 s, and wakes when all is done."""
     run = written(
         (0.0, "added", "P1", 1), (0.0, "delivered", "C1", 1, 1), (0.1, "paused", "C1"),
         (0.6, "claimed", "C2", 1, 2), (0.7, "processed", "C2", 1), (0.7, "acked", "C2", 1),
@@ -276,7 +279,7 @@ def test_a_paused_worker_is_a_grey_band_and_does_it_again() -> None:
         ("C1", near(0.0), near(0.1)), ("C1", near(1.0), near(1.1)), ("C2", near(0.6), near(0.7)),
     ]  # fmt: skip
     assert marks(ax, "again") == [("C1", 1.1, "D")]
-    assert "stands still" in told(ax)
+    assert "paused" in told(ax)
 
 
 def test_a_run_in_which_all_went_well() -> None:
@@ -289,11 +292,11 @@ def test_many_lanes_are_left_out_but_for_those_that_had_the_entry() -> None:
     """Of 20 consumers six are shown, the dead one and the one that claims among them."""
     scenario = load_scenario("one-to-many").with_consumers(20).with_rate(300).with_service(0.02)
     scenario = scenario.with_recovery("autoclaim").with_faults("crash-before-effect C19 nth 3")
-    run = Lab(dataclasses.replace(scenario, duration=2.0)).run()
+    run = Lab(scenario.replace(duration=2.0)).run()
     episode = episode_of(run, None)
     assert isinstance(episode, Episode)
     assert len(episode.lanes) == 6
-    assert {stint.consumer for stint in episode.stints} <= set(episode.lanes)
+    assert {delivery.consumer for delivery in episode.deliveries} <= set(episode.lanes)
     assert to_png(plots.recovery(run)) == to_png(plots.recovery(run))
 
 
@@ -323,10 +326,7 @@ def test_the_wrong_acknowledgement_is_seen_and_with_fencing_there_is_none() -> N
     assert marks(right, "acked") == [("C2", 1.0, "o")]
     assert {"XACK → 1, and C2 owns it!", "XACK → 0: not pending"} <= set(told(wrong))
     assert {"refused: not its own", "XACK → 1: done"} <= set(told(right))
-    assert (
-        title(figure)
-        == "Without fencing: C1 wakes and acknowledges what C2 owns and is still working on"
-    )
+    assert title(figure) == "Without fencing: C1 wakes and acknowledges what C2 owns and is still working on"
     assert title(figure, 1).startswith("Fenced: C1 wakes, and its acknowledgement is refused")
     assert wrong.get_xlim() == right.get_xlim()
 
@@ -359,11 +359,7 @@ def test_strategies_side_by_side() -> None:
     figure = plots.strategies(table)
     times, left, again, trips = figure.axes
     assert [label.get_text() for label in times.get_yticklabels()] == ["none", "claim", "restart"]
-    at = [
-        (line.get_ydata()[0], line.get_xdata()[0])
-        for line in times.lines
-        if line.get_label() == "_time"
-    ]
+    at = [(line.get_ydata()[0], line.get_xdata()[0]) for line in times.lines if line.get_label() == "_time"]
     assert at == [(1, 0.5), (2, 0.4), (2, 0.8)]
     never = [line for line in times.lines if line.get_label() == "_never"]
     assert [line.get_ydata()[0] for line in never] == [0, 0, 1]
@@ -390,4 +386,4 @@ def test_an_overview_shows_crashes_and_pauses() -> None:
     assert [line.get_xdata()[0] for line in lanes.lines if line.get_label() == "_crash C2"] == [0.3]
     assert [patch.get_label() for patch in lanes.patches if "paused" in str(patch.get_label())]
     words = [text.get_text() for text in curves.texts]
-    assert {"C2 crashes", "C1 stands still"} <= set(words)
+    assert {"C2 crashes", "C1 is paused"} <= set(words)

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from streamlab.events import Event, EventLog
-from streamlab.recovery_table import compare
-from streamlab.run import FinalState, Run
+from streamlab.lab.strategies import compare
+from streamlab.results.events import Event, EventLog
+from streamlab.results.run import FinalState, Run
 from streamlab.scenario import Scenario, Service, consumers
 
 ROOT = Path(__file__).parent.parent
@@ -21,11 +21,7 @@ ROOT = Path(__file__).parent.parent
 
 def loss(recovered_after: float, strategy: str = "autoclaim", **counts: Any) -> Run:
     """Return a run in which C1 dies over its only entry at 1 s, and C2 has done it so many seconds later."""
-    events = [
-        Event(0.0, "added", "P1", "1-0"),
-        Event(0.5, "delivered", "C1", "1-0", 1),
-        Event(1.0, "crashed", "C1"),
-    ]
+    events = [Event(0.0, "added", "P1", "1-0"), Event(0.5, "delivered", "C1", "1-0", 1), Event(1.0, "crashed", "C1")]
     final = FinalState()
     if math.isfinite(recovered_after):
         done = 1.0 + recovered_after
@@ -62,9 +58,7 @@ def test_of_few_losses_95_percent_are_all() -> None:
 
 def test_runs_are_told_apart_by_their_strategies() -> None:
     """Round trips are those of an entry; where nobody counted, there is none."""
-    table = compare(
-        [loss(1.0, n_round_trips=7), loss(2.0, n_round_trips=8), loss(math.inf, "none")]
-    )
+    table = compare([loss(1.0, n_round_trips=7), loss(2.0, n_round_trips=8), loss(math.inf, "none")])
     assert [(row.strategy, row.n_runs) for row in table.rows] == [("autoclaim", 2), ("none", 1)]
     assert table.rows[0].round_trips == 7.5
     assert math.isnan(table.rows[1].round_trips)
@@ -105,9 +99,7 @@ def test_the_documented_table_is_what_the_command_gives(
 ) -> None:
     """To the letter: the same seeds give the same table. If this fails, run the command and read what changed."""
     monkeypatch.setattr(sys, "argv", ["recovery.py", "--check"])
-    assert benchmark().main() == 0, (
-        f"benchmarks/RECOVERY.md is not what the command gives:\n{capsys.readouterr().out}"
-    )
+    assert benchmark().main() == 0, f"benchmarks/RECOVERY.md is not what the command gives:\n{capsys.readouterr().out}"
 
 
 def test_a_table_that_was_changed_by_hand_is_noticed() -> None:

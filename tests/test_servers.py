@@ -18,18 +18,10 @@ from pathlib import Path
 import pytest
 import redis
 
-from streamlab.connection import sync_stream_client
-from streamlab.lab import Lab
-from streamlab.servers import (
-    MAX_SOCKET_PATH,
-    Persistence,
-    PrivateServer,
-    ServerBinary,
-    ServerStartError,
-    best_server,
-    find_servers,
-    identify_server,
-)
+from streamlab.lab.lab import Lab
+from streamlab.servers.client import sync_stream_client
+from streamlab.servers.private import MAX_SOCKET_PATH, Persistence, PrivateServer
+from streamlab.servers.programs import ServerBinary, ServerStartError, best_server, find_servers, identify_server
 from tests.process_table import runs
 
 Eventually = Callable[[Callable[[], object], str], None]
@@ -75,9 +67,7 @@ def test_is_private(server: PrivateServer) -> None:
 def test_listens_on_no_tcp_port(server: PrivateServer) -> None:
     """None of the process's sockets is a TCP one: the kernel says so, not the configuration."""
     sockets = {
-        os.readlink(fd)
-        for fd in Path(f"/proc/{server.pid}/fd").iterdir()
-        if os.readlink(fd).startswith("socket:")
+        os.readlink(fd) for fd in Path(f"/proc/{server.pid}/fd").iterdir() if os.readlink(fd).startswith("socket:")
     }
     assert sockets
     tcp = Path(f"/proc/{server.pid}/net/tcp").read_text().splitlines()[1:]
@@ -85,12 +75,8 @@ def test_listens_on_no_tcp_port(server: PrivateServer) -> None:
     assert not sockets & {f"socket:[{line.split()[9]}]" for line in tcp}
 
 
-@pytest.mark.parametrize(
-    ("persistence", "found"), [("none", [None, None]), ("rdb", ["1", "1"]), ("aof", ["1", "2"])]
-)
-def test_persistence(
-    server_binary: ServerBinary, persistence: Persistence, found: list[str | None]
-) -> None:
+@pytest.mark.parametrize(("persistence", "found"), [("none", [None, None]), ("rdb", ["1", "1"]), ("aof", ["1", "2"])])
+def test_persistence(server_binary: ServerBinary, persistence: Persistence, found: list[str | None]) -> None:
     """A restart in good order keeps what RDB or AOF hold; SIGKILL loses what came after the snapshot."""
     with PrivateServer(server_binary, persistence=persistence) as server:
         with sync_stream_client(server.url) as client:
@@ -138,9 +124,7 @@ def test_a_paused_server_can_be_killed_restarted_and_stopped(server: PrivateServ
 
 
 @pytest.mark.parametrize("password", [None, "secret"])
-def test_a_restarted_server_has_loaded_its_data(
-    server_binary: ServerBinary, password: str | None
-) -> None:
+def test_a_restarted_server_has_loaded_its_data(server_binary: ServerBinary, password: str | None) -> None:
     """Also if that takes long, and it asks for a password before it says that it is still loading."""
     n = 8_000  # while it loads, it answers after each 1024 commands
     slow = {"key-load-delay": 20}  # µs
@@ -158,10 +142,7 @@ def test_a_restarted_server_has_loaded_its_data(
 
 def test_stop_leaves_nothing(default_server_binary: ServerBinary) -> None:
     """After the context, by whatever way it is left, process and folder are gone; stopping twice is fine."""
-    with (
-        contextlib.suppress(KeyError),
-        PrivateServer(default_server_binary, persistence="aof") as server,
-    ):
+    with contextlib.suppress(KeyError), PrivateServer(default_server_binary, persistence="aof") as server:
         pid, folder = server.pid, server.folder
         raise KeyError
     with pytest.raises(ProcessLookupError):
@@ -187,7 +168,7 @@ def test_ends_with_its_owner(
     """Owner killed, ended or failed, from a thread that has ended, server paused or not: gone within 2 s."""
     code = f"""
         import os, sys, threading
-        from streamlab.servers import PrivateServer
+        from streamlab.servers.private import PrivateServer
         server = PrivateServer({server_binary.path!r}, persistence="aof")
         thread = threading.Thread(target=server.start); thread.start(); thread.join()
         if {paused}:
@@ -230,10 +211,7 @@ def test_a_password_is_needed_and_never_shown(server_binary: ServerBinary) -> No
         assert password not in repr(server)
         with sync_stream_client(server.url) as client:
             assert client.ping()
-        with (
-            sync_stream_client(f"unix://{server.socket_path}") as client,
-            pytest.raises(redis.AuthenticationError),
-        ):
+        with sync_stream_client(f"unix://{server.socket_path}") as client, pytest.raises(redis.AuthenticationError):
             client.ping()
         arguments = Path(f"/proc/{server.pid}/cmdline")
         if arguments.exists():
@@ -242,11 +220,7 @@ def test_a_password_is_needed_and_never_shown(server_binary: ServerBinary) -> No
 
 def test_options_are_lines_of_redis_conf(default_server_binary: ServerBinary) -> None:
     """Further settings reach the server; those that make it private cannot be changed."""
-    options: dict[str, str | int] = {
-        "maxmemory": 10_000_000,
-        "save": "60 1",
-        "appendfsync": "always",
-    }
+    options: dict[str, str | int] = {"maxmemory": 10_000_000, "save": "60 1", "appendfsync": "always"}
     with (
         PrivateServer(default_server_binary, persistence="aof", options=options) as server,
         sync_stream_client(server.url) as client,
@@ -289,9 +263,7 @@ def test_a_server_that_does_not_answer_is_given_up(tmp_path: Path) -> None:
     )
     silent.chmod(0o755)
     server = PrivateServer(silent)
-    with pytest.raises(
-        ServerStartError, match=r"(?s)did not answer within 0\.3 s.*waiting for Godot"
-    ):
+    with pytest.raises(ServerStartError, match=r"(?s)did not answer within 0\.3 s.*waiting for Godot"):
         server.start(timeout=0.3)
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), signal.SIGCONT)
@@ -316,9 +288,7 @@ def test_an_odd_temporary_folder_is_no_obstacle(
     default_server_binary: ServerBinary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Blanks, quotes, per cent signs and letters beyond ASCII in TMPDIR reach configuration and URL whole."""
-    with tempfile.TemporaryDirectory(
-        prefix='a "b" %41 é#?*[a\\', dir="/tmp"
-    ) as odd:  # pytest's is long
+    with tempfile.TemporaryDirectory(prefix='a "b" %41 é#?*[a\\', dir="/tmp") as odd:  # pytest's is long
         monkeypatch.setattr("tempfile.tempdir", odd)
         with PrivateServer(default_server_binary, persistence="rdb") as server:
             assert str(server.folder.parent) == odd
@@ -349,16 +319,12 @@ def test_a_wrong_program_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     """Not there, not a server, none at all: one line says which and, for the last, how to get one."""
     with pytest.raises(ServerStartError, match="no program 'no-such-server'"):
         PrivateServer("no-such-server").start()
-    with pytest.raises(
-        ServerStartError, match=r"neither a redis-server nor a valkey-server.*hello"
-    ):
+    with pytest.raises(ServerStartError, match=r"neither a redis-server nor a valkey-server.*hello"):
         PrivateServer(program(tmp_path / "other", "hello")).start()
     with pytest.raises(ServerStartError, match="cannot run"):
         identify_server(tmp_path / "missing")
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(
-        ServerStartError, match=r"apt install redis-server.*brew install redis.*WSL"
-    ):
+    with pytest.raises(ServerStartError, match=r"apt install redis-server.*brew install redis.*WSL"):
         PrivateServer().start()
 
 
@@ -387,9 +353,7 @@ def test_what_is_too_old_or_does_not_start_is_passed_over(
     run = Lab("one-to-one", engine="live").run()
     assert run.server == str(default_server_binary).partition(" (")[0]
     (tmp_path / "c" / "redis-server").unlink()
-    with pytest.raises(
-        ServerStartError, match=r"can be used: .*too old.*; .*does not start.*; install"
-    ):
+    with pytest.raises(ServerStartError, match=r"can be used: .*too old.*; .*does not start.*; install"):
         PrivateServer().start()
 
 
@@ -399,9 +363,7 @@ def test_out_of_file_handles_is_one_line() -> None:
     command = f"ulimit -n 40; exec {sys.executable} -m streamlab run one-to-many --consumers 20 --engine live"
     done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60, check=False)  # fmt: skip
     assert done.returncode == 1
-    assert re.fullmatch(
-        r"streamlab: no process can be started for C\d+ \(.*\): .*ulimit -n.*\n", done.stderr
-    )
+    assert re.fullmatch(r"streamlab: no process can be started for C\d+ \(.*\): .*ulimit -n.*\n", done.stderr)
 
 
 def test_windows_has_no_real_servers(monkeypatch: pytest.MonkeyPatch) -> None:

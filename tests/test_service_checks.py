@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from streamlab import checks
-from streamlab.service_checks import _CASES, BEHIND, OFTEN, OLD, SILENT, _State
+from streamlab.checks.services import _CASES, BEHIND, OFTEN, OLD, SILENT, _State
 
 
 def judge(group: Any, consumers: Any, pending: Any, now: int, *, but: str = "") -> set[str]:

@@ -18,12 +18,15 @@ import redis.asyncio
 
 import streamlab
 from streamlab import close_servers, connect, connect_async
-from streamlab.connection import ServerUnusable
-from streamlab.servers import PrivateServer, ServerBinary
-from streamlab.shared_servers import _shared, shared_servers
+from streamlab.servers.client import ServerUnusable
+from streamlab.servers.connect import _shared, shared_servers
+from streamlab.servers.private import PrivateServer
+from streamlab.servers.programs import ServerBinary
 
 from .conftest import Eventually
 from .process_table import runs
+
+pytestmark = pytest.mark.alone("counts servers and who uses them")
 
 PASSWORD = "s3cr3t"
 
@@ -127,10 +130,7 @@ def test_the_environment_comes_before_the_path(
     ("text", "note"),
     [
         ("echo 'Redis server v=6.0.16 sha=0'", "is Redis 6.0.16, too old: groups need 6.2"),
-        (
-            '[ "$1" = --version ] && echo "Redis server v=7.0.15 sha=0" || { echo no luck; exit 1; }',
-            "does not start",
-        ),
+        ('[ "$1" = --version ] && echo "Redis server v=7.0.15 sha=0" || { echo no luck; exit 1; }', "does not start"),
         ("echo nonsense", ""),
     ],
     ids=["too old", "broken", "no server"],
@@ -424,11 +424,7 @@ def test_settings(url: str | None) -> None:
     with connect(url) as client:
         assert client.get_retry()._retries == 0
         kwargs = client.get_connection_kwargs()
-        assert (kwargs["socket_timeout"], kwargs["decode_responses"], kwargs["protocol"]) == (
-            None,
-            True,
-            2,
-        )
+        assert (kwargs["socket_timeout"], kwargs["decode_responses"], kwargs["protocol"]) == (None, True, 2)
     asyncio.run(asyncio_settings())
 
 
@@ -498,10 +494,7 @@ def test_no_password_shows(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.redis
-@pytest.mark.parametrize(
-    "ending",
-    ["sys.exit(3)", "raise RuntimeError", "os.kill(os.getpid(), 9)", "os._exit(1)"],
-)
+@pytest.mark.parametrize("ending", ["sys.exit(3)", "raise RuntimeError", "os.kill(os.getpid(), 9)", "os._exit(1)"])
 def test_it_goes_with_its_owner(ending: str, eventually: Eventually) -> None:
     """However the process ends that connected, its private server ends, and the folder is removed."""
     program = (
@@ -512,9 +505,7 @@ def test_it_goes_with_its_owner(ending: str, eventually: Eventually) -> None:
         "print(client.connection_pool.connection_kwargs['path'], flush=True)\n"
         f"{ending}\n"
     )
-    said = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
-    )
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
     pid, path = said.stdout.split()
     eventually(lambda: not runs(int(pid)), "the server should be gone")
     eventually(lambda: not Path(path).parent.exists(), "its folder should be gone")
@@ -536,9 +527,7 @@ def test_a_fork_has_servers_of_its_own() -> None:
         "os.waitpid(child, 0)\n"
         "print(client.get('a'))\n"
     )
-    said = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
-    )
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
     assert said.stdout.split() == ["0", "0", "parent"]
 
 
@@ -555,9 +544,7 @@ def test_the_package_imports_on_demand() -> None:
         "connect('embedded://')\n"
         "print('fakeredis' in sys.modules)\n"
     )
-    said = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
-    )
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
     assert said.stdout.split() == ["False", "True", "False", "True"]
     with pytest.raises(AttributeError, match="nosuch"):
         streamlab.nosuch  # noqa: B018

@@ -9,9 +9,9 @@ import pytest
 import redis.asyncio
 from redis.exceptions import DataError, RedisError
 
-from streamlab.short_cuts import ShortCuts
-from streamlab.simulated_redis import SimulatedRedis, SimulatedServer
-from streamlab.virtual_time import VirtualLoop
+from streamlab.virtual.fast_path import ShortCuts
+from streamlab.virtual.loop import VirtualLoop
+from streamlab.virtual.redis import SimulatedRedis, SimulatedServer
 from tests.schedules import trial
 from tests.schedules.draw import draw
 
@@ -35,9 +35,7 @@ async def story(client: SimulatedRedis) -> list[Any]:
     """Add, read, wait, time out and acknowledge, rightly and wrongly; return all that was answered."""
 
     def read(**options: Any) -> Any:
-        return client.xreadgroup(
-            "workers", "C1", {"orders": ">"}, **{"count": 1, "block": 50} | options
-        )
+        return client.xreadgroup("workers", "C1", {"orders": ">"}, **{"count": 1, "block": 50} | options)
 
     told = [await attempt(read())]  # no such key
     told.append(await client.xgroup_create("orders", "workers", "0", mkstream=True))
@@ -54,10 +52,7 @@ async def story(client: SimulatedRedis) -> list[Any]:
     told.append(await attempt(client.xack("orders", "workers", pending_id, "seven")))
     told.append(await client.xack("orders", "workers", told[2]))
     told += [await client.xack("orders", "workers", told[2], told[3], "7-7")]
-    told += [
-        await client.xack("orders", "nobody", "7-7"),
-        await client.xack("nothing", "workers", "7-7"),
-    ]
+    told += [await client.xack("orders", "nobody", "7-7"), await client.xack("nothing", "workers", "7-7")]
     told.append(await attempt(client.xack("orders", "workers", "seven")))
     told += await handed_over(client)
     await client.set("text", "no stream")
@@ -150,9 +145,7 @@ async def troubles(kind: type[SimulatedRedis], server: SimulatedServer) -> list[
     def start(name: str, command: Any) -> asyncio.Task[None]:
         return asyncio.create_task(follow(name, command))
 
-    def read(
-        client: SimulatedRedis, group: str = "workers", count: int = 1, block: int = 50
-    ) -> Any:
+    def read(client: SimulatedRedis, group: str = "workers", count: int = 1, block: int = 50) -> Any:
         return client.xreadgroup(group, "C1", {"orders": ">"}, count, block)
 
     first, second, late = kind(server), kind(server), kind(server, wake=lambda: 0.01)
@@ -201,9 +194,7 @@ async def troubles(kind: type[SimulatedRedis], server: SimulatedServer) -> list[
 
 
 @pytest.mark.parametrize("version", [(6, 2, 0), (7, 0, 15), (7, 2, 0), (8, 6, 3)])
-def test_what_befalls_a_command_under_way_befalls_a_short_one(
-    version: tuple[int, int, int],
-) -> None:
+def test_what_befalls_a_command_under_way_befalls_a_short_one(version: tuple[int, int, int]) -> None:
     """Lost replies, cancellations, a server that goes down; and numbers beyond all bounds."""
     told = []
     for kind in (SimulatedRedis, Grammatical):
@@ -219,9 +210,7 @@ def test_what_befalls_a_command_under_way_befalls_a_short_one(
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_a_run_with_faults_is_the_same_without_short_cuts(
-    seed: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_with_faults_is_the_same_without_short_cuts(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every event comes at the same time and in the same order, whoever gets his turn when."""
     short = list(trial.run(draw(seed)).events)
     for name in ("xadd", "xreadgroup", "xack"):

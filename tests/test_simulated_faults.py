@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
 
 from streamlab import checks
 from streamlab.actors import Recovery
-from streamlab.lab import Lab
+from streamlab.lab.lab import Lab
 from streamlab.scenario import Arrivals, Producer, Scenario, Service, consumers, producers
 
 # Ten entries, one a second from 1 s on; two consumers that take half a second for each, in turns.
@@ -46,11 +44,7 @@ def test_a_killed_consumer_leaves_what_it_held_to_the_other():
 def test_a_supervisor_starts_it_again_and_it_reads_its_history():
     """Half a second later, under its own name; no claim is needed."""
     it = run("kill C1 at 1.2s", strategy="restart")
-    again = [
-        (round(e.at, 3), e.delivery_count)
-        for e in it.events
-        if e.kind == "delivered" and e.delivery_count > 1
-    ]
+    again = [(round(e.at, 3), e.delivery_count) for e in it.events if e.kind == "delivered" and e.delivery_count > 1]
     assert again == [(1.7, 2)]
     assert kinds(it, "crashed") == [(1.2, "crashed", "C1")]
 
@@ -74,10 +68,7 @@ def test_a_paused_consumer_is_a_zombie_when_it_wakes():
     """C1 stands still from 1.2 to 6 s in the middle of an entry; C2 takes it over and both process it."""
     it = run("pause C1 at 1.2s for 4.8s")
     assert kinds(it, "paused", "resumed") == [(1.2, "paused", "C1"), (6, "resumed", "C1")]
-    assert [e.actor for e in it.events if e.kind == "processed" and e.id == "1000-0"] == [
-        "C2",
-        "C1",
-    ]
+    assert [e.actor for e in it.events if e.kind == "processed" and e.id == "1000-0"] == ["C2", "C1"]
     assert [e.actor for e in it.events if e.kind == "void"] == ["C1"]
 
 
@@ -85,20 +76,14 @@ def test_a_paused_consumer_is_a_zombie_when_it_wakes():
 def test_a_zombie_acknowledges_what_another_owns_unless_it_is_fenced(fenced):
     """C1 wakes while C2 is at work on the entry."""
     it = run("pause C1 at 1.2s for 2s", scenario=SCENARIO.with_service(0.8), fenced=fenced)
-    ends = [
-        (e.kind, e.actor)
-        for e in it.events
-        if e.id == "1000-0" and e.kind in ("acked", "void", "rejected")
-    ]
-    assert ends == (
-        [("rejected", "C1"), ("acked", "C2")] if fenced else [("acked", "C1"), ("void", "C2")]
-    )
+    ends = [(e.kind, e.actor) for e in it.events if e.id == "1000-0" and e.kind in ("acked", "void", "rejected")]
+    assert ends == ([("rejected", "C1"), ("acked", "C2")] if fenced else [("acked", "C1"), ("void", "C2")])
 
 
 def test_a_slow_consumer_and_when_it_is_over():
     """Three times as long for what it begins between 1 and 2 s."""
     it = run("slow C1 at 0.5s for 1s factor 3", min_idle=5.0)
-    took = {e.id: round(e.at - it.lives.added[e.id], 3) for e in it.events if e.kind == "processed"}
+    took = {e.id: round(e.at - it.ledger.added[e.id], 3) for e in it.events if e.kind == "processed"}
     assert took["1000-0"] == 1.5
     assert set(took.values()) == {0.5, 1.5}
 
@@ -121,10 +106,7 @@ def test_an_error_in_the_handler_is_tried_again():
 def test_a_server_that_is_down_is_waited_for():
     """Nobody reaches it for two seconds; what was to be added then is added late, nothing twice."""
     it = run("server-down at 3.2s for 2s")
-    assert kinds(it, "server_down", "server_up") == [
-        (3.2, "server_down", "lab"),
-        (5.2, "server_up", "lab"),
-    ]
+    assert kinds(it, "server_down", "server_up") == [(3.2, "server_down", "lab"), (5.2, "server_up", "lab")]
     assert (it.added, it.processed, it.duplicates) == (10, 10, 0)
 
 
@@ -145,12 +127,9 @@ def test_a_group_that_is_gone_is_made_anew(fault):
 
 @pytest.mark.parametrize("count", [1, 10])
 @pytest.mark.parametrize("limit", [1, 3])
-def test_poison_kills_as_often_as_the_limit_says_and_delays_others_by_min_idle_at_most(
-    count, limit
-):
+def test_poison_kills_as_often_as_the_limit_says_and_delays_others_by_min_idle_at_most(count, limit):
     """100 entries/s, the 17th is poison: dead-lettered after `limit` deaths, none of the others dies with it."""
-    scenario = dataclasses.replace(
-        SCENARIO,
+    scenario = SCENARIO.replace(
         producers=producers(1, Arrivals("constant", rate=100)),
         consumers=consumers(4, Service("constant", 0.02), count=count),
         entries=200,
@@ -165,9 +144,7 @@ def test_poison_kills_as_often_as_the_limit_says_and_delays_others_by_min_idle_a
 
 def test_a_dead_letter_key_of_another_type_loses_nothing():
     """The ledger's hash is no stream: the entry stays pending, and is processed by nobody."""
-    it = run(
-        "poison P1 nth 3", restart_after=0.2, max_deliveries=2, dead_letter=SCENARIO.ledger_key
-    )
+    it = run("poison P1 nth 3", restart_after=0.2, max_deliveries=2, dead_letter=SCENARIO.ledger_key)
     assert list(it.final.pending) == ["3000-0"]
     assert it.processed == 9
     assert len(kinds(it, "crashed")) == 2

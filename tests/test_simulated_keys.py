@@ -17,16 +17,10 @@ from typing import Any
 
 import pytest
 import redis.asyncio
-from redis.exceptions import (
-    AuthenticationError,
-    ConnectionError,
-    LockError,
-    ResponseError,
-    WatchError,
-)
+from redis.exceptions import AuthenticationError, ConnectionError, LockError, ResponseError, WatchError
 
-from streamlab.simulated_redis import SimulatedRedis, SimulatedServer
-from streamlab.virtual_time import PROCESS, Deadlock, VirtualLoop
+from streamlab.virtual.loop import PROCESS, Deadlock, VirtualLoop
+from streamlab.virtual.redis import SimulatedRedis, SimulatedServer
 
 
 @pytest.fixture
@@ -77,9 +71,7 @@ def test_keys_expire_in_virtual_time(loop: VirtualLoop, server: SimulatedServer)
     assert loop.time() > 86400
 
 
-def test_a_wait_ends_at_its_time_or_when_it_is_served(
-    loop: VirtualLoop, server: SimulatedServer
-) -> None:
+def test_a_wait_ends_at_its_time_or_when_it_is_served(loop: VirtualLoop, server: SimulatedServer) -> None:
     """BLPOP: the first who came is served first, at the moment of the push; nothing ticks meanwhile."""
     told: list[Any] = []
 
@@ -155,9 +147,7 @@ async def _as_coroutine(awaitable: Awaitable[Any]) -> Any:
     return await awaitable
 
 
-def test_a_stream_that_expires_ends_short_reads_too(
-    loop: VirtualLoop, server: SimulatedServer
-) -> None:
+def test_a_stream_that_expires_ends_short_reads_too(loop: VirtualLoop, server: SimulatedServer) -> None:
     """Who waits by a short cut when EXPIRE comes hears of it; a stream without an expiry has its short cuts."""
 
     async def main() -> None:
@@ -198,11 +188,7 @@ async def _of_ones_own(client: Any) -> Any:
         return await own.incr("n")
 
 
-COMMANDS: dict[str, Command] = {
-    "INCR": lambda client: client.incr("n"),
-    "EXEC": _in_pipeline,
-    "client()": _of_ones_own,
-}
+COMMANDS: dict[str, Command] = {"INCR": lambda client: client.incr("n"), "EXEC": _in_pipeline, "client()": _of_ones_own}
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -227,9 +213,7 @@ def test_a_round_trip_takes_its_time(loop: VirtualLoop, server: SimulatedServer,
     loop.run_until_complete(main())
 
 
-def test_a_reply_to_one_who_waited_takes_the_time_to_wake(
-    loop: VirtualLoop, server: SimulatedServer
-) -> None:
+def test_a_reply_to_one_who_waited_takes_the_time_to_wake(loop: VirtualLoop, server: SimulatedServer) -> None:
     """As for reads of streams; and a message is half a round trip under way."""
 
     async def main() -> None:
@@ -254,9 +238,7 @@ def test_a_reply_to_one_who_waited_takes_the_time_to_wake(
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_a_lost_reply_is_of_a_command_that_was_executed(
-    loop: VirtualLoop, server: SimulatedServer, name: str
-) -> None:
+def test_a_lost_reply_is_of_a_command_that_was_executed(loop: VirtualLoop, server: SimulatedServer, name: str) -> None:
     """The n-th of its name from now on: its effect is there, its reply a ConnectionError; then all goes on."""
 
     async def main() -> None:
@@ -274,9 +256,7 @@ def test_a_lost_reply_is_of_a_command_that_was_executed(
 
 
 @pytest.mark.parametrize("how", ["cut", "down", "down and up"])
-def test_who_waits_hears_that_the_connection_is_lost(
-    loop: VirtualLoop, server: SimulatedServer, how: str
-) -> None:
+def test_who_waits_hears_that_the_connection_is_lost(loop: VirtualLoop, server: SimulatedServer, how: str) -> None:
     """Waits, subscriptions and watched keys are gone with it; the next command connects anew, if it can."""
 
     async def main() -> None:
@@ -331,9 +311,7 @@ def test_who_waits_hears_that_the_connection_is_lost(
     loop.run_until_complete(main())
 
 
-def test_a_severed_client_reaches_the_server_no_more(
-    loop: VirtualLoop, server: SimulatedServer
-) -> None:
+def test_a_severed_client_reaches_the_server_no_more(loop: VirtualLoop, server: SimulatedServer) -> None:
     """Its process is dead: it is served nothing, and hears nothing."""
 
     async def main() -> None:
@@ -371,9 +349,7 @@ def test_who_is_unblocked_goes_on_with_nothing(loop: VirtualLoop, server: Simula
     loop.run_until_complete(main())
 
 
-def test_a_process_that_is_held_back_is_served_and_does_not_notice(
-    loop: VirtualLoop, server: SimulatedServer
-) -> None:
+def test_a_process_that_is_held_back_is_served_and_does_not_notice(loop: VirtualLoop, server: SimulatedServer) -> None:
     """The server's timers go on, and its queues: what was its turn is its element."""
     told: list[Any] = []
 
@@ -409,9 +385,7 @@ def test_a_process_that_is_held_back_is_served_and_does_not_notice(
 # ---- one keyspace ------------------------------------------------------------------------------
 
 
-def test_what_was_there_before_is_there_afterwards(
-    loop: VirtualLoop, server: SimulatedServer
-) -> None:
+def test_what_was_there_before_is_there_afterwards(loop: VirtualLoop, server: SimulatedServer) -> None:
     """With the first other command the keys change hands: none is lost, and who waits goes on waiting."""
 
     async def main() -> None:
@@ -439,8 +413,8 @@ def test_what_was_there_before_is_there_afterwards(
 
 STORY = """
 import asyncio, random
-from streamlab.simulated_redis import SimulatedServer
-from streamlab.virtual_time import VirtualLoop
+from streamlab.virtual.redis import SimulatedServer
+from streamlab.virtual.loop import VirtualLoop
 
 loop = VirtualLoop()
 server = SimulatedServer(loop=loop)
@@ -497,9 +471,7 @@ def test_a_run_is_the_same_whatever_the_hashes_are() -> None:
     assert len(runs[0]) > 2000
 
 
-def test_no_random_number_of_the_program_is_used_up(
-    loop: VirtualLoop, server: SimulatedServer
-) -> None:
+def test_no_random_number_of_the_program_is_used_up(loop: VirtualLoop, server: SimulatedServer) -> None:
     """What a program draws after SPOP is what it would have drawn without."""
 
     async def main() -> None:
@@ -555,7 +527,7 @@ async def _context(client: SimulatedRedis) -> None:
 
 
 async def _script(client: SimulatedRedis) -> None:
-    from streamlab import scripts
+    from streamlab.actors import scripts
 
     script = client.register_script(scripts.FENCED_ACK)
     await client.xgroup_create("s", "g", mkstream=True)
@@ -612,9 +584,7 @@ def test_a_client_reaches_nothing_but_its_simulation(
     assert not dialled
 
 
-def test_what_a_simulation_has_not_is_refused_in_words(
-    loop: VirtualLoop, server: SimulatedServer
-) -> None:
+def test_what_a_simulation_has_not_is_refused_in_words(loop: VirtualLoop, server: SimulatedServer) -> None:
     """One sentence that says that it is a simulation, and what it lacks; and nothing is half done."""
 
     async def main() -> None:
@@ -642,9 +612,7 @@ def test_what_a_simulation_has_not_is_refused_in_words(
     loop.run_until_complete(main())
 
 
-def test_a_lock_that_could_not_be_released_is_not_acquired(
-    loop: VirtualLoop, server: SimulatedServer
-) -> None:
+def test_a_lock_that_could_not_be_released_is_not_acquired(loop: VirtualLoop, server: SimulatedServer) -> None:
     """A lock with a script of its own is refused before it is taken."""
     from redis.asyncio.lock import Lock
 
@@ -664,18 +632,14 @@ def test_a_lock_that_could_not_be_released_is_not_acquired(
 def _run_alone(program: str) -> str:
     before = (
         "import asyncio, sys\n"
-        "from streamlab.simulated_redis import SimulatedServer\n"
-        "from streamlab.virtual_time import VirtualLoop\n"
+        "from streamlab.virtual.redis import SimulatedServer\n"
+        "from streamlab.virtual.loop import VirtualLoop\n"
         "loop = VirtualLoop()\n"
         "client = SimulatedServer(loop=loop).client()\n"
         "run = loop.run_until_complete\n"
     )
     return subprocess.run(
-        [sys.executable, "-c", before + program],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
+        [sys.executable, "-c", before + program], capture_output=True, text=True, timeout=60, check=True
     ).stdout
 
 
@@ -696,7 +660,7 @@ def test_without_fakeredis_it_is_said_what_to_install() -> None:
     said = _run_alone(
         "import importlib.util\n"
         "find = importlib.util.find_spec\n"
-        "import streamlab.simulated_keys as keys\n"
+        "import streamlab.virtual.keys as keys\n"
         "keys.find_spec = lambda name, *more: None if name == 'fakeredis' else find(name, *more)\n"
         "print(run(client.xadd('s', {'f': '1'}))[:4])\n"
         "for what in (lambda: client.incr('n'), client.pubsub().ping):\n"

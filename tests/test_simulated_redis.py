@@ -8,8 +8,8 @@ import contextvars
 import pytest
 from redis.exceptions import ConnectionError, DataError, ResponseError
 
-from streamlab.simulated_redis import SimulatedRedis, SimulatedServer
-from streamlab.virtual_time import PROCESS, VirtualLoop
+from streamlab.virtual.loop import PROCESS, VirtualLoop
+from streamlab.virtual.redis import SimulatedRedis, SimulatedServer
 
 
 @pytest.fixture
@@ -27,9 +27,7 @@ def test_values_look_as_redis_py_gives_them(loop):
         assert await client.ping() is True
         assert await client.xadd("s", {"a": 1, "b": 2.5}) == "1000-0"
         assert await client.xgroup_create("s", "g", id="0") is True
-        assert await client.xreadgroup("g", "C1", {"s": ">"}, 1) == [
-            ["s", [("1000-0", {"a": "1", "b": "2.5"})]]
-        ]
+        assert await client.xreadgroup("g", "C1", {"s": ">"}, 1) == [["s", [("1000-0", {"a": "1", "b": "2.5"})]]]
         assert await client.xpending("s", "g") == {
             "pending": 1,
             "min": "1000-0",
@@ -37,12 +35,7 @@ def test_values_look_as_redis_py_gives_them(loop):
             "consumers": [{"name": "C1", "pending": 1}],
         }
         assert await client.xpending_range("s", "g", "-", "+", 10) == [
-            {
-                "message_id": "1000-0",
-                "consumer": "C1",
-                "time_since_delivered": 0,
-                "times_delivered": 1,
-            }
+            {"message_id": "1000-0", "consumer": "C1", "time_since_delivered": 0, "times_delivered": 1}
         ]
         assert await client.xack("s", "g", "1000-0") == 1
         (group,) = await client.xinfo_groups("s")
@@ -120,10 +113,7 @@ def test_a_cancelled_reader_takes_no_entry(loop):
         await client.xadd("s", {"n": 1})
         return await second, (await client.xpending("s", "g"))["consumers"]
 
-    assert loop.run_until_complete(main()) == (
-        [["s", [("2000-0", {"n": "1"})]]],
-        [{"name": "C2", "pending": 1}],
-    )
+    assert loop.run_until_complete(main()) == ([["s", [("2000-0", {"n": "1"})]]], [{"name": "C2", "pending": 1}])
 
 
 def test_a_blocked_read_with_claim_takes_an_entry_once_it_is_idle(loop):
@@ -381,9 +371,7 @@ def test_a_client_that_is_held_back_holds_up_nobody_elses_time_out(loop, server)
 
     async def read(name, delay):
         await asyncio.sleep(delay)
-        told.append(
-            (name, await server.client().xreadgroup("g", name, {"s": ">"}, 1, 1000), loop.now)
-        )
+        told.append((name, await server.client().xreadgroup("g", name, {"s": ">"}, 1, 1000), loop.now))
 
     async def main():
         await a_group(server)

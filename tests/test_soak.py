@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from streamlab.servers import ServerBinary
+from streamlab.servers.programs import ServerBinary
 from tests.soak.books import EVERYBODY, Book, Fault, Figures, count_added, count_processed
 from tests.soak.ledger import ADDED, BEGUN, DONE, LATE, READY, SENDING, Record
 from tests.soak.mutations import MUTATIONS
@@ -14,18 +14,14 @@ from tests.soak.plan import WORKERS, group_of
 from tests.soak.storm import KINDS, soak
 
 
-def test_nothing_is_lost_or_added_twice_or_left_behind(
-    tmp_path, server_binary: ServerBinary
-) -> None:
+def test_nothing_is_lost_or_added_twice_or_left_behind(tmp_path, server_binary: ServerBinary) -> None:
     """Whatever is killed, paused, cut, demoted: all is done at least once; if twice, a fault explains it."""
     figures = soak(server_binary, tmp_path, seconds=4, every=0.15)
     assert figures.is_right, "\n".join(figures.lines())
     assert figures.faults.keys() == KINDS.keys()
     assert figures.added
     assert all(book.processed == figures.added for book in figures.groups.values())
-    assert ("read-claim" in figures.groups) == (
-        server_binary.kind == "redis" and server_binary.version >= (8, 4)
-    )
+    assert ("read-claim" in figures.groups) == (server_binary.kind == "redis" and server_binary.version >= (8, 4))
 
 
 @pytest.fixture(scope="module")
@@ -62,9 +58,7 @@ def life(*records: tuple[float, str, str], number: int = 1) -> list[Record]:
 
 
 #: One that holds an entry at a time has done 1-0 and begun the next; later, another has done 1-0 as well.
-FIRST = life(
-    (0, READY, ""), (1, BEGUN, "1-0"), (1.1, DONE, "1-0"), (1.2, BEGUN, "2-0"), (1.3, DONE, "2-0")
-)
+FIRST = life((0, READY, ""), (1, BEGUN, "1-0"), (1.1, DONE, "1-0"), (1.2, BEGUN, "2-0"), (1.3, DONE, "2-0"))
 SECOND = life((2, READY, ""), (2.5, BEGUN, "1-0"), (2.6, DONE, "1-0"), (2.7, BEGUN, "3-0"))
 
 
@@ -123,9 +117,7 @@ def test_what_was_told_to_have_been_added_must_be_there_once() -> None:
     assert not figures.is_right
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"lost": 1}, {"added_twice": 1}, {"unsent": 1}, {"dead": 1}, {"unexpected": ["P1"]}]
-)
+@pytest.mark.parametrize("wrong", [{"lost": 1}, {"added_twice": 1}, {"unsent": 1}, {"dead": 1}, {"unexpected": ["P1"]}])
 def test_the_soak_says_that_something_is_wrong(wrong) -> None:
     assert Figures().is_right
     assert not Figures(**wrong).is_right

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import signal
 import socket
@@ -18,15 +17,16 @@ from pathlib import Path
 import psutil
 import pytest
 
-from streamlab.connection import sync_stream_client
-from streamlab.engines.patience import within
-from streamlab.lab import Lab
-from streamlab.named_scenarios import to_toml
-from streamlab.scenario import Arrivals, Scenario, Service, consumers, producers
-from streamlab.servers import PrivateServer
-from streamlab.stopping import Stopped, stopped_by_signals
+from streamlab.lab.lab import Lab
+from streamlab.lab.patience import within
+from streamlab.scenario import Arrivals, Scenario, Service, consumers, producers, to_toml
+from streamlab.servers.client import sync_stream_client
+from streamlab.servers.private import PrivateServer
+from streamlab.servers.stopping import Stopped, stopped_by_signals
 from tests.conftest import Eventually
 from tests.process_table import descendants, runs
+
+pytestmark = pytest.mark.alone("counts processes, and how soon they end")
 
 #: One that goes on until it is stopped, with everything that a run may write to a server.
 LONG = Scenario(
@@ -74,9 +74,7 @@ def ended(process: subprocess.Popen[bytes], limit: float = 10.0) -> tuple[int, s
 
 
 @pytest.mark.parametrize("name", SIGNALS)
-def test_a_given_server_is_left_as_it_was(
-    name: str, toml: Path, redis_url: str, eventually: Eventually
-) -> None:
+def test_a_given_server_is_left_as_it_was(name: str, toml: Path, redis_url: str, eventually: Eventually) -> None:
     """SIGINT, SIGTERM, SIGHUP in mid-run: one line, 128 + the signal's number, and no key, client or process left."""
     with (
         sync_stream_client(redis_url) as client,
@@ -89,18 +87,14 @@ def test_a_given_server_is_left_as_it_was(
         assert ended(process) == (128 + getattr(signal, name), said)
         assert client.keys() == []
         eventually(lambda: not any(map(runs, below)), "all processes end")
-        eventually(
-            lambda: len(client.client_list()) <= 2, "no client stays"
-        )  # ours, and the fixture's
+        eventually(lambda: len(client.client_list()) <= 2, "no client stays")  # ours, and the fixture's
 
 
 @pytest.mark.parametrize("maxlen", [None, 50])
-def test_a_killed_run_leaves_no_key(
-    maxlen: int | None, tmp_path: Path, redis_url: str, eventually: Eventually
-) -> None:
+def test_a_killed_run_leaves_no_key(maxlen: int | None, tmp_path: Path, redis_url: str, eventually: Eventually) -> None:
     """SIGKILL, which nobody can handle: stream, ledger and dead letters go all the same, and nothing else goes."""
     file = tmp_path / "long.toml"
-    file.write_text(to_toml(dataclasses.replace(LONG, maxlen=maxlen)))
+    file.write_text(to_toml(LONG.replace(maxlen=maxlen)))
     with (
         sync_stream_client(redis_url) as client,
         command("run", file, "--engine", "live", "--redis", redis_url) as process,
@@ -164,9 +158,7 @@ def none_runs(pids: Iterable[int]) -> bool:
     return not any(map(runs, pids))
 
 
-def test_sigterm_where_ctrl_c_is_ignored(
-    toml: Path, redis_url: str, eventually: Eventually
-) -> None:
+def test_sigterm_where_ctrl_c_is_ignored(toml: Path, redis_url: str, eventually: Eventually) -> None:
     """A script's job in the background ignores SIGINT; SIGTERM cleans all the same. And nohup's ignores SIGHUP."""
     deaf = lambda: [signal.signal(each, signal.SIG_IGN) for each in (signal.SIGINT, signal.SIGHUP)]  # noqa: E731
     with (
@@ -177,9 +169,7 @@ def test_sigterm_where_ctrl_c_is_ignored(
         process.send_signal(signal.SIGINT)
         process.send_signal(signal.SIGHUP)
         before = client.xinfo_stream(LONG.stream)["last-generated-id"]
-        eventually(
-            lambda: client.xinfo_stream(LONG.stream)["last-generated-id"] > before, "it goes on"
-        )
+        eventually(lambda: client.xinfo_stream(LONG.stream)["last-generated-id"] > before, "it goes on")
         process.send_signal(signal.SIGTERM)
         assert ended(process)[0] == 143
         assert client.keys() == []
@@ -189,13 +179,9 @@ def test_sigterm_where_ctrl_c_is_ignored(
 def test_a_simulation_is_stopped(name: str, tmp_path: Path, eventually: Eventually) -> None:
     """One line, no traceback, nothing else is said."""
     file = tmp_path / "century.toml"
-    file.write_text(to_toml(dataclasses.replace(LONG, duration=3e7)))
+    file.write_text(to_toml(LONG.replace(duration=3e7)))
     with command("run", file) as process:
-        eventually(
-            lambda: psutil.Process(process.pid).cpu_times().user > 1.5,
-            "it is computing",
-            timeout=30,
-        )
+        eventually(lambda: psutil.Process(process.pid).cpu_times().user > 1.5, "it is computing", timeout=30)
         process.send_signal(getattr(signal, name))
         said = f"{SIGNALS[name]}: workers and private servers have been ended\n"
         assert ended(process) == (128 + getattr(signal, name), said)
@@ -238,8 +224,7 @@ def test_a_signal_that_is_lost_is_sent_again(where: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "moment"),
-    [("SIGINT", "before"), ("SIGINT", "in mid-run"), ("SIGTERM", "in mid-run")],
+    ("name", "moment"), [("SIGINT", "before"), ("SIGINT", "in mid-run"), ("SIGTERM", "in mid-run")]
 )
 def test_a_frozen_server_holds_nobody_up(
     name: str, moment: str, toml: Path, default_server_binary: object, eventually: Eventually
@@ -349,9 +334,7 @@ def test_a_server_that_falls_silent_holds_nobody_up(
     assert threading.active_count() <= threads
 
 
-def test_a_private_server_that_never_answers_is_given_up(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_private_server_that_never_answers_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stopped while it waits for one to start: within five seconds, and no process is left."""
     program = tmp_path / "redis-server"
     program.write_text(

@@ -11,7 +11,7 @@ import redis
 
 from streamlab import checks
 from streamlab.checks import Verdict
-from streamlab.embedded import EmbeddedServer
+from streamlab.servers.embedded import EmbeddedServer
 
 # ---- no answer, or nonsense ------------------------------------------------------------------------
 

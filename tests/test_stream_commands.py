@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from streamlab.stream_commands import CommandError, Reply, StreamCommands, Waiter
-from streamlab.stream_commands.arguments import entry_ids
+from streamlab.model.commands import CommandError, Reply, StreamCommands, Waiter
+from streamlab.model.commands.arguments import entry_ids
 
 Execute = Callable[..., Reply | Waiter]
 
@@ -69,12 +69,7 @@ def test_error_texts(commands: StreamCommands, line: str, text: str) -> None:
 
 def test_bad_id_acks_nothing(commands: StreamCommands) -> None:
     """XACK with one malformed id acknowledges none of the others."""
-    run(
-        commands,
-        "XADD s 1-1 f 1",
-        "XGROUP CREATE s g 0",
-        "XREADGROUP GROUP g alice STREAMS s >",
-    )
+    run(commands, "XADD s 1-1 f 1", "XGROUP CREATE s g 0", "XREADGROUP GROUP g alice STREAMS s >")
     error(commands, "XACK s g 1-1 bad")
     assert run(commands, "XPENDING s g") == [1, "1-1", "1-1", [["alice", "1"]]]
 
@@ -183,6 +178,7 @@ def seconds_per_command(n_pending: int) -> float:
     return sorted(times)[len(times) // 2]
 
 
+@pytest.mark.alone("compares times")
 def test_cost_does_not_grow_with_what_is_pending() -> None:
     """A hundred times as much in the stream and pending: commands take about as long as before."""
     assert seconds_per_command(100_000) < 4 * seconds_per_command(1_000)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamlab.stream_model import (
+from streamlab.model import (
     MAX_ID,
     MIN_ID,
     Behaviour,
@@ -196,10 +196,7 @@ def test_history_of_a_deleted_entry() -> None:
     model.read_group("g", "alice", 0)
     model.delete([(1, 1)])
     found = model.history("g", "alice", MIN_ID, MINUTE_MS)
-    assert (found, pending_of(model, MINUTE_MS)) == (
-        [((1, 1), None)],
-        [("1-1", "alice", MINUTE_MS, 1)],
-    )
+    assert (found, pending_of(model, MINUTE_MS)) == ([((1, 1), None)], [("1-1", "alice", MINUTE_MS, 1)])
 
 
 # --- acknowledging ----------------------------------------------------------------------------
@@ -326,10 +323,7 @@ def test_claim_while_reading() -> None:
     model.read_group("g", "alice", 0)
     model.claim("g", "alice", [(1, 1)], 500)
     found = model.claim_idle("g", "bob", 100, 1000)
-    assert [(i, idle, count) for i, _, idle, count in found] == [
-        ((1, 2), 1000, 1),
-        ((1, 1), 500, 2),
-    ]
+    assert [(i, idle, count) for i, _, idle, count in found] == [((1, 2), 1000, 1), ((1, 1), 500, 2)]
 
 
 # --- deleting and trimming --------------------------------------------------------------------
@@ -429,10 +423,7 @@ def test_pending_list(steps: list[tuple[str, StreamId]]) -> None:
                 held.pop((entry_id[0], seq), None)
                 plain.pop((entry_id[0], seq), None)
         elif kind == "r":
-            assert (held.first(), held.last()) == (
-                min(plain, default=None),
-                max(plain, default=None),
-            )
+            assert (held.first(), held.last()) == (min(plain, default=None), max(plain, default=None))
         else:
             assert list(held.walk(entry_id)) == sorted(i for i in plain if i >= entry_id)
     assert list(held.walk()) == sorted(plain)
@@ -467,19 +458,14 @@ def test_entry_log(ranges: list[tuple[StreamId, StreamId]], n: int, count: int |
     st.lists(
         st.tuples(
             st.integers(0, 40_000),
-            st.one_of(
-                st.just(("f", "1", "g", "two")),
-                st.tuples(st.just("f"), st.integers(0, 90).map("x".__mul__)),
-            ),
+            st.one_of(st.just(("f", "1", "g", "two")), st.tuples(st.just("f"), st.integers(0, 90).map("x".__mul__))),
         ),
         max_size=6,
     ),
     st.integers(1, 220),
 )
 @settings(max_examples=100, deadline=None)
-def test_nodes_are_the_same_whenever_they_are_made(
-    kinds: list[tuple[int, tuple[str, ...]]], n_of_each: int
-) -> None:
+def test_nodes_are_the_same_whenever_they_are_made(kinds: list[tuple[int, tuple[str, ...]]], n_of_each: int) -> None:
     """A hundred new entries at once go into the nodes that they would have gone into one by one."""
     at_once, one_by_one = EntryLog(), EntryLog()
     ms = 1

@@ -12,11 +12,12 @@ pytest.importorskip("pandas", reason="pandas comes with streamlab[course]")
 import pandas as pd
 
 from streamlab import tables
-from streamlab.events import Event, EventLog
-from streamlab.lab import Lab
-from streamlab.named_scenarios import many_to_many, one_to_many
-from streamlab.run import FinalState, Run
+from streamlab.lab.lab import Lab
+from streamlab.results.comparison import Comparison
+from streamlab.results.events import Event, EventLog
+from streamlab.results.run import FinalState, Run
 from streamlab.scenario import Consumer, Scenario
+from streamlab.scenario.named import many_to_many, one_to_many
 
 NAN = math.nan
 
@@ -24,7 +25,7 @@ NAN = math.nan
 @pytest.fixture(scope="module")
 def seven() -> Run:
     """Scenario 4 as the course tells it: 7 entries, 3 producers, 3 consumers."""
-    return Lab(dataclasses.replace(many_to_many(), entries=7, duration=None)).run()
+    return Lab(many_to_many().replace(entries=7, duration=None)).run()
 
 
 @pytest.fixture
@@ -62,36 +63,21 @@ def test_entries_tell_each_entrys_life(eventful: Run) -> None:
     assert set(frame["producer"]) == {"P1"}
     assert list(frame["consumer"]) == ["", "C1", "C2", "C1", "C2", ""]
     assert list(frame["deliveries"]) == [0, 1, 2, 1, 1, 0]
-    assert list(frame["state"]) == [
-        "trimmed",
-        "acked",
-        "acked",
-        "pending",
-        "dead-lettered",
-        "undelivered",
-    ]
-    claimed = frame.loc[
-        3, ["added", "delivered", "begun", "processed", "acked", "waiting", "sojourn"]
-    ]
+    assert list(frame["state"]) == ["trimmed", "acked", "acked", "pending", "dead-lettered", "undelivered"]
+    claimed = frame.loc[3, ["added", "delivered", "begun", "processed", "acked", "waiting", "sojourn"]]
     # C1 began with it at once, and died over it.
     assert list(claimed) == pytest.approx([0.3, 0.4, 0.4, 0.9, 1.0, 0.1, 0.6])
-    assert (
-        frame.loc[1, ["delivered", "begun", "processed", "acked", "waiting", "sojourn"]]
-        .isna()
-        .all()
-    )
+    assert frame.loc[1, ["delivered", "begun", "processed", "acked", "waiting", "sojourn"]].isna().all()
 
 
 @pytest.mark.parametrize(
     ("maxlen", "first_id", "state"), [(None, "2-0", "lost"), (5, "1-0", "lost"), (5, "", "trimmed")]
 )
-def test_what_is_nowhere_is_trimmed_or_lost(
-    eventful: Run, maxlen: int | None, first_id: str, state: str
-) -> None:
+def test_what_is_nowhere_is_trimmed_or_lost(eventful: Run, maxlen: int | None, first_id: str, state: str) -> None:
     """The states say what the run says: only what lies before the stream's first entry was trimmed."""
     run = dataclasses.replace(
         eventful,
-        scenario=dataclasses.replace(eventful.scenario, maxlen=maxlen),
+        scenario=eventful.scenario.replace(maxlen=maxlen),
         final=dataclasses.replace(eventful.final, first_id=first_id),
     )
     counts = tables.entries(run)["state"].value_counts()
@@ -109,9 +95,9 @@ def test_states_count_what_the_run_counts(eventful: Run) -> None:
     assert counts["trimmed"] == eventful.trimmed == 1
 
 
-def test_stints_are_deliveries_and_claims(eventful: Run) -> None:
+def test_deliveries_are_reads_and_claims(eventful: Run) -> None:
     """A row each, in their order; an entry may have several."""
-    frame = tables.stints(eventful)
+    frame = tables.deliveries(eventful)
     assert list(frame["number"]) == [2, 3, 4, 5, 3]
     assert list(frame["consumer"]) == ["C1", "C1", "C1", "C2", "C2"]
     assert list(frame["claimed"]) == [False, False, False, False, True]
@@ -160,16 +146,16 @@ def test_comparison_has_a_column_for_each_engine(seven: Run) -> None:
     live = dataclasses.replace(seven, engine="live")
     frame = tables.comparison(seven, live)
     assert list(frame.columns) == ["simulated", "live", "difference", "agrees"]
-    assert list(frame.index) == [what for what, *_ in seven.compare(live).rows()]
+    assert list(frame.index) == [what for what, *_ in Comparison(seven, live).rows()]
     assert frame["agrees"].all()
     assert (frame["difference"] == 0).all()
     assert frame.loc["added", "live"] == 7
-    pd.testing.assert_frame_equal(frame, tables.comparison(seven.compare(live)))
+    pd.testing.assert_frame_equal(frame, tables.comparison(Comparison(seven, live)))
 
 
 def test_comparison_shows_what_differs(seven: Run) -> None:
     """Two runs of one engine: another number of entries does not agree."""
-    more = Lab(dataclasses.replace(many_to_many(), entries=8, duration=None)).run()
+    more = Lab(many_to_many().replace(entries=8, duration=None)).run()
     frame = tables.comparison(seven, more)
     assert list(frame.columns)[:2] == ["one", "other"]
     assert not frame.loc["added", "agrees"]
@@ -185,7 +171,7 @@ def test_comparison_needs_two_runs(seven: Run) -> None:
 def test_an_empty_run_gives_empty_frames_of_the_same_columns(seven: Run) -> None:
     """Nothing happened: no row, no error, the same columns and types."""
     empty = Run(seven.scenario, "simulated", "a test", EventLog(), FinalState())
-    for table in (tables.entries, tables.stints, tables.events):
+    for table in (tables.entries, tables.deliveries, tables.events):
         frame, full = table(empty), table(seven)
         assert len(frame) == 0
         assert frame.dtypes.to_dict() == full.dtypes.to_dict()
@@ -195,9 +181,9 @@ def test_an_empty_run_gives_empty_frames_of_the_same_columns(seven: Run) -> None
 
 def test_frames_do_not_change_from_run_to_run() -> None:
     """The same scenario and seed: the same frames, as a committed notebook needs."""
-    scenario = dataclasses.replace(one_to_many(), entries=200)
+    scenario = one_to_many().replace(entries=200)
     one, other = Lab(scenario).run(), Lab(scenario).run()
-    for table in (tables.entries, tables.stints, tables.consumers, tables.backlog, tables.events):
+    for table in (tables.entries, tables.deliveries, tables.consumers, tables.backlog, tables.events):
         pd.testing.assert_frame_equal(table(one), table(other))
         assert repr(table(one).head()) == repr(table(other).head())
 
@@ -257,14 +243,7 @@ def test_an_entrys_story(crashed: Run) -> None:
         (1.0, "acked", "C2", ""),
     ]
     assert list(frame["since"])[1:] == pytest.approx([0.0, 0.2, 0.0, 0.2, 0.2])
-    assert [None if pd.isna(n) else n for n in frame["delivery_count"]] == [
-        None,
-        1,
-        None,
-        2,
-        None,
-        None,
-    ]
+    assert [None if pd.isna(n) else n for n in frame["delivery_count"]] == [None, 1, None, 2, None, None]
     with pytest.raises(ValueError, match="no entry '9-9'"):
         tables.story(crashed, "9-9")
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import gc
+import itertools
 import logging
 import math
+import random
 import time
 from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 import pytest
 
-from streamlab.virtual_task import Promise
-from streamlab.virtual_time import PROCESS, Deadlock, TimeStandsStill, VirtualLoop
+from streamlab.virtual.loop import PROCESS, Deadlock, TimeStandsStill, VirtualLoop
+from streamlab.virtual.task import Promise
 
 
 @pytest.fixture
@@ -306,6 +309,74 @@ def test_cancelled_timers_do_not_pile_up(loop):
 
     loop.run_until_complete(main())
     assert len(loop._timers) < 200
+
+
+class PlainLoop:
+    """Timers as they are meant, without a heap: the next one is looked for among all."""
+
+    def __init__(self) -> None:
+        self.now, self.timers = 0.0, list[PlainTimer]()
+
+    def time(self) -> float:
+        return self.now
+
+    def call_later(self, delay: float, *call: Any) -> PlainTimer:
+        self.timers.append(PlainTimer(self, self.now + delay, call))
+        return self.timers[-1]
+
+    def run_forever(self) -> None:
+        while self.timers:
+            timer = min(self.timers, key=lambda timer: timer.when)  # of several, the one that was set first
+            self.now = timer.when
+            timer.cancel()
+            function, *args = timer.call
+            function(*args)
+
+
+class PlainTimer:
+    def __init__(self, loop: PlainLoop, when: float, call: tuple[Any, ...]) -> None:
+        self.loop, self.when, self.call = loop, when, call
+
+    def cancel(self) -> None:
+        self.loop.timers.remove(self)
+
+
+def fired_by(loop: Any, seed: int) -> list[tuple[float, int]]:
+    """Run a program whose timers set and cancel others at random; return when which of them fired."""
+    rng, numbers, fired, waiting = random.Random(seed), itertools.count(), [], {}
+
+    def set_one() -> None:
+        number = next(numbers)
+        waiting[number] = loop.call_later(rng.randrange(1, 600) / 4, act, number)
+
+    def act(number: int) -> None:
+        fired.append((loop.time(), number))
+        del waiting[number]
+        for _ in range(rng.randrange(8) if len(fired) < 600 else 0):
+            set_one()
+        for other in rng.sample([*waiting], len(waiting) // 2 if rng.random() < 0.03 else 0):
+            waiting.pop(other).cancel()
+
+    for _ in range(20):
+        set_one()
+    loop.run_forever()
+    return fired
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_timers_fire_at_their_times_however_many_are_cancelled(loop, seed):
+    """Random programs, each with enough cancelled timers for the heap to be cleaned, against a plain loop."""
+    n_cleaned = []
+    clean = loop._clean_timers
+
+    def count() -> None:
+        n_before = len(loop._timers)
+        clean()
+        n_cleaned.append(n_before - len(loop._timers))
+
+    loop._clean_timers = count
+    assert fired_by(loop, seed) == fired_by(PlainLoop(), seed)
+    assert any(n_cleaned)
 
 
 def test_an_error_in_a_callback_goes_to_the_handler_and_the_run_goes_on(loop, caplog):

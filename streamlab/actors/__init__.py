@@ -1,8 +1,8 @@
 """The actors: `produce`, `consume` and `reclaim`, over any ``redis.asyncio`` client.
 
-This is the code that the course develops and that you may lift into your own service: this folder, with
-`streamlab.scripts` and the names in `streamlab.events`. It knows nothing of laboratories: the client may be
-a real one or a simulated one, and the only clock is the event loop's.
+This is the code that the course develops and that you may lift into your own service: the folder needs redis-py and
+nothing else. It knows nothing of laboratories: the client may be a real one or a simulated one, and the only clock is
+the event loop's.
 
     async def handle(entry_id: str, fields: dict[str, str]) -> None:
         ...                                     # the effect; make it idempotent by entry_id
@@ -11,15 +11,52 @@ a real one or a simulated one, and the only clock is the event loop's.
     await consume(client, "orders", "billing", "billing-1", handle, recovery=Recovery("autoclaim"))
 """
 
-from .consuming import consume, reclaim
-from .producing import produce
-from .recovery import RECOVERIES, Recovery, Strategy
-from .redis_calls import Entry, Fields, ensure_group, ignore
-from .sinks import Effect, idempotent_sink, naive_sink
-from .trouble import RedisLost, Unsupported
-from .work import Advice, Handler
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
 
-__all__ = [
-    "RECOVERIES", "Advice", "Effect", "Entry", "Fields", "Handler", "Recovery", "RedisLost", "Strategy",
-    "Unsupported", "consume", "ensure_group", "idempotent_sink", "ignore", "naive_sink", "produce", "reclaim",
-]  # fmt: skip
+if TYPE_CHECKING:
+    from .consuming import consume as consume
+    from .consuming import reclaim as reclaim
+    from .events import Entry as Entry
+    from .events import EventKind as EventKind
+    from .events import Fields as Fields
+    from .events import Report as Report
+    from .processing import Handler as Handler
+    from .producing import produce as produce
+    from .recovery import RECOVERIES as RECOVERIES
+    from .recovery import Recovery as Recovery
+    from .recovery import Strategy as Strategy
+    from .redis_calls import ensure_group as ensure_group
+    from .redis_calls import ignore as ignore
+    from .sinks import Effect as Effect
+    from .sinks import idempotent_sink as idempotent_sink
+    from .sinks import naive_sink as naive_sink
+    from .trouble import RedisLost as RedisLost
+    from .trouble import Unsupported as Unsupported
+    from .work import Advice as Advice
+
+#: Imported on demand: a scenario, which has a `Recovery`, needs no Redis client for it.
+_PLACES: Final = {
+    "consuming": "consume reclaim",
+    "events": "Entry EventKind Fields Report",
+    "producing": "produce",
+    "recovery": "RECOVERIES Recovery Strategy",
+    "redis_calls": "ensure_group ignore",
+    "sinks": "Effect idempotent_sink naive_sink",
+    "trouble": "RedisLost Unsupported",
+    "processing": "Handler",
+    "work": "Advice",
+}
+_PLACE_OF: Final = {name: place for place, names in _PLACES.items() for name in names.split()}
+
+__all__ = sorted(_PLACE_OF)
+
+
+def __getattr__(name: str) -> object:
+    if name not in _PLACE_OF:
+        raise AttributeError(f"module 'streamlab.actors' has no attribute {name!r}")
+    return getattr(import_module(f"streamlab.actors.{_PLACE_OF[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

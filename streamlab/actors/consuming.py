@@ -6,12 +6,12 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Literal
 
-from streamlab.events import STARTED, STOPPED, Report
-
+from .events import STARTED, STOPPED, Report
+from .processing import BytesHandler, Handler, OnError
 from .recovery import Recovery
 from .redis_calls import ignore
 from .trouble import warn_of_sending_again
-from .work import Advice, BytesHandler, Handler, OnError, Work
+from .work import Advice, Work
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -49,7 +49,7 @@ async def consume(
     its handler has returned, never before: one that was being processed when the process died stays pending.
 
     A lost connection is waited out: then whatever may have been delivered without our hearing of it is
-    in the own history, which is read again. A group that is gone is made anew, from a place up to which
+    in the own history, which is read again. A group that is gone is made again, from a place up to which
     all was acknowledged when the consumer last asked: at its start, then every few seconds, beside its reads. What
     was pending is done again.
 
@@ -79,7 +79,7 @@ async def consume(
         given so long as well, and a second at least, beyond what the read may block. A handler may take any time.
     must_exist
         Whether a group that is missing at the start is an error, which it is but for a worker that is
-        started again: that one makes it anew, as it does later on.
+        started again: that one makes it again, as it does later on.
     stop
         Once set, the consumer finishes and acknowledges what it holds, and returns.
     advice
@@ -102,14 +102,14 @@ async def consume(
         group,
         consumer,
         handler,
-        ack,
         recovery,
-        stop,
-        on_error,
-        report,
-        advice,
-        patience,
-        block,
+        patience=patience,
+        on_error=on_error,
+        report=report,
+        block=block,
+        ack=ack,
+        stop=stop,
+        advice=advice,
     )
     work.has_read = not must_exist
     warn_of_sending_again(client)
@@ -164,25 +164,12 @@ async def reclaim(
 
     One walk through the whole pending entries list. `min_idle` is in seconds and has to exceed the longest
     time that a living consumer takes for an entry, or entries are processed twice. `patience` is as for `consume`:
-    then the walk begins anew, and what was claimed without our hearing of it is left for the next one, `min_idle`
+    then the walk restarts, and what was claimed without our hearing of it is left for the next one, `min_idle`
     later.
     """
     warn_of_sending_again(client)
     recovery = Recovery("autoclaim", min_idle=min_idle, max_deliveries=max_deliveries)
-    work = Work(
-        client,
-        stream,
-        group,
-        consumer,
-        handler,
-        "each",
-        recovery,
-        None,
-        on_error,
-        report,
-        None,
-        patience,
-    )
+    work = Work(client, stream, group, consumer, handler, recovery, patience=patience, on_error=on_error, report=report)
     async with work.watch:
         while True:
             try:

@@ -6,9 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from streamlab.events import ADDED, DISCONNECTED, STARTED, STOPPED, Report
-
-from .redis_calls import Fields, ignore
+from .events import ADDED, DISCONNECTED, STARTED, STOPPED, Fields, Report
+from .redis_calls import ignore
 from .replies import Replies
 from .trouble import Patience, explain, is_connection_lost, passes, warn_of_sending_again
 from .watch import Watch
@@ -82,9 +81,7 @@ async def produce(
                 if is_connection_lost(error):
                     report(DISCONNECTED, name)
                 tries = Patience(patience, client)
-                added = await _add_again(
-                    client, stream, fields, maxlen, last_id, tries, watch, error
-                )
+                added = await _add_again(client, stream, fields, maxlen, last_id, tries, watch, error)
             last_id = added.decode() if isinstance(added, bytes) else added
             watch.is_at_work = True
             report(ADDED, name, last_id, 0, sent_at)

@@ -39,9 +39,7 @@ class Reader:
         who = ["XREADGROUP", "GROUP", self.group, self.consumer]
         return [*who, "COUNT", count, *options, "STREAMS", self.stream, last_id]
 
-    async def read(
-        self, command: Sequence[str | int], *, notes_place: bool = False, **options: Any
-    ) -> list[Any]:
+    async def read(self, command: Sequence[str | int], *, notes_place: bool = False, **options: Any) -> list[Any]:
         """Return the entries that a command reads, whatever they hold.
 
         From where a lost group could begin again is asked in the same round trip, if that is wanted.
@@ -59,12 +57,7 @@ class Reader:
         return self.replies.read(reply)
 
     async def acknowledge_and_read(
-        self,
-        ids: Sequence[str],
-        command: Sequence[str | int],
-        *,
-        notes_place: bool = False,
-        **options: Any,
+        self, ids: Sequence[str], command: Sequence[str | int], *, notes_place: bool = False, **options: Any
     ) -> list[Any]:
         """Acknowledge entries, and return those that a command reads, in one round trip."""
         pipe = self.client.pipeline(transaction=False)

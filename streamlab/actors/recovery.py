@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
@@ -14,6 +14,7 @@ _NEEDED: Final[dict[str, tuple[str, tuple[int, int, int]]]] = {
     "read-claim": ("XREADGROUP … CLAIM", (8, 4, 0)),
     "nack": ("XNACK", (8, 8, 0)),
 }
+_BOOL: Final = "true or false"
 #: Seconds until a supervisor has started a dead worker again, unless told otherwise.
 USUAL_RESTART: Final = 0.5
 
@@ -44,7 +45,7 @@ class Recovery:
     max_deliveries
         How often an entry is given to a handler before it is moved to the dead-letter stream; None: no limit.
         It is looked at before the handler sees the entry: one that kills the process never reaches any
-        code after it. A group that is made anew counts from 1 again.
+        code after it. A group that is made again counts from 1 again.
     dead_letter
         The key of the dead-letter stream; "": the stream's, with ``:dead`` behind it, in its hash slot.
     fenced
@@ -73,10 +74,13 @@ class Recovery:
     history: bool = True
 
     def __post_init__(self) -> None:
-        if self.strategy not in get_args(Strategy):
-            raise ValueError(
-                f"recovery.strategy is {self.strategy!r}: known are {', '.join(get_args(Strategy))}"
-            )
+        known = get_args(Strategy)
+        if self.strategy not in known:
+            import difflib  # only for a mistake
+
+            close = difflib.get_close_matches(str(self.strategy), known, n=1)
+            hint = f"did you mean {close[0]}? " if close else ""
+            raise ValueError(f"recovery.strategy is {self.strategy!r}: {hint}known are {', '.join(known)}")
         for what in ("min_idle", "interval", "heartbeat", "restart_after", "remove_after"):
             value: object = getattr(self, what)
             if value is None and what != "min_idle":
@@ -84,18 +88,17 @@ class Recovery:
             fine = (
                 isinstance(value, int | float)
                 and not isinstance(value, bool)
-                and math.isfinite(value)
+                and value <= sys.float_info.max
                 and (value > 0 or (value == 0 and what == "restart_after"))
             )
             if not fine:
-                raise ValueError(f"recovery.{what} is {value!r}: give seconds, more than 0")
+                raise ValueError(f"recovery.{what} is {value!r:.80}: give seconds, more than 0")
         limit: object = self.max_deliveries
-        if limit is not None and (
-            not isinstance(limit, int) or isinstance(limit, bool) or limit < 1
-        ):
-            raise ValueError(
-                f"recovery.max_deliveries is {limit!r}: give a whole number of at least 1"
-            )
+        if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):
+            raise ValueError(f"recovery.max_deliveries is {limit!r:.80}: give a whole number of at least 1")
+        for what, kind, word in (("dead_letter", str, "a text"), ("fenced", bool, _BOOL), ("history", bool, _BOOL)):
+            if not isinstance(getattr(self, what), kind):
+                raise ValueError(f"recovery.{what} is {getattr(self, what)!r}: give {word}")
         if self.heartbeat is not None and self.heartbeat > self.min_idle / 2:
             raise ValueError(
                 f"recovery.heartbeat is {self.heartbeat:g} s and min_idle {self.min_idle:g} s: one missed "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -19,19 +19,12 @@ if TYPE_CHECKING:
 #: Seconds that a server is given to answer, also if there is no patience.
 _ANSWERED_WITHIN = 5.0
 
-Fields = Mapping[str, str]
-Entry = tuple[str, dict[str, str]]
 
-
-def ignore(
-    kind: str, actor: str, id: str = "", delivery_count: int = 0, at: float | None = None
-) -> None:
+def ignore(kind: str, actor: str, id: str = "", delivery_count: int = 0, at: float | None = None) -> None:
     """Report to nobody."""
 
 
-async def ensure_group(
-    client: Redis, stream: str, group: str, *, start: str = "0", patience: float = 0.0
-) -> bool:
+async def ensure_group(client: Redis, stream: str, group: str, *, start: str = "0", patience: float = 0.0) -> bool:
     """Create a consumer group, and the stream if need be (``XGROUP CREATE … MKSTREAM``).
 
     `start` is the last-delivered id: ``"0"`` delivers everything that the stream holds, ``"$"`` only what
@@ -73,9 +66,7 @@ def _digest(script: str) -> str:
     return hashlib.sha1(script.encode()).hexdigest()
 
 
-async def run_script(
-    client: Redis, script: str, keys: Sequence[str], args: Sequence[str | int]
-) -> Any:
+async def run_script(client: Redis, script: str, keys: Sequence[str], args: Sequence[str | int]) -> Any:
     """Run a Lua script by its digest (``EVALSHA``); send its text only if the server has not got it.
 
     Ids and names in its answer are text.
@@ -88,9 +79,7 @@ async def run_script(
     return replies.texts(answer) if isinstance(answer, list) else replies.text(answer)
 
 
-async def delivery_counts(
-    client: Redis, stream: str, group: str, consumer: str, ids: Sequence[str]
-) -> list[int]:
+async def delivery_counts(client: Redis, stream: str, group: str, consumer: str, ids: Sequence[str]) -> list[int]:
     """Return how often each of a consumer's entries was delivered; 0 if it is not its own any more.
 
     Only ``XPENDING`` tells, an entry at a time: all in one round trip.
@@ -128,7 +117,7 @@ def ask_for_place(pipe: Any, stream: str, group: str) -> None:
 def place_in(replies: Replies, group: str, answers: Sequence[Any], known: str) -> str:
     """Return the id that is told by the replies to `ask_for_place`; `known` if they do not tell.
 
-    Between the two, entries may have been delivered and acknowledged, or the group destroyed and made anew. What
+    Between the two, entries may have been delivered and acknowledged, or the group destroyed and made again. What
     ``XPENDING`` says comes later and holds: before the first pending entry of its group, all was acknowledged
     (and delivered, so not beyond what had been by the first command: ``XCLAIM … FORCE`` makes entries pending that
     never were). If nothing is pending then, it is the first command alone that tells: if nothing was pending
@@ -162,7 +151,7 @@ def _as_dict(replies: Replies, row: Any) -> dict[str, Any]:
 async def start_of_new_group(client: Redis, stream: str, safe_id: str) -> str:
     """Return where a lost group has to begin: at `safe_id`; at 0 if the stream is another one by now.
 
-    Ids begin anew in a stream that was deleted, and a clock may have been set back meanwhile.
+    Ids begin again in a stream that was deleted, and a clock may have been set back meanwhile.
     """
     replies = Replies(client)
     last = replies.entries(await replies.ask("XREVRANGE", stream, "+", "-", "COUNT", 1))

@@ -30,8 +30,7 @@ _REFUSALS = (
 )
 #: And where it has none, or the refusal came to a script, which Redis before 7.0 tells in words of its own.
 _REFUSED = re.compile(
-    "(NOREPLICAS|MISCONF|BUSY) "
-    "|.*script.*[ -](READONLY|MASTERDOWN|OOM|CLUSTERDOWN|TRYAGAIN|NOREPLICAS|MISCONF) ",
+    "(NOREPLICAS|MISCONF|BUSY) |.*script.*[ -](READONLY|MASTERDOWN|OOM|CLUSTERDOWN|TRYAGAIN|NOREPLICAS|MISCONF) ",
     re.DOTALL,
 )
 
@@ -126,7 +125,7 @@ def explain(error: BaseException, stream: str, group: str = "") -> None:
 
 
 async def leave_replica(client: Redis | None, error: BaseException) -> None:
-    """Let a client connect anew, with all its connections, if an error says that its server is a replica by now.
+    """Let a client connect again, with all its connections, if an error says that its server is a replica by now.
 
     After a failover, the server's name leads to another one. A connection that is in use has to follow when it
     is free again: it would go on to read what the replica has, which may be old.
@@ -134,8 +133,7 @@ async def leave_replica(client: Redis | None, error: BaseException) -> None:
     said = str(error)
     is_replica = isinstance(error, redis.exceptions.ReadOnlyError) or (
         # A script's error, before Redis 7.0; the end of a read that was blocked.
-        isinstance(error, ResponseError)
-        and ("-READONLY" in said or "instance state changed" in said)
+        isinstance(error, ResponseError) and ("-READONLY" in said or "instance state changed" in said)
     )
     pool = getattr(client, "connection_pool", None)  # a cluster's client has none
     if is_replica and pool is not None:
@@ -163,8 +161,7 @@ class Patience:
         clock = asyncio.get_running_loop().time
         # A client with a time-out of its own gives up a read that only waits for entries.
         went_well = self._has_answered and (
-            clock() > self._tried_at + _LONGEST_PAUSE
-            or isinstance(error, redis.exceptions.TimeoutError)
+            clock() > self._tried_at + _LONGEST_PAUSE or isinstance(error, redis.exceptions.TimeoutError)
         )
         if self._since is None or went_well:
             self._since = clock()
@@ -179,11 +176,11 @@ class Patience:
     def note_answer(self) -> None:
         """Take short pauses again: the server has answered.
 
-        Patience itself begins anew once that has gone well for a while: what fails each time after a first answer
+        Patience itself is whole again once that has gone well for a while: what fails each time after a first answer
         would be tried for ever.
         """
         self._pause, self._has_answered = _FIRST_PAUSE, True
 
     def restore(self) -> None:
-        """Begin anew: a try has succeeded."""
+        """Be whole again: a try has succeeded."""
         self._since, self._pause = None, _FIRST_PAUSE

@@ -24,7 +24,7 @@ class Watch:
     whether there was an answer since the last time. What counts are looks and not seconds: a process that stood still
     itself looks once when it goes on, and then takes in the answer that has come meanwhile.
 
-    While the actor does something else it is not looked at all, and there is no timer until it wakes the watch.
+    While the actor does something else it is not looked at all, and there is no timer until it expects an answer.
 
     Parameters
     ----------
@@ -59,10 +59,7 @@ class Watch:
         return self
 
     async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if self._timer is not None:
             self._timer.cancel()
@@ -74,8 +71,14 @@ class Watch:
                 f"the server has not answered for {self._seconds:g} s, though it may have done what it was asked for"
             ) from None
 
+    def expect_answer(self) -> None:
+        """Look again: from now on, it is the server that is waited for."""
+        self.is_at_work = False
+        if self.is_dozing:
+            self.wake()
+
     def wake(self) -> None:
-        """Look again: an answer is waited for."""
+        """Set the timer again."""
         self.is_dozing = False
         self._seen, self._n_in_vain = None, 0
         self._set_timer()

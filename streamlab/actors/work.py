@@ -4,38 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from redis.exceptions import ResponseError
 
-from streamlab import scripts
-from streamlab.events import (
-    ACKED,
-    CLAIMED,
-    DEAD_LETTERED,
-    DELIVERED,
-    DISCONNECTED,
-    FAILED,
-    PROCESSED,
-    RECREATED,
-    REJECTED,
-    REMOVED,
-    TRIMMED,
-    VOID,
-    Report,
-)
-
+from . import scripts
+from .events import CLAIMED, DELIVERED, DISCONNECTED, RECREATED, REMOVED, TRIMMED, Report
+from .processing import BytesHandler, Handler, OnError, Processing
 from .reading import Reader
 from .recovery import Recovery
-from .redis_calls import (
-    Entry,
-    delivery_counts,
-    ensure_group,
-    ignore,
-    name_of_server,
-    run_script,
-)
+from .redis_calls import ensure_group, ignore, name_of_server, run_script
 from .replies import entries_of
 from .trouble import (
     Patience,
@@ -46,20 +25,12 @@ from .trouble import (
     is_group_gone,
     is_hopeless,
     is_refused_for_now,
-    leave_replica,
     passes,
 )
 from .watch import Watch
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
-
-#: What is done with an entry: ``await handler(entry_id, fields)``. It returns when the effect has happened.
-Handler = Callable[[str, dict[str, str]], Awaitable[object]]
-#: The same for a client that does not decode: such a handler is given what the client gives, the id as well.
-BytesHandler = Callable[[bytes, dict[bytes, bytes]], Awaitable[object]]
-#: What is done with an error that left an entry pending: ``on_error(entry_id, error)``.
-OnError = Callable[[str, Exception], None]
 
 #: Entries looked at in one ``XPENDING … IDLE``.
 _PAGE = 100
@@ -88,8 +59,8 @@ class Advice:
         self.recovery, self.is_new = recovery, True
 
 
-class Work:
-    """What a consumer does and remembers."""
+class Work(Processing):
+    """What a consumer does: it looks for entries, processes them, and meets what goes wrong."""
 
     def __init__(
         self,
@@ -98,60 +69,25 @@ class Work:
         group: str,
         consumer: str,
         handler: Handler | BytesHandler,
-        ack: Literal["each", "batch"],
         recovery: Recovery,
-        stop: asyncio.Event | None,
+        *,
+        patience: float,
         on_error: OnError,
         report: Report,
-        advice: Advice | None = None,
-        patience: float = 0.0,
         block: float = 0.0,
+        ack: Literal["each", "batch"] = "each",
+        stop: asyncio.Event | None = None,
+        advice: Advice | None = None,
     ) -> None:
-        self.client, self.patience = client, patience
-        self.tries = Patience(patience, client)
         # An entry is processed, then acknowledged; of that, then of what is read next, an answer has to come.
         self.watch = Watch(block + patience, lambda: (self.n_processed, self.is_acking))
-        self.reader = Reader(client, stream, group, consumer, self.watch)
-        self.stream, self.group = self.reader.stream, self.reader.group
-        self.consumer = self.reader.consumer
-        self.replies = self.reader.replies
-        #: Called with ids as text, as everything here is.
-        self.handler: Any = handler if self.replies.give_text else _given_bytes(handler)
-        self.on_error, self.report = on_error, report
-        self.acks_each = ack == "each"
-        self.stop = stop
-        self.advice = advice
-        self.n_processed = 0
-        #: Processed, and still to be acknowledged.
-        self.done: list[str] = []
-        #: What it holds, with the delivery count; kept only if something depends on it.
-        self.held: dict[str, int] = {}
-        #: Acknowledged without an answer: nobody knows whether that was executed.
-        self.in_doubt: set[str] = set()
-        self.is_acking = False
+        reader = Reader(client, stream, group, consumer, self.watch)
+        super().__init__(reader, self.watch, handler, recovery, on_error, report, acks_each=ack == "each")
+        self.patience, self.tries = patience, Patience(patience, client)
+        self.stop, self.advice = stop, advice
         #: Whether the group was there once: one that never was is a mistake, and not ours to make.
         self.has_read = False
         self.is_group_gone = False
-        #: What a handler or `on_error` raised: whatever it is, nothing was lost between us and the server.
-        self.error_of_handler: Exception | None = None
-        self.heart: asyncio.Task[None] | None = None
-        self.adopt(recovery)
-
-    def adopt(self, recovery: Recovery) -> None:
-        """Recover in this way from now on."""
-        self.recovery = recovery
-        self.min_idle_ms = round(recovery.min_idle * 1000)
-        self.keeps_track = recovery.fenced or recovery.heartbeat is not None
-        self.can_nack = recovery.strategy == "nack"
-        #: What the server has to be asked before anything is read.
-        self.must_ask_for_nack = self.can_nack
-        if not self.keeps_track:
-            self.held.clear()
-
-    def start_heart(self) -> None:
-        """Renew what is held from time to time, if that is wanted."""
-        if self.recovery.heartbeat is not None:
-            self.heart = asyncio.create_task(self.keep_alive(self.recovery.heartbeat))
 
     @property
     def is_stopping(self) -> bool:
@@ -231,7 +167,7 @@ class Work:
         if options or recovery.max_deliveries == 1:
             # Nothing may use up its only try by waiting in line.
             count = self.count_of_redelivered(count)
-        may_pipeline, keeps_track = not recovery.fenced, self.keeps_track
+        may_pipeline, notes_given = not recovery.fenced, self.keeps_track or report is not ignore
         clock = asyncio.get_running_loop().time
         next_look = clock() if recovery.claims else None
         longest_ms, is_endless = block_ms, block_ms == 0 and not recovery.claims
@@ -243,9 +179,7 @@ class Work:
         is_due = False
         advice, is_unusual = self.advice, True
         has_stopped = self.stop.is_set if self.stop is not None else None
-        while has_stopped is None or not has_stopped():
-            if advice is not None and advice.is_new:
-                return
+        while (has_stopped is None or not has_stopped()) and (advice is None or not advice.is_new):
             if next_look is not None:
                 if clock() >= next_look:
                     await self.look_around(count)
@@ -269,24 +203,16 @@ class Work:
                 read: Awaitable[Any]
                 if is_unusual:
                     self.watch.is_at_work = is_endless  # no answer has to come
-                    entries = await self.read_in_any_case(
-                        count, longest_ms, is_due, *claim, **options
-                    )
-                    is_due, is_unusual = False, reader.is_careful or is_endless
-                elif options:
-                    read = client.xreadgroup(group, consumer, streams, count, longest_ms, **options)
-                    entries = entries_in(await read)
+                    entries = await self.read_in_any_case(count, longest_ms, is_due, *claim, **options)
+                    is_due, is_unusual = False, reader.is_careful or is_endless or bool(claim)
                 else:
                     read = client.xreadgroup(group, consumer, streams, count, longest_ms)
                     entries = entries_in(await read)
             if options:
                 await self.claimed_and_new(entries)
                 continue
-            if keeps_track:
-                self.held.update((entry_id, 1) for entry_id, _ in entries)
-            if report is not ignore:
-                for entry_id, _ in entries:
-                    report(DELIVERED, consumer, entry_id, 1)
+            if notes_given and entries:
+                self.note_new(entries)
             if entries:
                 await self.process(entries)
                 continue
@@ -297,25 +223,21 @@ class Work:
     async def read_in_any_case(
         self, count: int, block_ms: int, notes_place: bool, *claim: str | int, **options: Any
     ) -> list[Any]:
-        """Return new entries by a read that is the first, may last for ever, is careful, or notes the place."""
+        """Return new entries by a read that is the first, lasts for ever, is careful, claims, or notes the place."""
         reader = self.reader
         if notes_place or reader.is_careful:
             command = reader.command(count, ">", "BLOCK", block_ms, *claim)
             entries = await reader.read(command, notes_place=notes_place, **options)
         else:
             streams: Any = {self.stream: ">"}
-            reply = await self.client.xreadgroup(
-                self.group, self.consumer, streams, count, block_ms, **options
-            )
+            reply = await self.client.xreadgroup(self.group, self.consumer, streams, count, block_ms, **options)
             entries = reader.entries_in(reply)
-        self.wait_for_server_again()
+        self.watch.expect_answer()
         self.tries.restore()
         self.has_read = True
         return entries
 
-    async def acknowledge_and_read(
-        self, count: int, notes_place: bool, *claim: str | int, **options: Any
-    ) -> list[Any]:
+    async def acknowledge_and_read(self, count: int, notes_place: bool, *claim: str | int, **options: Any) -> list[Any]:
         """Acknowledge what is done; return new entries, if there are any.
 
         The acknowledgement travels with a read that does not block: a blocked one would hold back the news of
@@ -323,9 +245,7 @@ class Work:
         """
         self.is_acking = True
         command = self.reader.command(count, ">", *claim)
-        entries = await self.reader.acknowledge_and_read(
-            self.done, command, notes_place=notes_place, **options
-        )
+        entries = await self.reader.acknowledge_and_read(self.done, command, notes_place=notes_place, **options)
         self.note_acked()
         return entries
 
@@ -412,133 +332,9 @@ class Work:
         """
         return count if self.recovery.max_deliveries is None else 1
 
-    # ---- what is done with them ----------------------------------------------------------------
-
-    async def process_again(self, kind: str, entries: Sequence[Entry]) -> None:
-        """Process entries that were delivered before: report them, and give up those with too many tries."""
-        if not entries:
-            return
-        if self.recovery.max_deliveries is None and not self.keeps_track and self.report is ignore:
-            counts = [1] * len(entries)  # nobody asks
-        else:
-            ids = [entry_id for entry_id, _ in entries]
-            counts = await delivery_counts(self.client, self.stream, self.group, self.consumer, ids)
-            self.watch.n_answers += 1
-        self.note_given(kind, entries, counts)
-        await self.process_fit(entries, counts)
-
-    def note_given(self, kind: str, entries: Sequence[Entry], counts: Sequence[int]) -> None:
-        """Report what was given, and hold it; a count of 0 is what another consumer has taken meanwhile."""
-        for (entry_id, _), n in zip(entries, counts, strict=True):
-            if n:
-                self.report(kind, self.consumer, entry_id, n)
-                if self.keeps_track:
-                    self.held[entry_id] = n
-
-    async def process_fit(self, entries: Sequence[Entry], counts: Sequence[int]) -> None:
-        """Process what is still ours and there, and was not delivered too often."""
-        limit, fit = self.recovery.max_deliveries, []
-        for (entry_id, fields), n in zip(entries, counts, strict=True):
-            if not n:
-                continue
-            if not fields:  # deleted from the stream: there is nothing left to be done
-                await self.client.xack(self.stream, self.group, entry_id)
-                self.watch.n_answers += 1
-                self.report(TRIMMED, self.consumer, entry_id)
-                self.held.pop(entry_id, None)
-            elif limit is not None and n > limit:
-                await self.bury(entry_id, n)
-            else:
-                fit.append((entry_id, fields))
-        await self.process(fit)
-
-    async def process(self, entries: Sequence[Entry]) -> None:
-        """Let the handler do its work with each entry, and acknowledge it then."""
-        handler, report, consumer, done = self.handler, self.report, self.consumer, self.done
-        keeps_track, watch = self.keeps_track, self.watch
-        acks_at_once = self.acks_each and not keeps_track
-        for entry_id, fields in entries:
-            if keeps_track and entry_id not in self.held:
-                watch.n_answers += 1
-                continue  # the heartbeat found that another consumer has taken it
-            watch.is_at_work = True
-            try:
-                await handler(entry_id, fields)
-            except (Exception, asyncio.CancelledError) as error:
-                self.wait_for_server_again()
-                failure = _failure(error)
-                if not self.recovery.claims:
-                    self.error_of_handler = failure
-                    raise failure  # noqa: B904 (it is `error`, or has it as its cause)
-                await self.give_up_for_now(entry_id, failure)
-                continue
-            watch.is_at_work = False
-            if watch.is_dozing:
-                watch.wake()
-            if report is not ignore:
-                report(PROCESSED, consumer, entry_id)
-            self.n_processed += 1
-            if done or not acks_at_once or self.in_doubt:
-                done.append(entry_id)
-                if self.acks_each:
-                    await self.settle()
-                continue
-            # The usual case, written out: there is nothing to remember.
-            done.append(entry_id)
-            self.is_acking = True
-            n_acked = await self.client.xack(self.stream, self.group, entry_id)
-            self.is_acking = False
-            report(ACKED if n_acked else VOID, consumer, done.pop())
-
-    def wait_for_server_again(self) -> None:
-        """Let the watch look again: from now on, it is the server that is waited for."""
-        self.watch.is_at_work = False
-        if self.watch.is_dozing:
-            self.watch.wake()
-
-    async def settle(self) -> None:
-        """Acknowledge what is done (``XACK``; fenced: by a script that looks who owns it)."""
-        done = self.done
-        if not done:
-            return
-        self.is_acking = True
-        if self.recovery.fenced:
-            await self.settle_fenced()
-        else:
-            n_acked = await self.client.xack(self.stream, self.group, *done)
-            # Of several, nobody tells which were not pending any more.
-            self.note_acked(ACKED if n_acked or len(done) > 1 else VOID)
-        self.watch.n_answers += 1
-
-    async def settle_fenced(self) -> None:
-        """Acknowledge what this consumer still owns by the delivery that it was given it with."""
-        args: list[str | int] = [self.group, self.consumer]
-        for entry_id in self.done:
-            args += [entry_id, self.held.get(entry_id, 0)]
-        answers = await run_script(self.client, scripts.FENCED_ACK, [self.stream], args)
-        self.note_acked(
-            *(ACKED if answer == 1 else REJECTED if answer == 0 else VOID for answer in answers)
-        )
-
-    def note_acked(self, *kinds: str) -> None:
-        """Report how an acknowledgement was answered: all that is done alike, or one kind for each."""
-        report, consumer, done = self.report, self.consumer, self.done
-        self.is_acking = False
-        if report is not ignore:
-            each = kinds if len(kinds) == len(done) else (kinds or (ACKED,)) * len(done)
-            for entry_id, kind in zip(done, each, strict=True):
-                # In vain, if we did it ourselves the first time and never heard of it.
-                is_ours = kind == VOID and entry_id in self.in_doubt
-                report(ACKED if is_ours else kind, consumer, entry_id)
-        if self.held:
-            for entry_id in done:
-                self.held.pop(entry_id, None)
-        self.in_doubt.clear()
-        done.clear()
-
     async def wait(self, reason: BaseException | None) -> None:
         """Wait before the next try, if there is a reason to; raise that if patience has come to its end."""
-        self.wait_for_server_again()
+        self.watch.expect_answer()
         if reason is not None:
             await self.tries.wait(reason)
         self.watch.n_answers += 1
@@ -580,95 +376,11 @@ class Work:
             self.is_acking = False
         return None if isinstance(error, UnicodeDecodeError) else reason
 
-    async def give_up_for_now(self, entry_id: str, error: Exception) -> None:
-        """Leave an entry pending whose handler failed; give it back at once where the server can (``XNACK``)."""
-        self.note_failed(entry_id, error)
-        if self.can_nack:
-            command = ("XNACK", self.stream, self.group, "FAIL", "IDS", 1, entry_id)
-            try:
-                await self.client.execute_command(*command)  # type: ignore[no-untyped-call]
-            except ResponseError as refusal:
-                if "unknown command" not in str(refusal):
-                    raise
-                # Before Redis 8.8 it waits until it has been idle for long enough.
-                self.can_nack = False
-
-    async def bury(self, entry_id: str, n_deliveries: int) -> None:
-        """Move an entry that was delivered too often to the dead-letter stream."""
-        keys = [self.stream, self.recovery.dead_letter_of(self.stream)]
-        args = [self.group, self.consumer, entry_id]
-        try:
-            letter = await run_script(self.client, scripts.DEAD_LETTER, keys, args)
-            self.watch.n_answers += 1
-        except ResponseError as error:
-            if is_group_gone(error):
-                raise
-            # It stays pending, and will be tried again: better a stuck entry than a lost one.
-            self.note_failed(entry_id, error)
-        else:
-            if letter is not None:
-                self.report(DEAD_LETTERED, self.consumer, entry_id, n_deliveries)
-        self.held.pop(entry_id, None)
-
-    def note_failed(self, entry_id: str, error: Exception) -> None:
-        """Report an error that leaves an entry pending, and tell of it."""
-        self.watch.n_answers += 1
-        self.report(FAILED, self.consumer, entry_id)
-        try:
-            self.on_error(entry_id, error)
-        except Exception as own:
-            self.error_of_handler = own
-            raise
-        self.held.pop(entry_id, None)
-
-    async def keep_alive(self, every: float) -> None:
-        """Renew what is held, again and again, and forget what another consumer has taken."""
-        while True:
-            await asyncio.sleep(every)
-            ids = list(self.held)
-            if not ids:
-                continue
-            args = [self.group, self.consumer, *ids]
-            try:
-                own = set(await run_script(self.client, scripts.RENEW, [self.stream], args))
-            except Exception as error:
-                if not is_group_gone(error) and not passes(error):
-                    raise
-                await leave_replica(self.client, error)
-                continue  # the consumer itself meets the same error, and deals with it
-            for entry_id in ids:
-                if entry_id not in own:
-                    self.held.pop(entry_id, None)
-
     async def recreate_group(self) -> None:
-        """Make a group that is gone anew. What it had pending comes again, as new entries do."""
+        """Make a group again that is gone. What it had pending comes again, as new entries do."""
         start = await self.reader.place_of_new_group()
         if await ensure_group(self.client, self.stream, self.group, start=start):
             self.report(RECREATED, self.consumer, start)
         self.is_group_gone = False
         self.done.clear()
         self.held.clear()
-
-
-def _failure(error: Exception | asyncio.CancelledError) -> Exception:
-    """Return what is wrong with a handler; raise what is not its own affair."""
-    if isinstance(error, RedisLost):
-        raise error
-    if isinstance(error, Exception):
-        return error
-    task = asyncio.current_task()
-    if task is None or task.cancelling():
-        raise error
-    failure = RuntimeError("something that the handler was waiting for has been cancelled")
-    failure.__cause__ = error
-    return failure
-
-
-def _given_bytes(handler: Any) -> Any:
-    """Return a handler that may be called with an id of text, for one that takes it as bytes."""
-
-    def handle(entry_id: str, fields: dict[bytes, bytes]) -> Awaitable[object]:
-        awaitable: Awaitable[object] = handler(entry_id.encode(), fields)
-        return awaitable
-
-    return handle

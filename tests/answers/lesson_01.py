@@ -132,13 +132,9 @@ def pages(client, key, size):
         Wrong("def pages(client, key, size):\n    pass", "without `return`"),
         Wrong("pages = 3", "3 is not a function"),
         Wrong("def pages(client, key):\n    return []", "cannot be called with 3 arguments"),
-        Wrong(
-            "def pages(client, key, size):\n    return client.xlen(key)", "return a list of pages"
-        ),
+        Wrong("def pages(client, key, size):\n    return client.xlen(key)", "return a list of pages"),
         Wrong("def pages(client, key, size):\n    return client.xrangee(key)", "in small letters"),
-        Wrong(
-            "def pages(client, key, size):\n    return [client.xrange(key)]", "give XRANGE a count"
-        ),
+        Wrong("def pages(client, key, size):\n    return [client.xrange(key)]", "give XRANGE a count"),
         Wrong("async def pages(client, key, size):\n    return []", "without await"),
         # The mistake that the lesson warns of: a page begins with the last entry of the one before.
         Wrong(
@@ -163,10 +159,7 @@ def pages(client, key, size):
             "begin after the last id of the one before",
         ),
         # The first page only.
-        Wrong(
-            "def pages(client, key, size):\n    return [client.xrange(key, count=size)]",
-            "page after page",
-        ),
+        Wrong("def pages(client, key, size):\n    return [client.xrange(key, count=size)]", "page after page"),
         # All at once, cut into pages.
         Wrong(
             """
@@ -351,14 +344,9 @@ read_new = lambda client, key, last_id: (
     wrong=[
         Wrong("", "There is no answer yet."),
         Wrong("read_new = None", "None is not a function"),
-        Wrong(
-            "def read_new(client, key, last_id):\n    client.xread({key: last_id})",
-            "without `return`",
-        ),
+        Wrong("def read_new(client, key, last_id):\n    client.xread({key: last_id})", "without `return`"),
         Wrong("read_new = []", "is not a function"),
-        Wrong(
-            "def read_new(client, key):\n    return [], '0'", "cannot be called with 3 arguments"
-        ),
+        Wrong("def read_new(client, key):\n    return [], '0'", "cannot be called with 3 arguments"),
         Wrong("def read_new(client, key, last_id):\n    return 1 / 0", "ZeroDivisionError"),
         # The call that finds nothing new.
         Wrong(

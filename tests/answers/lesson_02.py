@@ -88,10 +88,7 @@ r.xgroup_create(EXERCISE, "kitchen", id="0")
         # Only the two are acknowledged: the other way round.
         Wrong(_READ + 'r.xack(EXERCISE, "kitchen", "3000-0", "5000-0")', "and not acknowledged"),
         # All are.
-        Wrong(
-            _READ + 'r.xack(EXERCISE, "kitchen", *[f"{n}000-0" for n in range(1, 7)])',
-            "is not pending",
-        ),
+        Wrong(_READ + 'r.xack(EXERCISE, "kitchen", *[f"{n}000-0" for n in range(1, 7)])', "is not pending"),
         # One too few is read.
         Wrong(
             """
@@ -115,13 +112,9 @@ r.xack(EXERCISE, "kitchen", "1000-0", "2000-0", "4000-0", "6000-0")
             "mind the counts",
         ),
         # Nothing is ever pending.
-        Wrong(
-            'r.xreadgroup("kitchen", "alice", {EXERCISE: ">"}, noack=True)', "3000-0 is not pending"
-        ),
+        Wrong('r.xreadgroup("kitchen", "alice", {EXERCISE: ">"}, noack=True)', "3000-0 is not pending"),
         # Deleted in place of acknowledged.
-        Wrong(
-            _READ + 'r.xdel(EXERCISE, "1000-0", "2000-0", "4000-0", "6000-0")', "XDEL takes it away"
-        ),
+        Wrong(_READ + 'r.xdel(EXERCISE, "1000-0", "2000-0", "4000-0", "6000-0")', "XDEL takes it away"),
         # Another name.
         Wrong(
             """
@@ -131,9 +124,7 @@ r.xreadgroup("kitchen", "bob", {EXERCISE: ">"})
             "3000-0 is pending for Alice; alice was asked for",
         ),
         # The consumer is removed, and what it held with it.
-        Wrong(
-            _READ + 'r.xgroup_delconsumer(EXERCISE, "kitchen", "alice")', "3000-0 is not pending"
-        ),
+        Wrong(_READ + 'r.xgroup_delconsumer(EXERCISE, "kitchen", "alice")', "3000-0 is not pending"),
         # The stream is gone; the group is.
         Wrong("r.delete(EXERCISE)", "run it again"),
         Wrong('r.xgroup_destroy(EXERCISE, "kitchen")', "has no group kitchen"),
@@ -333,9 +324,7 @@ def work(client, key, group, consumer, handle):
     wrong=[
         Wrong("", "There is no answer yet."),
         Wrong("work = None", "None is not a function"),
-        Wrong(
-            "def work(client, key, group, consumer, handle):\n    return None", "sent no command"
-        ),
+        Wrong("def work(client, key, group, consumer, handle):\n    return None", "sent no command"),
         Wrong("work = 'work'", "is not a function"),
         Wrong("def work(client, key):\n    pass", "cannot be called with 5 arguments"),
         # Key and group the wrong way round.

@@ -14,8 +14,8 @@ _UTILISATION = Exercise(
         "my_scenario = clockwork.with_rate(161)",
         'my_scenario = clockwork.with_consumer("C1", service=0.008)',
         'my_scenario = clockwork.with_consumer("C1", service=Service("constant", mean=0.008))',
-        'my_scenario = dataclasses.replace(clockwork, producers=producers(1, Arrivals("constant", rate=160)))',
-        'my_scenario = dataclasses.replace(clockwork, consumers=consumers(1, Service("constant", mean=8 / 1000)))',
+        'my_scenario = clockwork.replace(producers=producers(1, Arrivals("constant", rate=160)))',
+        'my_scenario = clockwork.replace(consumers=consumers(1, Service("constant", mean=8 / 1000)))',
         """
 my_scenario = Scenario(
     producers=producers(4, Arrivals("constant", rate=40)),
@@ -31,7 +31,7 @@ for rate in range(100, 200, 10):
         break
 """,
         # Random, and long enough.
-        'my_scenario = dataclasses.replace(Lab("one-to-one").scenario.with_rate(160), duration=40.0)',
+        'my_scenario = Lab("one-to-one").scenario.with_rate(160).replace(duration=40.0)',
         "my_scenario = clockwork.with_producers(2).with_rate(80)",
     ],
     wrong=[
@@ -54,10 +54,7 @@ for rate in range(100, 200, 10):
         Wrong("my_scenario = clockwork.with_rate(0.16)", "in entries per second"),
         Wrong("my_scenario = clockwork.with_rate(160_000_000)", "too many to try"),
         # Twice the consumers, each half as busy.
-        Wrong(
-            "my_scenario = clockwork.with_rate(160).with_consumers(2)",
-            "one of the two has to be more",
-        ),
+        Wrong("my_scenario = clockwork.with_rate(160).with_consumers(2)", "one of the two has to be more"),
     ],
 )
 
@@ -170,29 +167,14 @@ drain_time = functools.partial(seconds, 1)
         Wrong("", "There is no answer yet."),
         Wrong("drain_time = None", "None is not a function"),
         Wrong("def drain_time(backlog, rate, service_time):\n    return None", "without `return`"),
-        Wrong(
-            "def drain_time(backlog, rate, service_time):\n    print(backlog * service_time)",
-            "without `return`",
-        ),
+        Wrong("def drain_time(backlog, rate, service_time):\n    print(backlog * service_time)", "without `return`"),
         Wrong("drain_time = 4.0", "4.0 is not a function"),
         Wrong("def drain_time(backlog):\n    return backlog", "leave the first line"),
-        Wrong(
-            "def drain_time(backlog, rate, service_time):\n    return '4 s'",
-            "return a number of seconds",
-        ),
-        Wrong(
-            "def drain_time(backlog, rate, service_time):\n    return backlog / nothing",
-            "NameError",
-        ),
+        Wrong("def drain_time(backlog, rate, service_time):\n    return '4 s'", "return a number of seconds"),
+        Wrong("def drain_time(backlog, rate, service_time):\n    return backlog / nothing", "NameError"),
         # What comes meanwhile is forgotten; what goes, is.
-        Wrong(
-            "def drain_time(backlog, rate, service_time):\n    return backlog * service_time",
-            "and rate more come",
-        ),
-        Wrong(
-            "def drain_time(backlog, rate, service_time):\n    return backlog / rate",
-            "1 / service_time entries go",
-        ),
+        Wrong("def drain_time(backlog, rate, service_time):\n    return backlog * service_time", "and rate more come"),
+        Wrong("def drain_time(backlog, rate, service_time):\n    return backlog / rate", "1 / service_time entries go"),
         # It never ends, and is given a number.
         Wrong(
             "def drain_time(backlog, rate, service_time):\n    return backlog / (1 / service_time - rate)",
@@ -222,10 +204,7 @@ def drain_time(backlog, rate, service_time):
 """,
             "return seconds",
         ),
-        Wrong(
-            "def drain_time(backlog, rate, service_time):\n    return math.inf",
-            "fewer come than go",
-        ),
+        Wrong("def drain_time(backlog, rate, service_time):\n    return math.inf", "fewer come than go"),
         # Step by step, without an end.
         Wrong(
             """

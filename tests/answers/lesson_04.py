@@ -64,10 +64,9 @@ _SHARE = Exercise(
         # All four written down.
         """
 service = {"C1": SERVICE_TIME, "C2": 0.011, "C3": SERVICE_TIME, "C4": SERVICE_TIME}
-my_scenario = dataclasses.replace(
-    four,
+my_scenario = four.replace(
     consumers=tuple(
-        dataclasses.replace(c, service=dataclasses.replace(c.service, mean=service[c.name]))
+        c.replace(service=c.service.replace(mean=service[c.name]))
         for c in four.consumers
     ),
 )
@@ -90,24 +89,19 @@ my_scenario = four.with_consumer("C2", service=high)
 """,
         # From the scenario of the lesson.
         'my_scenario = uneven.with_consumer("C2", service=0.011)',
-        'my_scenario = dataclasses.replace(four, duration=2.0).with_consumer("C2", service=0.011)',
+        'my_scenario = four.replace(duration=2.0).with_consumer("C2", service=0.011)',
     ],
     wrong=[
         Wrong("", "There is no answer yet."),
         Wrong("my_scenario = None", "None is not a Scenario"),
         Wrong("my_scenario = 0.1", "0.1 is not a Scenario"),
         Wrong("my_scenario = 0.011", "begin with one from above"),
-        Wrong(
-            'my_scenario = Lab(four.with_consumer("C2", service=0.011)).run()',
-            "not its Lab or its run",
-        ),
+        Wrong('my_scenario = Lab(four.with_consumer("C2", service=0.011)).run()', "not its Lab or its run"),
         Wrong("my_scenario = four.with_consumer", "with what it needs"),
         # As it was; as in the lesson; ten times the time is not a tenth.
         Wrong("my_scenario = four", "C2 is like the 3 others"),
         Wrong("my_scenario = uneven", "make C2 faster"),
-        Wrong(
-            'my_scenario = four.with_consumer("C2", service=10 * SERVICE_TIME)', "make C2 faster"
-        ),
+        Wrong('my_scenario = four.with_consumer("C2", service=10 * SERVICE_TIME)', "make C2 faster"),
         Wrong('my_scenario = four.with_consumer("C2", service=0.005)', "make C2 slower"),
         # Milliseconds.
         Wrong('my_scenario = four.with_consumer("C2", service=11)', "11 ms is 0.011"),

@@ -23,7 +23,7 @@ _MAXLEN = Exercise(
         Wrong("", "There is no answer yet."),
         Wrong("my_maxlen = None", "None is not a MAXLEN"),
         Wrong("my_maxlen = '400'", "'400' is not a MAXLEN"),
-        Wrong("my_maxlen = dataclasses.replace(sale, maxlen=400)", "give the number itself"),
+        Wrong("my_maxlen = sale.replace(maxlen=400)", "give the number itself"),
         Wrong("my_maxlen = print(400)", "gives back None"),
         Wrong("my_maxlen = 0", "0 is not a MAXLEN"),
         Wrong("my_maxlen = -300", "a whole number of at least 1"),

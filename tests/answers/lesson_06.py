@@ -37,46 +37,19 @@ _ASSIGNMENT = Exercise(
         # A set has no order.
         Wrong('my_assignment = {"C1", "C2", "C3"}', "in their order"),
         # The round robin of the diagram; C3 not at all; C3 once more; by turns of two.
-        Wrong(
-            'my_assignment = ["C1", "C2", "C3", "C1", "C2", "C3", "C1"]',
-            "who waits when entry 6 comes",
-        ),
-        Wrong(
-            'my_assignment = ["C1", "C2", "C1", "C2", "C1", "C2", "C1"]',
-            "who waits when entry 3 comes",
-        ),
-        Wrong(
-            'my_assignment = ["C1", "C2", "C3", "C1", "C2", "C1", "C3"]',
-            "who waits when entry 7 comes",
-        ),
-        Wrong(
-            'my_assignment = ["C3", "C1", "C2", "C3", "C1", "C2", "C3"]',
-            "who waits when entry 1 comes",
-        ),
-        Wrong(
-            'my_assignment = ["C1", "C2", "C3", "C2", "C1", "C2", "C1"]',
-            "which of them has waited longest",
-        ),
+        Wrong('my_assignment = ["C1", "C2", "C3", "C1", "C2", "C3", "C1"]', "who waits when entry 6 comes"),
+        Wrong('my_assignment = ["C1", "C2", "C1", "C2", "C1", "C2", "C1"]', "who waits when entry 3 comes"),
+        Wrong('my_assignment = ["C1", "C2", "C3", "C1", "C2", "C1", "C3"]', "who waits when entry 7 comes"),
+        Wrong('my_assignment = ["C3", "C1", "C2", "C3", "C1", "C2", "C3"]', "who waits when entry 1 comes"),
+        Wrong('my_assignment = ["C1", "C2", "C3", "C2", "C1", "C2", "C1"]', "which of them has waited longest"),
         # The same, told otherwise.
-        Wrong(
-            'my_assignment = [*enumerate("C1 C2 C3 C1 C2 C3 C1".split(), 1)]',
-            "Entry 6 does not go to C3",
-        ),
-        Wrong(
-            'my_assignment = {"C1": [1, 4, 7], "C2": [2, 5], "C3": [3, 6]}',
-            "Entry 6 does not go to C3",
-        ),
+        Wrong('my_assignment = [*enumerate("C1 C2 C3 C1 C2 C3 C1".split(), 1)]', "Entry 6 does not go to C3"),
+        Wrong('my_assignment = {"C1": [1, 4, 7], "C2": [2, 5], "C3": [3, 6]}', "Entry 6 does not go to C3"),
         # Too few, too many, another name, producers.
         Wrong('my_assignment = ["C1", "C2", "C3"]', "one name for each entry"),
-        Wrong(
-            'my_assignment = ["C1", "C2", "C3", "C1", "C2", "C1", "C2", "C3"]',
-            "8 names; there are 7 entries",
-        ),
+        Wrong('my_assignment = ["C1", "C2", "C3", "C1", "C2", "C1", "C2", "C3"]', "8 names; there are 7 entries"),
         Wrong('my_assignment = ["C1", "C2", "C4", "C1", "C2", "C1", "C2"]', "there are C1, C2, C3"),
-        Wrong(
-            'my_assignment = ["P1", "P2", "P3", "P1", "P2", "P3", "P1"]',
-            "There is no consumer 'P1'",
-        ),
+        Wrong('my_assignment = ["P1", "P2", "P3", "P1", "P2", "P3", "P1"]', "There is no consumer 'P1'"),
         Wrong('my_assignment = ["alice"] * 7', "There is no consumer 'alice'"),
     ],
 )
@@ -100,7 +73,7 @@ _IN_A_ROW = Exercise(
         "my_scenario = diagram.with_service(0.5).with_count(7)",
         """
 bursts = producers(1, Arrivals("bursts", rate=50, burst=21))
-my_scenario = dataclasses.replace(diagram, producers=bursts).with_count(7)
+my_scenario = diagram.replace(producers=bursts).with_count(7)
 """,
         """
 my_scenario = Scenario(
@@ -109,10 +82,10 @@ my_scenario = Scenario(
     duration=1.0,
 )
 """,
-        "my_scenario = dataclasses.replace(burst, consumers=consumers(5, Service(), count=20))",
+        "my_scenario = burst.replace(consumers=consumers(5, Service(), count=20))",
         """
 crowd = producers(3, Arrivals("poisson", rate=400))
-my_scenario = dataclasses.replace(diagram, producers=crowd).with_count(50)
+my_scenario = diagram.replace(producers=crowd).with_count(50)
 """,
     ],
     wrong=[
@@ -131,15 +104,9 @@ my_scenario = dataclasses.replace(diagram, producers=crowd).with_count(50)
         Wrong("my_scenario = burst.with_count(6)", "COUNT is the most"),
         # Alone.
         Wrong("my_scenario = burst.with_consumers(1)", "leave them all in the group"),
-        Wrong(
-            "my_scenario = diagram.with_consumers(2).with_count(7)",
-            "There are 2 consumers; 3 were asked for",
-        ),
+        Wrong("my_scenario = diagram.with_consumers(2).with_count(7)", "There are 2 consumers; 3 were asked for"),
         # Too few entries.
-        Wrong(
-            "my_scenario = dataclasses.replace(burst, entries=5).with_count(7)",
-            "There are only 5 entries",
-        ),
+        Wrong("my_scenario = burst.replace(entries=5).with_count(7)", "There are only 5 entries"),
         # Milliseconds, or a rate of anything.
         Wrong("my_scenario = diagram.with_rate(10_000_000)", "too many to try"),
     ],

@@ -198,9 +198,7 @@ def consumer(
     """Return a right answer, with something else in some of its places."""
     head = f"    last_id = {begin}\n    while {until}:\n        try:\n"
     made = f"            if last_id == '0':\n                {group}\n"
-    return (
-        CONSUMER + head + made + "".join(p.lstrip("\n") for p in (read, do, claim, next_id, errors))
-    )
+    return CONSUMER + head + made + "".join(p.lstrip("\n") for p in (read, do, claim, next_id, errors))
 
 
 def but(old: str, new: str, text: str) -> str:

@@ -101,9 +101,7 @@ def renew(client, key, group, consumer):
 
 _IDLE_ZERO = _BY_PAGES.format(count=100).replace("justid=True", "idle=0, justid=True")
 
-_A_LINE = (
-    '[line["message_id"] for line in client.xpending_range(key, group, "-", "+", {count}{more})]'
-)
+_A_LINE = '[line["message_id"] for line in client.xpending_range(key, group, "-", "+", {count}{more})]'
 _ALL = _A_LINE.format(count=100_000, more=", consumername=consumer")
 
 
@@ -129,7 +127,7 @@ EXERCISES = [
             'my_recovery = Recovery("claim", min_idle=0.1, heartbeat=0.02)',
             'my_recovery = Recovery("autoclaim", min_idle=0.5, heartbeat=0.1, max_deliveries=5)',
             'my_recovery = shop.with_recovery("autoclaim", heartbeat=0.1).recovery',
-            'my_recovery = dataclasses.replace(shop.recovery, strategy="claim", heartbeat=0.2)',
+            'my_recovery = shop.with_recovery("claim", heartbeat=0.2).recovery',
             'my_recovery = STRATEGIES["restart + autoclaim"]',
         ],
         wrong=[

@@ -379,8 +379,7 @@ ADD_WRONG = [
     Wrong("def add_once(client, key, order): pass", "add it: client.xadd(key, order)"),
     Wrong("def add_once(client, key, order): order['nr']", "KeyError"),
     Wrong(  # as one begins
-        "def add_once(client, key, order): client.xadd(key, order)",
-        "in the stream (XRANGE) before XADD",
+        "def add_once(client, key, order): client.xadd(key, order)", "in the stream (XRANGE) before XADD"
     ),
     Wrong(  # what redis-py does silently
         """
@@ -493,14 +492,8 @@ def add_once(client, key, order):
 """,
         "look for its number (a text)",
     ),
-    Wrong(
-        "def add_once(client, key, order): client.xadd(key, order, idmp=('p', order['number']))",
-        "is a Redis 7.0",
-    ),
-    Wrong(
-        "def add_once(client, key, order): client.eval('return 1', 0)",
-        "take single commands",
-    ),
+    Wrong("def add_once(client, key, order): client.xadd(key, order, idmp=('p', order['number']))", "is a Redis 7.0"),
+    Wrong("def add_once(client, key, order): client.eval('return 1', 0)", "take single commands"),
     Wrong(  # repairs afterwards what others may have read by now
         """
 def add_once(client, key, order):

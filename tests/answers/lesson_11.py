@@ -238,13 +238,8 @@ LIMIT_WRONG = [
     Wrong(f"async {HEAD} pass", "is an async function"),
     Wrong(f"{HEAD} pass", "its handler was given nothing"),
     Wrong(f"{HEAD} client.xreadgroup(group, consumer, {{key: '>'}})['x']", "TypeError"),
-    Wrong(
-        f"{HEAD} client.xreadgroup(key, consumer, {{group: '>'}})",
-        "mind the order of the arguments",
-    ),
-    Wrong(
-        f"{HEAD} client.xreadgroup(group, consumer, {{key: '>'}}, block=100)", "leave out block="
-    ),
+    Wrong(f"{HEAD} client.xreadgroup(key, consumer, {{group: '>'}})", "mind the order of the arguments"),
+    Wrong(f"{HEAD} client.xreadgroup(group, consumer, {{key: '>'}}, block=100)", "leave out block="),
     Wrong(  # the lesson's worker, without a limit
         loop("handle(entry_id, fields)\nclient.xack(key, group, entry_id)"),
         "before handle(…), ask XPENDING for times_delivered",
@@ -294,10 +289,7 @@ client.xack(key, group, entry_id)
         "no handler ever saw it",
     ),
     Wrong(loop(GIVES_UP.replace("n > limit", "n >= limit")), "not what has reached it"),
-    Wrong(
-        loop(GIVES_UP.replace("n > limit", "n > limit + 1")),
-        "times_delivered counts this delivery too",
-    ),
+    Wrong(loop(GIVES_UP.replace("n > limit", "n > limit + 1")), "times_delivered counts this delivery too"),
     Wrong(  # counts in the process, for ever
         "tries = {}\n" + loop("tries[entry_id] = n = tries.get(entry_id, 0) + 1" + GIVES_UP),
         "kept in the process dies with it",
@@ -347,8 +339,7 @@ client.xack(key, group, entry_id)
         "begin with the own history (0)",
     ),
     Wrong(  # only the history
-        loop(GIVES_UP).replace('("0", ">")', '("0",)'),
-        "its handler was given nothing",
+        loop(GIVES_UP).replace('("0", ">")', '("0",)'), "its handler was given nothing"
     ),
     Wrong(  # takes what bob is working on
         f"""
@@ -365,8 +356,7 @@ client.xack(key, group, entry_id)
         "which is pending for bob",
     ),
     Wrong(  # acknowledges first
-        loop("client.xack(key, group, entry_id)\nhandle(entry_id, fields)"),
-        "acknowledge after the work, not before",
+        loop("client.xack(key, group, entry_id)\nhandle(entry_id, fields)"), "acknowledge after the work, not before"
     ),
     Wrong(  # leaves it pending
         loop("""
@@ -387,12 +377,10 @@ client.xack(key, group, entry_id)
         "XADD its fields to the stream dead, then XACK",
     ),
     Wrong(  # no id
-        loop(GIVES_UP.replace('{"dead:id": entry_id, **fields}', "fields")),
-        "add its original id",
+        loop(GIVES_UP.replace('{"dead:id": entry_id, **fields}', "fields")), "add its original id"
     ),
     Wrong(  # the id as the letter's own
-        loop(GIVES_UP.replace('{"dead:id": entry_id, **fields}', "fields, id=entry_id")),
-        "keep it as a field",
+        loop(GIVES_UP.replace('{"dead:id": entry_id, **fields}', "fields, id=entry_id")), "keep it as a field"
     ),
     Wrong(  # no fields
         loop(GIVES_UP.replace('{"dead:id": entry_id, **fields}', '{"dead:id": entry_id}')),

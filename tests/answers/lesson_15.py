@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from streamlab.choice_checks import MEANS, SITUATIONS
+from streamlab.checks.choices import MEANS, SITUATIONS
 from tests.answers import Exercise, Wrong
 
 # ---- exercise 1: what to choose ----------------------------------------------------------------------
@@ -190,13 +190,9 @@ _TURN = """
 """
 
 
-def framed(
-    helpers: str = _ONE_BY_ONE, turn: str = _TURN, *, create: str = "0", at_exit: str = ""
-) -> str:
+def framed(helpers: str = _ONE_BY_ONE, turn: str = _TURN, *, create: str = "0", at_exit: str = "") -> str:
     """Return a consumer of these parts."""
-    return _FRAME.format(
-        helpers=helpers.strip("\n"), turn=turn.strip("\n"), create=create, at_exit=at_exit
-    )
+    return _FRAME.format(helpers=helpers.strip("\n"), turn=turn.strip("\n"), create=create, at_exit=at_exit)
 
 
 def but(old: str, new: str, text: str = _TURN) -> str:
@@ -455,9 +451,7 @@ CONSUMER_RIGHT = [
     _FEWER + framed(_RETRY),
     _FEWER
     + framed(
-        _HEART,
-        but("200, cursor, 10", "100, cursor, 1", but("block=100", "block=50")),
-        at_exit="    heart.cancel()",
+        _HEART, but("200, cursor, 10", "100, cursor, 1", but("block=100", "block=50")), at_exit="    heart.cancel()"
     ),
     _FEWER + _TWO_TASKS,
     _FEWER + _PIPELINE,
@@ -513,9 +507,7 @@ CONSUMER_WRONG = [
     # Called, where the function itself is asked for.
     Wrong("my_consumer = draft(None, '', '', '', None, asyncio.Event())", "without brackets"),
     # Without async; with other arguments; with a mistake.
-    Wrong(
-        "def my_consumer(client, stream, group, consumer, handler, stop):\n    pass", "async def"
-    ),
+    Wrong("def my_consumer(client, stream, group, consumer, handler, stop):\n    pass", "async def"),
     Wrong("async def my_consumer(client, stream):\n    pass", "argument"),
     Wrong("async def my_consumer(*all_of_them):\n    raise KeyError('order')", "KeyError"),
     # As it was given; XACK before the effect, in an answer that is right otherwise.
@@ -532,11 +524,7 @@ CONSUMER_WRONG = [
     Wrong(framed(turn=but("block=100", "block=100, noack=True")), "NOACK"),
     # Only own history and new entries, as if the dead were always started again; only new ones; only history.
     Wrong(
-        framed(
-            turn=_TURN.replace(
-                "while True:\n                cursor", "while False:\n                cursor"
-            )
-        ),
+        framed(turn=_TURN.replace("while True:\n                cursor", "while False:\n                cursor")),
         "XAUTOCLAIM",
     ),
     Wrong(framed(turn=_ONE_READ.replace("START", ">")), "XAUTOCLAIM"),
@@ -546,17 +534,9 @@ CONSUMER_WRONG = [
     # Takes over when it starts, and never again.
     Wrong(framed("    n_claims = 0\n" + _ONE_BY_ONE, _CLAIM_ONCE), "not only once"),
     # Stops at the first empty page; takes the first page only.
+    Wrong(framed(turn=but('if cursor == "0-0":', 'if cursor == "0-0" or not entries:')), "before the list has ended"),
     Wrong(
-        framed(turn=but('if cursor == "0-0":', 'if cursor == "0-0" or not entries:')),
-        "before the list has ended",
-    ),
-    Wrong(
-        framed(
-            turn=but(
-                '                if cursor == "0-0":\n                    break',
-                "                break",
-            )
-        ),
+        framed(turn=but('                if cursor == "0-0":\n                    break', "                break")),
         "before the list has ended",
     ),
     # Min-idle: none; shorter than the work; far longer; longer than anything lasts; in seconds.
@@ -575,21 +555,13 @@ CONSUMER_WRONG = [
     Wrong(framed(create="$"), "again at $"),
     # A lost connection: not caught; taken for the end; asked again without a pause.
     Wrong(but(_WAIT, "ZeroDivisionError:\n            pass", _RIGHT), "to be waited out"),
-    Wrong(
-        but(_WAIT, "redis.ConnectionError:\n            return", _RIGHT), "go on until stop is set"
-    ),
+    Wrong(but(_WAIT, "redis.ConnectionError:\n            return", _RIGHT), "go on until stop is set"),
     Wrong(but(_WAIT, "redis.ConnectionError:\n            back = True", _RIGHT), "asyncio.sleep("),
     # A lost group: not caught; not made again; made by two at once; a blocked reader hears another word.
-    Wrong(
-        but("redis.ResponseError as error", "ZeroDivisionError as error", _RIGHT), "make it again"
-    ),
+    Wrong(but("redis.ResponseError as error", "ZeroDivisionError as error", _RIGHT), "make it again"),
     Wrong(but(_CREATE, "await asyncio.sleep(0.1)", _RIGHT), "not made again"),
     Wrong(
-        but(
-            "with contextlib.suppress(redis.ResponseError, redis.ConnectionError)",
-            "if True",
-            _RIGHT,
-        ),
+        but("with contextlib.suppress(redis.ResponseError, redis.ConnectionError)", "if True", _RIGHT),
         "BUSYGROUP is no error",
     ),
     Wrong(but('("NOGROUP", "UNBLOCKED")', '"NOGROUP"', _RIGHT), "UNBLOCKED"),

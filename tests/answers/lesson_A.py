@@ -29,9 +29,7 @@ _ACK = """
 """
 
 
-def _group(
-    *, init: str = _INIT, read: str = _READ, history: str = _HISTORY, ack: str = _ACK
-) -> str:
+def _group(*, init: str = _INIT, read: str = _READ, history: str = _HISTORY, ack: str = _ACK) -> str:
     """Return a class whose methods are right but for those that are given."""
     return init + read + history + ack
 
@@ -222,12 +220,9 @@ class TinyGroup:
             Wrong("TinyGroup = 5", "is not a class"),
             # begun
             Wrong(
-                _group(history="\n    def history(self, consumer):\n        return ...\n"),
-                "history has no answer yet",
+                _group(history="\n    def history(self, consumer):\n        return ...\n"), "history has no answer yet"
             ),
-            Wrong(
-                _group(ack="\n    def ack(self, entry_id):\n        return ...\n"), "read is right"
-            ),
+            Wrong(_group(ack="\n    def ack(self, entry_id):\n        return ...\n"), "read is right"),
             # no return
             Wrong(
                 _group(
@@ -241,9 +236,7 @@ class TinyGroup:
                 "a function that ends without `return`",
             ),
             Wrong(
-                _group(
-                    ack="\n    def ack(self, entry_id):\n        self.pending.pop(entry_id, None)\n"
-                ),
+                _group(ack="\n    def ack(self, entry_id):\n        self.pending.pop(entry_id, None)\n"),
                 "ack returns 1 if the entry was pending",
             ),
             # last_id
@@ -344,10 +337,7 @@ class TinyGroup:
                 ),
                 "entry id → (consumer, delivery count)",
             ),
-            Wrong(
-                _group(init=_INIT.replace("{}", "[]")),
-                "list assignment index out of range",
-            ),
+            Wrong(_group(init=_INIT.replace("{}", "[]")), "list assignment index out of range"),
             # the history
             Wrong(
                 _group(
@@ -379,20 +369,13 @@ class TinyGroup:
                 "a history is the consumer's own",
             ),
             # the acknowledgement
+            Wrong(_group(ack="\n    def ack(self, entry_id):\n        return 1\n"), "takes this one entry off"),
             Wrong(
-                _group(ack="\n    def ack(self, entry_id):\n        return 1\n"),
-                "takes this one entry off",
-            ),
-            Wrong(
-                _group(
-                    ack="\n    def ack(self, entry_id):\n        del self.pending[entry_id]\n        return 1\n"
-                ),
+                _group(ack="\n    def ack(self, entry_id):\n        del self.pending[entry_id]\n        return 1\n"),
                 "it raised KeyError",
             ),
             Wrong(
-                _group(
-                    ack="\n    def ack(self, entry_id):\n        return self.pending.pop(entry_id, 0)\n"
-                ),
+                _group(ack="\n    def ack(self, entry_id):\n        return self.pending.pop(entry_id, 0)\n"),
                 "ack returns 1 if the entry was pending",
             ),
             Wrong(

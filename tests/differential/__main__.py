@@ -68,8 +68,7 @@ def main() -> int:
             pair.close()
     seconds = time.monotonic() - started
     print(
-        f"{name}: {n} sequences from seed {options.seed}, {n_commands} commands,"
-        f" {n_found} divergences, {seconds:.0f} s"
+        f"{name}: {n} sequences from seed {options.seed}, {n_commands} commands, {n_found} divergences, {seconds:.0f} s"
     )
     return 1 if n_found else 0
 

@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from random import Random
 
-from streamlab.stream_commands import CommandError, StreamCommands, Waiter
+from streamlab.model.commands import CommandError, StreamCommands, Waiter
 
 from .generate import Args, Generator
 from .wire import Answer, Server
@@ -149,10 +149,7 @@ class Pair:
     ) -> None:
         before, after = _ms(began), _ms(ended)
         self._note_time(before, after)
-        times = [
-            _time_of(args, reply, before, after)
-            for args, reply in zip(commands, replies, strict=True)
-        ]
+        times = [_time_of(args, reply, before, after) for args, reply in zip(commands, replies, strict=True)]
         expected = self.ask_model_together(commands, times, is_transaction=is_transaction)
         for args, reply, answer in zip(commands, replies, expected, strict=True):
             self._compare(args, reply, answer)
@@ -260,9 +257,7 @@ class Pair:
 
     def _compare(self, args: Sequence[str], reply: Answer, expected: Answer) -> None:
         masked = IMPLEMENTATION_FIGURES
-        if (
-            isinstance(expected, CommandError) and not self.exact
-        ):  # hiredis replaces what is no text
+        if isinstance(expected, CommandError) and not self.exact:  # hiredis replaces what is no text
             text = str(expected).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
             expected = CommandError(text)
         if self.server.kind == "valkey":
@@ -273,8 +268,7 @@ class Pair:
     def _divergence(self, args: Sequence[str], reply: object, expected: object) -> Divergence:
         steps = "\n".join(f"  {step}" for step in self.done)
         return Divergence(
-            f"after\n{steps}\n{' '.join(map(_quoted, args))}\n"
-            f"  server: {_shown(reply)}\n  model:  {_shown(expected)}"
+            f"after\n{steps}\n{' '.join(map(_quoted, args))}\n  server: {_shown(reply)}\n  model:  {_shown(expected)}"
         )
 
 
@@ -296,16 +290,10 @@ def _time_of(args: Sequence[str], reply: Answer, before: int, after: int) -> int
     return before
 
 
-def same(
-    args: Sequence[str], reply: Answer, expected: Answer, slack_ms: int, masked: frozenset[str]
-) -> bool:
+def same(args: Sequence[str], reply: Answer, expected: Answer, slack_ms: int, masked: frozenset[str]) -> bool:
     """Compare replies in full, but for the times and for the masked figures of XINFO."""
     if isinstance(reply, CommandError) or isinstance(expected, CommandError):
-        return (
-            isinstance(reply, CommandError)
-            and isinstance(expected, CommandError)
-            and str(reply) == str(expected)
-        )
+        return isinstance(reply, CommandError) and isinstance(expected, CommandError) and str(reply) == str(expected)
     name = args[0].upper()
     if name == "XINFO":
         return _same_info(reply, expected, slack_ms, masked)
@@ -350,9 +338,7 @@ def _same_info(a: Answer, b: Answer, slack_ms: int, masked: frozenset[str]) -> b
     if not (isinstance(a, list) and isinstance(b, list)):
         return a == b
     if not (a and b and isinstance(a[0], str) and len(a) > 3):
-        return len(a) == len(b) and all(
-            _same_info(x, y, slack_ms, masked) for x, y in zip(a, b, strict=True)
-        )
+        return len(a) == len(b) and all(_same_info(x, y, slack_ms, masked) for x, y in zip(a, b, strict=True))
     if a[::2] != b[::2]:
         return False
     for name, x, y in zip(a[::2], a[1::2], b[1::2], strict=True):

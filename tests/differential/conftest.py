@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from streamlab.servers import find_servers
+from streamlab.servers.programs import find_servers
 
 from ..conftest import NO_SERVER
 from .compare import Pair
@@ -17,8 +17,7 @@ from .wire import Server
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "real_server" in metafunc.fixturenames:
         programs = [
-            pytest.param(each.path, id=f"{each.kind}-{'.'.join(map(str, each.version))}")
-            for each in find_servers()
+            pytest.param(each.path, id=f"{each.kind}-{'.'.join(map(str, each.version))}") for each in find_servers()
         ]
         none = pytest.param(None, id="none", marks=pytest.mark.skip(reason=NO_SERVER))
         metafunc.parametrize("real_server", programs or [none], indirect=True)

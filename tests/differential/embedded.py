@@ -15,8 +15,8 @@ from typing import Any, Literal
 import redis
 from redis._parsers.base import BaseParser
 
-from streamlab.embedded import EmbeddedServer
-from streamlab.stream_commands import CommandError, Reply, Waiter
+from streamlab.model.commands import CommandError, Reply, Waiter
+from streamlab.servers.embedded import EmbeddedServer
 
 from .compare import N_READERS, Pair, Waiting
 from .wire import Answer, Connection, Server, kinds, plain
@@ -34,13 +34,7 @@ class Way:
     is_pipelined: bool
 
     def __str__(self) -> str:
-        return "-".join(
-            (
-                self.by,
-                f"resp{self.protocol}",
-                "pipelined" if self.is_pipelined else "single",
-            )
-        )
+        return "-".join((self.by, f"resp{self.protocol}", "pipelined" if self.is_pipelined else "single"))
 
 
 WAYS = [Way(*each) for each in product(("sync", "async", "socket"), (2, 3), (False, True))]
@@ -71,9 +65,7 @@ class EmbeddedPair(Pair):
         streams = self.embedded._server.dbs[0].streams
         execute = streams.execute
 
-        def at_its_time(
-            args: Sequence[str], now_ms: int, *, may_block: bool = True
-        ) -> Reply | Waiter:
+        def at_its_time(args: Sequence[str], now_ms: int, *, may_block: bool = True) -> Reply | Waiter:
             while self._times:
                 expected, time_ms = self._times.popleft()
                 if expected == args:
@@ -179,9 +171,7 @@ class _Asker:
         """Return a server's error as a client would tell it."""
         raise NotImplementedError
 
-    def refusal_of(
-        self, commands: Sequence[Sequence[str]], replies: Sequence[Answer]
-    ) -> tuple[object, object]:
+    def refusal_of(self, commands: Sequence[Sequence[str]], replies: Sequence[Answer]) -> tuple[object, object]:
         """Return how a transaction is refused, and how it should be by what a server said to its commands."""
         raise NotImplementedError
 
@@ -221,9 +211,7 @@ class _SocketAsker(_Asker):
     def as_told(self, reply: Answer) -> Answer:
         return reply
 
-    def refusal_of(
-        self, commands: Sequence[Sequence[str]], replies: Sequence[Answer]
-    ) -> tuple[object, object]:
+    def refusal_of(self, commands: Sequence[Sequence[str]], replies: Sequence[Answer]) -> tuple[object, object]:
         exec_reply = self.ask_together(commands, is_transaction=True)
         aborted = "EXECABORT Transaction discarded because of previous errors."
         return (
@@ -274,9 +262,7 @@ class _RedisPyAsker(_Asker):
             return reply
         return _told(BaseParser.parse_error(str(reply)))
 
-    def refusal_of(
-        self, commands: Sequence[Sequence[str]], replies: Sequence[Answer]
-    ) -> tuple[object, object]:
+    def refusal_of(self, commands: Sequence[Sequence[str]], replies: Sequence[Answer]) -> tuple[object, object]:
         first = next(reply for reply in replies if isinstance(reply, CommandError))
         refused = self.ask_together(commands, is_transaction=True)
         expected = BaseParser.parse_error(str(first))
@@ -317,9 +303,7 @@ class _RedisPyAsker(_Asker):
     def call(self, client: Any, args: Sequence[str]) -> Future[Any]:
         raise NotImplementedError
 
-    def call_together(
-        self, commands: Sequence[Sequence[str]], is_transaction: bool
-    ) -> Future[list[Any]]:
+    def call_together(self, commands: Sequence[Sequence[str]], is_transaction: bool) -> Future[list[Any]]:
         raise NotImplementedError
 
 
@@ -338,9 +322,7 @@ class _SyncAsker(_RedisPyAsker):
             return _done(lambda: client.execute_command(*_words(args)))
         return self._threads.submit(client.execute_command, *_words(args))
 
-    def call_together(
-        self, commands: Sequence[Sequence[str]], is_transaction: bool
-    ) -> Future[list[Any]]:
+    def call_together(self, commands: Sequence[Sequence[str]], is_transaction: bool) -> Future[list[Any]]:
         pipeline = self.clients[0].pipeline(transaction=is_transaction)
         for args in commands:
             pipeline.execute_command(*_words(args))
@@ -380,9 +362,7 @@ class _AsyncAsker(_RedisPyAsker):
     def call(self, client: Any, args: Sequence[str]) -> Future[Any]:
         return self._run(client.execute_command(*_words(args)))
 
-    def call_together(
-        self, commands: Sequence[Sequence[str]], is_transaction: bool
-    ) -> Future[list[Any]]:
+    def call_together(self, commands: Sequence[Sequence[str]], is_transaction: bool) -> Future[list[Any]]:
         pipeline = self.clients[0].pipeline(transaction=is_transaction)
         for args in commands:
             pipeline.execute_command(*_words(args))

@@ -167,9 +167,7 @@ def names_of(connection: Connection) -> list[str]:
 def _of(name: str, docs: dict[str, Any], words: Words) -> Iterator[Words]:
     subcommands = _as_map(docs.get("subcommands", []))
     for full_name, its_docs in subcommands.items():
-        yield from _of(
-            full_name.lower(), _as_map(its_docs), (*words, full_name.split("|")[1].upper())
-        )
+        yield from _of(full_name.lower(), _as_map(its_docs), (*words, full_name.split("|")[1].upper()))
     if name in NOT_SENT or subcommands:
         return
     if name in _BY_HAND:
@@ -213,9 +211,7 @@ def _argument(argument: dict[str, Any], key: str) -> list[str]:
         return [*words, "new" if is_new else key]
     if kind == "integer" and name == "timeout":
         return [*words, "1"]
-    usual = {"integer": "1", "double": "1", "pattern": "*", "unix-time": "9999999999"}.get(
-        kind, "x"
-    )
+    usual = {"integer": "1", "double": "1", "pattern": "*", "unix-time": "9999999999"}.get(kind, "x")
     return [*words, _VALUES.get(name, usual)]
 
 

@@ -6,8 +6,8 @@ import contextlib
 from collections.abc import Callable
 from random import Random
 
-from streamlab.stream_commands import CommandError, StreamCommands
-from streamlab.stream_model import StreamModel, format_id
+from streamlab.model import StreamModel, format_id
+from streamlab.model.commands import CommandError, StreamCommands
 
 Args = list[str]
 
@@ -177,11 +177,7 @@ class Generator:
 
     def xadd(self) -> Args:
         name, key = self.case("XADD"), self.key()
-        options = [
-            *self.maybe(12, "NOMKSTREAM"),
-            *(self.trim() if self.chance(6) else []),
-            *self.reference(4),
-        ]
+        options = [*self.maybe(12, "NOMKSTREAM"), *(self.trim() if self.chance(6) else []), *self.reference(4)]
         return [name, key, *options, self.new_id(), *self.fields()]
 
     def new_id(self) -> str:
@@ -231,11 +227,7 @@ class Generator:
         streams = self.rng.choice((1, 1, 1, 1, 1, 2))
         keys = [self.key() for _ in range(streams)]
         ids = [self.rng.choice((">", ">", ">", ">", ">", "0", self.id())) for _ in keys]
-        options = [
-            *self.count(),
-            *self.maybe(10, "NOACK"),
-            *(["BLOCK", block] if block else []),
-        ]
+        options = [*self.count(), *self.maybe(10, "NOACK"), *(["BLOCK", block] if block else [])]
         if self.version >= (8, 4, 0) or self.chance(100):
             # A blocked reader is woken when an entry becomes old enough: not during a sequence.
             usual = ("999999999",) if block else ("0", "0", "1000", "50000", "999999999")
@@ -245,9 +237,7 @@ class Generator:
 
     def xgroup(self) -> Args:
         key, group = self.key(), self.group()
-        action = self.rng.choice(
-            ("CREATE", "CREATE", "SETID", "SETID", "DESTROY", "CREATECONSUMER", "DELCONSUMER")
-        )
+        action = self.rng.choice(("CREATE", "CREATE", "SETID", "SETID", "DESTROY", "CREATECONSUMER", "DELCONSUMER"))
         if action in ("DESTROY", "DELCONSUMER") and not self.chance(2):
             action = "CREATE"
         if action == "CREATE" and not self.chance(4):
@@ -329,12 +319,7 @@ class Generator:
         key, name = self.key() if self.chance(8) else "hash", self.rng.choice(FIELDS)
         value, step = self.rng.choice(VALUES), self.number("1", "1", "-3", "10")
         return self.rng.choice(
-            (
-                ["HSETNX", key, name, value],
-                ["HINCRBY", key, name, step],
-                ["HGETALL", key],
-                ["TYPE", key],
-            )
+            (["HSETNX", key, name, value], ["HINCRBY", key, name, step], ["HGETALL", key], ["TYPE", key])
         )
 
     def many(self) -> list[Args]:
@@ -343,9 +328,7 @@ class Generator:
         names = ["n", "name"] if self.chance(2) else ["n", "n"]
         n = self.rng.choice((60, 130, 220)) if len(big) < 1000 else 20
         key = self.rng.choice(("s", "t"))
-        run = [
-            ["XADD", key, f"{3 + i // 50}-*", self.rng.choice(names), f"{big}{i}"] for i in range(n)
-        ]
+        run = [["XADD", key, f"{3 + i // 50}-*", self.rng.choice(names), f"{big}{i}"] for i in range(n)]
         for args in run:
             self.imagine(args)
         return run

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from streamlab.stream_commands import CommandError, StreamCommands, Waiter
+from streamlab.model.commands import CommandError, StreamCommands, Waiter
 
 from .compare import Pair, Step
 from .wire import Answer
@@ -156,9 +156,7 @@ def test_stream_goes(pair: Pair, command: str) -> None:
     group_with_readers(pair, 1)
     do(pair, command)
     is_old = pair.server.as_redis < (7, 2, 0)
-    assert error_of(pair, 0) == (
-        "UNBLOCKED the stream key no longer exists" if is_old else NO_GROUP
-    )
+    assert error_of(pair, 0) == ("UNBLOCKED the stream key no longer exists" if is_old else NO_GROUP)
 
 
 def test_stream_is_overwritten(pair: Pair) -> None:
@@ -209,23 +207,14 @@ def test_claim_wakes_when_an_entry_is_old_enough(model_pair: Pair) -> None:
     """XREADGROUP CLAIM that waits claims an entry as soon as it has been idle for long enough."""
     if model_pair.server.as_redis < (8, 4, 0):
         pytest.skip("XREADGROUP CLAIM came with Redis 8.4")
-    do(
-        model_pair,
-        "XGROUP CREATE s g 0 MKSTREAM",
-        "XADD s 1-1 f 1",
-        "XREADGROUP GROUP g a STREAMS s >",
-    )
+    do(model_pair, "XGROUP CREATE s g 0 MKSTREAM", "XADD s 1-1 f 1", "XREADGROUP GROUP g a STREAMS s >")
     started = time.monotonic()
     command = ["XREADGROUP", "GROUP", "g", "b", "BLOCK", "0", "CLAIM", "100", "STREAMS", "s", ">"]
     reply = model_pair.readers[0].ask(*command)
     waited = time.monotonic() - started
 
     model = StreamCommands(version=model_pair.server.as_redis)
-    for line in (
-        "XGROUP CREATE s g 0 MKSTREAM",
-        "XADD s 1-1 f 1",
-        "XREADGROUP GROUP g a STREAMS s >",
-    ):
+    for line in ("XGROUP CREATE s g 0 MKSTREAM", "XADD s 1-1 f 1", "XREADGROUP GROUP g a STREAMS s >"):
         model.execute(line.split(), 1000)
     answers: list[object] = []
     waiter = model.execute(command, 1040)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from streamlab.embedded import DIVERGENCES, Divergence, EmbeddedServer
-from streamlab.stream_commands import CommandError
+from streamlab.model.commands import CommandError
+from streamlab.servers.embedded import DIVERGENCES, Divergence, EmbeddedServer
 
 from .every_command import NOT_SENT, PREPARED, Words, lines_of, names_of
 from .wire import Connection, Line, NullArray, Server
@@ -22,8 +22,7 @@ def listed(server: Server) -> list[Divergence]:
     return [
         each
         for each in DIVERGENCES
-        if (each.since is None or server.as_redis >= each.since)
-        and (server.kind == "valkey" or not each.valkey_only)
+        if (each.since is None or server.as_redis >= each.since) and (server.kind == "valkey" or not each.valkey_only)
     ]
 
 
@@ -67,9 +66,7 @@ def kind(reply: object) -> str:
         return "is not there" if text.startswith(NOT_THERE) else f"error {text.split()[0]}"
     if isinstance(reply, list) and not isinstance(reply, NullArray):
         return "list"
-    return (
-        "text" if isinstance(reply, str) and not isinstance(reply, Line) else type(reply).__name__
-    )
+    return "text" if isinstance(reply, str) and not isinstance(reply, Line) else type(reply).__name__
 
 
 def test_every_command(real_server: Server) -> None:
@@ -97,11 +94,7 @@ def test_every_command(real_server: Server) -> None:
                     missing.append((" ".join(words), len(keyspace), *outcomes))
         assert missing == []
         tried = {word.lower() for words in lines for word in (words[0], "|".join(words[:2]))}
-        untried = [
-            name
-            for name in names
-            if name not in tried and not is_listed(real_server, name.upper().split("|"))
-        ]
+        untried = [name for name in names if name not in tried and not is_listed(real_server, name.upper().split("|"))]
         assert untried == []
         assert {name for name in NOT_SENT if name in tried} == set()
         assert len(lines) > 700

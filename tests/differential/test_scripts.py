@@ -6,8 +6,8 @@ from random import Random
 
 import pytest
 
-from streamlab import scripts
-from streamlab.stream_commands import CommandError, StreamCommands
+from streamlab.actors import scripts
+from streamlab.model.commands import CommandError, StreamCommands
 
 from .wire import Answer, Server
 
@@ -37,15 +37,7 @@ def a_command(rng: Random) -> list[str]:
             ["EVAL", scripts.RENEW, "1", "s", "g", name, *ids],
             ["EVAL", scripts.DEAD_LETTER, "2", "s", "dead", "g", name, entry_id],
             ["EVAL", scripts.DEAD_LETTER, "2", "s", "dead", "g", name, entry_id],
-            [
-                "EVAL",
-                scripts.REMOVE_IDLE_CONSUMERS,
-                "1",
-                "s",
-                "g",
-                name,
-                rng.choice(("0", "99999")),
-            ],
+            ["EVAL", scripts.REMOVE_IDLE_CONSUMERS, "1", "s", "g", name, rng.choice(("0", "99999"))],
         )
     )
 
@@ -104,9 +96,7 @@ def test_scripts_and_the_model_agree(real_server: Server) -> None:
             done: list[str] = []
             for _ in range(40):
                 args = a_command(rng)
-                done.append(
-                    " ".join(args if args[0] != "EVAL" else ["EVAL", args[1][:60], *args[2:]])
-                )
+                done.append(" ".join(args if args[0] != "EVAL" else ["EVAL", args[1][:60], *args[2:]]))
                 theirs, ours = ask_server(args), ask_model(args)
                 assert plain(args, theirs) == plain(args, ours), "\n".join(done)
                 assert state(ask_server) == state(ask_model), "\n".join(done)

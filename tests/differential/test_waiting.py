@@ -50,9 +50,7 @@ def test_where_nobody_waits(embedded_pair: EmbeddedPair, line: str, fill: str) -
 
 
 @pytest.mark.parametrize(("line", "fill"), WAITS, ids=[line for line, _ in WAITS])
-def test_a_transaction_is_over_before_anybody_is_served(
-    embedded_pair: EmbeddedPair, line: str, fill: str
-) -> None:
+def test_a_transaction_is_over_before_anybody_is_served(embedded_pair: EmbeddedPair, line: str, fill: str) -> None:
     """What a transaction adds and takes back is given to nobody."""
     pair = embedded_pair
     block(pair, 0, line)
@@ -99,9 +97,7 @@ def test_however_it_comes(embedded_pair: EmbeddedPair, arrival: str) -> None:
     assert pair.woken == {0: ["a", "1"]}
 
 
-@pytest.mark.parametrize(
-    "line", ["BLPOP a -1", "BLMOVE a b X LEFT 0", "BLMOVE a b LEFT Y 0", "BZPOPMIN a -1"]
-)
+@pytest.mark.parametrize("line", ["BLPOP a -1", "BLMOVE a b X LEFT 0", "BLMOVE a b LEFT Y 0", "BZPOPMIN a -1"])
 def test_nonsense(embedded_pair: EmbeddedPair, line: str) -> None:
     """What cannot be waited for is refused at once."""
     block(embedded_pair, 0, line)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from streamlab.embedded import EmbeddedServer
+from streamlab.servers.embedded import EmbeddedServer
 
 from .embedded import EmbeddedPair, Way
 from .test_blocking import block, do

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 import hiredis
 
-from streamlab.servers import PrivateServer
-from streamlab.stream_commands import CommandError, Reply
+from streamlab.model.commands import CommandError, Reply
+from streamlab.servers.private import PrivateServer
 
 Version = tuple[int, int, int]
 _PATIENCE_S = 10

@@ -6,7 +6,7 @@ import argparse
 import sys
 import time
 
-from streamlab.named_scenarios import to_toml
+from streamlab.scenario import to_toml
 
 from .draw import draw
 from .trial import shrunk, wrong
@@ -39,9 +39,7 @@ def main() -> int:
         if n % 1000 == 0:
             print(f"{n} schedules, {n_faults} faults, {n_found} broken", flush=True)
     seconds = time.monotonic() - started
-    print(
-        f"{n} schedules from seed {options.seed}, {n_faults} faults, {n_found} broken, {seconds:.0f} s"
-    )
+    print(f"{n} schedules from seed {options.seed}, {n_faults} faults, {n_found} broken, {seconds:.0f} s")
     return 1 if n_found else 0
 
 

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 from random import Random
+from typing import Any
+
+import attrs
 
 from streamlab.actors import Recovery
-from streamlab.faults import (
+from streamlab.scenario import Arrivals, Consumer, Producer, Scenario, Service
+from streamlab.scenario.action import Action
+from streamlab.scenario.actions import (
     CrashBeforeAck,
     CrashBeforeEffect,
-    Fault,
     GroupDestroyed,
     Kill,
     LostReply,
     Poison,
     StreamDeleted,
-    random_faults,
 )
-from streamlab.scenario import Arrivals, Consumer, Producer, Scenario, Service
+from streamlab.scenario.random_faults import random_faults
 
 ENTRIES = 500
 STRATEGIES = ("claim", "autoclaim", "read-claim", "nack", "restart")
@@ -38,11 +41,7 @@ def _usual(rng: Random, seed: int) -> Scenario:
     producers = _producers(rng, rate)
     duration = ENTRIES / rate
     faults = random_faults(
-        rng,
-        consumers=names,
-        producers=[producer.name for producer in producers],
-        duration=duration,
-        entries=ENTRIES,
+        rng, consumers=names, producers=[producer.name for producer in producers], duration=duration, entries=ENTRIES
     )
     strategy = rng.choice(STRATEGIES)
     faults += _more(rng, names, duration, strategy)
@@ -78,17 +77,15 @@ def _recovery(rng: Random, strategy: str, service: Service, count: int) -> Recov
         heartbeat=round(min_idle / rng.uniform(2.1, 4), 3) if heartbeat else None,
         max_deliveries=rng.choice((None, None, 4, 6)),
         fenced=rng.random() < 0.4,
-        restart_after=round(rng.uniform(0, 0.5), 3)
-        if strategy == "restart" or rng.random() < 0.4
-        else None,
+        restart_after=round(rng.uniform(0, 0.5), 3) if strategy == "restart" or rng.random() < 0.4 else None,
         # Some are shorter than min_idle: a dead consumer is looked at while it still holds something.
         remove_after=round(min_idle * rng.uniform(0.6, 2), 3) if rng.random() < 0.35 else None,
     )
 
 
-def _more(rng: Random, names: list[str], duration: float, strategy: str) -> tuple[Fault, ...]:
+def _more(rng: Random, names: list[str], duration: float, strategy: str) -> tuple[Action[Any], ...]:
     """Draw what only this strategy may stumble over, and a group that is destroyed more than once."""
-    more: list[Fault] = []
+    more: list[Action[Any]] = []
     if rng.random() < 0.2:
         command = "XCLAIM" if strategy == "claim" else "XAUTOCLAIM"
         command = rng.choice((command, "EVALSHA"))
@@ -102,14 +99,10 @@ def _hoarder(rng: Random, seed: int) -> Scenario:
     """Draw a consumer that prefetches so much that others look at pages of what it holds, and find nothing."""
     slow = Consumer("C1", Service("constant", 0.02), count=150, block=1.0)
     quick = Consumer("C2", Service("constant", 0.008), block=1.0)
-    victims = [dataclasses.replace(quick, name=f"C{i}") for i in range(2, 5)]
+    victims = [quick.replace(name=f"C{i}") for i in range(2, 5)]
     nth = rng.randint(60, 130)
-    crash: Fault = rng.choice(
-        (
-            Kill("C2", round(rng.uniform(1.05, 1.6), 3)),
-            CrashBeforeEffect("C2", nth),
-            CrashBeforeAck("C2", nth),
-        )
+    crash: Action[Any] = rng.choice(
+        (Kill("C2", round(rng.uniform(1.05, 1.6), 3)), CrashBeforeEffect("C2", nth), CrashBeforeAck("C2", nth))
     )
     strategy = rng.choice(("claim", "autoclaim", "autoclaim", "nack"))
     return Scenario(
@@ -141,9 +134,6 @@ def _with_poison_precautions(rng: Random, scenario: Scenario) -> Scenario:
     if poisons and rng.random() < 0.4:
         # A key of another type: what must not be processed cannot be put anywhere else.
         recovery = dataclasses.replace(recovery, dead_letter=scenario.ledger_key)
-        late = tuple(
-            dataclasses.replace(f, nth=max(f.nth, 40)) if isinstance(f, Poison) else f
-            for f in faults
-        )
-        return dataclasses.replace(scenario, sink="idempotent", recovery=recovery, faults=late)
-    return dataclasses.replace(scenario, recovery=recovery)
+        late = tuple(attrs.evolve(f, nth=max(f.nth, 40)) if isinstance(f, Poison) else f for f in faults)
+        return scenario.replace(sink="idempotent", recovery=recovery, faults=late)
+    return scenario.replace(recovery=recovery)

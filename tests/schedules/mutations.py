@@ -12,13 +12,12 @@ from typing import Any
 
 import pytest
 
-from streamlab import scripts
-from streamlab.actors import reading, work
+from streamlab.actors import processing, reading, scripts, work
+from streamlab.actors.events import CLAIMED, DELIVERED, TRIMMED
 from streamlab.actors.replies import entries_of
 from streamlab.actors.work import Work
-from streamlab.events import CLAIMED, DELIVERED, TRIMMED
 from streamlab.scenario import Scenario
-from streamlab.simulated_redis import SimulatedRedis
+from streamlab.virtual.redis import SimulatedRedis
 
 Mutation = Callable[[pytest.MonkeyPatch], Callable[[Scenario], Scenario] | None]
 
@@ -103,8 +102,8 @@ def dead_letter_by_multi(patch: pytest.MonkeyPatch) -> None:
         pipe.xack(keys[0], group, entry_id)
         return (await pipe.execute())[0]
 
-    run_script = work.run_script
-    patch.setattr(work, "run_script", multi)
+    run_script = processing.run_script
+    patch.setattr(processing, "run_script", multi)
 
 
 def group_anew_at_the_end(patch: pytest.MonkeyPatch) -> None:
@@ -141,17 +140,9 @@ def count_0_for_count_1(patch: pytest.MonkeyPatch) -> None:
     xreadgroup = SimulatedRedis.xreadgroup
 
     async def without_limit(
-        self: SimulatedRedis,
-        group: Any,
-        name: Any,
-        streams: Any,
-        count: Any = None,
-        *more: Any,
-        **options: Any,
+        self: SimulatedRedis, group: Any, name: Any, streams: Any, count: Any = None, *more: Any, **options: Any
     ) -> Any:
-        return await xreadgroup(
-            self, group, name, streams, None if count == 1 else count, *more, **options
-        )
+        return await xreadgroup(self, group, name, streams, None if count == 1 else count, *more, **options)
 
     patch.setattr(SimulatedRedis, "xreadgroup", without_limit)
 
@@ -173,7 +164,7 @@ def min_idle_too_short(patch: pytest.MonkeyPatch) -> Callable[[Scenario], Scenar
     def change(scenario: Scenario) -> Scenario:
         mean = scenario.consumers[0].service.mean
         recovery = dataclasses.replace(scenario.recovery, min_idle=mean / 2, heartbeat=None)
-        return dataclasses.replace(scenario, recovery=recovery)
+        return scenario.replace(recovery=recovery)
 
     return change
 

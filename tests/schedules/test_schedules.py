@@ -9,7 +9,7 @@ import os
 
 import pytest
 
-from streamlab.named_scenarios import from_toml, to_toml
+from streamlab.scenario import from_toml, to_toml
 
 from .draw import draw
 from .mutations import MUTATIONS

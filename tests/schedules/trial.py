@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 from collections.abc import Callable, Iterator
 
-from streamlab.engines.simulated import SimulatedEngine
-from streamlab.invariants import examine
-from streamlab.run import Run
+from streamlab.lab.simulated import SimulatedEngine
+from streamlab.results.run import Run
+from streamlab.results.verdict import Verdict
 from streamlab.scenario import Scenario
-from streamlab.verdict import Verdict
-from streamlab.virtual_time import Deadlock, TimeStandsStill
+from streamlab.virtual.loop import Deadlock, TimeStandsStill
 
 #: More than this at one virtual moment is a loop that never waits.
 _CALLBACKS = 300_000
@@ -29,7 +27,7 @@ def wrong(scenario: Scenario) -> list[Verdict]:
         came = run(scenario)
     except (TimeStandsStill, Deadlock) as error:
         return [Verdict(False, str(error), rule="the end")]
-    found = [verdict for verdict in examine(scenario, came.events, came.final) if not verdict]
+    found = [verdict for verdict in came.verdicts if not verdict]
     for actor, words in came.crashes.items():
         found.append(Verdict(False, f"{actor} ended by itself: {words}", rule="crash"))
     return found
@@ -50,13 +48,13 @@ def shrunk(scenario: Scenario, is_wrong: Callable[[Scenario], object] = wrong) -
 def _smaller(scenario: Scenario) -> Iterator[Scenario]:
     faults = scenario.faults
     for i in range(len(faults)):
-        yield dataclasses.replace(scenario, faults=faults[:i] + faults[i + 1 :])
+        yield scenario.replace(faults=faults[:i] + faults[i + 1 :])
     entries = scenario.entries or 0
     for fewer in (entries // 2, entries * 3 // 4, entries - 10):
         if 0 < fewer < entries:
-            yield dataclasses.replace(scenario, entries=fewer)
+            yield scenario.replace(entries=fewer)
     aimed_at = {getattr(fault, "target", "") for fault in faults}
     for consumer in scenario.consumers:
         if consumer.name not in aimed_at and len(scenario.consumers) > 1:
             rest = tuple(c for c in scenario.consumers if c is not consumer)
-            yield dataclasses.replace(scenario, consumers=rest)
+            yield scenario.replace(consumers=rest)

@@ -16,7 +16,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from streamlab.servers import PrivateServer
+from streamlab.servers.private import PrivateServer
 from tests.soak.mutations import MUTATIONS
 from tests.soak.storm import STUCK, soak
 
@@ -32,18 +32,11 @@ def main() -> int:
     parser.add_argument("--mutation", action="append", default=[], choices=sorted(MUTATIONS))
     parser.add_argument("--keep", type=Path, help="a new folder for ledgers and logs")
     options = parser.parse_args()
-    with (
-        contextlib.nullcontext(options.keep)
-        if options.keep
-        else tempfile.TemporaryDirectory(prefix="soak-")
-    ) as place:
+    with contextlib.nullcontext(options.keep) if options.keep else tempfile.TemporaryDirectory(prefix="soak-") as place:
         folder = Path(place).resolve()
         folder.mkdir(exist_ok=True)
         binary = PrivateServer(options.server).binary
-        print(
-            f"{binary}, {options.minutes:g} min, {options.rate:g} entries/s, seed {options.seed}",
-            flush=True,
-        )
+        print(f"{binary}, {options.minutes:g} min, {options.rate:g} entries/s, seed {options.seed}", flush=True)
         figures = soak(
             binary,
             folder,

@@ -58,9 +58,7 @@ class Figures:
 
     @property
     def is_right(self) -> bool:
-        return not (
-            self.lost or self.added_twice or self.unsent or self.dead or self.unexpected
-        ) and not any(
+        return not (self.lost or self.added_twice or self.unsent or self.dead or self.unexpected) and not any(
             book.lost or book.pending or book.unexplained for book in self.groups.values()
         )
 
@@ -83,9 +81,7 @@ class Figures:
         yield from self.unexpected
 
 
-def count_added(
-    pages: Mapping[str, Sequence[Record]], stream: Sequence[str], figures: Figures
-) -> None:
+def count_added(pages: Mapping[str, Sequence[Record]], stream: Sequence[str], figures: Figures) -> None:
     """Compare what producers were told had been added with what the stream holds."""
     noted = [record for records in pages.values() for record in records]
     sent = {record.key for record in noted if record.what == SENDING}
@@ -98,10 +94,7 @@ def count_added(
 
 
 def count_processed(
-    workers: Sequence[AnyWorker],
-    pages: Mapping[str, Sequence[Record]],
-    ids: Sequence[str],
-    faults: Sequence[Fault],
+    workers: Sequence[AnyWorker], pages: Mapping[str, Sequence[Record]], ids: Sequence[str], faults: Sequence[Fault]
 ) -> dict[str, Book]:
     """Count, for each group, what was done with each entry."""
     books: dict[str, Book] = {}
@@ -121,8 +114,7 @@ def count_processed(
             # Either the first did not get its acknowledgement through, or lost the entry to the second; or the second
             # did not know that the first had it by then.
             book.unexplained += sum(
-                not (first.before or first.after or second.before)
-                for first, second in pairwise(times)
+                not (first.before or first.after or second.before) for first, second in pairwise(times)
             )
     return books
 
@@ -156,9 +148,7 @@ class Attempt:
         return any(fault.began <= until and fault.ended >= since for fault in self.faults)
 
 
-def attempts(
-    worker: Processor, records: Sequence[Record], faults: Sequence[Fault]
-) -> Iterator[Attempt]:
+def attempts(worker: Processor, records: Sequence[Record], faults: Sequence[Fault]) -> Iterator[Attempt]:
     """Return what a worker did, in all its lives.
 
     One that holds `count` entries at the most was given an entry after it had begun the one that lies `count` before

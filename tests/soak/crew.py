@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from streamlab.processes import GuardedProcess, guarded_popen
+from streamlab.servers.processes import GuardedProcess, guarded_popen
 
 
 class Crew:
@@ -67,9 +67,6 @@ class Crew:
         return self
 
     def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()

@@ -29,9 +29,9 @@ from typing import Any
 import nbformat
 import redis
 
-from streamlab.connection import sync_stream_client
-from streamlab.processes import GuardedProcess
-from streamlab.servers import PrivateServer
+from streamlab.servers.client import sync_stream_client
+from streamlab.servers.private import PrivateServer
+from streamlab.servers.processes import GuardedProcess
 from tests.soak.crew import Crew
 
 LESSON = Path(__file__).parents[2] / "notebooks" / "solutions" / "07_development.ipynb"
@@ -58,9 +58,7 @@ class Service(Crew):
         What to do to the text of a program before it is written, for instance to break it.
     """
 
-    def __init__(
-        self, folder: Path, url: str, *, change: Callable[[str], str] = lambda text: text
-    ) -> None:
+    def __init__(self, folder: Path, url: str, *, change: Callable[[str], str] = lambda text: text) -> None:
         super().__init__(folder)
         self.url = url
         self.client = sync_stream_client(url)
@@ -154,13 +152,7 @@ class Figures:
 
 
 def soak(
-    server: PrivateServer,
-    folder: Path,
-    *,
-    minutes: float,
-    rate: float,
-    seed: int,
-    n_server_kills: int,
+    server: PrivateServer, folder: Path, *, minutes: float, rate: float, seed: int, n_server_kills: int
 ) -> Figures:
     """Run the service for so long, with mishaps from a seed, then let it come to its end."""
     rng = random.Random(seed)
@@ -171,10 +163,7 @@ def soak(
             service.start(name)
         began = time.monotonic()
         to_start: dict[str, float] = {}
-        server_kills = [
-            (i + rng.random()) * minutes * 60 / max(n_server_kills, 1)
-            for i in range(n_server_kills)
-        ]
+        server_kills = [(i + rng.random()) * minutes * 60 / max(n_server_kills, 1) for i in range(n_server_kills)]
         next_mishap = rng.expovariate(1.0)
         while (now := time.monotonic() - began) < minutes * 60:
             for name in [name for name, at in to_start.items() if at <= now]:
@@ -242,9 +231,7 @@ def main() -> int:
         PrivateServer(options.server, persistence="aof") as server,
         tempfile.TemporaryDirectory(prefix="soak-") as folder,
     ):
-        print(
-            f"{server.binary}, {options.minutes:g} min, {options.rate:g} entries/s, seed {options.seed}"
-        )
+        print(f"{server.binary}, {options.minutes:g} min, {options.rate:g} entries/s, seed {options.seed}")
         figures = soak(
             server,
             Path(folder),

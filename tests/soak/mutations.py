@@ -54,9 +54,7 @@ def never_claim(patch: pytest.MonkeyPatch) -> None:
 MUTATIONS: Final = {
     "ack-before-effect": Mutation(("A1", "A2"), "lost", ack_before_effect),
     "never-claim": Mutation(("C1", "C2"), "pending", never_claim),
-    "no-history": Mutation(
-        ("E1", "E2"), "pending", settings={"recovery": Recovery("restart", history=False)}
-    ),
+    "no-history": Mutation(("E1", "E2"), "pending", settings={"recovery": Recovery("restart", history=False)}),
     # Less time than an entry takes.
     "min-idle-too-short": Mutation(("R2",), "unexplained", settings={"min_idle": 0.005}),
     "resend-without-looking": Mutation(("P1", "P2"), "added_twice", resend_without_looking),

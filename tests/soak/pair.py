@@ -21,8 +21,9 @@ from urllib.parse import quote
 
 import redis
 
-from streamlab.connection import sync_stream_client
-from streamlab.servers import PrivateServer, ServerBinary
+from streamlab.servers.client import sync_stream_client
+from streamlab.servers.private import PrivateServer
+from streamlab.servers.programs import ServerBinary
 
 #: Seconds within which a server does what it was told, also on a busy machine.
 PATIENCE = 60.0
@@ -90,11 +91,7 @@ class Node:
             binary,
             persistence="aof",
             password=password,
-            options={
-                "appendfsync": "always",
-                "masterauth": password,
-                "repl-diskless-sync-delay": 0,
-            },
+            options={"appendfsync": "always", "masterauth": password, "repl-diskless-sync-delay": 0},
         ).start(PATIENCE)
         self.client = sync_stream_client(self.server.url, name="soak")
         self.relay = Relay(self.server.socket_path)
@@ -156,10 +153,7 @@ class Pair:
         wait_until(lambda: new.is_in_step, "the replica has all data")
         old.client.client_pause(round(PATIENCE * 1000), all=False)
         written = old.info("replication")["master_repl_offset"]
-        wait_until(
-            lambda: new.info("replication")["slave_repl_offset"] >= written,
-            "the replica has the last of it",
-        )
+        wait_until(lambda: new.info("replication")["slave_repl_offset"] >= written, "the replica has the last of it")
         new.client.replicaof("NO", "ONE")
         self.master, self.replica = new, old
         self._lead_to_master()
@@ -216,10 +210,7 @@ class Pair:
         return self
 
     def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
 

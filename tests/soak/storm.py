@@ -12,15 +12,10 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from streamlab.servers import ServerBinary
+from streamlab.servers.programs import ServerBinary
 from tests.soak.books import EVERYBODY, Fault, Figures, count_added, count_processed
 from tests.soak.pair import PATIENCE, Pair
-from tests.soak.plan import (
-    DEAD_LETTERS,
-    MIN_IDLE,
-    STREAM,
-    workers_for,
-)
+from tests.soak.plan import DEAD_LETTERS, MIN_IDLE, STREAM, workers_for
 from tests.soak.worker import key_of
 from tests.soak.workforce import Workforce
 
@@ -52,15 +47,7 @@ STUCK = 20.0
 class Storm:
     """Workers on a pair of servers, and faults that hit them."""
 
-    def __init__(
-        self,
-        pair: Pair,
-        crew: Workforce,
-        *,
-        seed: int,
-        every: float,
-        kinds: Mapping[str, int],
-    ) -> None:
+    def __init__(self, pair: Pair, crew: Workforce, *, seed: int, every: float, kinds: Mapping[str, int]) -> None:
         self.pair, self.crew, self.kinds = pair, crew, kinds
         self.random, self.every = random.Random(seed), every
         self.faults: list[Fault] = []
@@ -96,9 +83,7 @@ class Storm:
             self._do_what_is_due()
             if time.monotonic() >= next_fault:
                 next_fault = time.monotonic() + self.random.expovariate(1 / self.every)
-                bag = bag or self.random.sample(
-                    [*self.kinds], sum(self.kinds.values()), counts=[*self.kinds.values()]
-                )
+                bag = bag or self.random.sample([*self.kinds], sum(self.kinds.values()), counts=[*self.kinds.values()])
                 # Those of the server wait while it is away.
                 fit = [kind for kind in bag if not (self._is_server_away and kind in OF_SERVER)]
                 if fit:
@@ -150,7 +135,7 @@ class Storm:
         while page := client.xrange(STREAM, start, "+", 5000):
             found += [(entry_id, key_of(fields)) for entry_id, fields in page]
             start = f"({found[-1][0]}"
-        return found
+        return found  # type: ignore[return-value]
 
     def pending(self) -> dict[str, int]:
         """Return how many entries are pending in each group."""
@@ -216,9 +201,7 @@ class Storm:
 
     def lose_replies(self) -> None:
         """Lose the replies to all that is sent within a moment, though it is executed."""
-        self._for_a_while(
-            "moments of lost replies", self.pair.hang, self.pair.go_on_without_replies, 0.1, 0.4
-        )
+        self._for_a_while("moments of lost replies", self.pair.hang, self.pair.go_on_without_replies, 0.1, 0.4)
 
     def demote(self) -> None:
         """Make the master a replica for a while."""
@@ -236,12 +219,7 @@ class Storm:
         fault.ended = time.monotonic() + HEARD_WITHIN
 
     def _for_a_while(
-        self,
-        what: str,
-        begin: Callable[[], None],
-        end: Callable[[], None],
-        least: float,
-        most: float,
+        self, what: str, begin: Callable[[], None], end: Callable[[], None], least: float, most: float
     ) -> None:
         fault = self._begin(what, EVERYBODY)
         self._is_server_away = True

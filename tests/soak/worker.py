@@ -28,16 +28,7 @@ from streamlab.actors import consume, ensure_group, produce, reclaim
 from streamlab.actors.trouble import Patience
 from tests.soak import ledger
 from tests.soak.ledger import Ledger
-from tests.soak.plan import (
-    MIN_IDLE,
-    SERVICE,
-    STREAM,
-    WORKERS,
-    AnyWorker,
-    Consumer,
-    Producer,
-    Reclaimer,
-)
+from tests.soak.plan import MIN_IDLE, SERVICE, STREAM, WORKERS, AnyWorker, Consumer, Producer, Reclaimer
 
 #: Seconds for which a process goes on trying to reach a server.
 PATIENCE = 60.0
@@ -138,14 +129,10 @@ async def run_producer(worker: Producer, rate: float, book: Ledger, stop: asynci
             book.note(ledger.ADDED, f"{worker.name}:{number}")
             number += 1
         book.note(ledger.READY)
-        await produce(
-            client, STREAM, arrivals(worker, number, rate, book), patience=PATIENCE, stop=stop
-        )
+        await produce(client, STREAM, arrivals(worker, number, rate, book), patience=PATIENCE, stop=stop)
 
 
-def arrivals(
-    worker: Producer, first: int, rate: float, book: Ledger
-) -> Iterator[tuple[float, Any]]:
+def arrivals(worker: Producer, first: int, rate: float, book: Ledger) -> Iterator[tuple[float, Any]]:
     """Number the entries without end; when the next one is asked for, the one before has been added."""
     for number in itertools.count(first):
         book.note(ledger.SENDING, f"{worker.name}:{number}")

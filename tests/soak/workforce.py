@@ -32,12 +32,7 @@ class Workforce(Crew):
     """
 
     def __init__(
-        self,
-        folder: Path,
-        workers: Sequence[AnyWorker],
-        url: str,
-        rate: float,
-        mutations: Sequence[str],
+        self, folder: Path, workers: Sequence[AnyWorker], url: str, rate: float, mutations: Sequence[str]
     ) -> None:
         super().__init__(folder)
         self.workers = {worker.name: worker for worker in workers}
@@ -79,9 +74,7 @@ class Workforce(Crew):
                 time.sleep(0.01)
 
     def _is_ready(self, name: str) -> bool:
-        of_this_life = itertools.takewhile(
-            lambda record: record.life == self._lives[name], reversed(self._read(name))
-        )
+        of_this_life = itertools.takewhile(lambda record: record.life == self._lives[name], reversed(self._read(name)))
         return any(record.what == READY for record in of_this_life)
 
     def stop(self, names: Iterable[str]) -> None:

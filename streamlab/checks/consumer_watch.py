@@ -1,0 +1,175 @@
+"""What is known of a learner's consumers in one run beyond the events: for the hints, and for what ends a run early."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections import Counter, deque
+from collections.abc import Coroutine, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from streamlab.checks.attempts import Stop
+from streamlab.results.verdict import Objection
+
+_N_REMEMBERED: Final = 400
+_MOST_OPEN_CALLS: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A command that a consumer sent: when, and its words, the first in capitals."""
+
+    at: float
+    consumer: str
+    words: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return self.words[0]
+
+    @property
+    def upper(self) -> list[str]:
+        """All its words in capitals, to look for options."""
+        return [word.upper() for word in self.words]
+
+    def option(self, name: str) -> str | None:
+        """Return the word after an option, such as ``COUNT``; None if there is none."""
+        upper = self.upper
+        at = upper.index(name) + 1 if name in upper else len(upper)
+        return self.words[at] if at < len(upper) else None
+
+    def __str__(self) -> str:
+        words = " ".join(self.words)
+        return f"{self.at:8.3f} s  {self.consumer}: {words if len(words) < 90 else words[:88] + ' …'}"
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """An XAUTOCLAIM: where it began, the cursor that it returned, and how many entries it brought."""
+
+    start: str
+    cursor: str
+    n_entries: int
+
+
+@dataclass(eq=False, slots=True)
+class Life:
+    """One life of a consumer, from its start to its end or its death.
+
+    `histories` and `losses` are the times at which it read its own history, and met a lost connection; `ghosts` are
+    entries that came to it without fields, since they are gone from the stream; `waits_in` is the learner's line in
+    which it waited when it was ended; `last_error` and `n_errors` are the last error that a command was
+    answered with, and how many in a row.
+    """
+
+    consumer: str
+    began: float
+    is_over: bool = False
+    is_cut_off: bool = False
+    last_error: str = ""
+    n_errors: int = 0
+    histories: list[float] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
+    ghosts: set[str] = field(default_factory=set)
+    walk: Walk | None = None
+    waits_in: str = ""
+    n_after_stop: int = 0
+    last_at: float = 0.0
+    task: asyncio.Task[Any] | None = None
+
+
+class Watch:
+    """What a learner's consumers did in one run.
+
+    Attributes
+    ----------
+    objection, culprit, error
+        What ended the run early, and is to be said; about whom; the error that it is about, if it is.
+    is_untouched
+        Whether the exercise is as it was given.
+    uses
+        How often each command was sent; also ``NOACK``, ``>`` and ``history`` (reads with an id).
+    unknown
+        Commands that the simulated server does not have.
+    created_at
+        The ids at which the group was made again.
+    min_idles
+        Those that were given to XCLAIM and XAUTOCLAIM, in ms; they may be fractions.
+    handled, failed
+        How often an entry was given to a handler; for whom its handler failed.
+    not_awaited
+        What was called and never awaited.
+    background
+        Errors that ended tasks which a consumer had started and did not wait for.
+    """
+
+    def __init__(self) -> None:
+        self.objection: Objection | None = None
+        self.culprit = ""
+        self.error: BaseException | None = None
+        self.is_untouched = False
+        self.uses: Counter[str] = Counter()
+        self.unknown: dict[str, None] = {}
+        self.created_at: list[str] = []
+        self.min_idles: set[float] = set()
+        self.lives: dict[str, list[Life]] = {}
+        self.sent: deque[Sent] = deque(maxlen=_N_REMEMBERED)
+        self.handled: Counter[str] = Counter()
+        self.failed: dict[str, list[str]] = {}
+        self.not_awaited: dict[str, None] = {}
+        self.background: list[BaseException] = []
+        self.dead_letters: list[dict[str, str]] = []
+        self._calls: list[tuple[str, Coroutine[Any, Any, Any]]] = []
+
+    def refuse(self, objection: Objection, culprit: str = "", error: BaseException | None = None) -> None:
+        """End the run: this is to be said, unless something was before."""
+        if self.objection is None:
+            self.objection, self.culprit, self.error = objection, culprit, error
+            asyncio.get_running_loop().stop()
+
+    def last_life(self, consumer: str) -> Life | None:
+        lives = self.lives.get(consumer)
+        return lives[-1] if lives else None
+
+    def last_commands(self, consumer: str, n: int) -> list[Sent]:
+        """Return the last commands of a consumer; of all of them, if it is ``""``."""
+        return [sent for sent in self.sent if consumer in ("", sent.consumer)][-n:]
+
+    def undone_tasks(self) -> list[asyncio.Task[Any]]:
+        """Return the tasks of all lives that have not ended."""
+        tasks = [life.task for lives in self.lives.values() for life in lives]
+        return [task for task in tasks if task is not None and not task.done()]
+
+    # ---- what is awaited -----------------------------------------------------------------------
+
+    def call(self, name: str, coroutine: Coroutine[Any, Any, Any]) -> Coroutine[Any, Any, Any]:
+        """Remember a call, to find out whether it was awaited."""
+        self._calls.append((name, coroutine))
+        if len(self._calls) > 2 * _MOST_OPEN_CALLS:
+            self._calls = list(self._open_calls())
+            if len(self._calls) > _MOST_OPEN_CALLS:
+                self.close()
+                raise Stop(self.about_await())
+        return coroutine
+
+    def _open_calls(self) -> Iterator[tuple[str, Coroutine[Any, Any, Any]]]:
+        for name, coroutine in self._calls:
+            if inspect.getcoroutinestate(coroutine) != inspect.CORO_CLOSED:
+                yield name, coroutine
+
+    def close(self) -> None:
+        """Note what was never awaited; without a warning, since it will be said."""
+        for name, coroutine in self._calls:
+            if inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
+                self.not_awaited[name] = None
+                coroutine.close()
+        self._calls.clear()
+
+    def about_await(self) -> Objection:
+        """Return what to say where something was called and never awaited."""
+        name = next(iter(self.not_awaited))
+        return Objection(
+            f"{name} was called without await, and so never ran.",
+            f"write await before it: {'await handler(entry_id, fields)' if name == 'handler' else 'await client.…'}.",
+        )

@@ -1,0 +1,185 @@
+"""Verdicts on the exercises whose answer is a number, or a function that gives one."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Final
+
+from streamlab.checks.attempts import call, is_about, real_number, returned, shown, whole_number
+from streamlab.checks.scenarios import busy_part, run_of
+from streamlab.lab.lab import Lab
+from streamlab.results.run import Run
+from streamlab.results.verdict import Objection, Verdict, judged, nothing_yet
+from streamlab.scenario import Arrivals, Producer, Scenario, Service, consumers
+
+# ---- how long a backlog lasts ----------------------------------------------------------------------
+
+#: backlog (entries), rate (entries per second), service time (seconds)
+_DRAIN_CASES: Final = (
+    (200, 50.0, 0.010),
+    (300, 150.0, 0.004),
+    (60, 20.0, 0.020),
+    (100, 100.0, 0.012),
+    (50, 100.0, 0.010),
+)
+
+
+@judged
+def drain_time(answer: object) -> Verdict:
+    """Check a function that tells how long a backlog lasts, against simulations.
+
+    ``answer(backlog, rate, service_time)`` is to return the seconds until one consumer has worked off
+    `backlog` entries (to 5 %) while `rate` more come each second; infinity if it never will.
+    """
+    for case in _DRAIN_CASES:
+        _check_drain_time(answer, *case)
+    return Verdict(True, f"It agrees with the simulation in {len(_DRAIN_CASES)} cases.")
+
+
+def _check_drain_time(answer: object, backlog: int, rate: float, service: float) -> None:
+    case = f"drain_time({backlog}, {rate:g}, {service:g})"
+    truth = _measured_drain(backlog, rate, service)
+    try:
+        said = call(answer, f"In {case}", backlog, rate, service)
+    except Objection as objection:
+        is_edge = math.isclose(rate * service, 1)
+        if is_edge and isinstance(objection.__cause__, ZeroDivisionError):
+            raise Objection(
+                objection.verdict.words, "here as many come as go, and the backlog stays as it is: return math.inf."
+            ) from None
+        raise
+    number = real_number(said)
+    if number is None:
+        raise returned(said, f"In {case}", "return a number of seconds; math.inf for never.")
+    if math.isinf(truth) and number != math.inf:
+        raise Objection(
+            f"{case} returned {number:.3g}; but this backlog never goes away.",
+            "as much comes in as goes out, or more: return math.inf.",
+        )
+    if is_about(number, truth):
+        return
+    words = f"{case} returned {number:.3g} s; in the simulation it took {truth:.3g} s."
+    if number == math.inf:
+        raise Objection(words, "fewer come than go here: rate × service_time is less than 1.")
+    if is_about(number, 1000 * truth):
+        raise Objection(words, "that would be milliseconds: return seconds.")
+    raise Objection(words, "each second 1 / service_time entries go and rate more come.")
+
+
+@functools.cache
+def _measured_drain(backlog: int, rate: float, service: float) -> float:
+    """Return the seconds until a simulated backlog is gone; infinity if it does not get shorter."""
+    if rate * service >= 1:
+        return math.inf
+    waiting = Arrivals("bursts", rate=1e-6, burst=backlog)
+    coming = Arrivals("constant", rate=rate, start=1 / rate)
+    scenario = Scenario(
+        producers=(Producer("P0", waiting), Producer("P1", coming)),
+        consumers=consumers(1, Service("constant", service)),
+        duration=2 * backlog / (1 / service - rate),
+    )
+    series = Lab(scenario).run().series
+    return next(at for at, left in zip(series.at, series.backlog, strict=True) if at and not left)
+
+
+# ---- how many --------------------------------------------------------------------------------------
+
+
+def fewest_consumers(answer: object, scenario: Scenario, *, limit: float) -> Verdict:
+    """Check that `answer` consumers are busy at most a part `limit` of the time, and one fewer is not."""
+    return _edge(answer, scenario.with_consumers, "consumer", +1, limit)
+
+
+def most_producers(answer: object, scenario: Scenario, *, limit: float) -> Verdict:
+    """Check that with `answer` producers the consumers are busy at most `limit`, and with one more are not."""
+    return _edge(answer, scenario.with_producers, "producer", -1, limit)
+
+
+@judged
+def _edge(answer: object, variant: Callable[[int], Scenario], word: str, easier: int, limit: float) -> Verdict:
+    """Check a number that is fine, and the next one, in the direction that is harder, is not."""
+    n = _whole(answer, f"number of {word}s", 100)
+    busy = busy_part(run_of(variant(n)))
+    beyond = busy_part(run_of(variant(n - easier))) if n > easier else math.inf
+    words = f"With {_count(n, word)} the consumers are busy {busy:.1%} of the time"
+    load = "the load is rate × service time, over the number of consumers"
+    if easier < 0:
+        load = "the load is the sum of all rates × service time"
+    if busy > limit:
+        return Verdict(
+            False, f"{words}; {limit:.0%} is the limit.", f"take {'more' if easier > 0 else 'fewer'} {word}s: {load}."
+        )
+    if beyond <= limit:
+        return Verdict(
+            False,
+            f"{words}, and with {_count(n - easier, word)} {beyond:.1%}, which is still allowed.",
+            f"{'fewer' if easier > 0 else 'more'} {word}s would do: {load}.",
+        )
+    other = f"; with {_count(n - easier, word)} it would be {beyond:.1%}" if beyond < math.inf else ""
+    return Verdict(True, f"{words}{other}.")
+
+
+@judged
+def enough_maxlen(answer: object, scenario: Scenario) -> Verdict:
+    """Check a MAXLEN with which a scenario loses nothing and keeps no more than twice what it must.
+
+    What it must keep are the entries that wait, and those that are in work.
+    """
+    maxlen = _whole(answer, "MAXLEN", None)
+    run = Lab(scenario.replace(maxlen=None)).run()
+    waiting, kept = run.backlog_max, _most_unfinished(run)
+    in_work = f"at most {waiting:,} entries waited, with {kept - waiting:,} in work"
+    trimmed = Lab(scenario.replace(maxlen=maxlen)).run().trimmed
+    if trimmed:
+        return Verdict(
+            False,
+            f"With MAXLEN ~ {maxlen:,}, {trimmed:,} entries were trimmed before any consumer had read them.",
+            "a stream has to hold at least the largest backlog.",
+        )
+    if maxlen < waiting:
+        return Verdict(
+            False,
+            f"Nothing was trimmed unread, but {in_work}: it was luck.",
+            "MAXLEN ~ may keep more than you ask for, and must not be relied on for it.",
+        )
+    if maxlen > 2 * kept:
+        return Verdict(
+            False,
+            f"Nothing was lost, but {in_work}, and {maxlen:,} is more than twice as many.",
+            f"memory is what MAXLEN is for: up to {2 * kept:,} is reasonable here.",
+        )
+    return Verdict(True, f"Nothing was lost: {in_work}, and {maxlen:,} fit.")
+
+
+def _most_unfinished(run: Run) -> int:
+    """Return how many entries were waiting or in work at the same time, at the most."""
+    series = run.series
+    return max(b + p for b, p in zip(series.backlog, series.pending, strict=True))
+
+
+def _whole(answer: object, what: str, most: int | None) -> int:
+    """Return an answer that should be a whole number from 1 on, up to `most`."""
+    if answer is ...:
+        raise nothing_yet()
+    n = whole_number(answer)
+    if n is not None and n >= 1 and (most is None or n <= most):
+        return n
+    hint = f"a whole number from 1 to {most}." if most else "a whole number of at least 1."
+    if answer is None:
+        hint = f"{hint} A cell that prints, or a function without `return`, gives back None."
+    elif isinstance(answer, Scenario):
+        hint = f"give the number itself, and not a scenario that has it: {hint}"
+    elif callable(answer):
+        hint = f"give the number itself, and not a function: {hint}"
+    elif isinstance(answer, float) and n is None:
+        hint = f"{hint} Half a one is none: round to the side on which the limit is kept."
+    raise Objection(f"{shown(answer)} is not a {what}.", hint)
+
+
+def _count(n: int, word: str) -> str:
+    return f"{n} {word}" if n == 1 else f"{n} {word}s"
+
+
+__all__ = ["drain_time", "enough_maxlen", "fewest_consumers", "most_producers"]

@@ -1,0 +1,276 @@
+"""Random schedules of faults that recoveries, and consumers of one's own, are tried under.
+
+A learner's consumer meets ten kinds of schedules in turn, so that within twenty of them each thing that may go
+wrong has gone wrong twice: whatever is drawn, workers that are started again, lost replies, a long list of pending
+entries, a group that is destroyed while entries wait, an entry that one of them cannot do, SIGTERM, a server that
+goes away, entries that are deleted while pending, and nothing at all.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from streamlab.actors import Recovery
+from streamlab.checks.fault_words import ordinal, told
+from streamlab.scenario import Arrivals, Producer, Scenario, Service, consumers, producers
+from streamlab.scenario.action import Action
+from streamlab.scenario.actions import (
+    CrashBeforeAck,
+    CrashBeforeEffect,
+    Disconnect,
+    Fail,
+    GroupDestroyed,
+    Kill,
+    LostReply,
+    Pause,
+    PauseInWork,
+    Poison,
+    Restart,
+    ServerDown,
+    Slow,
+    StreamDeleted,
+    TrimWhilePending,
+)
+from streamlab.scenario.random_faults import Weights, random_faults
+
+_DEADLY: Final = (Kill, CrashBeforeEffect, CrashBeforeAck)
+#: Seconds: work, a lot of time for it, and how soon a supervisor starts a dead worker again.
+_SERVICE, _DRAIN = 0.008, 10.0
+
+
+def graded() -> Scenario:
+    """Return the scenario that answers are tried on: 200 entries, 4 consumers that take 8 ms each."""
+    return Scenario(
+        name="graded",
+        producers=producers(1, Arrivals("constant", rate=200)),
+        consumers=tuple(consumer.replace(block=1.0) for consumer in consumers(4, Service("constant", _SERVICE))),
+        duration=None,
+        entries=200,
+        drain=_DRAIN,
+        sink="idempotent",
+        recovery=Recovery("autoclaim", min_idle=0.2),
+    )
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """What an answer is tried under.
+
+    Attributes
+    ----------
+    impossible
+        By consumer: the how manieth entry that it handles is one that it can never do, though others can.
+    n_crowd
+        How many entries another program holds, the oldest of all, and is working on.
+    """
+
+    scenario: Scenario
+    impossible: dict[str, int] = field(default_factory=dict)
+    n_crowd: int = 0
+
+    def told(self) -> tuple[str, ...]:
+        """Return what goes wrong, a line for each."""
+        lines = list(told(self.scenario.faults))
+        for name, nth in self.impossible.items():
+            lines.append(f"the {ordinal(nth)} entry that {name} handles is one that it can never do; others can")
+        if self.n_crowd:
+            lines.append(
+                f"another program of the group holds the {self.n_crowd} oldest entries, and is working on them"
+            )
+        if restarts := self.scenario.recovery.restarts_after:
+            lines.append(f"a supervisor starts what has died again, {restarts:.3g} s later")
+        return tuple(lines) or ("nothing at all",)
+
+
+def with_random_faults(
+    scenario: Scenario, seed: int, *, poison: bool = False, deadly: Sequence[type[Action[Any]]] = _DEADLY
+) -> Scenario:
+    """Return a scenario with faults from a seed, of which some consumer survives."""
+    weights = Weights()
+    if not poison:
+        weights.of.pop(Poison)
+    rng = random.Random(f"grading {seed}")
+    rate = sum(producer.arrivals.rate for producer in scenario.producers)
+    entries = scenario.entries or round(rate * (scenario.duration or 1.0))
+    names = [consumer.name for consumer in scenario.consumers]
+    faults = random_faults(
+        rng,
+        consumers=names,
+        producers=[producer.name for producer in scenario.producers],
+        duration=entries / rate,
+        entries=entries,
+        weights=weights,
+    )
+    survivor = rng.choice(names)
+    restarts = scenario.recovery.restarts_after is not None
+    kept = [
+        fault
+        for fault in faults
+        if restarts or not isinstance(fault, tuple(deadly)) or getattr(fault, "target", "") != survivor
+    ]
+    return scenario.replace(seed=seed, faults=tuple(kept))
+
+
+# ---- for consumers of one's own --------------------------------------------------------------------
+
+
+def schedule(seed: int, *, poison: bool = False) -> Schedule:
+    """Return the schedule of a seed."""
+    kinds = _KINDS
+    if poison:
+        kinds = (_whatever,)
+    made = kinds[(seed - 1) % len(kinds)](_Draw(seed, poison))
+    return dataclasses.replace(made, scenario=made.scenario.replace(seed=seed))
+
+
+class _Draw:
+    """What the schedule of a seed is drawn from."""
+
+    def __init__(self, seed: int, poison: bool) -> None:
+        self.seed = seed
+        self.poison = poison
+        self.rng = random.Random(f"own {seed}")
+        self.base = graded()
+        names = [consumer.name for consumer in self.base.consumers]
+        #: In the order in which they are struck; the last one survives.
+        self.names = self.rng.sample(names, len(names))
+
+    def at(self, least: float = 0.05, most: float = 0.9) -> float:
+        """Return a moment of the second in which entries are produced."""
+        return round(self.rng.uniform(least, most), 3)
+
+    def nth(self, least: int = 2, most: int = 40) -> int:
+        """Return the number of an entry, or a command, of a consumer."""
+        return self.rng.randint(least, most)
+
+    def death(self, name: str) -> Action[Any]:
+        """Let a consumer die, in one way or another, with an entry in its hands."""
+        kind = self.rng.choice((CrashBeforeEffect, CrashBeforeAck))
+        return kind(name, self.nth())
+
+    def with_faults(self, *faults: Action[Any], supervised: bool = False) -> Scenario:
+        scenario = self.base.replace(faults=faults)
+        return self.supervised(scenario) if supervised else scenario
+
+    def supervised(self, scenario: Scenario) -> Scenario:
+        """Let a supervisor start again what has died."""
+        pause = round(self.rng.uniform(0.1, 0.4), 2)
+        return scenario.replace(recovery=Recovery("restart", restart_after=pause))
+
+    def in_bursts(self, scenario: Scenario, n: int = 50) -> Scenario:
+        """Let entries come so many at once, so that there is a backlog."""
+        bursts = producers(1, Arrivals("bursts", rate=200, burst=n))
+        return scenario.replace(producers=bursts)
+
+
+def _whatever(draw: _Draw) -> Schedule:
+    """Whatever is drawn; who dies stays dead, and so does one whose handler's error is not caught."""
+    return Schedule(with_random_faults(draw.base, draw.seed, poison=draw.poison, deadly=(*_DEADLY, Fail)))
+
+
+def _started_again(draw: _Draw) -> Schedule:
+    """Workers die, and a supervisor starts them again under their names."""
+    a, b, c, d = draw.names
+    faults = [draw.death(a), draw.death(b), Kill(c, draw.at()), Fail(d, draw.nth())]
+    return Schedule(draw.with_faults(*faults, supervised=True))
+
+
+def _lost_replies(draw: _Draw) -> Schedule:
+    """Replies are lost with their connections, of reads above all."""
+    a, b, c, d = draw.names
+    faults = [
+        LostReply(a, "XREADGROUP", draw.nth()),
+        LostReply(b, "XREADGROUP", draw.nth()),
+        LostReply(c, "XACK", draw.nth()),
+        Disconnect(d, draw.at()),
+    ]
+    return Schedule(draw.with_faults(*faults, supervised=True))
+
+
+def _long_list(draw: _Draw) -> Schedule:
+    """The list of pending entries is long, and what the dead have left stands at its end."""
+    a, b, c, _ = draw.names
+    faults = [draw.death(a), draw.death(b), Pause(c, draw.at(), 0.15)]
+    late = (Producer("P1", Arrivals("constant", rate=200, start=0.05)),)  # the others are the oldest
+    scenario = draw.with_faults(*faults).replace(producers=late)
+    return Schedule(scenario, n_crowd=draw.rng.randint(110, 150))
+
+
+def _group_gone(draw: _Draw) -> Schedule:
+    """The group is destroyed, or the whole stream deleted, while entries wait for a consumer."""
+    a, _, _, _ = draw.names
+    burst = draw.rng.choice((0.25, 0.5, 0.75))
+    faults: list[Action[Any]] = [GroupDestroyed(round(burst + draw.rng.uniform(0.01, 0.05), 3))]
+    if draw.seed % 20 > 10:
+        between_bursts = draw.at(0.12, 0.22)  # when readers wait
+        faults = [StreamDeleted(between_bursts), GroupDestroyed(0.78)]
+    faults.append(Slow(a, draw.at(), 0.2, 5.0))
+    return Schedule(draw.in_bursts(draw.with_faults(*faults, supervised=True)))
+
+
+def _cannot_be_done(draw: _Draw) -> Schedule:
+    """One consumer is given an entry that it can never do; another one dies, when nothing new comes any more."""
+    a, b, c, _ = draw.names
+    last_burst = 0.75
+    faults = [Kill(b, round(last_burst + draw.rng.uniform(0.02, 0.06), 3)), PauseInWork(c, draw.nth(), 0.3)]
+    return Schedule(draw.in_bursts(draw.with_faults(*faults)), impossible={a: draw.nth(3, 20)})
+
+
+def _asked_to_stop(draw: _Draw) -> Schedule:
+    """Consumers are asked to stop, soon after something has gone wrong, and are started again."""
+    a, b, c, d = draw.names
+    first, second = draw.nth(5, 15), draw.nth(20, 35)
+    # Each handles about one entry in 20 ms.
+    faults = [
+        Fail(a, first),
+        Restart(a, round(first * 0.02 + 0.03, 3)),
+        LostReply(b, "XREADGROUP", second),
+        Restart(b, round(second * 0.02 + 0.03, 3)),
+        Restart(c, draw.at()),
+        Restart(d, draw.at()),
+    ]
+    return Schedule(draw.in_bursts(draw.with_faults(*faults, supervised=True), 20))
+
+
+def _server_away(draw: _Draw) -> Schedule:
+    """The server goes away for longer than a few tries, and connections are cut."""
+    a, b, c, _ = draw.names
+    faults = [
+        ServerDown(draw.at(0.1, 0.8), round(draw.rng.uniform(0.3, 2.0), 2)),
+        Disconnect(a, draw.at()),
+        Disconnect(b, draw.at()),
+        draw.death(c),
+    ]
+    return Schedule(draw.with_faults(*faults))
+
+
+def _trimmed(draw: _Draw) -> Schedule:
+    """A worker is killed; what it held is trimmed before it is started again; a handler fails."""
+    a, b, c, _ = draw.names
+    killed = draw.rng.choice((0.2, 0.4, 0.6)) + 0.03  # in the middle of a burst
+    faults = [
+        Kill(b, killed),
+        # XAUTOCLAIM drops what is gone, so that nothing may come between.
+        TrimWhilePending(round(killed + 0.0995, 4)),
+        PauseInWork(a, draw.nth(3, 10), 0.3),
+        Fail(c, draw.nth(), times=2),
+    ]
+    # Started again before what it held has been idle for long enough to be taken over.
+    quickly = Recovery("restart", restart_after=0.1)
+    scenario = draw.with_faults(*faults).replace(recovery=quickly)
+    return Schedule(draw.in_bursts(scenario, 40))
+
+
+def _calm(draw: _Draw) -> Schedule:
+    """Nothing goes wrong; entries come in bursts."""
+    return Schedule(draw.in_bursts(draw.with_faults(), draw.rng.choice((20, 40, 50, 100))))
+
+
+_KINDS: Final[Sequence[Callable[[_Draw], Schedule]]] = (
+    _whatever, _started_again, _lost_replies, _long_list, _group_gone, _cannot_be_done, _asked_to_stop,
+    _server_away, _trimmed, _calm,
+)  # fmt: skip

@@ -1,0 +1,135 @@
+"""The commands and their options, declared for typer; what they do is imported when one is run."""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from streamlab import __version__
+from streamlab.cli.helping import EXAMPLES, Command, Group
+from streamlab.cli.options import RunOptions, ScenarioName, taking_options
+from streamlab.cli.terminal import is_styled
+
+_NAME: Final = "streamlab"
+_NoBrowser = Annotated[bool, typer.Option("--no-browser", help="Only print the address to open.")]
+# A paragraph is one line: a terminal's help does not join lines.
+_RUN: Final = (
+    "Run a scenario, simulated or on a real Redis.\n\n"
+    "Exit status: 0; 1 when an invariant is broken or the engines differ; 2 for wrong use; 3 when something is still "
+    "pending that the recovery should have dealt with."
+)
+_LAB: Final = (
+    "Open your own copy of the course in JupyterLab.\n\n"
+    "The copy is made the first time; later, lessons that are new are added, and nothing that you have changed is "
+    "written over. Delete a lesson to get it afresh."
+)
+
+
+def call(argv: Sequence[str]) -> int:
+    """Do what the arguments ask for; return the exit status.
+
+    typer's own `main` is not used: it would turn a signal into another exception, and decide on the exit status.
+    """
+    command: Any = typer.main.get_command(_app())
+    if f"_{_NAME.upper()}_COMPLETE" in os.environ:  # a shell asks what comes next
+        command.main(args=list(argv), prog_name=_NAME)
+    try:
+        with command.make_context(_NAME, list(argv)) as context:
+            return int(command.invoke(context) or 0)
+    except typer.Exit as exit_:  # --help
+        return exit_.exit_code
+
+
+def one_line(error: typer.TyperException, argv: Sequence[str]) -> str:
+    """Return what is wrong with the arguments, and where to read on."""
+    words = error.format_message().strip().removesuffix(".")
+    command = f"{_NAME} {argv[0]}" if argv and argv[0] in EXAMPLES else _NAME
+    return f"{words[:1].lower()}{words[1:]} (see: {command} --help)"
+
+
+def _app() -> typer.Typer:
+    app = typer.Typer(
+        cls=Group,
+        rich_markup_mode="rich" if is_styled(sys.stdout) else None,
+        pretty_exceptions_enable=False,  # they show local variables, a password among them
+        help="A course and laboratory for Redis Streams consumer groups.",
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback(invoke_without_command=True)(_alone)
+    app.command("run", cls=Command, help=_RUN)(taking_options(_run))
+    app.command("lab", cls=Command, help=_LAB)(_lab)
+    app.command("panel", cls=Command)(_panel)
+    app.command("worker", cls=Command)(_worker)
+    app.command("doctor", cls=Command)(_doctor)
+    return app
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"{_NAME} {__version__}")
+        raise typer.Exit
+
+
+def _alone(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    if context.invoked_subcommand is None:
+        print(context.get_help(), end="")
+
+
+def _run(options: RunOptions) -> int:
+    from streamlab.cli.run import run
+
+    return run(options)
+
+
+def _lab(
+    folder: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="Where your copy is.", show_default="streamlab-course in your home")
+    ] = Path("~/streamlab-course"),
+    no_browser: _NoBrowser = False,
+) -> int:
+    from streamlab.cli.opening import open_course
+
+    return open_course(folder, no_browser=no_browser)
+
+
+def _panel(
+    scenario: ScenarioName = "kill-and-recover",
+    live: Annotated[bool, typer.Option("--live", help="Real processes on a private Redis.")] = False,
+    port: Annotated[int | None, typer.Option(metavar="N", help="The port to listen on.")] = None,
+    no_browser: _NoBrowser = False,
+) -> int:
+    """Kill consumers in the browser, and watch what they held being recovered.
+
+    Opens the control panel of a scenario in the browser, on 127.0.0.1.
+    """
+    from streamlab.cli.opening import open_panel
+
+    return open_panel(scenario, live=live, port=port, no_browser=no_browser)
+
+
+def _worker() -> int:
+    """Play one actor (started by the live engine)."""
+    from streamlab.lab import worker
+
+    return worker.main()
+
+
+def _doctor(
+    verbose: Annotated[
+        bool, typer.Option("-v", "--verbose", help="Also say how the embedded server differs.", show_default=False)
+    ] = False,
+) -> int:
+    """Say what this machine offers, and what is missing for what."""
+    from streamlab import doctor
+    from streamlab.cli.findings import print_findings
+
+    print_findings(doctor.report(), verbose=verbose)
+    return 0

@@ -1,0 +1,60 @@
+"""What ``streamlab run`` leaves in files: the run itself, and a picture of it."""
+
+from __future__ import annotations
+
+import os
+from importlib.util import find_spec
+from pathlib import Path
+
+from streamlab.cli.options import RunOptions
+from streamlab.results.run import Run
+from streamlab.scenario import ScenarioError
+
+
+def check_files(options: RunOptions) -> None:
+    """See that what is to become of the run can be had."""
+    if options.json and options.events:
+        raise ScenarioError("--json and --events both print: take one of them")
+    if options.save is not None:
+        if options.engine == "both":
+            raise ScenarioError("--save keeps one run: take --engine simulated or --engine live")
+        _check_writable(options.save, "--save")
+    if options.plot is not None:
+        if find_spec("matplotlib") is None:
+            raise ScenarioError("--plot needs matplotlib, which is not installed: pip install 'streamlab[course]'")
+        from matplotlib.backend_bases import FigureCanvasBase
+
+        known = FigureCanvasBase.get_supported_filetypes()
+        if options.plot.suffix[1:].lower() not in known:
+            raise ScenarioError(
+                f"--plot {options.plot}: the name has to end in {', '.join(f'.{each}' for each in known)}"
+            )
+        _check_writable(options.plot, "--plot")
+
+
+def _check_writable(path: Path, option: str) -> None:
+    """Raise `ScenarioError` if a file of this name cannot be written."""
+    folder = path.parent
+    if path.is_dir():
+        problem = "is a folder: name a file in it"
+    elif not folder.is_dir():
+        problem = f"cannot be written: there is no folder {folder}"
+    elif path.exists() and not os.access(path, os.W_OK):
+        problem = "cannot be written: it is write-protected"
+    elif not path.exists() and not os.access(folder, os.W_OK):
+        problem = f"cannot be written: the folder {folder} is write-protected"
+    else:
+        return
+    raise ScenarioError(f"{option} {path} {problem}")
+
+
+def write_files(options: RunOptions, runs: list[Run]) -> None:
+    """Save and draw what has run, where that is asked for."""
+    if options.save is not None:
+        runs[0].save(options.save)
+    if options.plot is not None:
+        from streamlab import plots  # matplotlib is an extra, and slow to import
+
+        lost_somebody = len(runs) == 1 and any(runs[0].recovery.times)
+        figure = plots.recovery(runs[0]) if lost_somebody else plots.overview(*runs)
+        figure.savefig(options.plot)

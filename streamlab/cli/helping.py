@@ -1,0 +1,106 @@
+"""Help with examples: below what typer writes, commands to try, and the words for faults."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, Final
+
+from typer.core import TyperCommand, TyperGroup
+
+from streamlab.cli.terminal import console
+
+#: By command: what to type, and what it does.
+EXAMPLES: Final[dict[str, list[tuple[str, str]]]] = {
+    "run": [
+        ("streamlab run one-to-many", "figures, and a line for each consumer"),
+        ("streamlab run one-to-many --engine both", "simulated and on a real Redis, side by side"),
+        ("streamlab run crash --plot crash.png", "two workers die; draw what became of it"),
+        ("streamlab run one-to-many --fault 'kill C2 at 3s' --recovery autoclaim", "another consumer takes over"),
+        ("streamlab run my-scenario.toml --json", "a scenario of your own; one JSON object"),
+    ],
+    "lab": [
+        ("streamlab lab", "make your copy, or bring it up to date, and open it"),
+        ("streamlab lab --folder work/streams --no-browser", "a copy elsewhere; only print the address"),
+    ],
+    "panel": [
+        ("streamlab panel", "three consumers, simulated"),
+        ("streamlab panel crash --live", "another scenario, with real processes"),
+    ],
+    "worker": [("streamlab run one-to-one --engine live", "starts a worker for each actor; it is not run by hand")],
+    "doctor": [
+        ("streamlab doctor", "engines, servers, Python packages, extras"),
+        ("streamlab doctor -v", "and how the embedded server differs from a real one"),
+    ],
+    "streamlab": [
+        ("streamlab lab", "open the course"),
+        ("streamlab run crash", "run a scenario"),
+        ("streamlab doctor", "see what is missing for what"),
+        ("streamlab run --help", "the options of a command"),
+    ],
+}
+
+
+def _sections(name: str) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Return what stands below a command's options: headings, and lines of two columns."""
+    sections = [("Examples", EXAMPLES[name])]
+    if name == "run":
+        from streamlab.scenario import SCENARIOS
+        from streamlab.scenario.actions import FAULTS
+
+        faults = [(kind.form, _first_line(kind)) for kind in FAULTS.values()]
+        faults.append(("kill random every 1s", "A consumer, drawn by the seed, is killed each time."))
+        sections.append(("Scenarios", [(word, _first_line(make)) for word, make in SCENARIOS.items()]))
+        sections.append(("Faults", faults))
+    return sections
+
+
+def _first_line(what: object) -> str:
+    return (what.__doc__ or "").partition("\n")[0].replace("`", "")
+
+
+def _write(name: str, formatter: Any, *, is_rich: bool) -> None:
+    for heading, rows in _sections(name):
+        if is_rich:
+            _draw(heading, rows)
+            continue
+        with formatter.section(heading):
+            if heading == "Examples":  # a command stays in one piece
+                formatter.write("".join(f"  {left}\n      {right}\n" for left, right in rows))
+            else:
+                formatter.write_dl(rows, col_max=36)
+
+
+def _draw(heading: str, rows: list[tuple[str, str]]) -> None:
+    from rich.panel import Panel
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid(padding=(0, 2, 0, 1))
+    if heading == "Examples":
+        for left, right in rows:
+            table.add_row(Text(left, "bold cyan", overflow="fold"))
+            table.add_row(Text(f"  {right}", "dim"))
+    else:
+        table.add_column(style="bold cyan", max_width=44)
+        table.add_column()
+        for left, right in rows:
+            table.add_row(left, right)
+    console(sys.stdout).print(Panel(table, title=heading, title_align="left", border_style="dim"))
+
+
+class Command(TyperCommand):
+    """A command whose help ends with examples."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help."""
+        super().format_help(ctx, formatter)
+        _write(self.name or "", formatter, is_rich=self.rich_markup_mode is not None)
+
+
+class Group(TyperGroup):
+    """The command ``streamlab`` by itself."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help."""
+        super().format_help(ctx, formatter)
+        _write("streamlab", formatter, is_rich=self.rich_markup_mode is not None)

@@ -1,0 +1,71 @@
+"""``streamlab run``: run a scenario, show what came of it, and judge it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+from streamlab.cli.asked import scenario_of
+from streamlab.cli.files import check_files, write_files
+from streamlab.cli.left_pending import left_pending
+from streamlab.cli.options import RunOptions
+from streamlab.cli.progress import progress
+from streamlab.cli.report import print_comparison, print_run
+from streamlab.lab.both import run_both
+from streamlab.lab.lab import Lab
+from streamlab.results.comparison import Agreement, Comparison
+from streamlab.results.run import Run
+from streamlab.scenario import ScenarioError
+
+
+def run(options: RunOptions) -> int:
+    """Do what ``streamlab run`` does; return the exit status."""
+    scenario = scenario_of(options)
+    if options.engine == "simulated" and options.redis is not None:
+        raise ScenarioError("--redis is for a real run: add --engine live or --engine both")
+    check_files(options)  # before the run: what is found out after it has cost that run
+    comparison = None
+    with progress(scenario, quiet=options.json or options.events) as show:
+        if options.engine == "both":
+            comparison = run_both(scenario, redis_url=options.redis, progress=show)
+            runs = [comparison.one, comparison.other]
+        else:
+            runs = [Lab(scenario, engine=options.engine, redis_url=options.redis).run(show)]
+    _print(options, runs, comparison)
+    write_files(options, runs)
+    return _judge(runs, comparison)
+
+
+def _print(options: RunOptions, runs: list[Run], comparison: Comparison | None) -> None:
+    """Print what came of it, before any file is written."""
+    if options.events:
+        for run in runs:
+            for event in run.events:
+                print(event.to_json())
+    elif options.json:
+        if comparison is None:
+            print(json.dumps(runs[0].summary()))
+        else:
+            both: dict[str, Any] = {run.engine: run.summary() for run in runs}
+            print(json.dumps(both | {"agrees": comparison.agrees, "verdict": comparison.verdict}))
+    elif comparison is None:
+        print_run(runs[0])
+    else:
+        print_comparison(comparison)
+    sys.stdout.flush()
+
+
+def _judge(runs: list[Run], comparison: Comparison | None) -> int:
+    """Say on standard error what is wrong with the runs; return the exit status."""
+    is_wrong = comparison is not None and comparison.verdict == Agreement.DIFFERS
+    is_left = False
+    for run in runs:
+        for line in run.broken():
+            is_wrong = True
+            print(f"streamlab: broken ({run.engine}): {line}", file=sys.stderr)
+        left = left_pending(run)
+        if left:
+            is_left = True
+            print(f"streamlab: still pending ({run.engine}): {left}", file=sys.stderr)
+    return 1 if is_wrong else 3 if is_left else 0

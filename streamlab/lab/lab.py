@@ -1,0 +1,386 @@
+"""`Lab`: run a scenario, simulated in virtual time or live on a real Redis; and interfere while it runs.
+
+    run = Lab("one-to-many").run()                                  # simulated: at once
+    run = Lab("one-to-many", engine="live").run()                   # worker processes, a private server
+
+    lab = Lab("kill-and-recover")                                   # or engine="live"
+    lab.play()                                                      # in the background
+    lab.kill("C2")                                                  # its entries stay pending
+    lab.autoclaim("C1")                                             # until somebody claims them
+    lab.snapshot()                                                  # who holds what
+    lab.close()
+
+A simulated lab can also be stepped (`Lab.run_until`, `Lab.step`), and go back in time (`Lab.go_to`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from streamlab.actors import Recovery
+from streamlab.lab.driving import LiveDriver
+from streamlab.lab.live import LiveEngine
+from streamlab.lab.live_process import LabError
+from streamlab.lab.methods import doing
+from streamlab.lab.overheads import Overheads
+from streamlab.lab.reasonable import check_length, check_replays
+from streamlab.lab.running import Progress, run_coroutine, run_live
+from streamlab.lab.simulated_server import check_recovery
+from streamlab.lab.timeline import Timeline
+from streamlab.results.recent import Command, Recent
+from streamlab.results.run import EngineName, Run
+from streamlab.results.snapshot import Snapshot
+from streamlab.scenario import Scenario, ScenarioError, actions, load_scenario
+from streamlab.scenario.action import Action, ActionError
+from streamlab.scenario.action_texts import parse_action
+
+__all__ = ["Lab", "LabError"]
+
+R = TypeVar("R")
+
+#: Seconds between two looks at a live lab that is waited for.
+_LOOK_EVERY = 0.02
+
+
+class Lab:
+    """A scenario and an engine to run it on.
+
+    `run` runs it to its end. Or it is played, and what happens then is done by hand, from any thread: by `do`, or
+    by a method for each kind of action (`kill`, `pause`, `claim`, `set_rate` …). A live lab starts its processes
+    when it is first used.
+
+    Parameters
+    ----------
+    scenario
+        A `Scenario`, the name of one, or the path of a TOML file.
+    engine
+        ``"simulated"`` (virtual time, in this process) or ``"live"`` (a process for each producer and
+        consumer, real time).
+    redis_url
+        The server for the live engine; None starts a private one, which ends with the run.
+    overheads
+        What commands and timers cost in the simulation: nothing, unless given (see `Overheads.of`).
+
+    Raises
+    ------
+    ScenarioError
+        If there is no such scenario, or it cannot run on this engine.
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario | str | Path,
+        *,
+        engine: EngineName = "simulated",
+        redis_url: str | None = None,
+        overheads: Overheads | None = None,
+    ) -> None:
+        self.scenario = scenario if isinstance(scenario, Scenario) else load_scenario(scenario)
+        if engine not in ("simulated", "live"):
+            raise ScenarioError(f"there is no engine {engine!r}: known are simulated, live")
+        if engine == "simulated" and redis_url is not None:
+            raise ScenarioError("the simulated engine uses no server: leave the URL out, or take engine='live'")
+        check_replays(self.scenario)
+        check_length(self.scenario, engine)
+        if engine == "simulated":
+            check_recovery(self.scenario.recovery, self.scenario)
+        self.engine: EngineName = engine
+        self._redis_url = redis_url
+        self._timeline = Timeline(self.scenario, overheads)
+        self._live: LiveDriver | None = None
+        self._is_closed = False
+
+    # ---- run it through ------------------------------------------------------------------------
+
+    def run(self, progress: Progress | None = None) -> Run:
+        """Run the scenario to its end and return what came of it.
+
+        May be called from a notebook's cell: the loop that runs there is left alone. `progress` is called
+        now and then with the run's time in seconds and the number of events so far. An interrupt (Ctrl-C, ■)
+        ends a live run; a simulation can be gone on with, as if there had been none.
+
+        Raises
+        ------
+        LabError, ServerUnusable, ServerStartError
+            On the live engine, if the run cannot go on, or the server cannot be used or started.
+        """
+        if self.engine == "simulated":
+            return self._timeline.run(progress)
+        if self._live is not None:
+            return self._live.wait()
+        engine = LiveEngine(self.scenario, redis_url=self._redis_url)
+        return run_coroutine(run_live(engine, progress), lambda: engine.is_closing)
+
+    async def run_async(self, progress: Progress | None = None) -> Run:
+        """Run the scenario like `run`, on the event loop that is running."""
+        if self.engine == "simulated":
+            return self._timeline.run(progress)
+        return await run_live(LiveEngine(self.scenario, redis_url=self._redis_url), progress)
+
+    # ---- time ----------------------------------------------------------------------------------
+
+    @property
+    def now(self) -> float:
+        """Seconds since the run began: of virtual time, or of the wall's."""
+        if self.engine == "live":
+            return self._live.engine.now if self._live is not None else 0.0
+        return self._timeline.now
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run has come to its end."""
+        if self.engine == "live":
+            return self._live is not None and self._live.finished
+        return self._timeline.finished
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the lab has been closed: then nothing can be done with it any more."""
+        return self._is_closed
+
+    @property
+    def is_playing(self) -> bool:
+        """Whether time passes by itself."""
+        if self.engine == "live":
+            return self._live is not None and not self._live.finished
+        return self._timeline.is_playing
+
+    @property
+    def speed(self) -> float:
+        """How many seconds of the run pass in one of the wall's while it plays."""
+        return self._timeline.speed
+
+    @property
+    def seed(self) -> int:
+        """What everything random in the run comes from."""
+        return self.scenario.seed
+
+    def play(self, speed: float = 1.0) -> None:
+        """Let time pass in the background, at `speed` times the wall's clock; return at once.
+
+        A simulation goes as fast as it can if it cannot go as fast as that. A live lab starts its server
+        and its processes, and returns when they run.
+        """
+        if not 0 < speed < math.inf:
+            raise ScenarioError(f"speed is {speed!r}: give a number above 0")
+        if self.engine == "simulated":
+            self._timeline.play(speed)
+        elif speed != 1:
+            raise LabError("a live lab runs at the speed of the wall's clock: speed is 1")
+        else:
+            self._live_driver()
+
+    def freeze(self) -> None:
+        """Let virtual time stand still: `play` goes on. (`pause` is for consumers.)"""
+        self._only_simulated("real time cannot be stopped: pause its consumers, or close the lab")
+        self._timeline.freeze()
+
+    def run_until(self, when: float) -> Run:
+        """Run a simulation up to the moment `when` (seconds since it began); return the run so far."""
+        self._only_simulated()
+        return self._timeline.run_until(when)
+
+    def step(self) -> bool:
+        """Run what happens at the next moment of a simulation; return False if it has ended."""
+        self._only_simulated()
+        return self._timeline.step()
+
+    def wait_until(self, condition: Callable[[Snapshot], object], *, timeout: float = 60.0) -> Snapshot:
+        """Let time pass until a snapshot fulfils `condition`; return that. On both engines.
+
+        A simulation is stepped there, and stands still. `timeout` is in seconds of the run.
+
+        Raises
+        ------
+        TimeoutError
+            If it does not come to that.
+        """
+        began = self.now
+        while not condition(snapshot := self.snapshot()):
+            if self.now - began > timeout or self.finished:
+                raise TimeoutError(
+                    f"{self.now - began:.3g} s later it has not come to that, in {self!r}: "
+                    f"{snapshot.n_pending} pending, {snapshot.backlog} in the backlog"
+                )
+            if self.engine == "live":
+                time.sleep(_LOOK_EVERY)
+            else:
+                self.step()
+        return snapshot
+
+    def go_to(self, when: float) -> None:
+        """Take a simulation to the moment `when`, back or forth; time stands still there.
+
+        The way there is run again from the beginning, with all that was done by hand at its time: the same
+        seed and the same actions give the same run, to the letter. What was done after `when` is kept, and
+        is done again when its time comes; a new action makes another future, and it is forgotten.
+        """
+        self._only_simulated()
+        self._timeline.go_to(when)
+
+    def begin_again(self, seed: int | None = None) -> None:
+        """Take a simulation back to its beginning, with another seed if one is given; nothing was done by hand."""
+        self._only_simulated("a live run cannot be begun again: take a new Lab")
+        self.scenario = self.scenario.replace(seed=self.seed if seed is None else seed, by_hand=())
+        self._timeline.begin_again(self.scenario)
+
+    # ---- what is done to it ----------------------------------------------------------------------
+
+    def do(self, action: Action[R] | str) -> R:
+        """Do an action by hand: now, or when it is time; return what comes of it.
+
+        ``lab.do("kill C2")`` and ``lab.do(Kill("C2"))`` are ``lab.kill("C2")``. All faults can be done by hand:
+        one that counts begins to count now.
+
+        Raises
+        ------
+        ScenarioError
+            If it makes no sense, or is aimed at nobody, or cannot be done as things are.
+        """
+        try:
+            meant = parse_action(action) if isinstance(action, str) else action
+            done: R = self._driver().do(meant)
+        except ActionError as error:
+            raise ScenarioError(str(error)) from None
+        return done
+
+    kill = doing(actions.Kill)
+    pause = doing(actions.Pause)
+    resume = doing(actions.Resume)
+    restart = doing(actions.Restart)
+    slow = doing(actions.Slow)
+    disconnect = doing(actions.Disconnect)
+    add_consumer = doing(actions.AddConsumer)
+    claim = doing(actions.Claim)
+    autoclaim = doing(actions.Autoclaim)
+    set_rate = doing(actions.SetRate)
+    set_service = doing(actions.SetService)
+    crash_before_effect = doing(actions.CrashBeforeEffect)
+    crash_before_ack = doing(actions.CrashBeforeAck)
+    fail = doing(actions.Fail)
+    pause_in_work = doing(actions.PauseInWork)
+    lost_reply = doing(actions.LostReply)
+    poison = doing(actions.Poison)
+    server_down = doing(actions.ServerDown)
+    trim_while_pending = doing(actions.TrimWhilePending)
+    group_destroyed = doing(actions.GroupDestroyed)
+    stream_deleted = doing(actions.StreamDeleted)
+
+    def set_recovery(self, strategy: str | None = None, **changes: object) -> None:
+        """Let consumers recover in another way from now on: a strategy, or other fields of `Recovery`.
+
+        ``set_recovery("autoclaim", min_idle=2.0)``: each looks every second for what has been idle for two.
+        ``set_recovery("none")``: nobody does.
+        """
+        if strategy is not None:
+            changes = {"strategy": strategy, **changes}
+        try:
+            self.do(actions.SetRecovery(tuple(changes.items())))
+        except ActionError as error:
+            raise ScenarioError(str(error)) from None
+
+    # ---- what is to be seen --------------------------------------------------------------------
+
+    def snapshot(self) -> Snapshot:
+        """Return how things are at this moment: consumers, pending entries, stream and group."""
+        finished = self.finished
+        snapshot: Snapshot = self._driver().ask(lambda lookout: lookout.look(finished))
+        return snapshot
+
+    @property
+    def commands(self) -> list[Command]:
+        """The last commands, as they would be typed: what the lab sent, and what the workers' events tell.
+
+        So a read that gave nothing is not among them, and a worker's commands are put together from what
+        it reported; for what really travels to a server, ask that: ``MONITOR``.
+        """
+        return [dataclasses.replace(command) for command in self.recent.commands]
+
+    @property
+    def recent(self) -> Recent:
+        """What the events come to so far, and what has happened last, to be looked at: see `Recent`."""
+        recent: Recent = self._driver().ask(lambda lookout: lookout.read())
+        return recent
+
+    @property
+    def actions(self) -> tuple[Action[Any], ...]:
+        """What was done by hand, and when; after going back, what lies in the future as well."""
+        return self._as_it_is().by_hand
+
+    @property
+    def recovery(self) -> Recovery:
+        """How consumers recover now."""
+        return self._as_it_is().recovery
+
+    @property
+    def rate(self) -> float | None:
+        """Entries per second of each producer, as it was set last; None: recorded times are replayed."""
+        rates = [p.arrivals.rate for p in self.scenario.producers if p.arrivals.kind != "replay"]
+        for action in self._past():
+            if isinstance(action, actions.SetRate):
+                rates = [action.rate]
+        return rates[0] if rates else None
+
+    @property
+    def service(self) -> float:
+        """Mean seconds that a consumer takes for an entry, as it was set last for all."""
+        mean = self.scenario.consumers[0].service.mean
+        for action in self._past():
+            if isinstance(action, actions.SetService) and action.consumer is None:
+                mean = action.mean
+        return mean
+
+    # ---- its end -------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """End everything: the clock, a simulation that was not run to its end, processes and a private server."""
+        self._is_closed = True
+        self._timeline.close()
+        if self._live is not None:
+            self._live.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Lab of {self.scenario.name} ({self.engine})>"
+
+    # ---- how it is done ------------------------------------------------------------------------
+
+    def _driver(self) -> LiveDriver | Timeline:
+        """Return who does what is done to the run."""
+        if self._is_closed:
+            raise LabError("this lab has been closed: take a new one")
+        return self._live_driver() if self.engine == "live" else self._timeline
+
+    def _live_driver(self) -> LiveDriver:
+        if self._live is None:
+            self._live = LiveDriver(self.scenario, self._redis_url)
+            weakref.finalize(self, self._live.close)  # when nobody has the lab any more, or at exit
+        return self._live
+
+    def _as_it_is(self) -> Scenario:
+        if self.engine == "simulated":
+            return self._timeline.scenario
+        return self.scenario if self._live is None else self._live.engine.scenario
+
+    def _past(self) -> list[Action[Any]]:
+        now, scenario = self.now, self._as_it_is()
+        past = [action for action in (*scenario.faults, *scenario.by_hand) if action.when <= now]
+        return sorted(past, key=lambda action: action.when)
+
+    def _only_simulated(self, why: str = "real time does not wait") -> None:
+        if self.engine != "simulated":
+            raise LabError(f"only a simulated lab can be stepped: {why}")

@@ -1,0 +1,345 @@
+"""The live engine: a scenario's actors as processes of their own, on a real Redis, in real time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import time
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+import redis.exceptions
+
+from streamlab.actors import Recovery
+from streamlab.actors.events import ADDED
+from streamlab.lab.carry_out import carry_out
+from streamlab.lab.course import Course
+from streamlab.lab.estate import Estate
+from streamlab.lab.inspection import final_state
+from streamlab.lab.live_process import LabError, LiveProcess
+from streamlab.lab.ownership import OwnKeys
+from streamlab.lab.patience import to_its_end, within
+from streamlab.lab.play import Part
+from streamlab.lab.stage import Host, Process, Stage
+from streamlab.lab.worker import Task
+from streamlab.results.events import EventLog
+from streamlab.results.run import Run
+from streamlab.scenario import Scenario
+from streamlab.scenario.actions import LostReply
+from streamlab.servers.client import ServerInfo, ServerUnusable, check_server, check_stream_key, stream_client
+from streamlab.servers.private import PrivateServer
+from streamlab.servers.proxy import Proxy
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+#: Seconds between two looks at what the workers have written. A look at every line as it comes would have
+#: the lab take the processor from the workers it watches, a few thousand times a second.
+_LOOK_EVERY = 0.02
+#: Seconds within which a worker has to be ready.
+_START_LIMIT = 60.0
+#: Seconds that closing a connection may take.
+_PARTING = 1.0
+
+
+class _Clock:
+    """The time of the machine, by which its event loops go."""
+
+    @property
+    def now(self) -> float:
+        return time.monotonic()
+
+
+class LiveStage(Stage):
+    """A real server, private or at a URL, and worker processes."""
+
+    last_call = 10.0
+    longest_look = 0.01
+
+    def __init__(self, scenario: Scenario, redis_url: str | None) -> None:
+        self._scenario = scenario
+        self._redis_url = redis_url
+        self._private: PrivateServer | None = None
+        self._proxies: dict[str, Proxy] = {}
+        self._client: Redis | None = None
+        self.info: ServerInfo | None = None
+        self._own_keys: OwnKeys | None = None
+        self._estate: Estate | None = None  # of keys on a server that is somebody's
+        self._course: Host | None = None
+        #: Whose output has not been read to its end.
+        self.lives: list[LiveProcess] = []
+
+    @property
+    def url(self) -> str:
+        """The server's URL. It may hold a password: do not show it."""
+        if self._redis_url is not None:
+            return self._redis_url
+        if self._private is None:
+            raise LabError("this engine has not been opened: write `async with` around its use")
+        return self._private.url
+
+    @property
+    def client(self) -> Redis:
+        if self._client is None:
+            raise LabError("this engine has not been opened: write `async with` around its use")
+        return self._client
+
+    # ---- the server --------------------------------------------------------------------------------
+
+    async def prepare(self, added: Callable[[], set[str]]) -> None:
+        """Start the server or connect to it, and make the stream and its group; `added` are the ids of the run's."""
+        scenario = self._scenario
+        if self._redis_url is None:
+            kept = scenario.needs_persistence
+            self._private = PrivateServer(persistence="aof" if kept else "none")
+            await self._in_thread(self._private.start)
+        self._client = stream_client(self.url, name="streamlab-lab")
+        self.info = await check_server(self._client)
+        self.check_recovery(scenario.recovery)
+        await check_stream_key(self._client, scenario.stream)
+        self._own_keys = OwnKeys(self._client, scenario.group, added)
+        if self._redis_url is not None:
+            self._estate = Estate(self._redis_url, self._own_keys)
+        await self._own_keys.claim(
+            scenario.stream,
+            ledger=None if scenario.sink == "none" else scenario.ledger_key,
+            dead_letters=(None if scenario.recovery.max_deliveries is None else scenario.dead_letter_key),
+        )
+        self.inform_estate()
+
+    def inform_estate(self, *, now: bool = True) -> None:
+        """Let somebody know what has to be deleted if this process is killed."""
+        if self._estate is not None:
+            self._estate.keep_up((process.process.pid for process in self.lives), now=now)
+
+    def note_added(self, entry_id: str) -> None:
+        """Note an entry that the run has added."""
+        if self._estate is not None:
+            self._estate.note_added(entry_id)
+
+    def check_alive(self) -> None:
+        """Raise `LabError` if a private server has died."""
+        assert self._course is not None
+        if self._private is not None and not self._private.alive and not self._course.is_down:
+            # Workers would go on trying to reach it for a while. But nobody will start it again.
+            raise LabError(f"the server went away in the middle of the run{self.last_words()}: run again")
+
+    def last_words(self) -> str:
+        """Return what a private server that has died said last; nothing of a server that is somebody's."""
+        if self._private is None or self._private.alive:
+            return ""
+        said = " ".join(self._private.log(3).split())[-500:]
+        return f"; its last words: {said}" if said else ""
+
+    async def go_down(self) -> None:
+        assert self._private is not None
+        self._private.kill()
+
+    async def come_up(self) -> None:
+        assert self._private is not None
+        await self._in_thread(self._private.restart)
+
+    async def _in_thread(self, start: Callable[[], object]) -> None:
+        """Start the server in a thread; if that is cancelled, see the thread end, so that the server can be stopped."""
+        assert self._private is not None
+        await to_its_end(math.inf, asyncio.to_thread(start), if_cancelled=self._private.give_up)
+
+    def check_recovery(self, recovery: Recovery) -> None:
+        assert self.info is not None
+        if not recovery.works_on(self.info.kind, self.info.version):
+            raise ServerUnusable(recovery.complaint(str(self.info)))
+
+    async def claim_keys(self, recovery: Recovery) -> None:
+        if recovery.max_deliveries is not None:
+            assert self._own_keys is not None
+            await self._own_keys.claim_dead_letters(recovery.dead_letter_of(self._scenario.stream))
+            self.inform_estate()
+
+    async def lose_reply(self, action: LostReply) -> None:
+        name = action.target
+        if name not in self._proxies:
+            proxy = self._proxies[name] = await Proxy(self.url).start()
+            assert self._course is not None
+            process = self._course.processes.get(name)
+            if process is not None and not process.has_ended:
+                process.order(url=proxy.url)
+        self._proxies[name].lose_reply(action.command, action.nth)
+
+    async def close(self) -> None:
+        """Delete what was written to a server that was given; stop one that is private."""
+        for proxy in self._proxies.values():
+            await proxy.close()
+        if self._client is not None:
+            if self._own_keys is not None and self._private is None:
+                await self._own_keys.delete()
+                if self._estate is not None:
+                    self._estate.settle()
+            with contextlib.suppress(TimeoutError, redis.exceptions.RedisError):
+                await within(_PARTING, self._client.aclose())
+            self._client = None
+        if self._private is not None:
+            self._private.stop()
+            self._private = None
+
+    # ---- the workers -------------------------------------------------------------------------------
+
+    async def open(self, course: Host) -> None:
+        self._course = course
+
+    def spawn(self, part: Part) -> LiveProcess:
+        course = self._course
+        assert course is not None
+        proxy = self._proxies.get(part.name)
+        task = Task(self.url if proxy is None else proxy.url, course.scenario, part)
+        process = LiveProcess(task, course, self._cut)
+        self.lives.append(process)
+        self.inform_estate()
+        return process
+
+    async def _cut(self, name: str) -> None:
+        """Cut a worker's connections (``CLIENT KILL``)."""
+        for row in await self.client.client_list():
+            if row["name"] == f"streamlab-{name}":
+                await self.client.client_kill_filter(_id=row["id"])
+
+    async def until_ready(self, processes: Iterable[Process]) -> None:
+        workers = [process for process in processes if isinstance(process, LiveProcess)]
+        try:
+            async with asyncio.timeout(_START_LIMIT):
+                for worker in workers:
+                    await worker.ready.wait()
+        except TimeoutError:
+            late = [worker.name for worker in workers if not worker.ready.is_set()]
+            raise LabError(
+                f"{', '.join(late)} did not start within {_START_LIMIT:g} s: is this machine overloaded?"
+            ) from None
+        assert self._course is not None
+        for name, words in self._course.crashes.items():
+            raise LabError(f"{name} could not start: {words}")
+
+    async def let_wait(self, consumer: Process) -> None:
+        """Let a consumer begin, and wait until the server says that one client more is blocked."""
+        before = (await self.client.info("clients"))["blocked_clients"]
+        consumer.begin(time.monotonic())
+        deadline = time.monotonic() + 0.5  # another client's coming and going must not hold us up
+        while time.monotonic() < deadline:
+            if (await self.client.info("clients"))["blocked_clients"] > before:
+                return
+            await asyncio.sleep(0.001)
+
+    async def countdown(self) -> float:
+        return time.monotonic() + 0.05
+
+    def end_last(self, process: Process) -> str:
+        assert isinstance(process, LiveProcess)
+        why = f"did not stop within {self.last_call:g} s, and was killed"
+        process.give_up(why)
+        return why
+
+
+class LiveEngine:
+    """One run of a scenario by worker processes, on a private server or on the one at `redis_url`.
+
+    To be used on one event loop: ``async with LiveEngine(scenario) as engine: await engine.run()``.
+    When it is left, however it is left, no worker and no private server is running any more, and the
+    scenario's stream has been deleted from the server that was given.
+    """
+
+    def __init__(self, scenario: Scenario, *, redis_url: str | None = None) -> None:
+        if redis_url is not None and scenario.needs_persistence:
+            raise LabError("the fault server-down kills the server: on a private one only, so leave the URL out")
+        self.log = EventLog(clock=_Clock())
+        self.stage = LiveStage(scenario, redis_url)
+        self.course = Course(scenario, self.stage, self.log, carry_out)
+        #: Whether it is ending everything that it holds: nobody may tear that.
+        self.is_closing = False
+
+    async def __aenter__(self) -> LiveEngine:
+        try:
+            await self.stage.prepare(self._added)
+        except BaseException:
+            await self.close()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    @property
+    def scenario(self) -> Scenario:
+        """The scenario as it is now: consumers may have been added, and the recovery changed."""
+        return self.course.scenario
+
+    @property
+    def client(self) -> Redis:
+        """A client of the server, for questions."""
+        return self.stage.client
+
+    @property
+    def now(self) -> float:
+        """Seconds since the run began; NaN before."""
+        return time.monotonic() - self.course.origin
+
+    @property
+    def origin(self) -> float:
+        """The machine's time (``time.monotonic``) at which the run began; NaN before."""
+        return self.course.origin
+
+    async def run(self, progress: Callable[[float, int], None] | None = None) -> Run:
+        """Run the scenario to its end; `progress` is called now and then with time and events so far."""
+        began = time.monotonic()
+        self.course.do(self._read_all())
+        if progress is not None:
+            self.course.do(self._tick(progress))
+        try:
+            await self.course.run()
+        except redis.exceptions.ConnectionError as error:
+            raise LabError(
+                f"the server went away in the middle of the run ({error}){self.stage.last_words()}: run again"
+            ) from None
+        final = await final_state(self.client, self.scenario)
+        origin = self.course.origin
+        return Run(
+            scenario=self.course.as_planned,
+            engine="live",
+            server=str(self.stage.info),
+            events=EventLog.of(event._replace(at=event.at - origin) for event in self.log),
+            final=final,
+            wall=time.monotonic() - began,
+            crashes=self.course.crashes,
+            waits={
+                name: process.waited
+                for name, process in self.course.processes.items()
+                if isinstance(process, LiveProcess) and process.waited is not None
+            },
+        )
+
+    async def close(self) -> None:
+        """End everything: workers, what was written to the server, the private server."""
+        self.is_closing = True
+        await self.course.drop()
+        for process in self.stage.lives:
+            process.close()
+        await self.stage.close()
+
+    def _added(self) -> set[str]:
+        """Return the ids of the entries that producers have added."""
+        return {event.id for event in self.log if event.kind == ADDED}
+
+    async def _read_all(self) -> None:
+        """Look again and again at what the workers have written."""
+        lives = self.stage.lives
+        while True:
+            for process in lives[:]:
+                process.read()
+                if process.has_ended:
+                    lives.remove(process)
+            self.stage.inform_estate(now=False)
+            self.stage.check_alive()
+            await asyncio.sleep(_LOOK_EVERY)
+
+    async def _tick(self, progress: Callable[[float, int], None]) -> None:
+        while True:
+            progress(self.now, len(self.log))
+            await asyncio.sleep(0.2)

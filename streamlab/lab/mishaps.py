@@ -1,0 +1,47 @@
+"""What befalls the stream behind everybody's back: the same commands on a simulated and on a real server."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from streamlab.actors.events import GROUP_DESTROYED, STREAM_DELETED, TRIMMED, Report
+from streamlab.scenario import Scenario
+from streamlab.scenario.action import Action
+from streamlab.scenario.actions import GroupDestroyed, StreamDeleted, TrimWhilePending
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+#: Who is said to have done it.
+LAB = "lab"
+
+
+async def befall(action: Action[Any], client: Redis, scenario: Scenario, report: Report) -> None:
+    """Trim, or destroy the group or the stream; every entry that goes is reported as trimmed."""
+    stream, group = scenario.stream, scenario.group
+    if isinstance(action, TrimWhilePending):
+        groups = await client.xinfo_groups(stream) if await client.exists(stream) else []
+        last = next((g["last-delivered-id"] for g in groups if g["name"] == group), "0-0")
+        delivered = await client.xrange(stream, max=last)
+        if delivered:
+            ms, _, seq = last.partition("-")
+            await client.xtrim(stream, minid=f"{ms}-{int(seq) + 1}", approximate=False)
+        _report_trimmed(report, delivered)
+    elif isinstance(action, GroupDestroyed):
+        if await client.exists(stream):
+            await client.xgroup_destroy(stream, group)
+            report(GROUP_DESTROYED, LAB)
+    elif isinstance(action, StreamDeleted):
+        pipe = client.pipeline(transaction=True)  # nothing may be added between the two
+        pipe.xrange(stream)
+        pipe.delete(stream)
+        entries, _ = await pipe.execute()
+        report(STREAM_DELETED, LAB)
+        _report_trimmed(report, entries)
+    else:
+        raise TypeError(f"{action} is nothing that befalls the stream")
+
+
+def _report_trimmed(report: Report, entries: Any) -> None:
+    for entry_id, _ in entries:
+        report(TRIMMED, LAB, entry_id)

@@ -1,0 +1,189 @@
+"""What a run may write to and delete on a server that others use: keys that it found free, and made itself."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import redis.exceptions
+
+from streamlab.lab.patience import to_its_end, within
+from streamlab.servers.client import ServerUnusable
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+    from redis.asyncio.client import Pipeline
+
+#: Seconds that a server has to answer when a run ends. One that hangs must hold up nobody.
+_LAST_WORD = 3.0
+
+logger = logging.getLogger("streamlab")
+
+_ENTRY_ID = re.compile(r"\d+-\d+")
+#: A group that a dead-letter stream is made with, since a stream cannot be made empty otherwise.
+_MAKER = "streamlab-makes-a-stream"
+
+
+class OwnKeys:
+    """The keys of one run on one server.
+
+    Parameters
+    ----------
+    client
+        A client of the server, which decodes replies.
+    group
+        The run's consumer group: dead letters name it.
+    added
+        Returns the ids of the entries that the run has added.
+    """
+
+    def __init__(self, client: Redis, group: str, added: Callable[[], set[str]]) -> None:
+        self._client = client
+        self._group = group
+        self._added = added
+        self._stream: str | None = None
+        self._ledgers: set[str] = set()
+        self._dead_letters: set[str] = set()
+        self._sample: list[str] = []
+
+    def to_dict(self, sample: list[str]) -> dict[str, Any]:
+        """Return what `from_dict` needs; `sample` are ids of some entries that the run has added."""
+        return {
+            "group": self._group,
+            "stream": self._stream,
+            "ledgers": sorted(self._ledgers),
+            "dead_letters": sorted(self._dead_letters),
+            "sample": sample,
+        }
+
+    @classmethod
+    def from_dict(cls, client: Redis, row: Any) -> OwnKeys:
+        """Return the keys of a run of which there is only this left."""
+        keys = cls(client, row["group"], lambda: set(row["sample"]))
+        keys._stream, keys._sample = row["stream"], row["sample"]
+        keys._ledgers, keys._dead_letters = set(row["ledgers"]), set(row["dead_letters"])
+        return keys
+
+    async def claim(self, stream: str, *, ledger: str | None = None, dead_letters: str | None = None) -> None:
+        """See that the keys are free, and make the streams, as one step (``WATCH``, ``XGROUP CREATE … MKSTREAM``).
+
+        Raises
+        ------
+        ServerUnusable
+            If one of them exists, or another program was faster: nothing has been changed then.
+        """
+        # Not to be torn: whoever does not hear that a key has been made will not delete it.
+        await to_its_end(_LAST_WORD / 3, self._make(stream, ledger, dead_letters))
+
+    async def claim_dead_letters(self, key: str) -> None:
+        """See that a dead-letter stream is ours or free, and make it; raise `ServerUnusable` if it is another's."""
+        if key not in self._dead_letters:
+            await to_its_end(_LAST_WORD / 3, self._make(None, None, key))
+
+    async def _make(self, stream: str | None, ledger: str | None, dead: str | None) -> None:
+        """Make the keys ours, if they are free."""
+        keys = [key for key in (stream, ledger, dead) if key is not None]
+        async with self._client.pipeline(transaction=True) as pipe:
+            await pipe.watch(*keys)
+            for key in keys:
+                if await pipe.exists(key):
+                    raise _is_taken(key)
+            pipe.multi()  # type: ignore[no-untyped-call]
+            if stream is not None:
+                pipe.xgroup_create(stream, self._group, id="0", mkstream=True)
+            if dead is not None:
+                pipe.xgroup_create(dead, _MAKER, id="0", mkstream=True)
+                pipe.xgroup_destroy(dead, _MAKER)
+            await self._execute(pipe, stream, ledger, dead)
+
+    async def _execute(self, pipe: Pipeline, stream: str | None, ledger: str | None, dead: str | None) -> None:
+        try:
+            await pipe.execute()
+        except redis.exceptions.WatchError:
+            keys = [key for key in (stream, ledger, dead) if key is not None]
+            raise _is_taken(" or ".join(keys)) from None
+        self._stream = stream or self._stream
+        if ledger is not None:
+            self._ledgers.add(ledger)
+        if dead is not None:
+            self._dead_letters.add(dead)
+
+    async def delete(self) -> list[str]:
+        """Delete what is still ours (``DEL``); return the keys that had to be left, though they are ours.
+
+        A key that somebody else has put in the place of ours meanwhile is left alone, and not mentioned. A server
+        that does not answer within some seconds is not waited for.
+        """
+        keys = [*self._ledgers, *self._dead_letters]
+        deadline = time.monotonic() + _LAST_WORD
+        gone = await asyncio.gather(*(self._let_go(key, deadline) for key in keys))
+        # Last of all: while it is there, nobody else takes the names of the others.
+        if self._stream is not None:
+            keys.append(self._stream)
+            gone.append(await self._let_go(self._stream, deadline))
+        self._stream = None
+        self._ledgers.clear()
+        self._dead_letters.clear()
+        return [key for key, is_gone in zip(keys, gone, strict=True) if not is_gone]
+
+    async def _let_go(self, key: str, deadline: float) -> bool:
+        """Delete a key if it is still ours; say so, and return False, if that cannot be done."""
+        try:
+            await within(deadline - time.monotonic(), self._delete_if_ours(key))
+        except redis.exceptions.ResponseError as error:  # no permission, a replica by now …
+            logger.warning("the key %r is left on the server (%s): delete it by hand, or allow DEL", key, error)
+        except (redis.exceptions.RedisError, OSError) as error:
+            logger.warning("the key %r may be left on the server (%s): look there, and delete it by hand", key, error)
+        else:
+            return True
+        return False
+
+    async def _delete_if_ours(self, key: str) -> None:
+        async with self._client.pipeline(transaction=True) as pipe:
+            await pipe.watch(key)
+            if not await self._is_ours(pipe, key):
+                return
+            pipe.multi()  # type: ignore[no-untyped-call]
+            pipe.delete(key)
+            try:
+                await pipe.execute()
+            except redis.exceptions.WatchError:
+                # Its workers are dead: whoever has changed it is somebody else.
+                return
+
+    async def _is_ours(self, ask: Any, key: str) -> bool:
+        """Look at what a key holds: whether it is what this run has written."""
+        kind = await ask.type(key)
+        if key in self._ledgers:
+            if kind != "hash":
+                return False
+            _, sample = await ask.hscan(key, count=10)
+            return all(_ENTRY_ID.fullmatch(field) for field in sample)
+        if kind != "stream":
+            return False
+        first = await ask.xrange(key, count=1)
+        if key in self._dead_letters:
+            return not first or first[0][1].get("dead:group") == self._group
+        groups = [group["name"] for group in await ask.xinfo_groups(key)]
+        if not first:
+            return not groups or self._group in groups
+        # Our group alone proves nothing: consumers make it anew in whatever stream they find. But an entry may have
+        # been added without our having heard of it, if its producer was killed just then.
+        added = self._added()
+        if first[0][0] in added:
+            return True
+        for entry_id in self._sample:
+            if await ask.xrange(key, entry_id, entry_id):
+                return True
+        return not added and self._group in groups
+
+
+def _is_taken(key: str) -> ServerUnusable:
+    return ServerUnusable(
+        f"the key {key!r} exists already on this server: streamlab adds nothing to what is not its own. "
+        "Choose another name (stream = in the scenario's TOML), or delete it"
+    )

@@ -1,0 +1,46 @@
+"""Whether a run is worth beginning: looked at before it, not after it."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+from streamlab.results.run import EngineName
+from streamlab.scenario import Scenario, ScenarioError
+from streamlab.scenario.replay import replay
+
+#: A run longer than this is a mistake: nobody waits a week for a notebook, or for a simulation of a century.
+LONGEST_RUN = {"live": 24 * 3600.0, "simulated": 10 * 366 * 24 * 3600.0}
+
+
+def check_replays(scenario: Scenario) -> None:
+    """Read what is to be replayed, so that an error in it is found now and not in the midst of a run."""
+    for producer in scenario.producers:
+        if producer.arrivals.kind == "replay":
+            for _ in replay(producer.arrivals.source):
+                pass
+
+
+def check_length(scenario: Scenario, engine: EngineName) -> None:
+    """Refuse to wait for a year."""
+    length = 0.0
+    for producer in scenario.producers:
+        arrivals = producer.arrivals
+        if arrivals.kind == "replay":
+            times = arrivals.times(scenario.rng(producer.name))
+            last = max(itertools.islice(times, scenario.entries), default=0.0)
+        elif scenario.duration is None:
+            assert scenario.entries is not None
+            total = sum(p.arrivals.rate for p in scenario.producers if p.arrivals.kind != "replay")
+            last = arrivals.start + scenario.entries / total
+        else:
+            last = math.inf
+        if scenario.duration is not None:
+            last = min(last, scenario.duration)
+        length = max(length, last)
+    if length > LONGEST_RUN[engine]:
+        days = f"{length / 86_400:,.0f}" if length < 1e12 else f"{length / 86_400:.0e}"
+        raise ScenarioError(
+            f"{scenario.name} lasts {days} days: give a higher rate or speed (--rate, --speed), fewer entries "
+            "or a shorter duration" + (", or run it on the simulated engine" * (engine == "live"))
+        )

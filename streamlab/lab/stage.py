@@ -1,0 +1,171 @@
+"""`Process` and `Stage`: what differs between the engines, as a `Course` sees it."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Coroutine, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+from streamlab.actors import Recovery
+from streamlab.lab.play import Part
+from streamlab.results.events import Event
+from streamlab.scenario import Scenario
+from streamlab.scenario.action import CountedAction
+from streamlab.scenario.actions import LostReply
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+
+class Host(Protocol):
+    """Who hears of what processes do: their `Course`."""
+
+    scenario: Scenario
+    crashes: dict[str, str]
+
+    @property
+    def is_down(self) -> bool:
+        """Whether the server is gone."""
+
+    @property
+    def processes(self) -> Mapping[str, Process]:
+        """The latest life of each actor."""
+
+    def heard(self, event: Event) -> None:
+        """Take note of an event that another process tells of."""
+
+    def counted(self, action: CountedAction) -> None:
+        """Take note of what happens at an entry, counted through all lives."""
+
+    def is_paused(self, process: Process, at: float, duration: float = ...) -> None:
+        """Take note that a process stands still by itself."""
+
+    def ended(self, process: Process, *, died_at: float | None = None, why: str = "") -> None:
+        """Take note that a process has ended."""
+
+
+class Process(ABC):
+    """One life of an actor, and what can be done to it. It tells its course when it ends: `Course.ended`."""
+
+    def __init__(self, part: Part) -> None:
+        self.part = part
+        self.name = part.name
+        #: Entries begun, by its earlier lives as well.
+        self.n_begun = part.n_begun
+        #: When it begins; infinity until that is known.
+        self.begins_at = math.inf
+        self.has_ended = False
+        self.has_died = False
+        #: Until when it stands still, if it does: infinity until somebody lets it go on.
+        self.paused_until: float | None = None
+        self.is_killed = False
+        self.gone = asyncio.Event()
+
+    def has_begun(self, now: float) -> bool:
+        """Whether it plays already."""
+        return self.begins_at <= now
+
+    @property
+    def pid(self) -> int | None:
+        """The process id; None where it is no process of the machine's."""
+        return None
+
+    @abstractmethod
+    def begin(self, at: float) -> None:
+        """Let it play from a time of the loop's on."""
+
+    @abstractmethod
+    def kill(self) -> None:
+        """End it where it stands (SIGKILL)."""
+
+    @abstractmethod
+    def hold(self) -> None:
+        """Let it stand still (SIGSTOP)."""
+
+    @abstractmethod
+    def release(self) -> None:
+        """Let it go on (SIGCONT)."""
+
+    @abstractmethod
+    def stop(self, *, at_end: bool = False) -> None:
+        """Ask it to finish what it holds, and to end (SIGTERM); one that has not begun ends at once."""
+
+    @abstractmethod
+    def cut(self) -> Coroutine[Any, Any, None] | None:
+        """Cut its connections."""
+
+    @abstractmethod
+    def order(self, **order: object) -> None:
+        """Change what it does: see `Play.obey`."""
+
+    @abstractmethod
+    def count(self, action: CountedAction) -> None:
+        """Let something happen at the nth entry that it begins from now on; tell its course, as `Course.counted`."""
+
+
+class Stage(ABC):
+    """What a run plays on: a server, and the processes that it is played by."""
+
+    #: Seconds that consumers are given to finish what they hold when the run ends.
+    last_call: float
+    #: The longest time between two looks whether all is done.
+    longest_look: float
+
+    @property
+    @abstractmethod
+    def client(self) -> Redis:
+        """The lab's own client."""
+
+    @abstractmethod
+    async def open(self, course: Host) -> None:
+        """Have the stream and its group made."""
+
+    @abstractmethod
+    def spawn(self, part: Part) -> Process:
+        """Make a process that waits to begin."""
+
+    @abstractmethod
+    async def until_ready(self, processes: Iterable[Process]) -> None:
+        """Wait until processes can begin."""
+
+    @abstractmethod
+    async def let_wait(self, consumer: Process) -> None:
+        """Let a consumer begin, and wait for the first entry."""
+
+    @abstractmethod
+    async def countdown(self) -> float:
+        """Return the time of the loop's at which the run begins: now, or in a moment."""
+
+    @abstractmethod
+    def lose_reply(self, action: LostReply) -> Coroutine[Any, Any, None] | None:
+        """Let the reply to the nth command of an actor from now on be lost."""
+
+    @abstractmethod
+    async def go_down(self) -> None:
+        """Let the server be gone."""
+
+    @abstractmethod
+    async def come_up(self) -> None:
+        """Let the server be there again, with what it had."""
+
+    @abstractmethod
+    def check_recovery(self, recovery: Recovery) -> None:
+        """Refuse a recovery that the server has not got what it takes for."""
+
+    def pending_now(self, name: str) -> list[tuple[str, int, int]] | None:
+        """Return what is pending for a consumer, as `pending_of` does, if that can be told without waiting."""
+        return None
+
+    @abstractmethod
+    async def claim_keys(self, recovery: Recovery) -> None:
+        """See that the keys that a recovery writes to are the run's own."""
+
+    def note_added(self, entry_id: str) -> None:  # noqa: B027 (most have no use for it)
+        """Take note of an entry that another process has added."""
+
+    def end_last(self, process: Process) -> str:
+        """End a consumer that has not stopped in time; return why, or "" if there is nothing wrong with that."""
+        process.kill()
+        return ""

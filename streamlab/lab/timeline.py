@@ -1,0 +1,245 @@
+"""`Timeline`: a simulation that can be gone through, to and back; interfered with; interrupted, and gone on with."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import threading
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any
+
+from streamlab.lab.lookout import Lookout
+from streamlab.lab.overheads import Overheads
+from streamlab.lab.pacer import Pacer
+from streamlab.lab.simulated import SimulatedEngine
+from streamlab.results.run import Run
+from streamlab.scenario import Scenario, ScenarioError
+from streamlab.scenario.action import Action, CountedAction
+
+Progress = Callable[[float, int], None]
+
+#: Virtual seconds simulated at once while time passes, at first; and what this may take, in seconds.
+_STRIDE, _FINE_SLICE = 0.01, 0.004
+
+
+class Timeline:
+    """The one simulation of a lab, for whichever thread asks.
+
+    What was done by hand is in the scenario of the engine: going back is another simulation of that, up to an
+    earlier moment.
+    """
+
+    def __init__(self, scenario: Scenario, overheads: Overheads | None) -> None:
+        self._scenario = scenario
+        self._overheads = overheads
+        self._engine: SimulatedEngine | None = None
+        self._lookout: Lookout | None = None
+        self._pacer: Pacer | None = None
+        self._lock = threading.RLock()  # whoever has it may use the simulation
+        self._stride = _STRIDE
+        self._trouble: BaseException | None = None  # that the background met
+        self._interrupted_at: float | None = None  # the moment to which a simulation has to be run again
+
+    # ---- what is to be seen --------------------------------------------------------------------
+
+    @property
+    def now(self) -> float:
+        """Seconds of virtual time since the run began."""
+        with self._lock:
+            return self._simulation().now
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run has come to its end."""
+        with self._lock:
+            return self._simulation().finished
+
+    @property
+    def scenario(self) -> Scenario:
+        """The scenario as it is now, with what was done by hand; after going back, with what lies in the future."""
+        with self._lock:
+            return self._scenario if self._engine is None else self._engine.scenario
+
+    @property
+    def is_playing(self) -> bool:
+        """Whether time passes by itself."""
+        return self._pacer is not None and self._pacer.is_running
+
+    @property
+    def speed(self) -> float:
+        """How many seconds of the run pass in one of the wall's while it plays."""
+        return self._pacer.speed if self._pacer is not None else 1.0
+
+    def ask(self, question: Callable[[Lookout], Any]) -> Any:
+        """Ask something of the simulation as it is at this moment."""
+        with self._lock, self._interruptible():
+            self._raise_trouble()
+            engine = self._simulation()
+            assert self._lookout is not None
+            found: Any = question(self._lookout)
+            if isinstance(found, Coroutine):
+                try:
+                    found = engine.call(found)
+                finally:
+                    if isinstance(found, Coroutine):  # the lab has been closed: it was never begun
+                        found.close()
+            return found
+
+    # ---- what is done to it --------------------------------------------------------------------
+
+    def do(self, action: Action[Any]) -> Any:
+        """Do an action now, or have it done when it is time; what was to be done by hand after now is forgotten.
+
+        Now is the next moment that there is: all that happens at this one has happened.
+        """
+        with self._lock, self._interruptible():
+            self._raise_trouble()
+            engine = self._simulation()
+            action = engine.course.named(action)
+            is_now = not action.is_dated
+            if is_now:
+                action = action.dated(math.nextafter(engine.now, math.inf))
+            elif not action.when > engine.now:
+                raise ScenarioError(f"it is {engine.now:g} s already, too late for {str(action)!r}: go_to goes back")
+            engine.course.check(action)
+            engine.course.forget(after=engine.now)
+            if isinstance(action, CountedAction) and not engine.counts:
+                # Entries have to be counted from the beginning.
+                now, scenario = engine.now, engine.course.as_planned
+                self._begin(scenario.replace(by_hand=(*scenario.by_hand, action)))
+                self._simulation().run_until(action.when if is_now else now)
+                return None
+            done = engine.course.schedule(action)
+            if not is_now:
+                return None
+            engine.run_until(action.when)
+            found = engine.call(done)
+            # What follows from it at this very moment follows before anything else is done.
+            engine.run_until(engine.now)
+            return found
+
+    def run(self, progress: Progress | None = None) -> Run:
+        """Run to the end."""
+        self.freeze()
+        with self._lock, self._interruptible():
+            return self._simulation().run(progress)
+
+    def run_until(self, when: float) -> Run:
+        """Run up to a moment; return the run so far."""
+        self.freeze()
+        with self._lock, self._interruptible():
+            engine = self._simulation()
+            if not when >= engine.now:
+                raise ValueError(f"it is {engine.now:g} s already: go_to({when!r}) goes back, or take a new Lab")
+            if math.isinf(when):
+                return engine.run()
+            engine.run_until(when)
+            return engine.result()
+
+    def step(self) -> bool:
+        """Run what happens at the next moment; return False if the run has ended."""
+        self.freeze()
+        with self._lock, self._interruptible():
+            return self._simulation().step()
+
+    def go_to(self, when: float) -> None:
+        """Go to a moment, back or forth."""
+        if not 0 <= when < math.inf:
+            raise ScenarioError(f"{when!r} is no moment of a run: give seconds, 0 or more")
+        self.freeze()
+        with self._lock, self._interruptible():
+            engine = self._simulation()
+            if when < engine.now:
+                self._begin(engine.course.as_planned)
+                engine = self._simulation()
+            engine.run_until(when)
+
+    def begin_again(self, scenario: Scenario) -> None:
+        """Begin a scenario from its beginning."""
+        self.freeze()
+        with self._lock:
+            self._begin(scenario)
+            self._simulation()
+
+    def play(self, speed: float) -> None:
+        """Let time pass in the background, at `speed` times the wall's clock."""
+        with self._lock:
+            self._raise_trouble()
+            now = self._simulation().now
+            if self._pacer is not None and self._pacer.is_running:
+                self._pacer.speed = speed
+                return
+            self._pacer = Pacer(self._advance, now, speed)
+
+    def freeze(self) -> None:
+        """Let time stand still. Not under the lock, which the clock may be waiting for."""
+        pacer, self._pacer = self._pacer, None
+        if pacer is not None:
+            pacer.stop()
+
+    def close(self) -> None:
+        """End the simulation."""
+        self.freeze()
+        with self._lock:
+            if self._engine is not None:
+                self._engine.close()
+
+    # ---- how it is done ------------------------------------------------------------------------
+
+    def _simulation(self) -> SimulatedEngine:
+        if self._engine is None:
+            self._engine = SimulatedEngine(self._scenario, overheads=self._overheads)
+            self._lookout = Lookout(self._engine)
+        if self._interrupted_at is not None:
+            when, self._interrupted_at = self._interrupted_at, None
+            with self._interruptible(when):
+                self._engine.run_until(max(when, self._engine.now))
+        return self._engine
+
+    def _begin(self, scenario: Scenario) -> None:
+        """Let the next simulation be one of this scenario."""
+        if self._engine is not None:
+            self._engine.close()
+        self._engine = self._lookout = self._interrupted_at = None
+        self._scenario = scenario
+
+    @contextlib.contextmanager
+    def _interruptible(self, when: float | None = None) -> Iterator[None]:
+        """Do something to a simulation, in which an interrupt may come between any two steps.
+
+        What it has left half done cannot be gone on with. But every run can be run again: so the next use of
+        the lab begins by taking a new simulation to the moment of the interrupt, or to `when`.
+        """
+        try:
+            yield
+        except Exception:
+            raise
+        except BaseException:
+            engine, self._engine = self._engine, None
+            if engine is not None and self._interrupted_at is None:
+                self._interrupted_at = engine.now if when is None else when
+                self._scenario = engine.course.as_planned
+                engine.abandon()
+            raise
+
+    def _advance(self, until: float, deadline: float) -> float | None:
+        """Run the simulation towards a moment in small slices, but not beyond the wall's deadline."""
+        with self._lock:
+            try:
+                engine = self._simulation()
+                while engine.now < until and not engine.finished:
+                    began = time.perf_counter()
+                    if began > deadline:
+                        break
+                    engine.run_until(max(min(until, engine.now + self._stride), engine.now))
+                    self._stride *= 1.5 if time.perf_counter() - began < _FINE_SLICE else 0.7
+                return None if engine.finished else engine.now
+            except BaseException as error:  # for whoever uses the lab next: nobody sees this thread
+                self._trouble = error
+                return None
+
+    def _raise_trouble(self) -> None:
+        trouble, self._trouble = self._trouble, None
+        if trouble is not None:
+            raise trouble

@@ -1,0 +1,191 @@
+"""`Recent`: the last moments of a run as they are shown, beside its ledger: commands, moves, bars and curves.
+
+It reads each event once and lets the ledger add it up; what it keeps is bounded.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from streamlab.actors.events import ACKED, ADDED, DEAD_LETTERED, DELIVERED, VOID
+from streamlab.results.deliveries import Delivery
+from streamlab.results.events import Event, EventLog
+from streamlab.results.ledger import Ledger
+from streamlab.scenario import Consumer, Scenario
+
+#: How many commands, bars and moves are remembered.
+N_COMMANDS: Final = 200
+_N_BARS: Final = 240
+_N_MOVES: Final = 120
+#: Points of a curve.
+N_POINTS: Final = 120
+#: Entry ids in the short form of a reply.
+_N_IDS: Final = 3
+#: A process reports what one read gave it one after the other, within so many seconds.
+_ONE_READ: Final = 0.005
+
+
+@dataclass(slots=True)
+class Command:
+    """A command as it would be typed, by whom, and its reply in short, which may be still growing.
+
+    Those of the lab are what was sent; those of the workers are told by their events.
+    """
+
+    at: float
+    by: str
+    text: str
+    reply: str = ""
+
+
+class Point(NamedTuple):
+    """How a run stood at a time: entries in the backlog, pending and added, and acknowledgements."""
+
+    at: float
+    backlog: int
+    pending: int
+    n_added: int
+    n_acks: int
+
+
+@dataclass(slots=True)
+class _Read:
+    """The last read of a consumer: when, after which id, what it gave."""
+
+    at: float
+    after: str
+    ids: list[str]
+    command: Command
+
+
+class Recent:
+    """A run's ledger, kept up as events come, and what has happened last.
+
+    Attributes
+    ----------
+    ledger
+        What the events come to so far.
+    commands
+        The last commands.
+    moves
+        The last events of entries: ``(number, kind, actor, id)``, numbered from 1.
+    points
+        How the run stood, on a grid of times.
+    window
+        Seconds that curves and lanes look back: some services long.
+    """
+
+    def __init__(self, scenario: Scenario) -> None:
+        self.ledger = Ledger(scenario)
+        self.commands: deque[Command] = deque(maxlen=N_COMMANDS)
+        self.moves: deque[tuple[int, str, str, str]] = deque(maxlen=_N_MOVES)
+        self.points: deque[Point] = deque(maxlen=N_POINTS + 20)
+        self.window = max(20.0, 40 * max(c.service.mean for c in scenario.consumers))
+        self._every = self.window / N_POINTS
+        self._next_point = 0.0
+        self._scenario = scenario
+        self._consumers: dict[str, Consumer] = {c.name: c for c in scenario.consumers}
+        self._n_read = self._n_moves = 0
+        self._reads: dict[str, _Read] = {}
+
+    def read(self, log: EventLog | list[Event], until: float, origin: float = 0.0, n_events: int | None = None) -> None:
+        """Take in what has come since the last time, or the first `n_events`; it is `until` now.
+
+        The run began at the log's `origin`.
+        """
+        n = len(log) if n_events is None else n_events
+        for number in range(self._n_read, n):
+            event = log[number]
+            if origin:
+                event = event._replace(at=event.at - origin)
+            self._pass_time(event.at)
+            self._tell(event)
+            self.ledger.apply(event)
+        self._n_read = n
+        self._pass_time(until)
+
+    def joined(self, consumer: Consumer) -> None:
+        """Note that a consumer has been added."""
+        self._consumers[consumer.name] = consumer
+        self.ledger.actors.consumer(consumer.name)
+
+    def note(self, at: float, by: str, text: str, reply: str = "") -> Command:
+        """Write down a command."""
+        command = Command(at, by, text, reply)
+        self.commands.append(command)
+        return command
+
+    @property
+    def bars(self) -> list[Delivery]:
+        """The last deliveries."""
+        return self.ledger.deliveries[-_N_BARS:]
+
+    def rates(self, now: float) -> tuple[float, float]:
+        """Return how many entries were added, and how many acknowledgements granted, per second of late."""
+        back = now - self.window / 8
+        then = next((point for point in self.points if point.at >= back), None)
+        if then is None or now <= then.at:
+            return 0.0, 0.0
+        seconds = now - then.at
+        return (len(self.ledger.added) - then.n_added) / seconds, (self.ledger.n_acks - then.n_acks) / seconds
+
+    # ---- time ----------------------------------------------------------------------------------
+
+    def _pass_time(self, at: float) -> None:
+        if at - self._next_point > 2 * self.window:  # a long silence: only its end will be looked at
+            self._next_point += math.floor((at - self.window - self._next_point) / self._every) * self._every
+        while self._next_point < at:
+            ledger = self.ledger
+            counts = ledger.backlog.size, len(ledger.pending), len(ledger.added), ledger.n_acks
+            self.points.append(Point(self._next_point, *counts))
+            self._next_point += self._every
+
+    # ---- commands ------------------------------------------------------------------------------
+
+    def _tell(self, event: Event) -> None:
+        """Write down an event as a move, and as the command that it comes from."""
+        at, kind, actor, entry_id, _ = event
+        stream, group = self._scenario.stream, self._scenario.group
+        if entry_id:
+            self._n_moves += 1
+            self.moves.append((self._n_moves, kind, actor, entry_id))
+        if kind == DELIVERED:
+            self._tell_read(event)
+            return
+        self._reads.pop(actor, None)
+        if kind == ADDED:
+            self.note(at, actor, f"XADD {stream} * …", entry_id)
+        elif kind in (ACKED, VOID):
+            reply = "1" if kind == ACKED else "0: nobody had it pending any more"
+            self.note(at, actor, f"XACK {stream} {group} {entry_id}", reply)
+        elif kind == DEAD_LETTERED:
+            dead = self._scenario.dead_letter_key
+            self.note(at, actor, f"XADD {dead} * …, then XACK of {entry_id} (Lua)", "dead letter")
+
+    def _tell_read(self, event: Event) -> None:
+        """Write down the read that gave an entry, or add this one to what it gave: one command gave them all."""
+        at, _, actor, entry_id, n_deliveries = event
+        after = "0" if n_deliveries > 1 else ">"
+        read = self._reads.get(actor)
+        if read is None or read.after != after or at - read.at > _ONE_READ:
+            consumer = self._consumers.get(actor, self._scenario.consumers[0])
+            block = "" if after == "0" else f"BLOCK {round(consumer.block * 1000)} "
+            text = (
+                f"XREADGROUP GROUP {self._scenario.group} {actor} COUNT {consumer.count} "
+                f"{block}STREAMS {self._scenario.stream} {after}"
+            )
+            read = self._reads[actor] = _Read(at, after, [], self.note(at, actor, text))
+        read.ids.append(entry_id)
+        read.command.reply = in_short(read.ids)
+
+
+def in_short(ids: Sequence[str]) -> str:
+    """Return some entry ids for reading: the first ones, and how many more there are."""
+    if not ids:
+        return "(empty)"
+    more = len(ids) - _N_IDS
+    return " ".join(ids[:_N_IDS]) + (f" … {more} more" if more > 0 else "")

@@ -1,0 +1,355 @@
+"""`Run`: what came of a scenario on an engine. Metrics, saving and loading."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from streamlab.results import invariants, run_file
+from streamlab.results.backlog import Series
+from streamlab.results.deliveries import ConsumerMetrics
+from streamlab.results.events import EventLog
+from streamlab.results.final_state import FinalState
+from streamlab.results.ledger import Ledger
+from streamlab.results.recovery import RecoveryMetrics, duplicate_effects, lost_workers, wasted_seconds
+from streamlab.results.run_file import RunFileError
+from streamlab.results.statistics import Spread, id_key, spread
+from streamlab.results.verdict import Verdict
+from streamlab.results.wait import Wait
+from streamlab.scenario import Scenario
+
+__all__ = ["EngineName", "FinalState", "Run", "RunFileError"]
+
+EngineName = Literal["simulated", "live"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A scenario that has run: its events, and all that follows from them.
+
+    Attributes
+    ----------
+    server
+        Which server it ran on, in words.
+    wall
+        How long the run took, in seconds of the clock on the wall; not part of what is compared or saved
+        as a result, being different each time.
+    n_commands, n_round_trips
+        How many commands the actors sent, and how often they waited for the way there and back, which a
+        pipeline does once (simulated engine only; 0 where it is not known).
+    crashes
+        What workers that ended by themselves said, by actor.
+    waits
+        How long the machine kept each worker waiting for a processor (live engine only).
+    """
+
+    scenario: Scenario
+    engine: EngineName
+    server: str
+    events: EventLog
+    final: FinalState
+    wall: float = 0.0
+    n_commands: int = 0
+    n_round_trips: int = 0
+    crashes: dict[str, str] = field(default_factory=dict)
+    waits: dict[str, Wait] = field(default_factory=dict)
+
+    @functools.cached_property
+    def ledger(self) -> Ledger:
+        """What the events come to: entries, deliveries, consumers."""
+        return Ledger.of(self.scenario, self.events)
+
+    # ---- counts --------------------------------------------------------------------------------
+
+    @property
+    def added(self) -> int:
+        """Entries whose XADD was answered."""
+        return len(self.ledger.added)
+
+    @property
+    def processed(self) -> int:
+        """Entries that were processed at least once."""
+        return len(self.ledger.processed)
+
+    @property
+    def acked(self) -> int:
+        """Entries that were acknowledged, each counted once; `Ledger.n_acks` counts acknowledgements."""
+        return len(self.ledger.acked)
+
+    @property
+    def redelivered(self) -> int:
+        """Deliveries and claims of entries that had been delivered before."""
+        return self.ledger.n_redelivered
+
+    @property
+    def duplicates(self) -> int:
+        """Times that an entry was processed again."""
+        return self.ledger.n_processed - self.processed
+
+    @property
+    def dead_lettered(self) -> int:
+        """Entries that were given up and moved to the dead-letter stream."""
+        return len(self.dead_letters)
+
+    @functools.cached_property
+    def dead_letters(self) -> frozenset[str]:
+        """The ids of the entries that were given up, as events or the server tell."""
+        return frozenset(self.ledger.dead_lettered).union(self.final.dead_letters)
+
+    @property
+    def pending(self) -> int:
+        """Entries in the pending entries list at the end, as the server says."""
+        return len(self.final.pending)
+
+    @property
+    def undelivered(self) -> int:
+        """Entries that no consumer had been given at the end, as the server says."""
+        return len(self.final.undelivered)
+
+    @functools.cached_property
+    def _missing(self) -> tuple[list[str], list[str]]:
+        """Entries that were neither processed nor are still to come: trimmed from the stream, or lost."""
+        ledger = self.ledger
+        to_come = self.final.pending.keys() | set(self.final.undelivered)
+        trimmed, missing = [], []
+        for entry_id in ledger.added:
+            if entry_id in ledger.processed or entry_id in self.dead_letters:
+                continue
+            # What was trimmed may be pending still, and nobody can do it any more.
+            if entry_id in ledger.trimmed:
+                trimmed.append(entry_id)
+            elif entry_id not in to_come:
+                missing.append(entry_id)
+        if self.scenario.maxlen is None:
+            return trimmed, missing
+        first = id_key(self.final.first_id) if self.final.first_id else (math.inf, 0)
+        trimmed += [i for i in missing if id_key(i) < first]
+        return trimmed, [i for i in missing if id_key(i) >= first]
+
+    @property
+    def trimmed(self) -> int:
+        """Entries that were removed from the stream before anybody had processed them."""
+        return len(self._missing[0])
+
+    @property
+    def lost(self) -> int:
+        """Entries that were added and are nowhere: not processed, pending, undelivered, dead or trimmed."""
+        return len(self._missing[1])
+
+    def state_of(self, entry_id: str) -> str:
+        """Return how an entry stood at the end, in a word.
+
+        ``dead-lettered``, ``acked``, ``pending``, ``undelivered``, ``processed`` (and neither pending nor
+        acknowledged), ``trimmed`` from the stream before it was processed, or ``lost``, which must never be.
+        """
+        if entry_id in self.dead_letters:
+            return "dead-lettered"
+        if entry_id in self.final.pending:
+            return "pending"
+        if entry_id in self.ledger.acked:
+            return "acked"
+        if entry_id in self._undelivered:
+            return "undelivered"
+        if entry_id in self.ledger.processed:
+            return "processed"
+        return "trimmed" if entry_id in self._trimmed else "lost"
+
+    @functools.cached_property
+    def _undelivered(self) -> frozenset[str]:
+        return frozenset(self.final.undelivered)
+
+    @functools.cached_property
+    def _trimmed(self) -> frozenset[str]:
+        return frozenset(self._missing[0])
+
+    # ---- times ---------------------------------------------------------------------------------
+
+    @property
+    def duration(self) -> float:
+        """Seconds of the run's own clock from its start to the last thing that happened to an entry."""
+        return self.ledger.end
+
+    @functools.cached_property
+    def sojourn(self) -> Spread:
+        """Seconds from XADD until an entry has first been processed."""
+        return spread(self.ledger.sojourns())
+
+    @functools.cached_property
+    def waiting(self) -> Spread:
+        """Seconds from XADD until the processing of an entry begins."""
+        return spread(self.ledger.waits())
+
+    @functools.cached_property
+    def service(self) -> float:
+        """Seconds for which a consumer worked on an entry that it processed, on average; NaN if there is none."""
+        done = (delivery for delivery in self.ledger.deliveries if not math.isnan(delivery.processed))
+        worked = [self.ledger.worked(delivery) for delivery in done]
+        return math.fsum(worked) / len(worked) if worked else math.nan
+
+    @functools.cached_property
+    def series(self) -> Series:
+        """How backlog and pending went over time."""
+        return self.ledger.changes.series()
+
+    @property
+    def backlog_max(self) -> int:
+        """The most entries that ever waited to be delivered."""
+        return max(self.series.backlog)
+
+    @property
+    def throughput(self) -> float:
+        """Entries processed per second."""
+        return self.processed / self.duration if self.duration else 0.0
+
+    @functools.cached_property
+    def recovery(self) -> RecoveryMetrics:
+        """What went wrong, what it cost, and how long it took until it was made good."""
+        ledger = self.ledger
+        lost = lost_workers(ledger, self.final.pending)
+        counts_effects = self.scenario.sink != "none"
+        return RecoveryMetrics(
+            strategy=self.scenario.last_recovery.strategy,
+            lost_workers=lost,
+            recovered=all(worker.recovered for worker in lost) and not (self.pending or self.lost),
+            redelivered=self.redelivered,
+            duplicates=self.duplicates,
+            duplicate_effects=duplicate_effects(self.final.effects) if counts_effects else self.duplicates,
+            wasted=wasted_seconds(ledger),
+            dead_lettered=self.dead_lettered,
+            void=ledger.n_void,
+            rejected=ledger.n_rejected,
+            zombie_acks=tuple(ledger.zombie_acks),
+            n_round_trips=self.n_round_trips,
+        )
+
+    # ---- consumers -----------------------------------------------------------------------------
+
+    @functools.cached_property
+    def consumers(self) -> dict[str, ConsumerMetrics]:
+        """What each consumer did."""
+        ledger, pending = self.ledger, Counter(self.final.pending.values())
+        return {
+            name: ConsumerMetrics(
+                delivered=record.delivered,
+                processed=record.processed,
+                acked=record.acked,
+                claimed=record.claimed,
+                pending=pending[name],
+                utilisation=record.busy / ledger.end if ledger.end else 0.0,
+            )
+            for name, record in ledger.consumers.items()
+        }
+
+    @functools.cached_property
+    def shares(self) -> dict[str, float]:
+        """Each consumer's part of what was acknowledged, from 0 to 1."""
+        total = sum(consumer.acked for consumer in self.consumers.values())
+        return {name: c.acked / total if total else 0.0 for name, c in self.consumers.items()}
+
+    def assignment(self) -> list[tuple[int, str]]:
+        """Return who was first given which entry: its number (1 is the first that was added), consumer."""
+        number = {entry_id: i for i, entry_id in enumerate(sorted(self.ledger.added, key=id_key), 1)}
+        first: dict[int, str] = {}
+        for delivery in self.ledger.deliveries:
+            if delivery.id in number:
+                first.setdefault(number[delivery.id], delivery.consumer)
+        return sorted(first.items())
+
+    @functools.cached_property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """A verdict for each invariant, which tells the story of the first entry that breaks it."""
+        return invariants.examine(self.scenario, self.events, self.final, self.ledger)
+
+    def broken(self) -> list[str]:
+        """Return what must never be and is, a line each; empty if all is well.
+
+        These are the `verdicts` on the invariants. To do something twice without need is not among it.
+        """
+        lines = [f"{actor} ended by itself: {words}" for actor, words in self.crashes.items()]
+        return lines + [v.words for v in self.verdicts if not v and v.rule != invariants.NEEDLESS]
+
+    # ---- export --------------------------------------------------------------------------------
+
+    def summary(self) -> dict[str, Any]:
+        """Return the run in figures, as ``streamlab run --json`` prints it; times in seconds."""
+        times = self.sojourn
+        return {
+            "scenario": self.scenario.name,
+            "engine": self.engine,
+            "server": self.server,
+            "seed": self.scenario.seed,
+            "duration": _rounded(self.duration),
+            "wall": round(self.wall, 3),
+            "added": self.added,
+            "processed": self.processed,
+            "acked": self.acked,
+            "redelivered": self.redelivered,
+            "duplicates": self.duplicates,
+            "dead_lettered": self.dead_lettered,
+            "trimmed": self.trimmed,
+            "lost": self.lost,
+            "pending": self.pending,
+            "undelivered": self.undelivered,
+            "backlog_max": self.backlog_max,
+            "sojourn": {
+                "p50": _rounded(times.p50),
+                "p95": _rounded(times.p95),
+                "p99": _rounded(times.p99),
+                "max": _rounded(times.max),
+            },
+            "consumers": {
+                name: dataclasses.asdict(consumer) | {"utilisation": round(consumer.utilisation, 4)}
+                for name, consumer in self.consumers.items()
+            },
+            "recovery": self._recovery_summary(),
+        }
+
+    def _recovery_summary(self) -> dict[str, Any]:
+        recovery = self.recovery
+        return {
+            "strategy": recovery.strategy,
+            "recovered": recovery.recovered,
+            "time_max": _rounded(recovery.time_max),
+            "lost_workers": len(recovery.lost_workers),
+            "redelivered": recovery.redelivered,
+            "duplicates": recovery.duplicates,
+            "duplicate_effects": recovery.duplicate_effects,
+            "wasted": round(recovery.wasted, 6),
+            "dead_lettered": recovery.dead_lettered,
+            "zombie_acks": len(recovery.zombie_acks),
+            "void_acks": recovery.void,
+            "rejected_acks": recovery.rejected,
+            "round_trips": recovery.n_round_trips or None,
+        }
+
+    def save(self, path: str | Path) -> None:
+        """Write the run as JSON lines, a header and then an event a line: whole, or not at all (`OSError`)."""
+        fields = [field.name for field in dataclasses.fields(self) if field.init]
+        run_file.save(Path(path), {name: getattr(self, name) for name in fields})
+
+    @classmethod
+    def load(cls, path: str | Path) -> Run:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        RunFileError
+            If the file does not hold a whole run.
+        """
+        return cls(**run_file.load(Path(path)))
+
+    def __repr__(self) -> str:
+        return (
+            f"<Run of {self.scenario.name} ({self.engine}): {self.processed:,} of {self.added:,} entries "
+            f"processed by {len(self.consumers)} in {self.duration:.2f} s>"
+        )
+
+
+def _rounded(seconds: float) -> float | None:
+    """Return a time to the microsecond; None, which JSON knows, for a time that does not exist."""
+    return None if math.isnan(seconds) else round(seconds, 6)

@@ -1,0 +1,139 @@
+"""A run as a file of JSON lines: a header, then an event a line. Written whole, and read only if it is whole."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+import streamlab
+from streamlab.results.events import Event, EventLog
+from streamlab.results.final_state import FinalState
+from streamlab.results.wait import Wait
+from streamlab.results.whole_file import write_whole
+from streamlab.scenario import from_dict, to_dict
+from streamlab.scenario.values import located
+
+
+class RunFileError(ValueError):
+    """A file that does not hold a run. The message says why."""
+
+
+def save(path: Path, contents: Mapping[str, Any]) -> None:
+    """Write what a `Run` is made of, by name: whole or not at all. Raises `OSError`."""
+    events: EventLog = contents["events"]
+    header = {"streamlab": streamlab.__version__, "n_events": len(events), **contents}
+    header["scenario"] = to_dict(contents["scenario"])
+    header["final"] = dataclasses.asdict(contents["final"])
+    del header["events"]
+
+    def lines() -> Iterator[bytes]:
+        yield json.dumps(header).encode() + b"\n"
+        for event in events:
+            yield event.to_json().encode() + b"\n"
+
+    write_whole(path, lines())
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Read what `save` wrote: what a `Run` is made of, by name.
+
+    Raises
+    ------
+    RunFileError
+        If the file cannot be read, or does not hold a whole run.
+    """
+    try:
+        with path.open("rb") as file:
+            header = json.loads(file.readline(), parse_constant=_no_number)
+            events = EventLog()
+            for line in file:
+                events.append(Event.from_json(line.decode()))
+        return _checked(header, events)
+    except OSError as error:
+        raise RunFileError(f"cannot read {path}: {error.strerror or error}") from None
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+        why = f"there is no {error}" if isinstance(error, KeyError) else str(error)
+        raise RunFileError(f"{path} does not hold a run: {why[:300]}") from None
+
+
+def _checked(header: Any, events: EventLog) -> dict[str, Any]:
+    if not isinstance(header, dict):
+        raise ValueError("its first line is no object")
+    if "n_events" not in header:
+        raise ValueError("it does not say how many events it has (an older streamlab wrote it)")
+    if header["n_events"] != len(events):
+        raise ValueError(f"it has {len(events)} of {header['n_events']} events: the rest is missing")
+    if header["engine"] not in ("simulated", "live"):
+        raise ValueError(f"engine is {header['engine']!r}")
+    with located("scenario"):
+        scenario = from_dict(header["scenario"])
+    return {
+        "scenario": scenario,
+        "engine": header["engine"],
+        "server": _of("server", header["server"], _is_text),
+        "events": events,
+        "final": _final(header["final"]),
+        "wall": _of("wall", header["wall"], _is_seconds),
+        "n_commands": _of("n_commands", header["n_commands"], _is_count),
+        "n_round_trips": _of("n_round_trips", header["n_round_trips"], _is_count),
+        "crashes": _of("crashes", header["crashes"], _maps_to(_is_text)),
+        "waits": _waits(header.get("waits", {})),  # older files have none
+    }
+
+
+def _waits(found: Any) -> dict[str, Wait]:
+    pairs = _of("waits", found, _maps_to(_is_wait))
+    return {name: Wait(*pair) for name, pair in pairs.items()}
+
+
+def _final(found: Any) -> FinalState:
+    kinds: dict[str, Callable[[Any], bool]] = {
+        "pending": _maps_to(_is_text),
+        "undelivered": _is_list_of_texts,
+        "first_id": _is_text,
+        "length": _is_count,
+        "dead_letters": _is_list_of_texts,
+        "effects": _maps_to(_is_count),
+        "pending_by": _maps_to(_is_count),
+    }
+    values: dict[str, Any] = {name: _of(name, found[name], kind) for name, kind in kinds.items()}
+    values |= {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
+    return FinalState(**values)
+
+
+def _of(name: str, value: Any, kind: Callable[[Any], bool]) -> Any:
+    if not kind(value):
+        raise ValueError(f"{name} is {str(value)[:80]!r}")
+    return value
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and 0 <= value < 2**63
+
+
+def _is_seconds(value: Any) -> bool:
+    return type(value) in (int, float) and 0 <= float(value) < math.inf
+
+
+def _is_wait(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == len(Wait._fields) and all(map(_is_seconds, value))
+
+
+def _is_list_of_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_is_text, value))
+
+
+def _maps_to(kind: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, dict) and all(map(kind, value.values()))
+
+
+def _no_number(text: str) -> NoReturn:
+    raise ValueError(f"{text} is no number")

@@ -1,0 +1,47 @@
+"""Where times lie: quantiles and spreads; and the order of entry ids."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+
+class Spread(NamedTuple):
+    """Where times lie, in seconds; all NaN if there are none."""
+
+    mean: float
+    p50: float
+    p95: float
+    p99: float
+    max: float
+
+
+def id_key(entry_id: str) -> tuple[int, int]:
+    """Return what entry ids are sorted by: milliseconds, then sequence number."""
+    ms, _, seq = entry_id.partition("-")
+    return int(ms), int(seq)
+
+
+def quantile(ordered: Sequence[float], q: float) -> float:
+    """Return the `q` quantile of ascending values, interpolated linearly; NaN if there are none."""
+    if not ordered:
+        return math.nan
+    at = q * (len(ordered) - 1)
+    below = math.floor(at)
+    above = min(below + 1, len(ordered) - 1)
+    return ordered[below] + (ordered[above] - ordered[below]) * (at - below)
+
+
+def spread(times: Iterable[float]) -> Spread:
+    """Return mean, median, 95th and 99th percentile and maximum."""
+    ordered = sorted(times)
+    if not ordered:
+        return Spread(math.nan, math.nan, math.nan, math.nan, math.nan)
+    return Spread(
+        math.fsum(ordered) / len(ordered),
+        quantile(ordered, 0.5),
+        quantile(ordered, 0.95),
+        quantile(ordered, 0.99),
+        ordered[-1],
+    )

@@ -1,0 +1,89 @@
+"""Faults that are drawn at random, by a seed."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import attrs
+from attrs import field
+
+from streamlab.scenario.action import Action, CountedAction
+from streamlab.scenario.actions import (
+    CrashBeforeAck,
+    CrashBeforeEffect,
+    Disconnect,
+    Fail,
+    GroupDestroyed,
+    Kill,
+    LostReply,
+    Pause,
+    PauseInWork,
+    Poison,
+    Restart,
+    ServerDown,
+    Slow,
+    StreamDeleted,
+    TrimWhilePending,
+)
+
+
+@attrs.frozen
+class Weights:
+    """How often each kind of fault is drawn, compared with the others. Those of the server befall everybody."""
+
+    of: dict[type[Action[Any]], float] = field(
+        factory=lambda: {
+            Kill: 4, Pause: 2, Slow: 1, Restart: 1, Disconnect: 2, CrashBeforeEffect: 2,
+            CrashBeforeAck: 3, Fail: 2, PauseInWork: 1, LostReply: 4, Poison: 1, ServerDown: 1, TrimWhilePending: 0.5,
+            GroupDestroyed: 0.5, StreamDeleted: 0.25,
+        }
+    )  # fmt: skip
+
+
+def random_faults(
+    rng: random.Random,
+    *,
+    consumers: Sequence[str],
+    producers: Sequence[str],
+    duration: float,
+    entries: int,
+    most: int = 6,
+    weights: Weights | None = None,
+) -> tuple[Action[Any], ...]:
+    """Draw a schedule of one to `most` faults for a run of `duration` seconds and about `entries` entries."""
+    table = (weights or Weights()).of
+    per_consumer = max(entries // max(len(consumers), 1), 1)
+    drawn = []
+    for _ in range(rng.randint(1, most)):
+        kind = rng.choices(list(table), list(table.values()))[0]
+        at = round(rng.uniform(0.05, 0.9) * duration, 3)
+        values: dict[str, Any] = {}
+        names = attrs.fields_dict(kind)
+        if "target" in names:
+            values["target"] = rng.choice(producers if kind is Poison else consumers)
+        if not issubclass(kind, CountedAction):
+            values["at"] = at
+        if "duration" in names:
+            values["duration"] = round(rng.uniform(0.05, 0.3) * duration, 3)
+        if "nth" in names:
+            values["nth"] = rng.randint(1, per_consumer)
+        if "times" in names:
+            values["times"] = rng.randint(1, 3)
+        if "command" in names:
+            command = rng.choice(("XREADGROUP", "XACK", "XADD"))
+            values["command"] = command
+            if command == "XADD":
+                values["target"] = rng.choice(producers)
+        drawn.append(kind(**values))
+    return tuple(drawn)
+
+
+def random_kills(
+    rng: random.Random, *, consumers: Sequence[str], every: float, duration: float
+) -> tuple[Action[Any], ...]:
+    """Draw whom to kill, every so many seconds of a run."""
+    n = math.ceil(duration / every) - 1
+    return tuple(Kill(rng.choice(consumers), round(i * every, 6)) for i in range(1, n + 1))

@@ -1,0 +1,387 @@
+"""`Scenario`: who produces and who consumes, how fast, for how long. Data, and nothing else.
+
+The same scenario runs on both engines. Everything random in it comes from `seed`, by the actor's name, so
+that a run can be repeated and an actor's arrivals do not change when another one is added.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import heapq
+import itertools
+import math
+import random
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import attrs
+
+from streamlab.actors import Recovery
+from streamlab.scenario.action import POISON_FIELD, Action, ActionError, CountedAction
+from streamlab.scenario.action_texts import parse_action, seconds
+from streamlab.scenario.actions import AddConsumer, Poison, ServerDown, SetRecovery, check_target
+from streamlab.scenario.actors import Arrivals, Consumer, Producer, Service, producers
+from streamlab.scenario.random_faults import random_faults, random_kills
+from streamlab.scenario.values import (
+    InvalidValue,
+    Record,
+    ScenarioError,
+    a,
+    check_keys,
+    choose_from,
+    finite,
+    located,
+    one_of,
+    printable,
+    require,
+    short,
+    some,
+    whole,
+)
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+    from streamlab.actors import Effect, Fields
+
+SinkKind = Literal["none", "naive", "idempotent"]
+
+#: The simulated server's clock at the beginning of a run: 2026-01-01, 00:00 UTC, in ms since 1970.
+EPOCH_MS = 1_767_225_600_000
+
+#: What a text begins with that stands for many kills: one every so often, of a consumer drawn by the seed.
+_RANDOM_KILLS: Final = ["kill", "random", "every"]
+
+
+def _no_limit_or(validator: Any) -> Any:
+    return attrs.validators.optional(validator)
+
+
+@attrs.frozen
+class Scenario(Record):
+    """Producers, a stream, a consumer group, and for how long.
+
+    Attributes
+    ----------
+    duration, entries
+        Entries are produced for `duration` seconds, or until there are `entries` of them, all producers
+        together; whichever comes first. None is no limit: a replay ends by itself.
+    drain
+        Seconds that consumers are given, after production has ended, to finish what is left; what they
+        hold at the end of it, they still finish if it takes them no more than a second.
+    maxlen
+        Trim the stream to about this many entries as they are added (``MAXLEN ~``), read or not.
+    epoch_ms
+        The simulated server's clock at the start of the run, in milliseconds since 1970.
+    redis_version
+        The version that the simulated server behaves as, ``"7.0.15"`` for instance.
+    sink
+        Where effects go: ``"none"`` (an entry's service time is all there is to it), ``"naive"`` or
+        ``"idempotent"``: a hash on the server that counts each entry's effects. See `ledger_key`.
+    recovery
+        How entries come back that a consumer did not finish.
+    faults
+        What goes wrong, and what else is planned. In TOML and on the command line each is a text,
+        ``"kill C2 at 3s"``: see `Action`.
+    by_hand
+        What was done while it ran, by a method of the lab or by a button; it is done again when it is run again.
+    """
+
+    name: str = attrs.field(default="my-scenario", validator=printable())
+    producers: tuple[Producer, ...] = attrs.field(
+        default=(Producer(),), validator=some(Producer, at_least=1, form="[[producers]] tables")
+    )
+    consumers: tuple[Consumer, ...] = attrs.field(
+        default=(Consumer(),), validator=some(Consumer, at_least=1, form="[[consumers]] tables")
+    )
+    duration: float | None = attrs.field(default=10.0, validator=_no_limit_or(finite(above=True, of="seconds")))
+    entries: int | None = attrs.field(default=None, validator=_no_limit_or(whole(1)))
+    seed: int = attrs.field(default=1, validator=whole(0))
+    stream: str = attrs.field(default="orders", validator=printable())
+    group: str = attrs.field(default="workers", validator=printable())
+    drain: float = attrs.field(default=60.0, validator=finite(of="seconds"))
+    maxlen: int | None = attrs.field(default=None, validator=_no_limit_or(whole(1)))
+    epoch_ms: int = attrs.field(default=EPOCH_MS, validator=whole(0))
+    redis_version: str = attrs.field(default="7.0.15")
+    sink: SinkKind = attrs.field(default="none", validator=one_of(SinkKind))
+    recovery: Recovery = attrs.field(default=Recovery(), validator=a(Recovery))
+    faults: tuple[Action[Any], ...] = attrs.field(default=(), validator=some(object, form="texts"))
+    by_hand: tuple[Action[Any], ...] = attrs.field(default=(), validator=some(object, form="texts"))
+
+    @redis_version.validator
+    def _check_version(self, _: object, value: object) -> None:
+        if len(_version(value)) != 3:
+            raise self.invalid("redis_version", f"is {short(value)}: write it as 7.0.15")
+
+    def __attrs_post_init__(self) -> None:
+        taken: set[str] = set()
+        places: dict[str, tuple[Producer | Consumer, ...]] = {"producers": self.producers, "consumers": self.consumers}
+        for field, actors in places.items():
+            for i, actor in enumerate(actors):
+                if actor.name in taken:
+                    raise self.invalid(field, f"is {actor.name!r}, given twice: every actor needs its own", i, "name")
+                taken.add(actor.name)
+        endless = [p.name for p in self.producers if p.arrivals.kind != "replay"]
+        if endless and self.duration is None and self.entries is None:
+            problem = f"is None, and so {', '.join(endless)} never ends: give a duration or a number of entries"
+            raise self.invalid("duration", problem)
+        # Here and nowhere else, so that a text is read alike from a file, the shell and Python.
+        read = {what: self._read_all(what) for what in ("faults", "by_hand")}
+        added = [action.target for action in itertools.chain(*read.values()) if isinstance(action, AddConsumer)]
+        for what, actions in read.items():
+            for i, action in enumerate(actions):
+                with located(what, i):
+                    self._check_action(action, added)
+            object.__setattr__(self, what, actions)
+
+    def _read_all(self, what: str) -> tuple[Action[Any], ...]:
+        """Return actions, those that are texts read."""
+        read: list[Action[Any]] = []
+        for i, action in enumerate(getattr(self, what)):
+            with located(what, i):
+                read += self._read(action)
+        return tuple(read)
+
+    def _read(self, action: object) -> tuple[Action[Any], ...]:
+        """Read an action; ``kill random every 1s`` is one for each time."""
+        if isinstance(action, Action):
+            return (action,)
+        if not isinstance(action, str):
+            raise InvalidValue(f"is {short(action)}: give a text, as 'kill C2 at 3s'", ())
+        try:
+            first, words = action.split()[:3], action.split()[3:]
+            if first == _RANDOM_KILLS:
+                return self.random_kills(seconds(" ".join(words)))
+            return (parse_action(action),)
+        except ActionError as error:
+            raise InvalidValue(f"is {short(action)}: {error}", ()) from None
+
+    def _check_action(self, action: Action[Any], added: list[str | None]) -> None:
+        """Require that what is planned has a time, and is aimed at somebody who is there."""
+        if not isinstance(action, CountedAction) and not action.is_dated:
+            raise InvalidValue(f"is {str(action)!r}, which says not when: write {action.form}", ())
+        if isinstance(action, AddConsumer) and action.target is None:
+            raise InvalidValue(f"is {str(action)!r}: give the consumer a name", ())
+        consumers = [c.name for c in self.consumers] + [name for name in added if name is not None]
+        try:
+            check_target(action, consumers, [p.name for p in self.producers])
+        except ActionError as error:
+            raise InvalidValue(f"is {str(action)!r}: {error}", ()) from None
+
+    @property
+    def actions(self) -> tuple[Action[Any], ...]:
+        """All that is planned, and all that was done by hand."""
+        return (*self.faults, *self.by_hand)
+
+    @property
+    def last_recovery(self) -> Recovery:
+        """How entries come back at the end, after all changes of it that are planned or were made by hand."""
+        recovery = self.recovery
+        changes = [action for action in self.actions if isinstance(action, SetRecovery)]
+        for change in sorted(changes, key=lambda change: change.when):
+            recovery = change.applied_to(recovery)
+        return recovery
+
+    def joins(self, consumer: Consumer) -> bool:
+        """Whether a consumer is not there from the beginning, but is added later."""
+        return any(isinstance(action, AddConsumer) and action.target == consumer.name for action in self.actions)
+
+    @property
+    def ledger_key(self) -> str:
+        """The key of the hash in which a sink counts effects."""
+        return f"{{{self.stream}}}:effects"
+
+    @property
+    def dead_letter_key(self) -> str:
+        """The key of the dead-letter stream."""
+        return self.recovery.dead_letter_of(self.stream)
+
+    @property
+    def version(self) -> tuple[int, int, int]:
+        """The simulated server's version, as three numbers."""
+        major, minor, patch = _version(self.redis_version)
+        return major, minor, patch
+
+    @property
+    def needs_persistence(self) -> bool:
+        """Whether a real server has to keep what it had when it goes down."""
+        return any(isinstance(action, ServerDown) for action in self.actions)
+
+    def rng(self, actor: str) -> random.Random:
+        """Return the source of an actor's random numbers."""
+        return random.Random(f"{self.seed}/{actor}")
+
+    def arrivals(self, producer: Producer) -> Iterable[tuple[float, Fields]]:
+        """Return what a producer adds in this scenario, and when, its limits applied."""
+        entries = producer.arrivals.entries(producer.name, self.rng(producer.name))
+        if self.duration is not None:
+            duration = self.duration
+            entries = itertools.takewhile(lambda entry: entry[0] < duration, entries)
+        if self.entries is not None:
+            entries = itertools.islice(entries, self._share_of(producer))
+        poison = (a for a in self.faults if isinstance(a, Poison) and not a.is_dated)
+        poisoned = {action.nth for action in poison if action.target == producer.name}
+        return _poisoned(entries, poisoned) if poisoned else entries
+
+    def effect(self, client: Redis) -> Effect | None:
+        """Return what has the effect of an entry in this scenario; None if there is none."""
+        if self.sink == "none":
+            return None
+        from streamlab.actors import idempotent_sink, naive_sink  # for a run only
+
+        return (naive_sink if self.sink == "naive" else idempotent_sink)(client, self.ledger_key)
+
+    def _share_of(self, producer: Producer) -> int:
+        """Return how many of the first `entries` arrivals, all producers together, are this one's."""
+        assert self.entries is not None
+        if len(self.producers) == 1:
+            return self.entries
+        arrivals = heapq.merge(
+            *(
+                zip(p.arrivals.times(self.rng(p.name)), itertools.repeat(number))
+                for number, p in enumerate(self.producers)
+            )
+        )
+        mine = self.producers.index(producer)
+        return sum(number == mine for _, number in itertools.islice(arrivals, self.entries))
+
+    # ---- variations (see also `replace`) -------------------------------------------------------
+
+    def with_faults(self, *faults: Action[Any] | str) -> Scenario:
+        """Return the scenario with more faults; texts are read by `parse_action`, or are ``kill random every 1s``."""
+        return self.replace(faults=(*self.faults, *faults))
+
+    def random_faults(self, *, most: int = 6) -> tuple[Action[Any], ...]:
+        """Draw one to `most` faults for this scenario, by its seed."""
+        return random_faults(
+            self.rng("faults"),
+            consumers=[c.name for c in self.consumers],
+            producers=[p.name for p in self.producers],
+            duration=self.expected_duration(),
+            entries=self.expected_entries(),
+            most=most,
+        )
+
+    def random_kills(self, every: float) -> tuple[Action[Any], ...]:
+        """Draw a consumer to be killed every so many seconds of this scenario, by its seed."""
+        finite(above=True, of="seconds").check(every, "every")
+        names = [c.name for c in self.consumers]
+        duration = self.expected_duration()
+        return random_kills(self.rng("kills"), consumers=names, every=every, duration=duration)
+
+    def expected_duration(self) -> float:
+        """Return for how many seconds entries are produced, about."""
+        rate = self._expected_rate()
+        by_entries = math.inf if self.entries is None else self.entries / rate
+        return min(math.inf if self.duration is None else self.duration, by_entries)
+
+    def expected_entries(self) -> int:
+        return math.ceil(self._expected_rate() * self.expected_duration())
+
+    def _expected_rate(self) -> float:
+        require(
+            all(p.arrivals.kind != "replay" for p in self.producers),
+            f"{self.name} replays recorded times: name its faults one by one",
+        )
+        return sum(p.arrivals.rate for p in self.producers)
+
+    def with_recovery(self, strategy: str | None = None, **changes: Any) -> Scenario:
+        """Return the scenario with another strategy of recovery, or other fields of it."""
+        if strategy is not None:
+            changes["strategy"] = strategy
+        with located("recovery"):
+            check_keys(changes, [field.name for field in dataclasses.fields(Recovery)])
+        try:
+            return self.replace(recovery=dataclasses.replace(self.recovery, **changes))
+        except ValueError as error:  # of a Recovery, which knows nothing of scenarios
+            raise ScenarioError(str(error)) from None
+
+    def with_producers(self, n: int) -> Scenario:
+        """Return the scenario with producers P1 … Pn, all like its first; constant ones take turns."""
+        whole(1).check(n, "the number of producers")
+        first = self.producers[0].arrivals
+        require(first.kind != "replay" or n == 1, "a replay cannot be given to several producers")
+        return self.replace(producers=producers(n, first))
+
+    def with_consumers(self, n: int) -> Scenario:
+        """Return the scenario with consumers C1 … Cn, all like its first."""
+        whole(1).check(n, "the number of consumers")
+        return self.replace(consumers=tuple(self.consumers[0].replace(name=f"C{i}") for i in range(1, n + 1)))
+
+    def with_rate(self, rate: float) -> Scenario:
+        """Return the scenario with each producer adding `rate` entries per second."""
+        require(
+            all(p.arrivals.kind != "replay" for p in self.producers),
+            f"{self.name} replays recorded times and has no rate: give a speed",
+        )
+
+        def at_that_rate(arrivals: Arrivals) -> Arrivals:
+            # The start is part of how constant producers take turns: it keeps its share of the interval.
+            return arrivals.replace(rate=rate).replace(start=arrivals.start * arrivals.rate / rate)
+
+        return self._with_arrivals(at_that_rate)
+
+    def with_service(self, mean: float) -> Scenario:
+        """Return the scenario with every consumer taking `mean` seconds on average."""
+        return self._with_each_consumer(lambda consumer: _serving(consumer, lambda service: service.replace(mean=mean)))
+
+    def with_consumer(self, name: str, *, service: Service | float | None = None, **changes: Any) -> Scenario:
+        """Return the scenario with some fields of one consumer changed; `service` may be a mean."""
+        known = [c.name for c in self.consumers]
+        require(name in known, f"there is no consumer {name!r}: {choose_from(name, known)}")
+
+        def change(consumer: Consumer) -> Consumer:
+            if consumer.name != name:
+                return consumer
+            if isinstance(service, int | float):
+                consumer = _serving(consumer, lambda old: old.replace(mean=service))
+            elif service is not None:
+                consumer = consumer.replace(service=service)
+            return consumer.replace(**changes)
+
+        return self._with_each_consumer(change)
+
+    def with_count(self, count: int) -> Scenario:
+        """Return the scenario with every consumer asking for `count` entries at once."""
+        return self._with_each_consumer(lambda consumer: consumer.replace(count=count))
+
+    def faster(self, factor: float) -> Scenario:
+        """Return the scenario with arrivals and service `factor` times faster."""
+        finite(above=True).check(factor, "speed")
+        return (
+            self._with_arrivals(lambda arrivals: arrivals.faster(factor))
+            ._with_each_consumer(lambda consumer: _serving(consumer, lambda service: service.faster(factor)))
+            .replace(duration=None if self.duration is None else self.duration / factor)
+        )
+
+    def _with_arrivals(self, change: Callable[[Arrivals], Arrivals]) -> Scenario:
+        changed = []
+        for i, producer in enumerate(self.producers):
+            with located("producers", i, "arrivals"):
+                changed.append(producer.replace(arrivals=change(producer.arrivals)))
+        return self.replace(producers=tuple(changed))
+
+    def _with_each_consumer(self, change: Callable[[Consumer], Consumer]) -> Scenario:
+        changed = []
+        for i, consumer in enumerate(self.consumers):
+            with located("consumers", i):
+                changed.append(change(consumer))
+        return self.replace(consumers=tuple(changed))
+
+
+def _serving(consumer: Consumer, change: Callable[[Service], Service]) -> Consumer:
+    """Return the consumer with its service changed."""
+    with located("service"):
+        return consumer.replace(service=change(consumer.service))
+
+
+def _poisoned(entries: Iterable[tuple[float, Fields]], numbers: set[int]) -> Iterator[tuple[float, Fields]]:
+    """Yield the entries, those with these numbers poisoned."""
+    for number, (at, fields) in enumerate(entries, 1):
+        yield (at, {**fields, POISON_FIELD: "1"}) if number in numbers else (at, fields)
+
+
+def _version(text: object) -> tuple[int, ...]:
+    """Return a version as numbers; none if it is not one."""
+    parts = text.split(".") if isinstance(text, str) else []
+    return tuple(map(int, parts)) if all(part.isdecimal() for part in parts) else ()

@@ -1,0 +1,142 @@
+"""The state of each entry of a stream for one group, asked of a server or of the model, and drawn.
+
+An entry is ``"undelivered"``; or pending, told as its consumer and its delivery count, ``"alice ×2"``; or ``"done"``,
+which is acknowledged.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import redis
+
+from streamlab.model import MIN_ID, StreamModel, format_id, parse_id
+from streamlab.model.records import parse_groups, parse_pending_range, text
+from streamlab.views.plots.picture import Chart
+from streamlab.views.plots.style import HATCHES, INK, colour
+
+UNDELIVERED, PENDING, DONE = "undelivered", "pending", "done"
+#: Transitions by (state before, state after).
+Transitions = Counter[tuple[str, str]]
+States = dict[str, str]
+
+
+def entry_states(client: redis.Redis, key: str, group: str) -> States:
+    """Ask a server (``XINFO GROUPS``, ``XPENDING``, ``XRANGE``) for the states by id."""
+    groups = {state.name: state for state in parse_groups(client.xinfo_groups(key))}
+    lines: Any = client.xpending_range(key, group, "-", "+", 10_000)
+    held = {p.id: (p.consumer, p.delivery_count) for p in parse_pending_range(lines)}
+    entries: Any = client.xrange(key)
+    ids = [text(entry_id) for entry_id, _ in entries]
+    return _states(ids, groups[group].last_delivered_id, held)
+
+
+def model_states(model: StreamModel, group: str) -> States:
+    """Return the same of a model."""
+    held = {
+        format_id(entry_id): (pending.consumer.name, pending.delivery_count)
+        for entry_id, pending in model.pending(group, now_ms=0)
+    }
+    ids = [format_id(entry_id) for entry_id, _ in model.range()]
+    return _states(ids, format_id(model.groups[group].last_id), held)
+
+
+def _states(ids: Sequence[str], last_delivered_id: str, held: Mapping[str, tuple[str, int]]) -> States:
+    reached = parse_id(last_delivered_id) or MIN_ID
+    states: States = {}
+    for entry_id in ids:
+        if entry_id in held:
+            consumer, n_deliveries = held[entry_id]
+            states[entry_id] = f"{consumer} ×{n_deliveries}"
+        else:
+            states[entry_id] = DONE if (parse_id(entry_id) or MIN_ID) <= reached else UNDELIVERED
+    return states
+
+
+def transitions(snapshots: Sequence[Mapping[str, str]]) -> Transitions:
+    """Count how entries changed their states from one snapshot to the next."""
+    return Transitions(
+        (_kind(before[entry_id]), _kind(state))
+        for before, after in pairwise(snapshots)
+        for entry_id, state in after.items()
+        if entry_id in before and state != before[entry_id]
+    )
+
+
+def _kind(state: str) -> str:
+    return state if state in (UNDELIVERED, DONE) else PENDING
+
+
+def draw_states(table: Mapping[str, Mapping[str, str]]) -> Chart:
+    """Draw a row of states for each command: a column for each entry, a colour and a hatch for each consumer."""
+    chart = Chart(8, 0.9 + 0.37 * len(table))
+    columns = list(dict.fromkeys(entry_id for row in table.values() for entry_id in row))
+    ax = chart.add_subplot(xlim=(-0.5, len(columns) - 0.5), ylim=(len(table) - 0.5, -0.5), xlabel="entry")
+    consumers: list[str] = []
+    for y, row in enumerate(table.values()):
+        for entry_id, state in row.items():
+            name, face, hatch = state.split(" ×")[0], "white", ""
+            if state == DONE:
+                face = "#dddddd"
+            elif state != UNDELIVERED:
+                if name not in consumers:
+                    consumers.append(name)
+                face, hatch = colour(consumers.index(name)), HATCHES[consumers.index(name) % 6]
+            x = columns.index(entry_id)
+            ax.barh(y, 0.92, 0.8, x - 0.46, facecolor=face, hatch=hatch, edgecolor="#aaaaaa", alpha=0.5)
+            ax.text(x, y, "" if state == UNDELIVERED else state, ha="center", va="center", fontsize=9)
+    ax.set_xticks(range(len(columns)), columns, fontsize=9)
+    ax.set_yticks(range(len(table)), list(table), fontsize=9)
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    back = _leads_back(transitions(list(table.values())))
+    title = "The states of entries" if back else "From undelivered to pending to done, and never back"
+    ax.set_title(title, loc="left", fontsize=11.5)
+    last = Counter(_kind(state) for state in list(table.values())[-1].values())
+    told = ", ".join(f"{n} {kind}" for kind, n in last.items())
+    chart.alt = f"The states of {len(columns)} entries after each of {len(table)} commands; in the end {told}."
+    return chart
+
+
+def draw_transitions(counted: Transitions) -> Chart:
+    """Draw the three states, and an arrow for each way that was taken, with how often."""
+    chart = Chart(8, 2.1)
+    ax = chart.add_subplot(xlim=(0, 10), ylim=(0.45, 1.95))
+    ax.axis("off")
+    at = {UNDELIVERED: 1.0, PENDING: 5.0, DONE: 9.0}
+    faces = {UNDELIVERED: "white", PENDING: "#9ecae9", DONE: "#dddddd"}
+    for state, x in at.items():
+        box = {"boxstyle": "round,pad=0.6", "facecolor": faces[state], "edgecolor": INK}
+        ax.text(x, 0.75, state, ha="center", va="center", bbox=box)
+    for (before, after), n in counted.items():
+        start, end = at[before], at[after]
+        if start == end:
+            ends, y, bend, high = (start - 0.4, start + 0.4), 1.0, -1.2, 1.52
+        else:
+            step = 1.0 if end > start else -1.0
+            # what leads backwards, or past a state, bends out of the others' way
+            bend = 0.0 if end - start == 4.0 else -0.3
+            ends, y, high = (start + step, end - step), 0.75, 0.82 - bend
+        style = {"arrowstyle": "-|>", "connectionstyle": f"arc3,rad={bend}", "color": INK}
+        ax.annotate("", (ends[1], y), (ends[0], y), arrowprops=style)
+        ax.text(sum(ends) / 2, high, f"{_command(before, after)}\n{n:,} ×", ha="center", fontsize=9)
+    title = "Some entries move back" if _leads_back(counted) else "Entries move forwards, and never back"
+    ax.set_title(title, loc="left", fontsize=11.5)
+    told = "; ".join(f"{before} to {after} {n} times" for (before, after), n in counted.items())
+    chart.alt = f"What entries did: {told}."
+    return chart
+
+
+def _leads_back(counted: Transitions) -> bool:
+    order = (UNDELIVERED, PENDING, DONE)
+    return any(order.index(after) < order.index(before) for before, after in counted)
+
+
+def _command(before: str, after: str) -> str:
+    """Return what leads from a state to another."""
+    return {(UNDELIVERED, PENDING): "XREADGROUP  >", (PENDING, PENDING): "XREADGROUP  0", (PENDING, DONE): "XACK"}.get(
+        (before, after), "?"
+    )

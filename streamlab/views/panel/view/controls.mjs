@@ -1,0 +1,101 @@
+// What is above and below the tables: the run's clock and seed, figures, and sliders for what is planned.
+
+import { actions } from "./actions.mjs";
+import { attribute, button, enable, isFree, make, offer, show, write } from "./page.mjs";
+import {
+  eachRate, enabled, goBack, nearestSpeed, serviceTime, sliderPosition, sliderValue, SPEEDS,
+} from "./state.mjs";
+
+// The header. Of a live lab the clock only runs: it has one button, which ends it.
+export function timeControls({ control }) {
+  let state = { at: 0, playing: false };
+  const title = make("h2"), badge = make("span", { class: "badge" });
+  const clock = make("span", { class: "clock", title: "seconds since the run began" });
+  const go = () => control("play", Number(speed.value) || 1);
+  const play = button("Play", () => (state.playing ? control("freeze") : go()), { look: "main" });
+  const step = button("Step", () => control("step"), { label: "Step: run what happens at the next moment" });
+  const speed = make("select", { "aria-label": "Speed", onchange: () => state.playing && go() });
+  offer(speed, SPEEDS.map((each) => [String(each), `${each} ×`]));
+  speed.value = "1";
+  const moment = make("input", {
+    type: "range", min: "0", step: "0.1", "aria-label": "Go to a moment of the run",
+    onchange: () => control("go_to", Number(moment.value)),
+  });
+  const back = button("− 5 s", () => control("go_to", goBack(state.at, 5)), { label: "Go back five seconds" });
+  const seed = make("input", { type: "number", min: "0", "aria-label": "Seed" });
+  const again = button("Begin again", () => control("begin_again", Number(seed.value)));
+  const stop = button("Stop: end all processes", () => control("close"), { look: "kill" });
+  const simulated = [
+    play, step, make("label", {}, "speed ", speed), make("label", {}, "go to ", moment), back,
+    make("label", {}, "seed ", seed), again,
+  ];
+  const node = make("header", {}, title, badge, ...simulated, stop, make("span", { class: "grow" }), clock);
+
+  function update(now) {
+    state = now;
+    const isLive = state.engine === "live", can = enabled(state);
+    write(title, state.title);
+    write(badge, isLive ? "live: real processes, a real Redis" : "simulated: virtual time");
+    write(clock, `${state.at.toFixed(1)} s`);
+    write(play, state.playing ? "Freeze" : "Play");
+    enable(play, can.play);
+    enable(step, can.step);
+    enable(stop, can.stop);
+    for (const each of simulated) each.hidden = isLive;
+    stop.hidden = !isLive;
+    if (state.playing) show(speed, nearestSpeed(state.speed));
+    if (isFree(moment)) attribute(moment, "max", String(Math.max(Number(moment.max) || 10, Math.ceil(state.at))));
+    show(moment, state.at);
+    show(seed, state.seed);
+  }
+  return { node, update };
+}
+
+export function streamPart({ action }) {
+  const figures = new Map();
+  const list = make("dl");
+  const rate = slider("arrival rate", eachRate, (value) => action(actions.setRate(value)));
+  const service = slider("service time", serviceTime, (value) => action(actions.setService(value)));
+  const title = make("h3", {}, "Stream and group");
+  const node = make("section", { "aria-label": "Stream and group" }, title, list, rate.node, service.node);
+
+  function figure(name) {
+    if (!figures.has(name)) {
+      const look = name === "last-delivered id" ? { class: "long" } : {};
+      const value = make("dd", { "data-figure": name, ...look });
+      figures.set(name, value);
+      list.append(make("dt", look, name), value);
+    }
+    return figures.get(name);
+  }
+
+  function update(state) {
+    for (const [name, value] of Object.entries(state.figures)) {
+      write(figure(name), value);
+      attribute(figure(name), "title", String(value));
+    }
+    rate.update(state.rate, state.planned_rate);
+    service.update(state.service, state.planned_service);
+  }
+  return { node, update };
+}
+
+function slider(words, unit, act) {
+  let planned = null;
+  const chosen = () => sliderValue(Number(range.value), planned);
+  const range = make("input", {
+    type: "range", min: "-3", max: "3", step: "0.25", "aria-label": words,
+    oninput: () => write(shown, unit(chosen())), onchange: () => act(chosen()),
+  });
+  const shown = make("span");
+  const node = make("div", { class: "slider" }, make("span", {}, words), range, shown);
+
+  function update(value, plan) {
+    node.hidden = value === null || !plan;
+    planned = plan;
+    if (node.hidden || !isFree(range)) return;
+    range.value = String(sliderPosition(value, planned));
+    write(shown, unit(value));
+  }
+  return { node, update };
+}

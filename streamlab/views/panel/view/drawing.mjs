@@ -1,0 +1,69 @@
+// A canvas that fits its place, and what is drawn on it: words, boxes, lines.
+
+import { make } from "./page.mjs";
+
+export const BLUE = "#0072B2", ORANGE = "#E69F00", GREEN = "#009E73", TROUBLE = "#D55E00";
+export const INK = "#222", FAINT = "#666", LINE = "#cfd5da", GREY = "#9aa3ad";
+export const DARK_ORANGE = "#8a5f00", DARK_GREEN = "#006b4e", DARK_TROUBLE = "#a84700"; // for words
+const FONT = 'system-ui, "Segoe UI", "DejaVu Sans", sans-serif';
+
+export class Drawing {
+  constructor(label, height) {
+    this.canvas = make("canvas", { role: "img", "aria-label": label });
+    this.height = height;
+    // Told rather than asked for: to ask makes the browser lay out the page at once, for each picture.
+    this.width = 600;
+    new ResizeObserver(([{ contentRect }]) => { this.width = contentRect.width || 600; }).observe(this.canvas);
+  }
+
+  // Begin a new picture; return a pen.
+  begin() {
+    const { canvas, width, height } = this;
+    const ratio = window.devicePixelRatio || 1;
+    if (canvas.style.height !== `${height}px`) canvas.style.height = `${height}px`;
+    const [w, h] = [Math.round(width * ratio), Math.round(height * ratio)];
+    if (canvas.width !== w || canvas.height !== h) {
+      canvas.width = w;
+      canvas.height = h;
+    }
+    const pen = canvas.getContext("2d");
+    pen.setTransform(ratio, 0, 0, ratio, 0, 0);
+    pen.clearRect(0, 0, width, height);
+    pen.textBaseline = "middle";
+    return pen;
+  }
+}
+
+export function text(pen, words, x, y, { size = 13, bold = false, colour = INK, align = "left" } = {}) {
+  pen.font = `${bold ? "600 " : ""}${size}px ${FONT}`;
+  pen.fillStyle = colour;
+  pen.textAlign = align;
+  pen.fillText(words, x, y);
+}
+
+export function box(pen, x, y, w, h, { fill = "#fff", stroke = GREY, dash = [], line = 1.5, radius = 6 } = {}) {
+  pen.beginPath();
+  pen.roundRect(x, y, w, h, radius);
+  pen.fillStyle = fill;
+  pen.fill();
+  pen.setLineDash(dash);
+  pen.lineWidth = line;
+  pen.strokeStyle = stroke;
+  pen.stroke();
+  pen.setLineDash([]);
+}
+
+// Draw a line through points, [x, y]; `null` lifts the pen.
+export function line(pen, points, { colour, width }) {
+  pen.beginPath();
+  let isUp = true;
+  for (const point of points) {
+    if (point === null) isUp = true;
+    else if (isUp) pen.moveTo(...point);
+    else pen.lineTo(...point);
+    isUp = point === null;
+  }
+  pen.strokeStyle = colour;
+  pen.lineWidth = width;
+  pen.stroke();
+}

@@ -1,0 +1,58 @@
+// The last seconds as curves, and as lanes: which consumer had which entries.
+
+import { BLUE, DARK_GREEN, DARK_ORANGE, FAINT, LINE, line, ORANGE, text, TROUBLE } from "./drawing.mjs";
+import { curves, lanes, lanesHeight } from "./layout.mjs";
+import { attribute } from "./page.mjs";
+import { curvesLabel, lanesLabel } from "./state.mjs";
+
+const COLOURS = { backlog: BLUE, pending: DARK_ORANGE, throughput: DARK_GREEN };
+
+export function drawCurves(drawing, state) {
+  const pen = drawing.begin();
+  pen.lineJoin = "round";
+  for (const { name, now, top, left, y, y0, high, points } of curves(state, drawing.width, drawing.height)) {
+    const scale = { size: 11, colour: FAINT, align: "right" };
+    text(pen, name, 0, y + 12, { size: 12, colour: FAINT });
+    text(pen, now, 0, y + 30, { size: 15, bold: true, colour: COLOURS[name] });
+    text(pen, `${Math.round(top)}`, left - 6, y0 - high, scale);
+    text(pen, "0", left - 6, y0, scale);
+    line(pen, [[left, y0 + 0.5], [drawing.width, y0 + 0.5]], { colour: LINE, width: 1 });
+    line(pen, points, { colour: COLOURS[name], width: 2 });
+  }
+  attribute(drawing.canvas, "aria-label", curvesLabel(state));
+}
+
+export function drawLanes(drawing, state) {
+  drawing.height = lanesHeight(state);
+  const pen = drawing.begin();
+  const { width, height } = drawing;
+  const { left, rows, bars } = lanes(state, width, height);
+  for (const [name, y] of rows) {
+    text(pen, name, 0, y, { size: 12, bold: true });
+    line(pen, [[left, y], [width, y]], { colour: "#edf0f2", width: 1 });
+  }
+  for (const bar of bars) drawBar(pen, bar);
+  text(pen, `${Math.round(state.window)} s ago`, left, height - 7, { size: 11, colour: FAINT });
+  text(pen, "now", width - 2, height - 7, { size: 11, colour: FAINT, align: "right" });
+  attribute(drawing.canvas, "aria-label", lanesLabel(state));
+}
+
+function drawBar(pen, { kind, y, x0, x1, again }) {
+  pen.fillStyle = again ? ORANGE : BLUE;
+  if (kind === "working") {
+    pen.fillRect(x0, y - 7, Math.max(x1 - x0 - 1, 1), 14);
+  } else if (kind === "waiting") {
+    pen.globalAlpha = 0.35;
+    pen.fillRect(x0, y - 3, Math.max(x1 - x0, 0), 6);
+    pen.globalAlpha = 1;
+  } else { // left behind: hatched
+    pen.fillStyle = "#fff";
+    pen.strokeStyle = TROUBLE;
+    pen.lineWidth = 1.2;
+    pen.fillRect(x0, y - 4, x1 - x0, 8);
+    pen.strokeRect(x0, y - 4, Math.max(x1 - x0, 1), 8);
+    const hatches = [];
+    for (let at = x0 + 5; at < x1; at += 7) hatches.push([at - 4, y + 4], [at, y - 4], null);
+    line(pen, hatches, { colour: TROUBLE, width: 1.2 });
+  }
+}

@@ -1,0 +1,128 @@
+// Where everything stands in the three drawings, in pixels: functions of the state and of the room there is.
+
+import { isGone, isPaused } from "./state.mjs";
+
+export const CELL = 15; // an entry
+const GAP = 4; // what is between two of them
+const HEAD = 32, NAME = 138; // above the scene's boxes; what a consumer's name and state take of its box
+
+// ---- the scene: producers, stream, consumers -------------------------------------------------------
+
+// Boxes by their left edge and their vertical middle.
+export function places(state, width) {
+  const n = state.consumers.length, nProducers = state.producers.length;
+  const step = n > 5 ? 30 : 42;
+  const height = Math.max(3 * 42, n * step) + 42;
+  const inner = height - HEAD - 8;
+  const middle = HEAD + inner / 2;
+  const each = Math.min(42, inner / nProducers);
+  const left = width * 0.44 + 58, right = width - 132;
+  const row = (i, of, apart) => middle + (i - (of - 1) / 2) * apart;
+  return {
+    width,
+    height,
+    producers: new Map(state.producers.map((name, i) => [
+      name, { x: 8, y: row(i, nProducers, each), h: Math.min(30, each - 4) },
+    ])),
+    stream: { x0: 118, x1: width * 0.44, y: middle },
+    consumers: new Map(state.consumers.map((consumer, i) => [
+      consumer.name, { x: left, y: row(i, n, step), w: right - left, h: Math.min(34, step - 4), consumer },
+    ])),
+    done: { x: width - 62, y: middle },
+  };
+}
+
+const fitting = (width) => Math.max(1, Math.floor(width / (CELL + GAP)));
+export const roomInStream = (stream) => fitting(stream.x1 - stream.x0 - 44);
+export const roomWith = (consumer) => fitting(consumer.w - NAME - 40);
+export const firstWith = (consumer) => ({ x: consumer.x + NAME, y: consumer.y });
+export const firstInStream = (stream) => ({ x: stream.x1 - 14, y: stream.y });
+
+// Where each entry is to be seen, by its id: {x, y, look, n}, n being how often it was delivered.
+// `taken` holds the ids of what was claimed.
+export function entryPlaces(state, place, taken) {
+  const found = new Map();
+  const first = firstInStream(place.stream);
+  state.waiting.slice(0, roomInStream(place.stream)).forEach(([id], i) => {
+    found.set(id, { x: first.x - i * (CELL + GAP), y: first.y, look: "new", n: 1 });
+  });
+  const held = new Map();
+  for (const [id, owner, , n] of state.pending) {
+    const box = place.consumers.get(owner);
+    if (!box) continue;
+    const i = held.get(owner) || 0;
+    held.set(owner, i + 1);
+    if (i >= roomWith(box)) continue;
+    const { x, y } = firstWith(box);
+    found.set(id, { x: x + i * (CELL + GAP), y, look: lookOf(box.consumer, n > 1 || taken.has(id)), n });
+  }
+  return found;
+}
+
+function lookOf(consumer, isAgain) {
+  if (isGone(consumer)) return "stranded";
+  if (isPaused(consumer)) return "still";
+  return isAgain ? "again" : "held";
+}
+
+// How many entries are not drawn for want of room: in the stream, and with a consumer.
+export const hiddenInStream = (state, stream) => Math.max(0, state.backlog - roomInStream(stream));
+export function hiddenWith(state, box) {
+  const listed = state.pending.filter(([, owner]) => owner === box.consumer.name).length;
+  return Math.max(0, box.consumer.pending - Math.min(listed, roomWith(box)));
+}
+
+// ---- lanes: who had what, over the last seconds ----------------------------------------------------
+
+const LANES_LEFT = 36, BELOW = 20;
+
+export const lanesHeight = (state) => Math.max(84, Math.min(state.consumers.length * 24, 150)) + BELOW;
+
+// The lanes by their consumers, and the bars in them: {kind, y, x0, x1, again}, where an entry waits with a
+// consumer, is worked on, or was left behind.
+export function lanes(state, width, height) {
+  const each = (height - BELOW) / state.consumers.length;
+  const rows = new Map(state.consumers.map((c, i) => [c.name, i * each + each / 2]));
+  const gone = new Set(state.consumers.filter(isGone).map((c) => c.name));
+  const begin = state.at - state.window;
+  const x = (t) => LANES_LEFT + Math.max(0, (t - begin) / state.window) * (width - LANES_LEFT - 2);
+  const bars = [];
+  for (const [name, delivered, begun, processed, ended, again] of state.bars) {
+    const y = rows.get(name);
+    if (y === undefined) continue;
+    const end = ended ?? state.at;
+    const add = (kind, t0, t1) => bars.push({ kind, y, x0: x(t0), x1: x(t1), again });
+    if (processed === null && (gone.has(name) || ended !== null)) {
+      add("left", delivered, end);
+    } else {
+      add("waiting", delivered, begun ?? end);
+      if (processed !== null) add("working", begun ?? delivered, processed);
+    }
+  }
+  return { left: LANES_LEFT, rows, bars };
+}
+
+// ---- curves ----------------------------------------------------------------------------------------
+
+const CURVES_LEFT = 128;
+
+// The three curves below each other: what is written beside each, and its points; counts go by steps.
+export function curves(state, width, height) {
+  const { at, backlog, pending, throughput } = state.curves;
+  const rate = throughput.length ? throughput[throughput.length - 1] : 0;
+  const kinds = [
+    { name: "backlog", values: backlog, now: `${state.backlog}`, least: 4, stepped: true },
+    { name: "pending", values: pending, now: `${state.n_pending}`, least: 4, stepped: true },
+    { name: "throughput", values: throughput, now: `${rate.toFixed(1)}/s`, least: 1, stepped: false },
+  ];
+  const each = height / kinds.length, high = each - 15;
+  const x = (t) => CURVES_LEFT + ((t - state.at + state.window) / state.window) * (width - CURVES_LEFT - 2);
+  return kinds.map(({ name, values, now, least, stepped }, row) => {
+    const top = Math.max(...values, least), y0 = (row + 1) * each - 7;
+    const y = (value) => y0 - (value / top) * high;
+    const points = at.flatMap((t, i) => [
+      ...(stepped && i > 0 ? [[x(t), y(values[i - 1])]] : []), [x(t), y(values[i])],
+    ]);
+    return { name, now, top, left: CURVES_LEFT, y: row * each, y0, high, points };
+  });
+}

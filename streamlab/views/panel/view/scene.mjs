@@ -1,0 +1,158 @@
+// Entries on their way from producers through the stream to consumers.
+
+import { Dots } from "./dots.mjs";
+import {
+  BLUE, box, DARK_GREEN, DARK_ORANGE, DARK_TROUBLE, Drawing, FAINT, GREEN, GREY, LINE, line, ORANGE, text, TROUBLE,
+} from "./drawing.mjs";
+import { CELL, hiddenInStream, hiddenWith, places } from "./layout.mjs";
+import { attribute } from "./page.mjs";
+import { count, isGone, isPaused, sceneLabel } from "./state.mjs";
+
+const FRAME_MS = 30; // about thirty pictures a second are enough for the eye
+const LOOKS = {
+  new: { fill: "#56B4E9" },
+  held: { fill: BLUE },
+  done: { fill: GREEN },
+  again: { fill: ORANGE, stroke: DARK_ORANGE },
+  still: { fill: "#8a949d" },
+  stranded: { fill: "#fff", stroke: TROUBLE, line: 2 },
+};
+
+export class Scene {
+  constructor() {
+    this.drawing = new Drawing("Entries on their way from producers through the stream to consumers", 200);
+    this.canvas = this.drawing.canvas;
+    this.dots = new Dots();
+    this.frame = 0;
+    this.isCalm = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
+  }
+
+  update(state) {
+    this.state = state;
+    this.place = places(state, this.drawing.width);
+    this.drawing.height = this.place.height;
+    this.dots.update(state, this.place);
+    if (this.isCalm) this.dots.settle();
+    attribute(this.canvas, "aria-label", sceneLabel(state));
+    this.start();
+  }
+
+  start() {
+    if (!this.frame) {
+      this.last = performance.now() - FRAME_MS;
+      this.next();
+    }
+  }
+
+  stop() {
+    cancelAnimationFrame(this.frame);
+    this.frame = 0;
+  }
+
+  next() {
+    this.frame = requestAnimationFrame((now) => this.animate(now));
+  }
+
+  animate(now) {
+    if (now - this.last < FRAME_MS) {
+      this.next();
+      return;
+    }
+    const dt = Math.min(now - this.last, 100) / 1000;
+    this.last = now;
+    const isMoving = this.dots.advance(dt);
+    this.draw();
+    this.frame = 0;
+    if (isMoving) this.next();
+  }
+
+  draw() {
+    const pen = this.drawing.begin();
+    this.drawHeads(pen);
+    this.drawWays(pen);
+    this.drawProducers(pen);
+    this.drawStream(pen);
+    for (const place of this.place.consumers.values()) this.drawConsumer(pen, place);
+    this.drawDone(pen);
+    for (const dot of this.dots.dots.values()) drawDot(pen, dot);
+  }
+
+  drawHeads(pen) {
+    const { state, place: { width, stream, consumers, done } } = this;
+    const group = `group ${state.group}${width < 1000 ? "" : ": consumers and what is pending for them"}`;
+    const first = consumers.values().next().value;
+    const faint = { size: 12, colour: FAINT };
+    text(pen, "producers", 8, 13, faint);
+    text(pen, `stream ${state.stream}`, stream.x0, 13, faint);
+    text(pen, group, first ? first.x : width / 2, 13, faint);
+    text(pen, "acknowledged", done.x, 13, { ...faint, align: "center" });
+  }
+
+  drawWays(pen) {
+    const { producers, stream, consumers, done } = this.place;
+    for (const from of producers.values()) drawWay(pen, from.x + 64, from.y, stream.x0, stream.y);
+    for (const to of consumers.values()) {
+      if (isGone(to.consumer)) continue;
+      drawWay(pen, stream.x1 + 4, stream.y, to.x, to.y);
+      drawWay(pen, to.x + to.w, to.y, done.x - 40, done.y);
+    }
+  }
+
+  drawProducers(pen) {
+    for (const [name, { x, y, h }] of this.place.producers) {
+      box(pen, x, y - h / 2, 64, h, { fill: "#f5f7f9" });
+      text(pen, name, x + 32, y, { bold: true, align: "center" });
+    }
+  }
+
+  drawStream(pen) {
+    const { state, place: { stream: { x0, x1, y } } } = this;
+    box(pen, x0, y - 17, x1 - x0 + 4, 34, { fill: "#eef3f7", radius: 4 });
+    const hidden = hiddenInStream(state, this.place.stream);
+    if (hidden > 0) text(pen, `+${hidden}`, x0 + 6, y, { size: 12, bold: true });
+    text(pen, `${state.backlog} not yet delivered`, x0, y + 30, { size: 12, colour: FAINT });
+  }
+
+  drawConsumer(pen, place) {
+    const { x, y, w, h, consumer } = place;
+    const gone = isGone(consumer), paused = isPaused(consumer);
+    let look = { stroke: consumer.state === "working" ? BLUE : GREY }, words = consumer.state;
+    if (gone) [look, words] = [{ fill: "#fdf0e8", stroke: TROUBLE, dash: [5, 4], line: 2 }, `✕ ${words}`];
+    if (paused) [look, words] = [{ fill: "#eceff1", stroke: "#767676", dash: [2, 3], line: 2 }, `❙❙ ${words}`];
+    box(pen, x, y - h / 2, w, h, look);
+    text(pen, consumer.name, x + 10, y, { bold: true });
+    text(pen, words, x + 46, y, { size: 12, bold: gone, colour: gone ? DARK_TROUBLE : FAINT });
+    const hidden = hiddenWith(this.state, place);
+    if (hidden > 0) text(pen, `+${hidden}`, x + w - 8, y, { size: 12, bold: true, align: "right" });
+  }
+
+  drawDone(pen) {
+    const { x, y } = this.place.done;
+    box(pen, x - 40, y - 20, 80, 40, { fill: "#eef8f4", stroke: GREEN });
+    text(pen, `✓ ${count(this.state.n_acked)}`, x, y, { bold: true, align: "center", colour: DARK_GREEN });
+  }
+}
+
+function drawWay(pen, x0, y0, x1, y1) {
+  const middle = (x0 + x1) / 2;
+  pen.beginPath();
+  pen.moveTo(x0, y0);
+  pen.bezierCurveTo(middle, y0, middle, y1, x1, y1);
+  pen.strokeStyle = LINE;
+  pen.lineWidth = 1.5;
+  pen.stroke();
+}
+
+function drawDot(pen, { x, y, look, n }) {
+  const left = x - CELL / 2, top = y - CELL / 2;
+  box(pen, left, top, CELL, CELL, { radius: 3, line: 1, stroke: "rgba(0,0,0,.25)", ...LOOKS[look] });
+  if (look === "stranded") { // hatched: not by colour alone
+    const hatches = [5, 10, 15, 20].flatMap((d) => [
+      [left + Math.max(0, d - CELL), top + Math.min(d, CELL)], [left + Math.min(d, CELL), top + Math.max(0, d - CELL)],
+      null,
+    ]);
+    line(pen, hatches, { colour: TROUBLE, width: 1.3 });
+  } else if (look === "again") {
+    text(pen, n > 1 ? `${n}` : "↷", x, y + 0.5, { size: 11, bold: true, align: "center" });
+  }
+}

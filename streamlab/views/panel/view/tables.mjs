@@ -1,0 +1,189 @@
+// The tables: consumers with their buttons, what is pending and how it is claimed, and the commands.
+
+import { actions } from "./actions.mjs";
+import { Drawing } from "./drawing.mjs";
+import { drawLanes } from "./figures.mjs";
+import { attribute, button, classes, enable, head, isFree, make, offer, Rows, show, write } from "./page.mjs";
+import { consumerRow, enabled, enabledFor, newestFirst, pendingCount, pendingRow, seconds } from "./state.mjs";
+
+const ROW = 25, PENDING_HEIGHT = 232; // pixels, of the list of pending entries: as in view.css
+const bar = (...children) => make("div", { class: "bar" }, ...children);
+
+// ---- consumers -------------------------------------------------------------------------------------
+
+export function consumersPart({ action }) {
+  const body = make("tbody"), lanes = new Drawing("", 110);
+  const rows = new Rows(body, (name) => newConsumer(name, action));
+  const heads = head("name", "state", "#holds", "#pending", "#delivered", "#acked", "#idle", "");
+  const add = button("Add consumer", () => action(actions.addConsumer()));
+  const node = make("section", { class: "holders", "aria-label": "Consumers" },
+    bar(make("h3", {}, "Consumers"), add),
+    make("div", { class: "scroll consumers" }, make("table", {}, heads, body)), lanes.canvas);
+
+  function update(state) {
+    rows.update(state.consumers, (c) => c.name, (row, c) => row.fill(state, c));
+    drawLanes(lanes, state);
+  }
+  return { node, update };
+}
+
+function newConsumer(name, action) {
+  let word = "";
+  const how = make("span", { class: "state" }), label = make("strong", {}, name);
+  const counts = ["holding", "pending", "delivered", "acked"].map((key) => [key, make("td", { class: "n" })]);
+  const idle = make("td", { class: "n" });
+  const kill = button("Kill", () => action(actions.kill(name)), { look: "kill", label: `Kill ${name}` });
+  const pause = button("Pause", () => action(word === "Pause" ? actions.pause(name) : actions.resume(name)), {
+    look: "pause", label: `Pause ${name}`,
+  });
+  const restart = button("Restart", () => action(actions.restart(name)), { look: "restart", label: `Restart ${name}` });
+  const node = make("tr", { "data-consumer": name }, make("td", {}, label), make("td", {}, how),
+    ...counts.map(([, cell]) => cell), idle,
+    make("td", {}, make("span", { class: "buttons" }, kill, pause, restart)));
+
+  function fill(state, consumer) {
+    const row = consumerRow(consumer), can = enabledFor(state, consumer);
+    word = row.pauseWord;
+    classes(node, row.look);
+    attribute(node, "title", row.hint);
+    classes(how, `state ${consumer.state}`);
+    write(how, consumer.state);
+    for (const [key, cell] of counts) write(cell, consumer[key]);
+    write(idle, seconds(consumer.idle));
+    write(pause, word);
+    attribute(pause, "aria-label", `${word} ${name}`);
+    enable(kill, can.kill);
+    enable(pause, can.pause);
+    enable(restart, can.restart);
+  }
+  return { node, fill };
+}
+
+// ---- what is pending -------------------------------------------------------------------------------
+
+export function pendingPart({ action }) {
+  let state = null, scrolled = 0;
+  const picked = new Set();
+  const body = make("tbody");
+  const rows = new Rows(body, (id) => newPending(id, picked, () => update(state)));
+  const owner = make("select", { "aria-label": "New owner" });
+  const claimPicked = () => {
+    action(actions.claim([...picked], owner.value));
+    picked.clear();
+  };
+  const claim = button("XCLAIM picked", claimPicked, { look: "claim" });
+  const autoclaim = button("XAUTOCLAIM", () => action(actions.autoclaim(owner.value)), { look: "main autoclaim" });
+  const minIdle = make("input", {
+    type: "number", min: "0.1", step: "0.5", "aria-label": "min-idle, in seconds",
+    onchange: () => action(actions.setMinIdle(Number(minIdle.value))),
+  });
+  const recover = (isOn) => action(actions.setRecovery(isOn ? strategy.value : "none"));
+  const automatic = make("input", { type: "checkbox", class: "automatic", onchange: () => recover(automatic.checked) });
+  const strategy = make("select", {
+    "aria-label": "Strategy of automatic recovery", onchange: () => automatic.checked && recover(true),
+  });
+  const total = make("span", { class: "badge" });
+  const heads = head("", "entry id", "owner", "idle time", "#delivery count", "fields");
+  const onscroll = () => {
+    scrolled = scroll.scrollTop;
+    if (state) update(state);
+  };
+  const scroll = make("div", { class: "scroll", onscroll }, make("table", { class: "pending-table" }, heads, body));
+  const node = make("section", { "aria-label": "Pending entries list" },
+    bar(make("h3", {}, "Pending entries list"), total, make("span", { class: "grow" }),
+      make("label", { title: "the mark in the bars of idle time" }, "min-idle ", minIdle, " s"), claim, autoclaim),
+    scroll,
+    make("div", { class: "bar below" }, make("label", {}, "new owner ", owner),
+      make("label", {}, automatic, " recover automatically by "), strategy));
+
+  function update(now) {
+    state = now;
+    const owners = new Map(state.consumers.map((c) => [c.name, c]));
+    const there = new Set(state.pending.map(([id]) => id));
+    for (const id of picked) if (!there.has(id)) picked.delete(id);
+    rows.update(state.pending, ([id]) => id, (row, entry, i) => {
+      row.fill(entry, owners.get(entry[1]), state.min_idle, Math.abs(i * ROW - scrolled) < 2 * PENDING_HEIGHT);
+    });
+    const can = enabled(state, picked.size);
+    write(total, pendingCount(state));
+    offer(owner, [["", "who holds least"], ...state.consumers.map((c) => [c.name, c.name])]);
+    enable(claim, can.claim);
+    write(claim, picked.size ? `XCLAIM ${picked.size} picked` : "XCLAIM picked");
+    enable(autoclaim, can.autoclaim);
+    offer(strategy, Object.entries(state.strategies));
+    if (isFree(automatic)) automatic.checked = state.strategy !== "none";
+    if (state.strategies[state.strategy]) show(strategy, state.strategy);
+    show(minIdle, state.min_idle);
+  }
+  return { node, update };
+}
+
+function newPending(id, picked, changed) {
+  let missed = 9;
+  const pick = make("input", {
+    type: "checkbox", "aria-label": `Pick ${id}`,
+    onchange: () => {
+      if (pick.checked) picked.add(id);
+      else picked.delete(id);
+      changed();
+    },
+  });
+  const owner = make("td"), count = make("td", { class: "n" }), fields = make("td", { class: "fields" });
+  const meter = make("span", { class: "meter", "aria-hidden": "true" }), idle = make("span");
+  const node = make("tr", { "data-entry": id }, make("td", {}, pick), make("td", {}, id), owner,
+    make("td", {}, meter, idle), count, fields);
+
+  function fill(entry, holder, leastIdle, isInSight) {
+    const row = pendingRow(entry, holder, leastIdle);
+    classes(node, row.look);
+    write(owner, row.owner);
+    // Idle times change all the time. Rows that are scrolled out of sight wait for each tenth update, or most of the
+    // work would be theirs.
+    const isDue = isInSight || missed >= 9;
+    missed = isDue ? 0 : missed + 1;
+    if (isDue) {
+      attribute(meter, "style", `--idle: ${row.share}`);
+      classes(meter, row.meter);
+      write(idle, row.idle);
+    }
+    write(count, entry[3]);
+    write(fields, entry[4]);
+    if (pick.checked !== picked.has(id)) pick.checked = picked.has(id);
+  }
+  return { node, fill };
+}
+
+// ---- commands --------------------------------------------------------------------------------------
+
+export function commandsPart() {
+  let state = null;
+  const body = make("tbody");
+  // Rows by their place: they scroll by, and making them each time would be flicker.
+  const rows = new Rows(body, newCommand);
+  const onlyLab = make("input", { type: "checkbox", onchange: () => state && update(state) });
+  const table = make("table", { class: "log" }, body);
+  const node = make("section", { class: "log", "aria-label": "Commands" },
+    bar(make("h3", {}, "Commands, newest first"), make("label", {}, onlyLab, " only my own")),
+    make("div", { class: "scroll log", tabindex: "0", "aria-label": "Commands" }, table));
+
+  function update(now) {
+    state = now;
+    rows.update(newestFirst(state.commands, onlyLab.checked), (_, i) => i, (row, command) => row.fill(command));
+  }
+  return { node, update };
+}
+
+function newCommand() {
+  const at = make("td", { class: "at" }), who = make("td", { class: "at" });
+  const words = make("span"), reply = make("span", { class: "reply" });
+  const node = make("tr", {}, at, who, make("td", {}, words, reply));
+
+  function fill([when, by, command, answer]) {
+    classes(node, by === "lab" ? "lab" : "");
+    write(at, when.toFixed(2));
+    write(who, by);
+    write(words, command);
+    write(reply, answer ? ` → ${answer}` : "");
+  }
+  return { node, fill };
+}

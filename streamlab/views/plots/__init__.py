@@ -1,0 +1,25 @@
+"""Figures of a `Run`, drawn with matplotlib.
+
+    from streamlab import plots
+    plots.show(plots.timeline(run))
+
+Each function takes a run (most of them several), and returns a figure whose title says what there is to
+see. No ``pyplot``: nothing is kept open, no backend is chosen.
+
+A figure's module, which has the figure's name, has its drawing, its title and its alternative text.
+"""
+
+from streamlab.views.plots.backlog import backlog
+from streamlab.views.plots.overview import overview
+from streamlab.views.plots.picture import Chart, Picture, show
+from streamlab.views.plots.recovery import recovery
+from streamlab.views.plots.shares import shares
+from streamlab.views.plots.sojourn import sojourn
+from streamlab.views.plots.strategies import strategies
+from streamlab.views.plots.timeline import timeline
+from streamlab.views.plots.zombie import zombie
+
+__all__ = [
+    "Chart", "Picture", "backlog", "overview", "recovery", "shares", "show", "sojourn",
+    "strategies", "timeline", "zombie",
+]  # fmt: skip

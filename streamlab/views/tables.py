@@ -1,0 +1,267 @@
+"""A `Run` as pandas data frames: entries, deliveries, consumers, backlog, events, recovery, and runs compared.
+
+    from streamlab import tables
+    tables.consumers(run)
+
+Times are in seconds since the run began, and missing (NaN) for what never happened. Counts are whole
+numbers. The same run gives the same frame.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+
+import pandas as pd
+
+from streamlab.actors.events import (
+    ADDED,
+    CLAIMED,
+    CRASHED,
+    DELIVERED,
+    DISCONNECTED,
+    GROUP_DESTROYED,
+    PAUSED,
+    RECREATED,
+    RESUMED,
+    STARTED,
+    STREAM_DELETED,
+)
+from streamlab.lab.strategies import RecoveryTable, as_dicts, compare
+from streamlab.results.comparison import Agreement, Comparison
+from streamlab.results.deliveries import Delivery
+from streamlab.results.ledger import Ledger
+from streamlab.results.run import Run
+from streamlab.results.statistics import id_key
+
+
+def entries(run: Run) -> pd.DataFrame:
+    """Return a row for every entry that was added, in the order of the stream.
+
+    Columns
+    -------
+    number (index)
+        1 for the first entry of the stream.
+    id, producer
+        Its id, and who added it.
+    consumer
+        Who has or had it last; empty if it was never delivered.
+    added, delivered, begun, processed, acked
+        When each first happened, in seconds.
+    waiting, sojourn
+        Seconds from ``added`` until ``begun``, and until ``processed``.
+    deliveries
+        How often it was delivered or claimed.
+    state
+        How it stood at the end, see `Run.state_of`.
+    """
+    ledger = run.ledger
+    by_entry: dict[str, list[Delivery]] = {entry_id: [] for entry_id in sorted(ledger.added, key=id_key)}
+    for delivery in ledger.deliveries:
+        if delivery.id in by_entry:
+            by_entry[delivery.id].append(delivery)
+    frame = pd.DataFrame(
+        {
+            "id": pd.Series(list(by_entry), dtype="str"),
+            "producer": pd.Series([ledger.producer[entry_id] for entry_id in by_entry], dtype="str"),
+            "consumer": pd.Series([_last_consumer(ledger, entry_id) for entry_id in by_entry], dtype="str"),
+            "added": _seconds(ledger.added[entry_id] for entry_id in by_entry),
+            "delivered": _seconds(_first(deliveries, "delivered") for deliveries in by_entry.values()),
+            "begun": _seconds(_first(deliveries, "begun") for deliveries in by_entry.values()),
+            "processed": _seconds(ledger.processed.get(entry_id, math.nan) for entry_id in by_entry),
+            "acked": _seconds(_first(deliveries, "acked") for deliveries in by_entry.values()),
+        }
+    )
+    frame["waiting"] = frame["begun"] - frame["added"]
+    frame["sojourn"] = frame["processed"] - frame["added"]
+    frame["deliveries"] = pd.Series([len(deliveries) for deliveries in by_entry.values()], dtype="int64")
+    frame["state"] = pd.Series([run.state_of(entry_id) for entry_id in by_entry], dtype="str")
+    frame.index = pd.RangeIndex(1, len(frame) + 1, name="number")
+    return frame
+
+
+def deliveries(run: Run) -> pd.DataFrame:
+    """Return a row for every delivery and claim, in their order: an entry with a consumer.
+
+    Columns: ``number`` and ``id`` of the entry, ``consumer``, ``delivery_count``, ``claimed``, and when it
+    was ``delivered``, ``begun``, ``processed`` and ``acked``, in seconds.
+    """
+    number = {id: i for i, id in enumerate(sorted(run.ledger.added, key=id_key), 1)}
+    rows = run.ledger.deliveries
+    return pd.DataFrame(
+        {
+            # 0 for an entry that was in the stream before the run.
+            "number": pd.Series([number.get(delivery.id, 0) for delivery in rows], dtype="int64"),
+            "id": pd.Series([delivery.id for delivery in rows], dtype="str"),
+            "consumer": pd.Series([delivery.consumer for delivery in rows], dtype="str"),
+            "delivery_count": pd.Series([delivery.delivery_count for delivery in rows], dtype="int64"),
+            "claimed": pd.Series([delivery.claimed for delivery in rows], dtype="bool"),
+            "delivered": _seconds(delivery.delivered for delivery in rows),
+            "begun": _seconds(delivery.begun for delivery in rows),
+            "processed": _seconds(delivery.processed for delivery in rows),
+            "acked": _seconds(delivery.acked for delivery in rows),
+        }
+    )
+
+
+def consumers(run: Run) -> pd.DataFrame:
+    """Return a row for every consumer: what it did.
+
+    Columns: ``delivered``, ``processed``, ``acked``, ``claimed``, ``pending`` (entries), ``share`` of what
+    was acknowledged and ``utilisation`` (both from 0 to 1). The index is the consumer's name.
+    """
+    rows, shares = run.consumers, run.shares
+    counts = {
+        what: pd.Series([getattr(consumer, what) for consumer in rows.values()], dtype="int64")
+        for what in ("delivered", "processed", "acked", "claimed", "pending")
+    }
+    frame = pd.DataFrame(
+        counts
+        | {
+            "share": _seconds(shares[name] for name in rows),
+            "utilisation": _seconds(consumer.utilisation for consumer in rows.values()),
+        }
+    )
+    frame.index = pd.Index(list(rows), dtype="str", name="consumer")
+    return frame
+
+
+def backlog(run: Run) -> pd.DataFrame:
+    """Return how many entries were in the ``backlog`` and ``pending`` from each moment ``at`` (the index)."""
+    series = run.series
+    return pd.DataFrame(
+        {"backlog": series.backlog, "pending": series.pending}, index=pd.Index(series.at, dtype="float64", name="at")
+    )
+
+
+def events(run: Run) -> pd.DataFrame:
+    """Return a row for every event: ``at`` (seconds), ``kind``, ``actor``, ``id``, ``delivery_count``."""
+    columns = list(zip(*run.events, strict=True)) or [(), (), (), (), ()]
+    kinds = ("float64", "str", "str", "str", "int64")
+    return pd.DataFrame(
+        {
+            name: pd.Series(list(column), dtype=kind)
+            for name, column, kind in zip(("at", "kind", "actor", "id", "delivery_count"), columns, kinds, strict=True)
+        }
+    )
+
+
+def recovery(run: Run) -> pd.DataFrame:
+    """Return a row for every worker that was lost: a consumer that died, or stood still and was replaced.
+
+    Columns: ``consumer``, ``kind`` (``crashed`` or ``paused``), ``at`` (seconds), ``held`` (entries that were
+    pending for it), ``taken_over`` (of these, by others), ``settled`` (of these, in the end), ``time`` (seconds
+    until the last of them was; missing if that never came) and ``recovered``.
+    """
+    rows = run.recovery.lost_workers
+    return pd.DataFrame(
+        {
+            "consumer": pd.Series([lost.consumer for lost in rows], dtype="str"),
+            "kind": pd.Series([lost.kind for lost in rows], dtype="str"),
+            "at": _seconds(lost.at for lost in rows),
+            "held": pd.Series([len(lost.held) for lost in rows], dtype="int64"),
+            "taken_over": pd.Series([lost.taken_over for lost in rows], dtype="int64"),
+            "settled": pd.Series([sum(not math.isnan(at) for at in lost.settled) for lost in rows], dtype="int64"),
+            "time": _seconds(lost.time for lost in rows),
+            "recovered": pd.Series([lost.recovered for lost in rows], dtype="bool"),
+        }
+    )
+
+
+def strategies(runs: Mapping[str, Sequence[Run]] | Iterable[Run] | RecoveryTable) -> pd.DataFrame:
+    """Return a row for every strategy of recovery, see `StrategyRow`: give runs, or what `compare` returned.
+
+    Times that never came are infinite.
+    """
+    table = runs if isinstance(runs, RecoveryTable) else compare(runs)
+    return pd.DataFrame(as_dicts(table)).set_index("strategy")
+
+
+def story(run: Run, entry_id: str) -> pd.DataFrame:
+    """Return an entry's whole story, a row for every event: who had it, when, and what happened.
+
+    Columns: ``at`` (seconds), ``event``, ``actor``, ``delivery_count`` (missing where an event has none), ``owner``
+    (the consumer for which it is pending from then on; empty for nobody) and ``since`` (seconds since it was
+    last delivered or claimed). What befell the one who had it (a crash, a pause) is part of its story.
+
+    Raises
+    ------
+    ValueError
+        If the run has no such entry.
+    """
+    rows: list[tuple[float, str, str, int, str, float]] = []
+    ledger = Ledger(run.scenario)
+    for event in run.events:
+        at, kind, actor, id, delivery_count = event
+        is_own, owner = id == entry_id and kind != RECREATED, ledger.owner(entry_id)
+        is_owners = owner == actor and kind in (CRASHED, PAUSED, RESUMED, DISCONNECTED, STARTED)
+        if is_own or (owner and (is_owners or kind in (GROUP_DESTROYED, STREAM_DELETED))):
+            ledger.apply(event)
+            last = ledger.last.get(entry_id)
+            since = at - last.delivered if last is not None else math.nan
+            rows.append((at, kind, actor, delivery_count, ledger.owner(entry_id), since))
+    if not any(kind in (ADDED, DELIVERED, CLAIMED) for _, kind, *_ in rows):
+        raise ValueError(f"this run has no entry {plain(entry_id)!r}: see tables.entries(run)")
+    return pd.DataFrame(
+        {
+            "at": _seconds(row[0] for row in rows),
+            "event": pd.Series([row[1] for row in rows], dtype="str"),
+            "actor": pd.Series([plain(row[2]) for row in rows], dtype="str"),
+            "delivery_count": pd.Series([row[3] or None for row in rows], dtype="Int64"),
+            "owner": pd.Series([plain(row[4]) for row in rows], dtype="str"),
+            "since": _seconds(row[5] for row in rows),
+        }
+    )
+
+
+def plain(text: str) -> str:
+    """Return text without what could act on a screen: control characters are written as ``\\x1b``.
+
+    Names come from whoever calls; pandas escapes HTML in its tables, and leaves control characters alone.
+    """
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def comparison(one: Run | Comparison, other: Run | None = None) -> pd.DataFrame:
+    """Return what is compared of two runs, a row each: the two values, their difference, ``agrees``.
+
+    Give two runs, or a `Comparison`. The values' columns have the engines' names, or are
+    called ``one`` and ``other`` if both runs had the same.
+
+    Raises
+    ------
+    TypeError
+        If there is one run only.
+    """
+    if isinstance(one, Run):
+        if other is None:
+            raise TypeError("there is one run and nothing to compare it with: give two")
+        one = Comparison(one, other)
+    names = (one.one.engine, one.other.engine)
+    first, second = names if names[0] != names[1] else ("one", "other")
+    rows = one.rows()
+    frame = pd.DataFrame(
+        {
+            first: _seconds(a for _, a, _, _ in rows),
+            second: _seconds(b for _, _, b, _ in rows),
+            "difference": _seconds(b - a for _, a, b, _ in rows),
+            "agrees": pd.Series([row.agreement == Agreement.AGREES for row in rows], dtype="bool"),
+        }
+    )
+    frame.index = pd.Index([what for what, *_ in rows], dtype="str", name="")
+    return frame
+
+
+def _last_consumer(ledger: Ledger, entry_id: str) -> str:
+    delivery = ledger.last.get(entry_id)
+    return delivery.consumer if delivery is not None else ""
+
+
+def _first(deliveries: list[Delivery], what: str) -> float:
+    """Return the first time at which something happened in any of an entry's deliveries; NaN if it never did."""
+    times = [getattr(delivery, what) for delivery in deliveries]
+    return min((time for time in times if not math.isnan(time)), default=math.nan)
+
+
+def _seconds(values: Iterable[float]) -> pd.Series[float]:
+    return pd.Series(list(values), dtype="float64")

@@ -1,0 +1,1 @@
+"""Virtual time, and a Redis in it."""

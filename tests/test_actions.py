@@ -1,0 +1,222 @@
+"""One family of actions: what is planned can be done by hand, as a text, by a method, on either engine; and undone."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamlab.lab.lab import Lab
+from streamlab.results.run import Run
+from streamlab.scenario import Arrivals, Scenario, ScenarioError, Service, consumers, producers
+from streamlab.scenario.action import Action, CountedAction
+from streamlab.scenario.action_texts import parse_action
+from streamlab.scenario.actions import ACTIONS, FAULTS, AddConsumer, Claim, LostReply, Pause, Poison, SetRecovery
+
+BUSY = Scenario(
+    name="busy",
+    producers=producers(2, Arrivals("poisson", rate=20)),
+    consumers=consumers(3, Service("exponential", mean=0.03), count=4),
+    duration=6.0,
+    drain=8.0,
+    sink="idempotent",
+).with_recovery("autoclaim", min_idle=1.0, restart_after=0.5, max_deliveries=5)
+
+_TIMES = st.floats(0.001, 1e6)
+_COUNTS = st.integers(1, 1000)
+_VALUES: dict[str, st.SearchStrategy[Any]] = {
+    "at": st.none() | st.floats(0, 1e9),
+    "target": st.sampled_from(["C1", "my own", "it's"]),
+    "consumer": st.none() | st.sampled_from(["C1", "my own"]),
+    "command": st.sampled_from(["XACK", "XADD"]),
+    "duration": _TIMES,
+    "factor": _TIMES,
+    "rate": _TIMES,
+    "mean": _TIMES,
+    "min_idle": st.none() | _TIMES,
+    "nth": _COUNTS,
+    "times": _COUNTS,
+    "ids": st.lists(st.sampled_from(["1-0", "2-0", "1767225600000-12"]), min_size=1).map(tuple),
+    "changes": st.sampled_from(
+        [
+            (("strategy", "claim"),),
+            (("strategy", "autoclaim"), ("min_idle", 0.25), ("interval", None)),
+            (("fenced", True), ("history", False), ("max_deliveries", 3), ("dead_letter", "my dead")),
+        ]
+    ),
+}
+
+
+@st.composite
+def any_action(draw: st.DrawFn) -> Action[Any]:
+    kind = draw(st.sampled_from(sorted(ACTIONS.values(), key=lambda kind: kind.word)))
+    return kind(**{item.name: draw(_VALUES[item.name]) for item in attrs.fields(kind)})
+
+
+@given(any_action())
+def test_an_action_is_its_text(action: Action[Any]) -> None:
+    """Exactly: what was done by hand at a moment is done again at the same."""
+    assert parse_action(str(action)) == action
+
+
+def test_each_kind_has_a_method_and_a_form() -> None:
+    """The method has the action's name, its parameters, and its words of explanation."""
+    for word, kind in ACTIONS.items():
+        method = getattr(Lab, word.replace("-", "_"))
+        assert kind.__doc__
+        assert parse_action(kind.form.replace("[", "").replace("]", "")).word == word
+        if kind is not SetRecovery:
+            assert inspect.signature(method) == inspect.signature(kind)
+            assert method.__doc__ == kind.__doc__
+
+
+def by_hand(word: str, lab: Lab) -> Action[Any]:
+    """Return an action of a kind that something comes of in the busy scenario."""
+    kind = ACTIONS[word]
+    values: dict[str, Any] = {
+        "target": "P1" if kind is Poison else "C2",
+        "rate": 5.0,
+        "mean": 0.3,
+        "changes": (("strategy", "none"),),
+        "factor": 5.0,
+    }
+    if kind is Claim:
+        values["ids"] = lab.snapshot().pending[0].id
+        values["min_idle"] = 0.0
+    if kind is AddConsumer:
+        values["target"] = "C9"
+    if kind is Pause:
+        values["duration"] = 2.0
+    names = attrs.fields_dict(kind)
+    return kind(**{name: value for name, value in values.items() if name in names})
+
+
+@pytest.mark.parametrize("word", ACTIONS)
+def test_every_action_is_done_by_hand_and_undone(word: str, tmp_path: Path) -> None:
+    """It changes the run; going back before it and forgetting it does not; a saved run does it again, to the letter."""
+    planned = Lab(BUSY).run()
+    with Lab(BUSY) as lab:
+        lab.run_until(2.0)
+        if word == "resume":
+            lab.pause("C2")
+        while word == "claim" and not lab.snapshot().pending:
+            lab.step()
+        lab.do(by_hand(word, lab))
+        assert lab.actions[-1].word == word
+        run = lab.run()
+        assert (list(run.events) == list(planned.events)) == (word == "autoclaim")
+        assert ("C9" in [consumer.name for consumer in run.scenario.consumers]) == (word == "add-consumer")
+        run.save(tmp_path / "run.jsonl")
+        again = Lab(Run.load(tmp_path / "run.jsonl").scenario).run()
+        assert list(again.events) == list(run.events)
+        lab.go_to(1.0)
+        lab.set_service(BUSY.consumers[0].service.mean)  # another future, in which nothing else is done
+        assert [action.word for action in lab.actions] == ["set-service"]
+        assert list(lab.run().events) == list(planned.events)
+
+
+@pytest.mark.parametrize("word", FAULTS)
+def test_a_text_a_method_and_an_action_are_one(word: str) -> None:
+    """All three give the same run."""
+    runs = []
+    for how in ("action", "text", "method"):
+        with Lab(BUSY) as lab:
+            lab.run_until(2.0)
+            action = by_hand(word, lab)
+            if how == "method":
+                values = attrs.asdict(action, recurse=False)
+                getattr(lab, word.replace("-", "_"))(**values)
+            else:
+                lab.do(action if how == "action" else str(action))
+            runs.append(list(lab.run().events))
+    assert runs[0] == runs[1] == runs[2]
+
+
+@pytest.mark.redis
+@pytest.mark.usefixtures("default_server_binary")
+@pytest.mark.alone("real processes in real time")
+def test_all_faults_are_done_by_hand_on_the_live_engine() -> None:
+    """One after the other, in one run; what happens is what they are for."""
+    shown = BUSY.replace(duration=14.0).with_consumers(15).with_rate(60)
+    counted = {word for word, kind in FAULTS.items() if issubclass(kind, CountedAction)}
+    # Those of the server and of the stream come last.
+    words = sorted(FAULTS, key=lambda word: ("target" not in attrs.fields_dict(FAULTS[word]), word))
+    # A server that is taken down has to keep what it had: the scenario says so beforehand.
+    shown = shown.with_faults("server-down at 12s for 500ms")
+    with Lab(shown, engine="live") as lab:
+        lab.play()
+        added = lab.add_consumer()
+        for number, word in enumerate(words, 1):
+            if word == "server-down":
+                continue
+            action = by_hand(word, lab)
+            if "target" in attrs.fields_dict(type(action)) and not isinstance(action, Poison):
+                action = attrs.evolve(action, target=f"C{number}")  # type: ignore[call-arg]
+            lab.do(action)
+        run = lab.run()
+    assert added in [consumer.name for consumer in run.scenario.consumers]
+    kinds = {event.kind for event in run.events}
+    assert {"crashed", "paused", "resumed", "failed", "disconnected", "recreated", "dead_lettered"} <= kinds
+    crashed = {event.actor for event in run.events if event.kind == "crashed"}
+    names = {word: f"C{number}" for number, word in enumerate(words, 1)}
+    assert {names[word] for word in ("kill", "crash-before-effect", "crash-before-ack")} <= crashed
+    assert counted <= {action.word for action in run.scenario.by_hand}
+    assert any(e.kind == "disconnected" and e.actor == names["lost-reply"] for e in run.events)
+
+
+def test_who_holds_least_is_claimed_for() -> None:
+    """Without a name, an entry goes to the one among the living that holds least: not to a dead or a paused one."""
+    still = BUSY.replace(
+        producers=producers(1, Arrivals("constant", rate=100)),
+        consumers=consumers(6, Service("constant", 50.0)),
+        entries=6,
+        sink="none",
+    ).with_recovery("none", min_idle=0.1, restart_after=None)
+    with Lab(still) as lab:
+        lab.run_until(1.0)
+        entry_of = {entry.owner: entry.id for entry in lab.snapshot().pending}
+        assert sorted(entry_of) == ["C1", "C2", "C3", "C4", "C5", "C6"]
+        lab.kill("C5")
+        lab.kill("C6")
+        lab.pause("C4")
+        lab.claim(entry_of["C4"], "C1", min_idle=0.0)  # C4 holds nothing now
+        lab.claim(entry_of["C6"], "C3", min_idle=0.0)
+        assert lab.claim(entry_of["C5"], min_idle=0.0) == [entry_of["C5"]]
+        owner = {entry.id: entry.owner for entry in lab.snapshot().pending}
+        assert owner[entry_of["C5"]] == "C2"
+
+
+def test_what_lies_in_the_future_is_done_when_its_time_comes() -> None:
+    """An action may have a time; one in the past is refused."""
+    with Lab(BUSY) as lab:
+        lab.run_until(1.0)
+        assert lab.kill("C2", at=3.0) is None
+        lab.run_until(2.9)
+        assert lab.snapshot().consumer("C2").state != "dead"
+        lab.run_until(3.1)
+        assert lab.snapshot().consumer("C2").state == "dead"
+        with pytest.raises(ScenarioError, match="too late for 'kill C1 at 2s'"):
+            lab.do("kill C1 at 2s")
+    crashed = [
+        event.at for event in Lab(BUSY.replace(by_hand=("kill C2 at 3s",))).run().events if event.kind == "crashed"
+    ]  # type: ignore[arg-type]
+    assert crashed == [3.0]
+
+
+def test_it_counts_from_when_it_is_done_by_hand() -> None:
+    """The second XACK after two seconds, and not of all."""
+    with Lab(BUSY) as lab:
+        lab.run_until(2.0)
+        lab.do(LostReply("C1", "XACK", 2))
+        run = lab.run()
+    lost = next(event.at for event in run.events if event.kind == "disconnected" and event.actor == "C1")
+    acked = [event.at for event in run.events if event.kind == "acked" and event.actor == "C1" and event.at > 2.0]
+    assert lost > 2.0
+    assert sum(at < lost for at in acked) <= 4  # of a batch of four at the most
+    assert not math.isnan(lost)

@@ -1,0 +1,189 @@
+"""One course on both clocks: whatever goes wrong, alone and in pairs, the same lives are begun, paused and ended."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+import pytest
+
+from streamlab import Lab, Run, Scenario
+from streamlab.actors.events import CRASHED, PAUSED, RECREATED, RESUMED, STARTED, STOPPED
+from streamlab.lab.live import LiveEngine
+from streamlab.lab.overheads import Overheads
+from streamlab.lab.worker import new_loop
+from streamlab.scenario import Arrivals, Service, consumers, producers
+
+pytestmark = pytest.mark.alone("compares times of real processes")
+
+LIFECYCLE = (STARTED, CRASHED, PAUSED, RESUMED, RECREATED, STOPPED)
+#: Seconds by which an event may come earlier or later on one engine than on the other.
+TOLERANCE = 0.25
+#: Into how many runs the cases are dealt out: many processes that start at once keep each other waiting.
+N_PARTS = 5
+#: What befalls one consumer, alone or in pairs that meet: C stands for its name.
+CASES = {
+    "kill": ("kill C at 1s",),
+    "kill twice before the restart": ("kill C at 1s", "kill C at 1.2s"),
+    "kill, and kill the next life": ("kill C at 1s", "kill C at 2.5s"),
+    "restart": ("restart C at 1s",),
+    "restart twice": ("restart C at 1s", "restart C at 2s"),
+    "kill, and restart before the supervisor does": ("kill C at 1s", "restart C at 1.3s"),
+    "restart, and kill": ("restart C at 1s", "kill C at 2s"),
+    "pause": ("pause C at 1s for 1s",),
+    "overlapping pauses": ("pause C at 1s for 1s", "pause C at 1.5s for 1s"),
+    "a pause within a pause": ("pause C at 1s for 1.5s", "pause C at 1.5s for 300ms"),
+    "kill in a pause": ("pause C at 1s for 2s", "kill C at 1.5s"),
+    "restart in a pause": ("pause C at 1s for 2s", "restart C at 1.5s"),
+    "disconnect in a pause": ("pause C at 1s for 1s", "disconnect C at 1.5s"),
+    "slow in a pause": ("pause C at 1s for 1s", "slow C at 1.5s for 1s factor 3"),
+    "a pause before the restart": ("kill C at 1s", "pause C at 1.2s for 1s"),
+    "a pause after the restart": ("kill C at 1s", "pause C at 2s for 500ms"),
+    "slow": ("slow C at 1s for 1s factor 3",),
+    "overlapping slow": ("slow C at 1s for 1s factor 2", "slow C at 1.5s for 1s factor 3"),
+    "kill while slow": ("slow C at 1s for 2s factor 3", "kill C at 1.5s"),
+    "restart while slow": ("slow C at 1s for 2s factor 3", "restart C at 1.5s"),
+    "disconnect": ("disconnect C at 1s",),
+    "disconnect, and kill": ("disconnect C at 1s", "kill C at 1.3s"),
+    "disconnect before the restart": ("kill C at 1s", "disconnect C at 1.2s"),
+    "disconnect, and restart": ("disconnect C at 1s", "restart C at 1.3s"),
+    "crash before effect": ("crash-before-effect C nth 5",),
+    "crash before effect, again": ("crash-before-effect C nth 5", "crash-before-effect C nth 9"),
+    "crash before effect, and kill": ("crash-before-effect C nth 5", "kill C at 2.5s"),
+    "crash before effect, and pause": ("crash-before-effect C nth 5", "pause C at 2.5s for 500ms"),
+    "crash before ack": ("crash-before-ack C nth 5",),
+    "crash before ack, and restart": ("crash-before-ack C nth 5", "restart C at 2.5s"),
+    "crash before ack while slow": ("slow C at 200ms for 3s factor 2", "crash-before-ack C nth 5"),
+    "pause in work": ("pause-in-work C nth 5 for 1s",),
+    "pause in work, and kill": ("pause-in-work C nth 5 for 10s", "kill C at 2s"),
+    "pause in work, and restart": ("pause-in-work C nth 5 for 10s", "restart C at 2s"),
+    "pause in work, and a longer pause": ("pause-in-work C nth 5 for 1.5s", "pause C at 1.2s for 2s"),
+    "pause in work after a crash": ("crash-before-effect C nth 3", "pause-in-work C nth 6 for 500ms"),
+    "fail": ("fail C nth 5",),  # nobody claims: the error ends the consumer
+    "fail, and kill": ("fail C nth 5", "kill C at 2.5s"),
+    "fail twice": ("fail C nth 5 times 2",),
+    "lost reply": ("lost-reply C XACK nth 3",),
+    "lost reply, and kill": ("lost-reply C XACK nth 3", "kill C at 2s"),
+    "lost reply in the next life": ("kill C at 1s", "lost-reply C XACK nth 15"),
+    "lost reply in a pause": ("pause C at 1s for 1s", "lost-reply C XACK nth 1 at 1.5s"),
+    "crash before ack in a pause": ("pause C at 1s for 1s", "crash-before-ack C nth 2 at 1.5s"),
+    "crash before effect before the restart": ("kill C at 1s", "crash-before-effect C nth 2 at 1.3s"),
+    "resume early": ("pause C at 1s for 2s", "resume C at 1.5s"),
+    "resume of the living": ("resume C at 1s", "pause C at 1.5s for 500ms"),
+    "a pause without an end, and kill": ("pause C at 1s", "kill C at 2s"),
+    "slower service, and kill": ("set-service 100ms for C at 1s", "kill C at 1.5s"),
+    "disconnect while slow": ("slow C at 1s for 1s factor 3", "disconnect C at 1.5s"),
+}
+#: What befalls the server or the stream, and what befalls a consumer meanwhile.
+TOGETHER = {
+    "server down": ("server-down at 1s for 1s",),
+    "overlapping outages": ("server-down at 1s for 1s", "server-down at 1.5s for 1s"),
+    "in an outage": (
+        "server-down at 1s for 1s",
+        "kill C1 at 1.4s",
+        "pause C2 at 1.4s for 1s",
+        "restart C3 at 1.4s",
+        "disconnect C4 at 1.4s",
+        "slow C5 at 1.4s for 1s",
+        "group-destroyed at 1.5s",
+    ),
+    "a trimmed stream in an outage": ("server-down at 1s for 1s", "trim-while-pending at 1.5s"),
+    "a deleted stream in an outage": ("server-down at 1s for 1s", "stream-deleted at 1.5s"),
+    "an outage in a pause": ("pause C1 at 500ms for 2s", "server-down at 1s for 500ms"),
+    "an outage before a restart": ("kill C1 at 900ms", "server-down at 1s for 1s"),
+    "a group destroyed": ("group-destroyed at 1s", "kill C1 at 1.2s", "pause C2 at 900ms for 1s"),
+    "a stream deleted": ("stream-deleted at 1s", "restart C1 at 1.2s", "pause C2 at 900ms for 1s"),
+    "a stream trimmed": ("trim-while-pending at 1s", "kill C1 at 1.2s"),
+    "poison": ("poison P1 nth 8",),
+}
+
+
+def scenario(faults: Iterable[str], n_consumers: int) -> Scenario:
+    """Return a scenario in which each consumer is busy for a third of its time."""
+    base = Scenario(
+        name="course",
+        producers=producers(1, Arrivals(rate=6.0 * n_consumers)),
+        consumers=consumers(n_consumers, Service(mean=0.05)),
+        duration=4.0,
+        drain=10.0,
+    )
+    return base.with_recovery("restart", restart_after=0.6, max_deliveries=3).with_faults(*faults)
+
+
+def both(shown: Scenario) -> tuple[Run, Run]:
+    """Run on both engines; a simulated process takes as long to start again as the real one did."""
+
+    async def run_live() -> tuple[Run, dict[tuple[str, int], float]]:
+        async with LiveEngine(shown) as engine:
+            return await engine.run(), engine.course.late_starts
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        live, late = runner.run(run_live())
+    again = {(name, life): seconds for (name, life), seconds in late.items() if life > 1}
+    return Lab(shown, overheads=Overheads(starts=again)).run(), live
+
+
+def lives(run: Run) -> dict[str, list[tuple[str, float]]]:
+    """Return what each actor's lives came to: kinds of events and their times, in order.
+
+    Who makes a group anew that all have found gone is whoever comes first.
+    """
+    found: dict[str, list[tuple[str, float]]] = {}
+    for event in run.events:
+        if event.kind in LIFECYCLE and event.actor != "P1":
+            actor = "whoever" if event.kind == RECREATED else event.actor
+            found.setdefault(actor, []).append((str(event.kind), event.at))
+    return found
+
+
+def differences(one: Run, other: Run, names: dict[str, str]) -> list[str]:
+    """List how the lives of two runs differ."""
+    found = []
+    ours, theirs = lives(one), lives(other)
+    for name in sorted({*ours, *theirs}):
+        a, b = ours.get(name, []), theirs.get(name, [])
+        what = f"{names.get(name, '')} ({name})"
+        if [kind for kind, _ in a] != [kind for kind, _ in b]:
+            found.append(f"{what}: {a} != {b}")
+            continue
+        pairs = list(zip(a, b, strict=True))
+        # Of the first start and the last stop, times mean nothing.
+        middle = pairs if name == "whoever" else pairs[1:-1]
+        found += [
+            f"{what}: {kind} at {at:.2f} != {at_other:.2f}"
+            for (kind, at), (_, at_other) in middle
+            if abs(at - at_other) > TOLERANCE
+        ]
+    return found
+
+
+@pytest.mark.redis
+@pytest.mark.usefixtures("default_server_binary")
+@pytest.mark.parametrize("part", range(N_PARTS))
+def test_what_befalls_one_consumer(part: int) -> None:
+    """Some of the cases in one run, each with a consumer of its own."""
+    cases = list(CASES.items())[part::N_PARTS]
+    names = {f"C{i}": name for i, (name, _) in enumerate(cases, 1)}
+    faults = [fault.replace(" C ", f" C{i} ") for i, (_, faults) in enumerate(cases, 1) for fault in faults]
+    shown = scenario(faults, len(cases))
+    runs = both(shown)
+    assert differences(*runs, names) == []
+    assert [run.pending for run in runs] == [0, 0]
+
+
+@pytest.mark.redis
+@pytest.mark.usefixtures("default_server_binary")
+@pytest.mark.parametrize("name", TOGETHER)
+def test_what_befalls_everybody(name: str) -> None:
+    """The server or the stream, and consumers meanwhile."""
+    shown = scenario(TOGETHER[name], 5)
+    assert differences(*both(shown), {}) == []
+
+
+def test_the_table_has_every_kind_of_fault() -> None:
+    """And there are at least sixty cases."""
+    from streamlab.scenario.actions import FAULTS
+
+    texts = [text for table in (CASES, TOGETHER) for case in table.values() for text in case]
+    assert {text.split()[0] for text in texts} >= set(FAULTS)
+    assert len(CASES) + len(TOGETHER) >= 60
