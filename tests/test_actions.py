@@ -13,11 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamlab.lab.lab import Lab
+from streamlab.lab.live import LiveEngine
 from streamlab.results.run import Run
 from streamlab.scenario import Arrivals, Scenario, ScenarioError, Service, consumers, producers
 from streamlab.scenario.action import Action, CountedAction
 from streamlab.scenario.action_texts import parse_action
 from streamlab.scenario.actions import ACTIONS, FAULTS, AddConsumer, Claim, LostReply, Pause, Poison, SetRecovery
+from tests.conftest import Eventually
 
 BUSY = Scenario(
     name="busy",
@@ -74,6 +76,11 @@ def test_each_kind_has_a_method_and_a_form() -> None:
         if kind is not SetRecovery:
             assert inspect.signature(method) == inspect.signature(kind)
             assert method.__doc__ == kind.__doc__
+
+
+def live_engine(lab: Lab) -> LiveEngine:
+    assert lab._live is not None
+    return lab._live.engine
 
 
 def by_hand(word: str, lab: Lab) -> Action[Any]:
@@ -141,14 +148,15 @@ def test_a_text_a_method_and_an_action_are_one(word: str) -> None:
 @pytest.mark.redis
 @pytest.mark.usefixtures("default_server_binary")
 @pytest.mark.alone("real processes in real time")
-def test_all_faults_are_done_by_hand_on_the_live_engine() -> None:
+def test_all_faults_are_done_by_hand_on_the_live_engine(eventually: Eventually) -> None:
     """One after the other, in one run; what happens is what they are for."""
-    shown = BUSY.replace(duration=14.0).with_consumers(15).with_rate(60)
+    shown = BUSY.replace(duration=16.0).with_consumers(15).with_rate(60)
     counted = {word for word, kind in FAULTS.items() if issubclass(kind, CountedAction)}
     # Those of the server and of the stream come last.
     words = sorted(FAULTS, key=lambda word: ("target" not in attrs.fields_dict(FAULTS[word]), word))
     # A server that is taken down has to keep what it had: the scenario says so beforehand.
-    shown = shown.with_faults("server-down at 12s for 500ms")
+    shown = shown.with_faults("server-down at 13s for 500ms")
+    done = {"crashed", "paused", "failed", "disconnected", "dead_lettered"}
     with Lab(shown, engine="live") as lab:
         lab.play()
         added = lab.add_consumer()
@@ -156,6 +164,10 @@ def test_all_faults_are_done_by_hand_on_the_live_engine() -> None:
             if word == "server-down":
                 continue
             action = by_hand(word, lab)
+            if word == "group-destroyed":  # from here on, what the others have begun may be lost
+                eventually(
+                    lambda: done <= {event.kind for event in live_engine(lab).log}, "all has happened", timeout=10.0
+                )
             if "target" in attrs.fields_dict(type(action)) and not isinstance(action, Poison):
                 action = attrs.evolve(action, target=f"C{number}")  # type: ignore[call-arg]
             lab.do(action)
