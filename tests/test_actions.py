@@ -182,6 +182,25 @@ def test_all_faults_are_done_by_hand_on_the_live_engine(eventually: Eventually) 
     assert any(e.kind == "disconnected" and e.actor == names["lost-reply"] for e in run.events)
 
 
+@pytest.mark.redis
+@pytest.mark.alone("real processes in real time")
+def test_a_server_that_is_taken_down_by_hand_keeps_what_it_had(redis_url: str) -> None:
+    """Though nobody had planned it; and one that was given is not taken down."""
+    short = BUSY.replace(duration=3.0).with_rate(20)
+    with Lab(short, engine="live") as lab:
+        lab.play()
+        lab.server_down(duration=0.5)
+        run = lab.run()
+    assert {"server_down", "server_up"} <= {event.kind for event in run.events}
+    assert (run.lost, run.pending) == (0, 0)
+    with Lab(short, engine="live", redis_url=redis_url) as lab:
+        lab.play()
+        with pytest.raises(ScenarioError, match="on a private one only"):
+            lab.server_down()
+        assert lab.actions == ()
+        assert lab.run().lost == 0
+
+
 def test_who_holds_least_is_claimed_for() -> None:
     """Without a name, an entry goes to the one among the living that holds least: not to a dead or a paused one."""
     still = BUSY.replace(

@@ -96,6 +96,7 @@ async def _(action: Disconnect, course: Course) -> None:
 
 @carry_out.register(ServerDown)
 async def _(action: ServerDown, course: Course) -> None:
+    course.stage.check_outage()
     await course.take_down(action.duration)
 
 

@@ -44,7 +44,7 @@ class LiveDriver:
         self._ready = threading.Event()
         self._error: BaseException | None = None
         self._run: Run | None = None
-        self._engine = LiveEngine(scenario, redis_url=redis_url)
+        self._engine = LiveEngine(scenario, redis_url=redis_url, interactive=True)
         self._lookout = Lookout(self._engine)
         # Made here, so that it can be cancelled from the first moment on.
         self._task = self._loop.create_task(self._play())

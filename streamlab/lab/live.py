@@ -25,7 +25,7 @@ from streamlab.lab.stage import Host, Process, Stage
 from streamlab.lab.worker import Task
 from streamlab.results.events import EventLog
 from streamlab.results.run import Run
-from streamlab.scenario import Scenario
+from streamlab.scenario import Scenario, ScenarioError
 from streamlab.scenario.actions import LostReply
 from streamlab.servers.client import ServerInfo, ServerUnusable, check_server, check_stream_key, stream_client
 from streamlab.servers.private import PrivateServer
@@ -57,8 +57,9 @@ class LiveStage(Stage):
     last_call = 10.0
     longest_look = 0.01
 
-    def __init__(self, scenario: Scenario, redis_url: str | None) -> None:
+    def __init__(self, scenario: Scenario, redis_url: str | None, *, keeps: bool) -> None:
         self._scenario = scenario
+        self._keeps = keeps
         self._redis_url = redis_url
         self._private: PrivateServer | None = None
         self._proxies: dict[str, Proxy] = {}
@@ -91,8 +92,7 @@ class LiveStage(Stage):
         """Start the server or connect to it, and make the stream and its group; `added` are the ids of the run's."""
         scenario = self._scenario
         if self._redis_url is None:
-            kept = scenario.needs_persistence
-            self._private = PrivateServer(persistence="aof" if kept else "none")
+            self._private = PrivateServer(persistence="aof" if self._keeps else "none")
             await self._in_thread(self._private.start)
         self._client = stream_client(self.url, name="streamlab-lab")
         self.info = await check_server(self._client)
@@ -131,6 +131,10 @@ class LiveStage(Stage):
             return ""
         said = " ".join(self._private.log(3).split())[-500:]
         return f"; its last words: {said}" if said else ""
+
+    def check_outage(self) -> None:
+        if self._private is None:
+            raise ScenarioError("server-down kills the server: on a private one only, so leave the URL out")
 
     async def go_down(self) -> None:
         assert self._private is not None
@@ -246,11 +250,11 @@ class LiveEngine:
     scenario's stream has been deleted from the server that was given.
     """
 
-    def __init__(self, scenario: Scenario, *, redis_url: str | None = None) -> None:
+    def __init__(self, scenario: Scenario, *, redis_url: str | None = None, interactive: bool = False) -> None:
         if redis_url is not None and scenario.needs_persistence:
             raise LabError("the fault server-down kills the server: on a private one only, so leave the URL out")
         self.log = EventLog(clock=_Clock())
-        self.stage = LiveStage(scenario, redis_url)
+        self.stage = LiveStage(scenario, redis_url, keeps=interactive or scenario.needs_persistence)
         self.course = Course(scenario, self.stage, self.log, carry_out)
         #: Whether it is ending everything that it holds: nobody may tear that.
         self.is_closing = False

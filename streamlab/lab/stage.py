@@ -142,6 +142,9 @@ class Stage(ABC):
     def lose_reply(self, action: LostReply) -> Coroutine[Any, Any, None] | None:
         """Let the reply to the nth command of an actor from now on be lost."""
 
+    def check_outage(self) -> None:  # noqa: B027 (most servers can be taken down)
+        """Refuse to take down a server that is somebody's; raise `ScenarioError`."""
+
     @abstractmethod
     async def go_down(self) -> None:
         """Let the server be gone."""

@@ -56,6 +56,10 @@ class Action(Generic[R_co]):
                 pairs.append(f"{KEYWORDS.get(item.name, item.name)} {_text(item.name, value)}")
         return " ".join([*map(shlex.quote, words), *pairs])
 
+    def in_short(self) -> str:
+        """Return its text with a rounded time, to be shown."""
+        return str(self.dated(round(self.when, 3)) if self.is_dated else self)
+
     @property
     def is_dated(self) -> bool:
         """Whether it says when."""

@@ -35,7 +35,7 @@ def state_of(lab: Lab) -> State:
         "speed": lab.speed,
         "finished": snapshot.finished,
         "seed": lab.seed,
-        "future": [str(action) for action in lab.actions if action.when > snapshot.at],
+        "future": [action.in_short() for action in lab.actions if action.when > snapshot.at],
         "strategies": STRATEGIES,
         "strategy": recovery.strategy,
         "min_idle": recovery.min_idle,
