@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-#: Sources are not compared, having no outputs: tests/test_notebooks.py runs them.
+#: Sources are not compared, having no outputs: tests/project/test_notebooks.py runs them.
 collect_ignore = ["solutions"]
 
 

@@ -1,0 +1,172 @@
+"""The benchmarks run, and every rival does the same work. Nothing here is timed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT)}  # also where the package is not installed
+N_ENTRIES = 60
+RIVALS_NEED = {"simulation.py": ("simpy", "ciw"), "consumer.py": ("walrus", "faststream", "taskiq_redis")}
+
+
+def run(benchmark: str, *options: str) -> subprocess.CompletedProcess[str]:
+    """Run a benchmark at a tiny size, each rival once."""
+    program = ROOT / "benchmarks" / benchmark
+    size = ("--entries", str(N_ENTRIES), "--repeats", "1", "--seconds", "0")
+    return subprocess.run(
+        [sys.executable, str(program), *size, *options],
+        cwd=ROOT,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def measured(benchmark: str, *options: str) -> dict[str, Any]:
+    """Run a benchmark, and return what it says as JSON."""
+    done = run(benchmark, *options, "--json")
+    assert done.returncode == 0, done.stderr
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
+
+
+def names(answer: dict[str, Any]) -> set[str]:
+    return {row["name"] for row in answer["results"]}
+
+
+@pytest.mark.parametrize("load", ["constant", "random"])
+def test_all_simulate_the_same_number_of_entries(load: str) -> None:
+    """Every simulator processes exactly the entries it is given, under both loads."""
+    answer = measured("simulation.py", "--large", "200", *(["--random"] if load == "random" else []))
+    assert answer["load"] == load
+    assert {row["n_processed"] for row in answer["results"]} == {N_ENTRIES}
+    expected = {"streamlab, Lab", "streamlab, actors alone", "same actors, fakeredis"}
+    if find_spec("simpy"):
+        expected |= {"SimPy, Store", "SimPy with books kept", "SimPy, Resource"}
+        assert answer["base"] == "SimPy, Store"
+    if find_spec("ciw"):
+        expected |= {"Ciw, a node with 4 servers"}
+    assert expected < names(answer)
+    assert answer["growth"]["n_large"] == 200
+
+
+@pytest.mark.redis
+def test_all_consume_the_same_number_of_entries() -> None:
+    """Every consumer processes all entries of the stream, and leaves none pending."""
+    answer = measured("consumer.py")
+    assert {row["n_processed"] for row in answer["results"]} == {N_ENTRIES}
+    expected = {"streamlab, consume()", "hand-written, XACK each"}
+    if find_spec("walrus"):
+        expected |= {"walrus"}
+    if find_spec("faststream"):
+        expected |= {"FastStream, batches", "FastStream, one entry a call"}
+    if find_spec("taskiq_redis"):
+        expected |= {"taskiq-redis"}
+    assert expected < names(answer)
+    assert answer["base"].startswith("hand-written, XACK with the next read")
+
+
+def test_the_table_names_its_base() -> None:
+    """Without --json comes a Markdown table, and beneath it how the goals were met."""
+    done = run("simulation.py", "--no-growth", "--only", "streamlab, Lab", "SimPy, Store")
+    if find_spec("simpy") is None:
+        assert "pip install --group bench" in done.stderr
+        assert "streamlab, Lab" in done.stdout
+    else:
+        assert done.returncode == 0, done.stderr
+        header, *rows = [line for line in done.stdout.splitlines() if line.startswith("|")]
+        assert header.rstrip(" |").endswith("SimPy, Store")
+        assert len(rows) == 3
+        assert "goal" in done.stdout
+
+
+@pytest.mark.parametrize("benchmark", ["simulation.py", pytest.param("consumer.py", marks=pytest.mark.redis)])
+def test_missing_rivals_step_aside(benchmark: str) -> None:
+    """Where a rival is not installed, it is named with the extra that brings it, and the others run."""
+    script = (
+        "import importlib.util, runpy, sys\n"
+        f"missing = {RIVALS_NEED[benchmark]!r}\n"
+        "find = importlib.util.find_spec\n"
+        "importlib.util.find_spec = lambda name, *a: None if name in missing else find(name, *a)\n"
+        "sys.argv = sys.argv[1:]\n"
+        "sys.path.insert(0, sys.argv[0].rpartition('/')[0])\n"
+        "runpy.run_path(sys.argv[0], run_name='__main__')\n"
+    )
+    program = ROOT / "benchmarks" / benchmark
+    size = ("--entries", "20", "--repeats", "1", "--seconds", "0", "--json")
+    extra = ("--no-growth", "--only", "Lab", "Store", "Ciw") if benchmark == "simulation.py" else (
+        "--only", "consume()", "walrus", "FastStream", "taskiq",
+    )  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(program), *size, *extra],
+        cwd=ROOT,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    for name in RIVALS_NEED[benchmark]:
+        assert name in done.stderr
+    assert "pip install --group bench" in done.stderr
+    assert all("streamlab" in name for name in names(json.loads(done.stdout)))
+
+
+def test_a_rival_that_loses_entries_is_found_out() -> None:
+    """A measurement with another number of entries than was asked for is an error, not a result."""
+    script = (
+        "import sys\n"
+        "from harness import Miscounted, Outcome, Rival, run_checked\n"
+        "try:\n"
+        "    run_checked(Rival('cheat', lambda n: Outcome(1.0, n - 1)), 10)\n"
+        "except Miscounted as error:\n"
+        "    print(error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=ROOT / "benchmarks",
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout.strip() == "cheat processed 9 of 10 entries"
+
+
+def test_the_embedded_server_is_compared() -> None:
+    """Each command is measured with a long list and a short one, everywhere; only clients have a PING."""
+    program = ROOT / "benchmarks" / "embedded.py"
+    size = ("--pending", "2400", "--repeats", "2")
+    for options in (("--json",), ()):
+        done = subprocess.run(
+            [sys.executable, str(program), *size, *options],
+            cwd=ROOT,
+            env=ENVIRONMENT,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=True,
+        )
+        if options:
+            answer = json.loads(done.stdout)
+            assert answer["pending"] == [2000, 2400]
+            for costs in answer["microseconds"]:
+                assert set(costs.pop("PING")) == {"redis-py", "embedded", "fakeredis"}
+                assert len(costs) == 3
+                assert all(len(each) == 5 for each in costs.values())
+            assert all(len(answer[ratio]) == 3 for ratio in answer if "_by_" in ratio)
+        else:
+            assert done.stdout.count("\n| ") == 5

@@ -1,0 +1,393 @@
+"""The course's notebooks: made from their sources, executed, and built as the course promises.
+
+What is in their outputs is compared by ``pytest --nbval notebooks``; here stands what nbval does not see.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import itertools
+import re
+import statistics
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from ipywidgets import Widget
+from nbval.plugin import get_sanitize_patterns  # type: ignore[import-untyped]
+
+from streamlab.checks import Verdict
+from streamlab.servers.private import PrivateServer
+from streamlab.servers.programs import ServerBinary
+from streamlab.views.plots.picture import Picture
+
+FOLDER = Path(__file__).parents[2] / "notebooks"
+NAMES = sorted(path.name for path in FOLDER.glob("*.ipynb"))
+#: From this lesson on there are exercises: two, but for the appendix.
+FIRST_EXERCISES, APPENDIX = "01", "A"
+#: How long a lesson takes, by count: words read in a minute, and minutes for a prediction and an exercise.
+WORDS_A_MINUTE, PREDICTION, EXERCISE = 200, 1, 6
+LONGEST_LESSON = 30
+#: Lines of a piece of a file, its magic included.
+WRITTEN_PIECE = 16
+#: HTML that a text cell may use; anything else that looks like a tag vanishes from the page.
+TAGS = {"details", "summary"}
+#: What a cell says that runs on a real server only.
+NEEDS_SERVER = re.compile(r"engine=\"live\"|run_both\(|find_servers\(")
+
+#: A cell that IPython writes to a file, or appends to one.
+WRITES_FILE = re.compile(r"%%writefile (?P<append>-a )?(?P<path>\S+)\n")
+
+every_notebook = pytest.mark.parametrize("name", NAMES)
+#: Those in which the learner types commands, to whatever Redis there is.
+every_notebook_of_commands = pytest.mark.parametrize(
+    "name", [name for name in NAMES if "connect()" in (FOLDER / name).read_text()]
+)
+
+
+def load_build() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("build", FOLDER / "build.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+build = load_build()
+
+
+def notebook(name: str) -> Any:
+    return build.read(FOLDER / name)
+
+
+def cells(name: str, kind: str) -> list[Any]:
+    return [cell for cell in notebook(name).cells if cell.cell_type == kind]
+
+
+def tags(cell: Any) -> list[str]:
+    return list(cell.metadata.get("tags", []))
+
+
+def is_written(cell: Any) -> bool:
+    """Whether a cell is not executed, but written to a file."""
+    return WRITES_FILE.match(cell.source) is not None
+
+
+def shown(cell: Any) -> str:
+    """Return what a cell shows, as text."""
+    return "".join(out.get("data", {}).get("text/plain", "") for out in cell.outputs)
+
+
+def prose(cell: Any) -> str:
+    """Return a text cell without its code."""
+    return re.sub(r"```.*?```|`[^`]*`", "", cell.source, flags=re.S)
+
+
+# ---- made from the sources -------------------------------------------------------------------------
+
+
+def test_there_are_notebooks() -> None:
+    assert {"00_start_here.ipynb", "06_many_to_many.ipynb"} <= set(NAMES)
+    assert [path.name for path in build.sources()] == NAMES
+
+
+@every_notebook
+def test_is_what_its_source_makes(name: str) -> None:
+    """If this fails, a notebook was edited and not its source: edit solutions/, run notebooks/build.py."""
+    made = build.exercise(build.read(FOLDER / "solutions" / name))
+    assert build.clean(notebook(name)) == made
+
+
+@every_notebook
+def test_source_has_no_outputs(name: str) -> None:
+    source = build.read(FOLDER / "solutions" / name)
+    assert source == build.clean(source)
+
+
+def test_a_solution_becomes_a_stub() -> None:
+    source = "SCALE = 2\nanswer = 4 * SCALE  # stub: answer = ...\nif answer:  # stub:\n    f()  # stub: f(?)"
+    assert build.without_solution(source) == "SCALE = 2\nanswer = ...\n    f(?)"
+
+
+@every_notebook
+def test_each_solution_is_folded_under_its_verdict(name: str) -> None:
+    """The solution as it stands in the source, without the marks of its stubs, and nothing of it unfolded."""
+    answers = [
+        re.sub(r"[ \t]*# stub:.*$", "", cell.source, flags=re.M)
+        for cell in build.read(FOLDER / "solutions" / name).cells
+        if "solution" in tags(cell)
+    ]
+    folded = [
+        cell.source
+        for before, cell in itertools.pairwise(notebook(name).cells)
+        if "verdict" in tags(before) and cell.source.startswith("<details>")
+    ]
+    assert len(folded) == len(answers)
+    for text, answer in zip(folded, answers, strict=True):
+        assert text.startswith("<details><summary>A solution</summary>")
+        assert f"```python\n{answer}\n```" in text
+
+
+def test_a_solution_without_a_verdict_is_an_error() -> None:
+    source = build.read(FOLDER / "solutions" / "03_one_to_one.ipynb")
+    source.cells = [cell for cell in source.cells if "verdict" not in tags(cell)]
+    with pytest.raises(ValueError, match="no cell tagged verdict"):
+        build.exercise(source)
+
+
+def test_a_solution_without_a_stub_is_not_given_away() -> None:
+    with pytest.raises(ValueError, match="no '# stub:'"):
+        build.without_solution("answer = 4")
+
+
+# ---- executed --------------------------------------------------------------------------------------
+
+
+@every_notebook
+def test_was_executed_in_order(name: str) -> None:
+    """nbval compares nothing in a notebook that was never executed."""
+    code = cells(name, "code")
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
+    outputs = [out for cell in code for out in cell.outputs]
+    assert outputs
+    assert not [out for out in outputs if out.output_type == "error" or out.get("name") == "stderr"]
+
+
+@every_notebook
+def test_metadata_is_minimal(name: str) -> None:
+    assert notebook(name).metadata == build.METADATA
+    assert all(set(cell.metadata) <= {"tags"} for cell in notebook(name).cells)
+
+
+def test_pixels_are_not_compared_and_alternative_texts_are() -> None:
+    """nbval would compare a figure's bytes, which another matplotlib draws otherwise."""
+    patterns = get_sanitize_patterns((FOLDER / "not_compared.cfg").read_text())
+    ((pattern, replacement),) = dict(patterns).items()
+    (found,) = [
+        out.data["text/html"]
+        for cell in cells("06_many_to_many.ipynb", "code")[:5]
+        for out in cell.outputs
+        if "<img" in out.get("data", {}).get("text/html", "")
+    ]
+    left = re.sub(pattern, replacement, found)
+    assert "base64" not in left
+    assert "7 entries" in left
+    assert re.sub(pattern, replacement, found.replace("7 entries", "8 entries")) != left
+
+
+# ---- solved ----------------------------------------------------------------------------------------
+
+
+@every_notebook
+def test_exercises_are_open_and_solutions_right(name: str) -> None:
+    """The learner's notebook says "not yet" to each exercise, and the source, run through, "right"."""
+    unsolved = [shown(cell) for cell in cells(name, "code") if "verdict" in tags(cell)]
+    assert all(text.startswith("✗ Not yet. There is no answer yet.") for text in unsolved)
+    try:
+        verdicts = run_source(name)
+    finally:
+        Widget.close_all()  # a panel that nobody looks at rests after a minute: too late for other tests
+    assert [verdict.words for verdict in verdicts if not verdict] == []
+    assert len(verdicts) == len(unsolved)
+    if name >= FIRST_EXERCISES:
+        assert len(verdicts) >= (1 if name.startswith(APPENDIX) else 2)
+
+
+def run_source(name: str) -> list[Verdict]:
+    """Run a source's cells, but for those that need a server; return the verdicts."""
+    space: dict[str, Any] = {"__name__": "__main__"}
+    verdicts = []
+    for cell in build.read(FOLDER / "solutions" / name).cells:
+        if cell.cell_type != "code" or NEEDS_SERVER.search(cell.source):
+            continue
+        if magic := WRITES_FILE.match(cell.source):
+            path = Path(magic["path"].format(**space))
+            with path.open("a" if magic["append"] else "w") as file:
+                file.write(cell.source.partition("\n")[2] + "\n")
+            continue
+        tree = ast.parse(cell.source)
+        if "verdict" in tags(cell):
+            (expression,) = tree.body
+            assert isinstance(expression, ast.Expr)
+            verdict = eval(compile(ast.Expression(expression.value), name, "eval"), space)
+            assert isinstance(verdict, Verdict)
+            verdicts.append(verdict)
+        else:
+            exec(compile(tree, name, "exec"), space)
+    return verdicts
+
+
+# ---- the same on every Redis -----------------------------------------------------------------------
+
+
+def told(notebook: Any) -> list[tuple[str, str]]:
+    """Return what each cell is and shows, in words, but for those whose output is not compared."""
+    return [
+        (cell.source, "".join(out.get("text", "") for out in cell.outputs) + shown(cell))
+        for cell in notebook.cells
+        if cell.cell_type == "code" and "nbval-ignore-output" not in tags(cell)
+    ]
+
+
+def test_there_are_notebooks_of_commands() -> None:
+    of_commands = [name[:2] for name in NAMES if "connect()" in (FOLDER / name).read_text()]
+    assert of_commands == ["00", "01", "02", "05", "07", "08", "09", "10", "11", "15", "A_"]
+
+
+@every_notebook_of_commands
+def test_shows_the_same_on_the_embedded_server(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STREAMLAB_REDIS_URL", "embedded://")
+    assert told(build.execute(build.clean(notebook(name)))) == told(notebook(name))
+
+
+@every_notebook_of_commands
+def test_shows_the_same_on_every_real_server(
+    name: str, server_binary: ServerBinary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with PrivateServer(server_binary) as server:
+        monkeypatch.setenv("STREAMLAB_REDIS_URL", server.url)
+        assert told(build.execute(build.clean(notebook(name)))) == told(notebook(name))
+
+
+# ---- the same story with real processes ------------------------------------------------------------
+
+
+@pytest.mark.redis
+def test_recovering_runs_on_a_real_server(server_binary: ServerBinary, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lesson 08 with ENGINE = "live": its cells assert that C2's process is gone, its entries claimed and done."""
+    lesson = build.clean(build.read(FOLDER / "solutions" / "08_recovering_from_failures.ipynb"))
+    (cell,) = [c for c in lesson.cells if c.source.startswith('ENGINE = "simulated"')]
+    cell.source = cell.source.replace('"simulated"', '"live"', 1)
+    (proof,) = [c for c in lesson.cells if "assert pid is None or not is_running(pid)" in c.source]
+    proof.source += '\nassert pid is not None\nprint("gone:", pid)'
+    with PrivateServer(server_binary) as server:
+        monkeypatch.setenv("STREAMLAB_REDIS_URL", server.url)
+        made = build.execute(lesson)
+    assert re.search(r"gone: \d+", told_by(made, proof.source))
+    verdicts = [cell for cell in made.cells if "verdict" in tags(cell)]
+    assert [shown(cell)[:7] for cell in verdicts] == ["✓ Right"] * 2
+
+
+def told_by(notebook: Any, source: str) -> str:
+    """Return what the cell with this source printed."""
+    return next(text for cell, text in told(notebook) if cell == source)
+
+
+# ---- built as the course promises ------------------------------------------------------------------
+
+
+@every_notebook
+def test_begins_and_ends_as_all_do(name: str) -> None:
+    all_cells = notebook(name).cells
+    title, plan = all_cells[0].source, all_cells[1].source
+    assert re.match(r"# \S", title)
+    assert plan.startswith("**In this notebook you will**")
+    assert len(re.findall(r"^- ", plan, re.M)) == 3
+    assert re.search(r"It takes about \d+ minutes", plan)
+    headings = re.findall(r"^## (.*)$", "\n".join(c.source for c in cells(name, "markdown")), re.M)
+    assert "Check your understanding" in headings
+    assert headings[-1] == "You have seen"
+    assert "**What next:**" in all_cells[-1].source
+
+
+@every_notebook
+def test_takes_the_time_that_it_says(name: str) -> None:
+    """Not longer than stated, nor much shorter, and never longer than half an hour."""
+    text = "\n".join(
+        cell.source for cell in cells(name, "markdown") if not cell.source.startswith("<details><summary>A solution")
+    )
+    stated = int(re.search(r"It takes about (\d+) minutes", text)[1])  # type: ignore[index]
+    n_exercises = sum("verdict" in tags(cell) for cell in cells(name, "code"))
+    counted = len(text.split()) / WORDS_A_MINUTE + text.count("**Predict.**") * PREDICTION + n_exercises * EXERCISE
+    assert counted <= stated <= min(counted + 5, LONGEST_LESSON), f"{counted:.1f} by count"
+
+
+@every_notebook
+def test_is_set_up_in_one_cell(name: str) -> None:
+    code = cells(name, "code")
+    assert [index for index, cell in enumerate(code) if "setup" in tags(cell)] == [0]
+    late = [
+        cell.source
+        for cell in code[1:]
+        if re.search(r"^\s*(import|from)\s", cell.source, re.M) and not is_written(cell)
+    ]
+    assert late == []
+
+
+@every_notebook
+def test_parameters_have_units(name: str) -> None:
+    """The second cell holds UPPER_CASE constants, each with a comment unless it is a plain count."""
+    for line in cells(name, "code")[1].source.splitlines():
+        assert re.match(r"[A-Z_]+ = ", line), line
+        assert "  # " in line or line.startswith("N_"), line
+
+
+@every_notebook
+def test_cells_are_short(name: str) -> None:
+    """What is written to a file is read, a piece at a time, and not run: no piece is long, and none counts."""
+    code = cells(name, "code")
+    run = [n_lines(cell) for cell in code if not is_written(cell)]
+    assert 12 <= len(run) <= 25
+    assert statistics.median(run) <= 5
+    assert sum(length > 12 for length in run) <= 1
+    assert max(run) <= 15
+    assert max([n_lines(cell) for cell in code if is_written(cell)], default=0) <= WRITTEN_PIECE
+    assert [line for cell in code for line in cell.source.splitlines() if len(line) > 100] == []
+
+
+def n_lines(cell: Any) -> int:
+    return len([line for line in cell.source.splitlines() if line.strip()])
+
+
+@every_notebook
+def test_texts_are_short(name: str) -> None:
+    """One idea a cell; answers that the reader has to unfold are not counted."""
+    for cell in cells(name, "markdown"):
+        text = re.sub(r"<details>.*?</details>", "", cell.source, flags=re.S)
+        assert len(text.split()) < 120, cell.source
+
+
+@every_notebook
+def test_nothing_vanishes_as_a_tag(name: str) -> None:
+    for cell in cells(name, "markdown"):
+        found = set(re.findall(r"</?([A-Za-z][\w-]*)", prose(cell)))
+        assert found <= TAGS, f"write {found - TAGS} as code, or with &lt;: {cell.source}"
+
+
+@every_notebook
+def test_figures_are_told_in_words(name: str) -> None:
+    """After each figure comes a text that says what is to be seen; the image has an alternative text."""
+    all_cells = notebook(name).cells
+    n_figures = 0
+    for cell, following in itertools.pairwise(all_cells):
+        if cell.cell_type != "code":
+            continue
+        assert not any("image/png" in out.get("data", {}) for out in cell.outputs)  # has no alt text
+        if any("<img" in out.get("data", {}).get("text/html", "") for out in cell.outputs):
+            n_figures += 1
+            assert following.cell_type == "markdown", cell.source
+            assert following.source.startswith("**Look.**"), cell.source
+            assert len(shown(cell)) > 40
+    assert n_figures >= 2
+
+
+@every_notebook
+def test_links_lead_somewhere(name: str) -> None:
+    for cell in cells(name, "markdown"):
+        for target in re.findall(r"\]\(([^)#]+)\)", prose(cell)):
+            assert (FOLDER / target).exists(), target
+
+
+@every_notebook
+def test_what_needs_a_server_is_not_compared_and_steps_aside(name: str) -> None:
+    for cell in cells(name, "code"):
+        if NEEDS_SERVER.search(cell.source):
+            assert "nbval-ignore-output" in tags(cell), cell.source
+            assert "No server found" in cell.source
+
+
+def test_a_picture_is_compared_by_its_words() -> None:
+    assert repr(Picture("<img>", "A line.")) == "<Figure: A line.>"

@@ -1,0 +1,347 @@
+"""The control panel in a browser: kill C2 and watch it being recovered; in JupyterLab, Notebook 7 and Voila, simulated
+and live.
+
+``pytest tests/views/test_panel_in_browser.py -k figures --panel-figures FOLDER`` makes the pictures of the README.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import threading
+from collections.abc import Callable
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from streamlab.lab.lab import Lab
+from streamlab.scenario import Arrivals, Scenario, Service, consumers, load_scenario, producers, to_toml
+from streamlab.views import panel as panels
+from streamlab.views.panel.app import served
+from streamlab.views.panel.state import state_of
+from tests import browser
+from tests.conftest import Eventually
+
+pytestmark = pytest.mark.browser
+
+VIEW = Path(panels.__file__).parent / "view"
+
+#: More than three consumers can do, so that each of them always holds something; then it ends.
+CROWDED = Scenario(
+    name="crowded",
+    producers=producers(2, Arrivals("constant", rate=2.0)),
+    consumers=consumers(3, Service("constant", mean=1.2), count=3),
+    duration=None,
+    entries=48,
+    drain=600.0,
+).with_recovery(min_idle=3.0)
+
+#: Whom an entry belongs to, by its id, as the table says.
+OWNERS = """() => Object.fromEntries([...document.querySelectorAll('[data-entry]')].map(
+    row => [row.dataset.entry, row.cells[2].textContent]))"""
+#: Click Kill on C2, and tell how many milliseconds it took until all of it was to be seen.
+KILL_AND_TIME = """async () => {
+    const row = document.querySelector('[data-consumer=C2]');
+    const began = performance.now();
+    row.querySelector('.kill').click();
+    const all = () => row.cells[1].textContent === 'dead' && row.classList.contains('stranded')
+        && [...document.querySelectorAll('[data-entry]')].some(
+            each => each.classList.contains('stranded') && each.cells[2].textContent === 'C2 (dead)');
+    while (!all()) {
+        if (performance.now() - began > 10_000) return Infinity;
+        await new Promise(resolve => setTimeout(resolve, 10));
+    }
+    return performance.now() - began;
+}"""
+#: Let two seconds pass; tell how many nodes of the consumers' table were replaced, and how many texts changed.
+MUTATIONS = """async () => {
+    const counts = { nodes: 0, texts: 0 };
+    const watch = new MutationObserver(found => found.forEach(
+        each => { counts[each.type === 'childList' ? 'nodes' : 'texts'] += 1; }));
+    const table = document.querySelector('[data-consumer]').parentNode;
+    watch.observe(table, { subtree: true, childList: true, characterData: true });
+    await new Promise(resolve => setTimeout(resolve, 2000));
+    return counts;
+}"""
+
+
+def number(page: Any, consumer: str, cell: int) -> int:
+    return int(page.text_content(f"[data-consumer={consumer}] td:nth-child({cell})"))
+
+
+def pid_of(page: Any, consumer: str) -> int | None:
+    title = page.get_attribute(f"[data-consumer={consumer}]", "title") or ""
+    return int(title.split()[1]) if title else None
+
+
+def is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def story(page: Any, *, live: bool, automatic: bool, eventually: Eventually) -> None:
+    """Kill C2; see what it leaves behind wait, be claimed, and be done."""
+    page.wait_for_selector("[data-consumer=C2]")
+    page.wait_for_function("() => Number(document.querySelector('[data-consumer=C1]').cells[5].textContent) > 0")
+    page.wait_for_function("() => Number(document.querySelector('[data-consumer=C2]').cells[3].textContent) > 0")
+    pid = pid_of(page, "C2")
+    assert (pid is not None) == live
+    # The keyboard's focus stays where it is, and no node is replaced, while everything changes.
+    page.focus("[data-consumer=C2] .kill")
+    counts = page.evaluate(MUTATIONS)
+    assert counts["nodes"] == 0
+    assert counts["texts"] >= 10
+    assert page.evaluate("() => document.activeElement.getAttribute('aria-label')") == "Kill C2"
+
+    took_ms = page.evaluate(KILL_AND_TIME)
+    assert took_ms < 500
+    if pid is not None:
+        eventually(lambda: not is_running(pid), "the process is gone", timeout=1.0)
+    assert "Nobody else is given" in page.text_content(".headline")
+    stranded = [entry for entry, owner in page.evaluate(OWNERS).items() if owner == "C2 (dead)"]
+    assert len(stranded) == number(page, "C2", 4) > 0
+
+    def idle() -> float:
+        return float(page.text_content(f"[data-entry='{stranded[0]}'] td:nth-child(4)").split()[0])
+
+    before = idle()
+    eventually(lambda: idle() > before + 0.5, "its idle time grows", timeout=10.0)
+    if automatic:
+        page.check(".automatic")
+    else:
+        page.wait_for_function(
+            "id => document.querySelector(`[data-entry='${id}']`).cells[3].textContent.includes('claimable')",
+            arg=stranded[0],
+        )
+        page.check(f"[data-entry='{stranded[0]}'] input")  # one of them by hand, to C3
+        page.select_option("[aria-label='New owner']", "C3")
+        page.click(".claim")
+        page.wait_for_function(
+            "id => document.querySelector(`[data-entry='${id}']`).cells[2].textContent === 'C3'", arg=stranded[0]
+        )
+        page.click(".autoclaim")  # and the rest
+    eventually(
+        lambda: all(page.evaluate(OWNERS).get(entry, "") != "C2 (dead)" for entry in stranded),
+        "they are claimed",
+        timeout=20.0,
+    )
+    # Faster, with the keyboard; and nothing is left.
+    page.focus("[aria-label='service time']")
+    page.keyboard.press("Home")
+    eventually(lambda: not set(stranded) & set(page.evaluate(OWNERS)), "all are done", timeout=20.0)
+    page.wait_for_function("() => document.querySelector('.headline').textContent === 'The run has ended.'")
+    assert page.evaluate(OWNERS) == {}
+    assert page.text_content("[data-figure=pending]") == "0"
+
+
+@pytest.fixture(params=["simulated", pytest.param("live", marks=pytest.mark.redis)])
+def engine(request: pytest.FixtureRequest) -> str:
+    """Each engine in turn."""
+    return str(request.param)
+
+
+def test_in_voila(engine: str, eventually: Eventually) -> None:
+    """`streamlab panel`: a page of its own; recovered by one click. Its processes end with it."""
+    port = browser.free_port()
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with served(CROWDED, live=engine == "live", port=port, **quiet) as voila:
+        browser.wait_for(f"http://127.0.0.1:{port}/nothing", voila)
+        with browser.open_page(f"http://127.0.0.1:{port}/") as page:
+            story(page, live=engine == "live", automatic=False, eventually=eventually)
+            pid = pid_of(page, "C1")
+    if pid is not None:
+        eventually(lambda: not is_running(pid), "the workers end with Voila", timeout=10.0)
+
+
+CELLS = (
+    "from pathlib import Path\nfrom streamlab.lab.lab import Lab\nfrom streamlab.views.panel import Panel",
+    "lab = Lab(Path('scenario.toml'), engine={engine!r})\nlab.play()",
+    "Panel(lab)",
+)
+
+
+@pytest.mark.parametrize(
+    ("application", "engine"),
+    [
+        ("jupyterlab", "simulated"),
+        pytest.param("jupyterlab", "live", marks=pytest.mark.redis),
+        ("notebook", "simulated"),
+    ],
+)
+def test_in_a_notebook(application: str, engine: str, tmp_path: Path, eventually: Eventually) -> None:
+    """In a cell; recovered by the consumers themselves. Cells that are run again, and a kernel that is restarted,
+    leave nothing of the run before."""
+    (tmp_path / "scenario.toml").write_text(to_toml(CROWDED), "utf-8")
+    cells = [cell.format(engine=engine) for cell in CELLS]
+    (tmp_path / "panel.ipynb").write_text(browser.notebook(*cells), "utf-8")
+    with browser.jupyter(tmp_path, application) as url, browser.open_page(url) as page:
+        browser.run_all_cells(page)
+        page.wait_for_selector("[data-consumer=C2]")
+        first = pid_of(page, "C1")
+        page.evaluate("() => document.querySelector('.streamlab-panel').classList.add('first')")
+        browser.run_all_cells(page)
+        page.wait_for_selector(".streamlab-panel:not(.first) [data-consumer=C2]")
+        if first is not None:
+            eventually(lambda: not is_running(first), "the first run's workers end", timeout=20.0)
+        second = pid_of(page, "C1")
+        browser.restart_kernel(page)
+        if second is not None:
+            eventually(lambda: not is_running(second), "they end with the kernel", timeout=20.0)
+        page.evaluate("() => document.querySelector('.streamlab-panel').classList.add('first')")
+        browser.run_all_cells(page)
+        page.wait_for_selector(".streamlab-panel:not(.first) [data-consumer=C2]")
+        story(page, live=engine == "live", automatic=True, eventually=eventually)
+
+
+#: Show a state by the view's own modules, as they are, with a model that keeps what is sent to it.
+SHOW = """async (state) => {
+    const view = await import('/main.mjs');
+    const el = document.body.appendChild(document.createElement('div'));
+    window.sent = [];
+    const model = { get: () => state, on() {}, off() {}, send(message) { window.sent.push(message); } };
+    view.default.render({ model, el });
+}"""
+
+
+def test_what_each_control_sends() -> None:
+    """Every button and field, in one state of a run; and the kernel understands each action."""
+    handler = partial(SimpleHTTPRequestHandler, directory=str(VIEW))
+    with Lab(CROWDED) as lab, ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        lab.wait_until(lambda now: all(consumer.holding for consumer in now.consumers))
+        lab.pause("C3")
+        state = {**state_of(lab), "notice": "", "playing": True}
+        first = state["pending"][0][0]
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with browser.open_page(f"http://127.0.0.1:{server.server_port}/") as page:
+
+            def sent(show: dict[str, Any], *doings: Callable[[], object]) -> list[dict[str, Any]]:
+                page.set_content("")
+                page.evaluate(SHOW, show)
+                for do in doings:
+                    do()
+                found: list[dict[str, Any]] = json.loads(page.evaluate("() => JSON.stringify(window.sent)"))
+                assert found.pop(0) == {"control": "look"}
+                return found
+
+            def click(selector: str) -> Callable[[], object]:
+                return lambda: page.locator(selector).first.dispatch_event("click")  # also on what is disabled
+
+            def fill(label: str, value: object) -> Callable[[], object]:
+                return lambda: page.get_by_label(label, exact=True).fill(str(value)) or page.keyboard.press("Tab")
+
+            def choose(label: str, value: str) -> Callable[[], object]:
+                return lambda: page.get_by_label(label, exact=True).select_option(value)
+
+            actions = sent(
+                state,
+                *(click(f"[data-consumer=C1] .{name}") for name in ("kill", "pause", "restart")),
+                click("[data-consumer=C3] .pause"),
+                click("text=Add consumer"),
+                click(".claim"),  # nothing is picked: nothing is sent
+                click(f"[data-entry='{first}'] input"),
+                choose("New owner", "C1"),
+                click(".claim"),
+                click(".autoclaim"),
+                choose("New owner", ""),
+                click(".autoclaim"),
+                fill("min-idle, in seconds", 2.5),
+                click(".automatic"),
+                choose("Strategy of automatic recovery", "claim"),
+                click(".automatic"),
+                fill("arrival rate", 1),
+                fill("service time", -1),
+            )
+            assert [message.get("action") for message in actions] == [
+                *("kill C1", "pause C1", "restart C1", "resume C3", "add-consumer", f"claim {first} for C1"),
+                *("autoclaim for C1", "autoclaim", "set-recovery min-idle 2.5s", "set-recovery autoclaim"),
+                *("set-recovery claim", "set-recovery none", "set-rate 4", "set-service 600ms"),
+            ]
+            for message in actions:
+                panels._perform(lab, message["action"])
+            controls = (
+                click("text=Freeze"), click("text=Step"), choose("Speed", "5"), click("text=− 5 s"),
+                fill("Go to a moment of the run", 2), fill("Seed", 7), click("text=Begin again"),
+            )  # fmt: skip
+            assert [(message["control"], message.get("value")) for message in sent(state, *controls)] == [
+                *(("freeze", None), ("step", None), ("play", 5), ("go_to", pytest.approx(max(state["at"] - 5, 0)))),
+                *(("go_to", 2), ("begin_again", 7)),
+            ]
+            assert sent({**state, "playing": False}, choose("Speed", "5"), click("text=Play")) == [
+                {"control": "play", "value": 5}
+            ]
+            assert sent({**state, "engine": "live"}, click("text=Stop")) == [{"control": "close"}]
+            ended = {**state, "finished": True}
+            assert sent(ended, click("text=Freeze"), click("text=Step"), click("[data-consumer=C1] .kill")) == []
+        server.shutdown()
+
+
+def test_hostile_payloads_are_shown_harmlessly(tmp_path: Path) -> None:
+    """Markup stays text, a script does not run, a megabyte is cut."""
+    cell = """
+import dataclasses
+from streamlab.lab.lab import Lab
+from streamlab.views.panel import Panel
+lab = Lab("kill-and-recover")
+lab.pause("C1"); lab.pause("C2"); lab.pause("C3")
+nasty = {"a": "<img src=x onerror='window.hacked=1'><script>window.hacked=1</script>", "b": "y" * 1_000_000}
+lab._driver().ask(lambda lookout: lookout._engine.client.xadd("orders", nasty))
+lab._driver().ask(lambda lookout: lookout._engine.client.xreadgroup("workers", "C2", {"orders": ">"}, 10))
+Panel(lab)
+"""
+    (tmp_path / "panel.ipynb").write_text(browser.notebook(cell), "utf-8")
+    with browser.jupyter(tmp_path) as url, browser.open_page(url) as page:
+        browser.run_all_cells(page)
+        page.wait_for_selector("[data-entry]")
+        shown = page.text_content("[data-entry] td.fields")
+        assert "<img src=x onerror=" in shown
+        assert len(shown) < 300
+        assert page.query_selector("[data-entry] img") is None
+        assert page.evaluate("() => window.hacked") is None
+
+
+def test_figures(request: pytest.FixtureRequest) -> None:
+    """Four moments, for the README and the course: steady, just killed, waiting, recovered.
+
+    The first shows all of the panel, the others what is in motion: so they are large enough to be read.
+    """
+    folder = request.config.getoption("--panel-figures")
+    if folder is None:
+        pytest.skip("no --panel-figures FOLDER to put the pictures into")
+    port = browser.free_port()
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with served(load_scenario("kill-and-recover"), port=port, **quiet) as voila:
+        browser.wait_for(f"http://127.0.0.1:{port}/nothing", voila)
+        with browser.open_page(f"http://127.0.0.1:{port}/") as page:
+
+            def take(moment: str) -> None:
+                path = Path(folder, f"panel_{moment}.png")
+                box = page.locator(".streamlab-panel").bounding_box()
+                if moment != "steady":
+                    box["height"] = page.locator(".columns.low").bounding_box()["y"] - box["y"]
+                page.screenshot(path=path, clip=box, full_page=True)
+
+            page.wait_for_selector("[data-consumer=C2]")
+            page.wait_for_function("() => parseFloat(document.querySelector('.clock').textContent) > 21")
+            holds = "() => Number(document.querySelector('[data-consumer=C2]').cells[3].textContent) >= {}"
+            page.wait_for_function(holds.format(2))
+            take("steady")
+            page.wait_for_function(holds.format(3))
+            page.click("[data-consumer=C2] .kill")
+            page.wait_for_selector("tr.stranded")
+            take("killed")
+            page.wait_for_function("() => document.body.textContent.includes('claimable')")
+            take("waiting")
+            page.click(".autoclaim")
+            page.wait_for_selector("tr.again")
+            take("claimed")
+            page.wait_for_function(
+                "() => document.querySelector('.headline').textContent.includes('Nothing is stranded')"
+            )
+            take("recovered")

@@ -1,0 +1,347 @@
+// The pure parts of the panel's view: `node --test tests/views/test_panel_view.mjs`, which test_panel_view.py runs.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { actions } from "../streamlab/views/panel/view/actions.mjs";
+import { Dots } from "../streamlab/views/panel/view/dots.mjs";
+import {
+  curves, entryPlaces, firstWith, hiddenInStream, hiddenWith, lanes, lanesHeight, places, roomInStream, roomWith,
+} from "../streamlab/views/panel/view/layout.mjs";
+import main from "../streamlab/views/panel/view/main.mjs";
+import {
+  consumerRow, count, curvesLabel, eachRate, enabled, enabledFor, goBack, headline, lanesLabel, nearestSpeed,
+  newestFirst, notice, pendingCount, pendingRow, plural, sceneLabel, seconds, serviceTime, sliderPosition, sliderValue,
+} from "../streamlab/views/panel/view/state.mjs";
+
+const consumer = (name, state, more = {}) => ({ name, state, pending: 0, holding: 0, acked: 0, pid: null, ...more });
+
+function stateWith(changes = {}) {
+  return {
+    at: 30, window: 20, closed: false, finished: false, headline: ["calm", "All is well."], future: [], notice: "",
+    producers: ["P1", "P2"], backlog: 0, n_added: 0, n_acked: 0, n_pending: 0,
+    consumers: [consumer("C1", "working"), consumer("C2", "dead"), consumer("C3", "paused")],
+    waiting: [], pending: [], moves: [], bars: [], figures: { throughput: "4.0/s" },
+    curves: { at: [], backlog: [], pending: [], throughput: [] },
+    ...changes,
+  };
+}
+
+const byName = (state, name) => state.consumers.find((each) => each.name === name);
+
+// ---- words -----------------------------------------------------------------------------------------
+
+test("times have one decimal, as long as that tells something", () => {
+  assert.deepEqual([null, 0, 0.04, 9.96, 99.9, 100, 123.4].map(seconds), [
+    "–", "0.0 s", "0.0 s", "10.0 s", "99.9 s", "100 s", "123 s",
+  ]);
+});
+
+test("counts are grouped by thousands, and agree with their words", () => {
+  assert.equal(count(1234567), "1,234,567");
+  assert.deepEqual([0, 1, 2].map((n) => plural(n, "entry", "entries")), ["0 entries", "1 entry", "2 entries"]);
+});
+
+test("what is planned is shown by two digits, without an exponent", () => {
+  assert.deepEqual([0.4, 139.54, 2.4].map(eachRate), ["0.4/s each", "140/s each", "2.4/s each"]);
+  assert.equal(serviceTime(0.1234), "0.12 s");
+});
+
+test("the headline is the kernel's, but for a lab that is closed", () => {
+  assert.deepEqual(headline(stateWith()), ["calm", "All is well."]);
+  const [mood, words] = headline(stateWith({ closed: true }));
+  assert.equal(mood, "calm");
+  assert.match(words, /^This lab has been closed\./);
+});
+
+test("the notice tells what lies in the future, and then what went wrong", () => {
+  assert.equal(notice(stateWith()), "");
+  assert.equal(notice(stateWith({ notice: "no" })), "no");
+  const future = ["kill C2 at 31.0 s", "claim at 32.0 s"];
+  assert.equal(notice(stateWith({ future, notice: "no" })),
+    "To be done again when its time comes: kill C2 at 31.0 s, claim at 32.0 s. no");
+});
+
+test("the drawings are told in words, too", () => {
+  const state = stateWith({ backlog: 1, n_acked: 7, consumers: [consumer("C1", "dead", { pending: 4, acked: 7 })] });
+  assert.equal(sceneLabel(state), "1 entry waits in the stream; C1 is dead with 4 pending; 7 acknowledged.");
+  assert.equal(lanesLabel(state), "Which consumer had which entries in the last 20 seconds: C1 acknowledged 7.");
+  assert.equal(curvesLabel(state), "The last 20 seconds: backlog 1, pending 0, throughput 4.0/s.");
+});
+
+// ---- rows and buttons ------------------------------------------------------------------------------
+
+test("which buttons work depends on whether the run goes on, and on what is picked", () => {
+  const all = { play: true, step: true, stop: true, claim: true, autoclaim: true };
+  assert.deepEqual(enabled(stateWith(), 2), all);
+  assert.deepEqual(enabled(stateWith()), { ...all, claim: false });
+  const none = { play: false, step: false, claim: false, autoclaim: false };
+  assert.deepEqual(enabled(stateWith({ finished: true }), 2), { ...none, stop: true });
+  assert.deepEqual(enabled(stateWith({ closed: true }), 2), { ...none, stop: false });
+});
+
+test("the dead are neither killed nor paused, but restarted; after the end nobody is", () => {
+  const state = stateWith();
+  const can = (name, of = state) => enabledFor(of, byName(of, name));
+  assert.deepEqual(can("C1"), { kill: true, pause: true, restart: true });
+  assert.deepEqual(can("C2"), { kill: false, pause: false, restart: true });
+  assert.deepEqual(can("C3"), { kill: true, pause: true, restart: true });
+  assert.deepEqual(can("C1", stateWith({ finished: true })), { kill: false, pause: false, restart: false });
+});
+
+test("a consumer's row stands out if entries are stranded with it; the paused can be resumed", () => {
+  assert.deepEqual(consumerRow(consumer("C1", "working", { pending: 3, pid: 17 })),
+    { look: "", hint: "process 17", pauseWord: "Pause" });
+  assert.equal(consumerRow(consumer("C1", "dead", { pending: 3 })).look, "stranded");
+  assert.equal(consumerRow(consumer("C1", "stopped", { pending: 3 })).look, "stranded");
+  assert.equal(consumerRow(consumer("C1", "dead")).look, "");
+  assert.equal(consumerRow(consumer("C1", "paused")).pauseWord, "Resume");
+});
+
+test("a pending entry's row tells whose it is, for how long, and whether it can be claimed", () => {
+  const of = (state, idle, deliveries = 1) => pendingRow(["1-0", "C1", idle, deliveries, ""], consumer("C1", state), 3);
+  assert.deepEqual(of("working", 1.5), { look: "", owner: "C1", meter: "meter", share: "30%", idle: "1.5 s" });
+  assert.deepEqual(of("dead", 3), {
+    look: "stranded", owner: "C1 (dead)", meter: "meter over", share: "60%", idle: "3.0 s claimable",
+  });
+  assert.equal(of("working", 60).share, "100%");
+  assert.equal(of("working", 1, 2).look, "again");
+  assert.equal(of("paused", 1, 2).look, "stranded");
+  assert.equal(pendingRow(["1-0", "C9", 1, 1, ""], undefined, 3).owner, "C9");
+});
+
+test("how many are pending, and how many of them are listed", () => {
+  assert.equal(pendingCount({ n_pending: 2, pending: [[], []] }), "2");
+  assert.equal(pendingCount({ n_pending: 950, pending: [[], []] }), "950, the first 2 are listed");
+});
+
+test("the clock's controls know their next value", () => {
+  assert.deepEqual([0.1, 3, 100, 400].map(nearestSpeed), [0.1, 5, 100, 100]);
+  assert.deepEqual([goBack(12.3456, 5), goBack(3, 5)], [7.346, 0]);
+});
+
+test("a slider goes from an eighth to eightfold of what was planned, and back to just that", () => {
+  assert.deepEqual([-3, 0, 1, 0.25].map((position) => sliderValue(position, 0.4)), [0.05, 0.4, 0.8, 0.476]);
+  assert.equal(sliderValue(0, 0.123456), 0.123456);
+  assert.equal(sliderPosition(0.8, 0.4), 1);
+});
+
+test("the newest command is the first; those of others can be left out; the list is left as it was", () => {
+  const commands = [[1, "lab", "a", ""], [2, "C1", "b", ""], [3, "lab", "c", ""]];
+  assert.deepEqual(newestFirst(commands, false).map(([at]) => at), [3, 2, 1]);
+  assert.deepEqual(newestFirst(commands, true).map(([at]) => at), [3, 1]);
+  assert.equal(commands[0][0], 1);
+});
+
+// ---- actions ---------------------------------------------------------------------------------------
+
+test("an action is a text", () => {
+  assert.deepEqual([
+    actions.kill("C2"), actions.pause("C2"), actions.resume("C2"), actions.restart("C2"), actions.addConsumer(),
+    actions.claim(["17-0", "17-1"], "C1"), actions.claim(["17-0"], ""), actions.autoclaim("C1"), actions.autoclaim(""),
+    actions.setRecovery("autoclaim"),
+  ], [
+    "kill C2", "pause C2", "resume C2", "restart C2", "add-consumer",
+    "claim 17-0 17-1 for C1", "claim 17-0", "autoclaim for C1", "autoclaim",
+    "set-recovery autoclaim",
+  ]);
+});
+
+test("numbers and times in actions are short, and exact", () => {
+  assert.deepEqual([200, 0.1 + 0.2, 2.375].map(actions.setRate), ["set-rate 200", "set-rate 0.3", "set-rate 2.375"]);
+  assert.deepEqual([0.01, 0.0005, 0.3 * 3, 1, 2.5, 90].map(actions.setService), [
+    "set-service 10ms", "set-service 0.5ms", "set-service 900ms", "set-service 1s", "set-service 2.5s",
+    "set-service 90s",
+  ]);
+  assert.equal(actions.setMinIdle(2), "set-recovery min-idle 2s");
+});
+
+test("a name that is not one word is quoted", () => {
+  assert.equal(actions.kill("my own"), 'kill "my own"');
+  assert.equal(actions.autoclaim('the "best"'), 'autoclaim for "the \\"best\\""');
+});
+
+// ---- the scene -------------------------------------------------------------------------------------
+
+test("the scene is as high as its consumers need, and they stand around the stream's height", () => {
+  const three = places(stateWith(), 1300);
+  assert.equal(three.height, 168);
+  assert.deepEqual([...three.consumers.values()].map(({ y }) => y), [54, 96, 138]);
+  assert.equal(three.stream.y, 96);
+  assert.deepEqual([...three.producers.values()].map(({ y }) => y), [75, 117]);
+  const names = Array.from({ length: 8 }, (_, i) => `C${i + 1}`);
+  const eight = places(stateWith({ consumers: names.map((name) => consumer(name, "working")) }), 1300);
+  assert.equal(eight.height, 8 * 30 + 42);
+  for (const { x, w } of eight.consumers.values()) assert.ok(x > eight.stream.x1 && x + w < eight.done.x - 40);
+});
+
+test("the oldest entry waits at the stream's end; what has no room is counted", () => {
+  const waiting = Array.from({ length: 60 }, (_, i) => [`${i}-0`]);
+  const state = stateWith({ waiting, backlog: 75 });
+  const place = places(state, 800);
+  const found = entryPlaces(state, place, new Set());
+  const room = roomInStream(place.stream);
+  assert.equal(found.size, room);
+  assert.ok(room < 60);
+  assert.equal(hiddenInStream(state, place.stream), 75 - room);
+  assert.ok(found.get("0-0").x > found.get("1-0").x);
+  assert.ok(found.get(`${room - 1}-0`).x > place.stream.x0);
+});
+
+test("a pending entry stands with its owner, and looks as that is", () => {
+  const state = stateWith({
+    pending: [
+      ["1-0", "C1", 1, 1, ""], ["2-0", "C1", 1, 2, ""], ["3-0", "C1", 1, 1, ""], ["4-0", "C2", 1, 1, ""],
+      ["5-0", "C3", 1, 1, ""], ["6-0", "C9", 1, 1, ""],
+    ],
+  });
+  const place = places(state, 1300);
+  const found = entryPlaces(state, place, new Set(["3-0"]));
+  assert.deepEqual([...found].map(([id, { look }]) => [id, look]), [
+    ["1-0", "held"], ["2-0", "again"], ["3-0", "again"], ["4-0", "stranded"], ["5-0", "still"],
+  ]);
+  assert.equal(found.get("2-0").x - found.get("1-0").x, 19);
+  assert.equal(found.get("4-0").y, place.consumers.get("C2").y);
+});
+
+test("of many entries with one consumer, those without room are counted", () => {
+  const pending = Array.from({ length: 50 }, (_, i) => [`${i}-0`, "C1", 1, 1, ""]);
+  const state = stateWith({ pending, consumers: [consumer("C1", "working", { pending: 70 })] });
+  const place = places(state, 900);
+  const box = place.consumers.get("C1"), room = roomWith(box);
+  assert.ok(room < 50);
+  assert.equal(entryPlaces(state, place, new Set()).size, room);
+  assert.equal(hiddenWith(state, box), 70 - room);
+  assert.equal(hiddenWith(stateWith({ consumers: state.consumers }), box), 70);
+});
+
+// ---- lanes and curves ------------------------------------------------------------------------------
+
+test("a bar waits, then works; what was left behind is one bar up to its claim, or to now", () => {
+  const bars = [
+    ["C1", 10, 15, 20, 20, false], ["C1", 20, 25, null, null, true], ["C2", 20, 25, null, null, false],
+    ["C1", 12, null, null, 14, false], ["C9", 10, 11, 12, 12, false],
+    ["C3", 20, null, null, null, false],
+  ];
+  const found = lanes(stateWith({ bars }), 238, 92).bars; // 20 s are 200 px, from 36
+  const lane = { C1: 12, C2: 36, C3: 60 };
+  assert.deepEqual(found.map(({ kind, y, x0, x1, again }) => [kind, y, x0, x1, again]), [
+    ["waiting", lane.C1, 36, 86, false], ["working", lane.C1, 86, 136, false],
+    ["waiting", lane.C1, 136, 186, true],
+    ["left", lane.C2, 136, 236, false],
+    ["left", lane.C1, 56, 76, false],
+    ["waiting", lane.C3, 136, 236, false],
+  ]);
+});
+
+test("a bar that began before the window begins at its edge", () => {
+  const [{ x0, x1 }] = lanes(stateWith({ bars: [["C1", 2, 15, 20, 20, false]] }), 238, 92).bars;
+  assert.deepEqual([x0, x1], [36, 86]);
+});
+
+test("lanes have a height for few consumers, and for many", () => {
+  const of = (n) => lanesHeight({ consumers: Array.from({ length: n }) });
+  assert.deepEqual([1, 3, 5, 40].map(of), [104, 104, 140, 170]);
+});
+
+test("counts go by steps, throughput goes straight; each curve has its own scale", () => {
+  const [backlog, pending, throughput] = curves(stateWith({
+    backlog: 8, n_pending: 1,
+    curves: { at: [10, 20, 30], backlog: [0, 8, 8], pending: [1, 1, 1], throughput: [0, 0.25, 0.5] },
+  }), 330, 150);
+  const [y0, high] = [43, 35];
+  assert.deepEqual(backlog.points, [[128, y0], [228, y0], [228, y0 - high], [328, y0 - high], [328, y0 - high]]);
+  assert.deepEqual([backlog.now, pending.now, throughput.now], ["8", "1", "0.5/s"]);
+  assert.deepEqual([backlog.top, pending.top, throughput.top], [8, 4, 1]);
+  assert.equal(throughput.points.length, 3);
+  assert.equal(curves(stateWith(), 330, 150)[2].now, "0.0/s");
+});
+
+// ---- motion ----------------------------------------------------------------------------------------
+
+test("what is there at first stands where it belongs", () => {
+  const moves = [[5, "added", "P1", "1-0"]];
+  const state = stateWith({ waiting: [["1-0"]], pending: [["2-0", "C1", 1, 1, ""]], moves });
+  const place = places(state, 1300), dots = new Dots();
+  dots.update(state, place);
+  assert.deepEqual([...dots.dots.keys()], ["1-0", "2-0"]);
+  assert.equal(dots.advance(0), false);
+  const { x, y } = dots.dots.get("2-0");
+  assert.deepEqual({ x, y }, firstWith(place.consumers.get("C1")));
+});
+
+test("an entry goes from its producer to the stream, to a consumer, and away; the faster, the more stops", () => {
+  const before = stateWith(), place = places(before, 1300), dots = new Dots();
+  dots.update(before, place);
+  dots.update(stateWith({ n_added: 1, n_acked: 1, moves: [
+    [1, "added", "P1", "1-0"], [2, "delivered", "C1", "1-0"], [3, "acked", "C1", "1-0"],
+  ] }), place);
+  const dot = dots.dots.get("1-0"), { producers, done } = place;
+  assert.deepEqual([dot.x, dot.y, dot.look, dot.leaving], [68, producers.get("P1").y, "done", true]);
+  assert.equal(dot.path.length, 5);
+  assert.deepEqual(dot.path.at(-1), done);
+  const [x, y] = [dot.x, dot.y], firstStop = dot.path[0];
+  assert.equal(dots.advance(0.01), true);
+  assert.equal(Math.hypot(dot.x - x, dot.y - y).toFixed(6), (0.01 * 900 * 4).toFixed(6));
+  dots.advance(0.02);
+  const beyond = 0.03 * 900 * 4 - Math.hypot(firstStop.x - x, firstStop.y - y);
+  assert.equal(Math.hypot(dot.x - firstStop.x, dot.y - firstStop.y).toFixed(6), beyond.toFixed(6));
+  for (let i = 0; i < 200 && dots.advance(0.03); i += 1);
+  assert.equal(dots.dots.size, 0);
+});
+
+test("what is claimed goes to its new owner by the shortest way, marked until it is done", () => {
+  const pending = (owner) => [["1-0", owner, 5, 1, ""]];
+  const before = stateWith({ pending: pending("C2") }), place = places(before, 1300), dots = new Dots();
+  dots.update(before, place);
+  dots.update(stateWith({ pending: pending("C1"), moves: [[1, "claimed", "C1", "1-0"]] }), place);
+  const dot = dots.dots.get("1-0");
+  assert.equal(dot.look, "again");
+  assert.deepEqual(dot.path, [firstWith(place.consumers.get("C1"))]);
+  dots.update(stateWith({ n_acked: 1, moves: [[1, "claimed", "C1", "1-0"], [2, "acked", "C1", "1-0"]] }), place);
+  assert.equal(dot.look, "done");
+  assert.equal(dot.path.length, 3); // to the new owner, out of its box, away: no move is made twice
+  assert.equal(dots.taken.size, 0);
+});
+
+test("a dot that is still on its way to its place is sent to its new place instead", () => {
+  const before = stateWith({ waiting: [["1-0"], ["2-0"], ["3-0"]] }), place = places(before, 1300), dots = new Dots();
+  dots.update(before, place);
+  dots.update(stateWith({ waiting: [["2-0"], ["3-0"]] }), place);
+  dots.update(stateWith({ waiting: [["3-0"]] }), place);
+  const { path } = dots.dots.get("3-0");
+  assert.deepEqual(path.map(({ x }) => x), [place.stream.x1 - 14]);
+  const box = place.consumers.get("C1"), pending = [["3-0", "C1", 0, 1, ""]];
+  dots.update(stateWith({ waiting: [["4-0"], ["3-0"]] }), place);
+  dots.update(stateWith({ pending, moves: [[1, "delivered", "C1", "3-0"]] }), place);
+  assert.deepEqual(dots.dots.get("3-0").path.map(({ x }) => x), [place.stream.x1 - 14, firstWith(box).x]);
+});
+
+test("what is stranded stays where it is, and nothing moves for those who want no motion", () => {
+  const before = stateWith({ waiting: [["1-0"]] }), place = places(before, 1300), dots = new Dots();
+  dots.update(before, place);
+  const moves = [[1, "delivered", "C2", "1-0"]];
+  dots.update(stateWith({ pending: [["1-0", "C2", 0, 1, ""]], moves }), place);
+  assert.deepEqual([dots.dots.get("1-0").look, dots.dots.get("1-0").path], ["stranded", []]);
+  dots.update(stateWith({ n_acked: 1, moves: [...moves, [2, "dead_lettered", "C1", "1-0"]] }), place);
+  dots.settle();
+  assert.equal(dots.dots.size, 0);
+});
+
+test("a run that goes back begins with new dots; there are never too many", () => {
+  const many = Array.from({ length: 400 }, (_, i) => [i + 1, "added", "P1", `${i}-0`]);
+  const before = stateWith({ at: 30 }), place = places(before, 1300), dots = new Dots();
+  dots.update(before, place);
+  dots.update(stateWith({ at: 31, n_added: 400, moves: many }), place);
+  assert.equal(dots.dots.size, 260);
+  assert.ok(dots.dots.has("399-0"));
+  dots.update(stateWith({ at: 5, n_added: 400, waiting: [["7-0"]] }), place);
+  assert.deepEqual([...dots.dots.keys()], ["7-0"]);
+  dots.update(stateWith({ at: 6, n_added: 401, moves: [[401, "added", "P1", "8-0"]] }), place);
+  dots.update(stateWith({ at: 7, n_added: 0 }), place);
+  assert.equal(dots.dots.size, 0);
+});
+
+test("the parts fit together: each finds what it imports", () => {
+  assert.equal(typeof main.render, "function");
+});
