@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
-import streamlab
 from streamlab.results.events import Event, EventLog
 from streamlab.results.final_state import FinalState
 from streamlab.results.wait import Wait
 from streamlab.results.whole_file import write_whole
 from streamlab.scenario import from_dict, to_dict
 from streamlab.scenario.values import located
+from streamlab.version import __version__
 
 
 class RunFileError(ValueError):
@@ -25,7 +25,7 @@ class RunFileError(ValueError):
 def save(path: Path, contents: Mapping[str, Any]) -> None:
     """Write what a `Run` is made of, by name: whole or not at all. Raises `OSError`."""
     events: EventLog = contents["events"]
-    header = {"streamlab": streamlab.__version__, "n_events": len(events), **contents}
+    header = {"streamlab": __version__, "n_events": len(events), **contents}
     header["scenario"] = to_dict(contents["scenario"])
     header["final"] = dataclasses.asdict(contents["final"])
     del header["events"]
