@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from streamlab.lab.looker import Looker
 from streamlab.results.recent import Recent
-from streamlab.results.snapshot import Looker, Snapshot
+from streamlab.results.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from streamlab.lab.live import LiveEngine

@@ -40,9 +40,7 @@ from streamlab.scenario.values import (
 )
 
 if TYPE_CHECKING:
-    from redis.asyncio import Redis
-
-    from streamlab.actors import Effect, Fields
+    from streamlab.actors import Fields
 
 SinkKind = Literal["none", "naive", "idempotent"]
 
@@ -222,14 +220,6 @@ class Scenario(Record):
         poison = (a for a in self.faults if isinstance(a, Poison) and not a.is_dated)
         poisoned = {action.nth for action in poison if action.target == producer.name}
         return _poisoned(entries, poisoned) if poisoned else entries
-
-    def effect(self, client: Redis) -> Effect | None:
-        """Return what has the effect of an entry in this scenario; None if there is none."""
-        if self.sink == "none":
-            return None
-        from streamlab.actors import idempotent_sink, naive_sink  # for a run only
-
-        return (naive_sink if self.sink == "naive" else idempotent_sink)(client, self.ledger_key)
 
     def _share_of(self, producer: Producer) -> int:
         """Return how many of the first `entries` arrivals, all producers together, are this one's."""
