@@ -18,6 +18,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, Final
 
 from streamlab.actors import Recovery
@@ -314,24 +315,22 @@ def _display() -> Callable[[str], None] | None:
     A notebook that is executed by a program, and whose outputs are compared, cannot ask its user anything.
     """
     ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython is not None else None
+    shell: Any = ipython.get_ipython() if ipython is not None else None
     kernel = getattr(shell, "kernel", None)
     if kernel is not None:
         parent = kernel.get_parent("shell") or {}
         if not parent.get("content", {}).get("allow_stdin"):
             return None
-        return _in_notebook
+        return partial(_show_in_notebook, shell.display_pub)
     if not sys.stderr.isatty():
         return None
     return lambda text: print(f"\r{text:<40}\r{text}", end="", file=sys.stderr, flush=True)
 
 
-def _in_notebook(text: str) -> None:
-    from IPython.display import clear_output, display
-
-    clear_output(wait=bool(text))  # type: ignore[no-untyped-call]
+def _show_in_notebook(publisher: Any, text: str) -> None:
+    publisher.clear_output(wait=bool(text))
     if text:
-        display({"text/plain": text}, raw=True)  # type: ignore[no-untyped-call]
+        publisher.publish({"text/plain": text})
 
 
 __all__ = ["graded", "recovery", "with_random_faults"]

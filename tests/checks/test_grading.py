@@ -343,12 +343,14 @@ def test_progress_is_shown_in_a_notebook_that_somebody_looks_at(
     """A program that executes a notebook says that nobody can be asked anything, and compares outputs."""
     parent = {"content": {"allow_stdin": allow_stdin}}
     kernel = types.SimpleNamespace(get_parent=lambda channel: parent)
-    shown: list[str] = []
-    ipython = types.SimpleNamespace(get_ipython=lambda: types.SimpleNamespace(kernel=kernel))
+    shown: list[object] = []
+    publisher = types.SimpleNamespace(publish=shown.append, clear_output=lambda wait: shown.append(wait))
+    shell = types.SimpleNamespace(kernel=kernel, display_pub=publisher)
+    ipython = types.SimpleNamespace(get_ipython=lambda: shell)
     monkeypatch.setitem(sys.modules, "IPython", ipython)  # type: ignore[arg-type]
-    monkeypatch.setattr(grading, "_in_notebook", shown.append)
     assert checks.recovery(Recovery("restart"), schedules=3)
-    assert shown == (["1 of 3 schedules …", ""] if allow_stdin else [])
+    # Cleared for the line that follows at once, and at the end for nothing.
+    assert shown == ([True, {"text/plain": "1 of 3 schedules …"}, False] if allow_stdin else [])
 
 
 def test_a_verdict_shows_itself() -> None:
