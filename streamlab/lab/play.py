@@ -77,8 +77,6 @@ class World:
         Whether entries are counted that a consumer begins: else nothing can be done at one of them.
     longest_block
         Seconds after which a consumer looks up from a read at the latest.
-    sleep
-        How service and arrival times pass.
     act
         What consumers do instead of `consume`.
     """
@@ -91,7 +89,6 @@ class World:
     longest_block: float = math.inf
     counts: bool = True
     note_begun: Callable[[int], object] | None = None
-    sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
     act: Callable[..., Any] = consume
 
 
@@ -184,7 +181,7 @@ class Play:
             scenario.stream,
             scenario.group,
             consumer.name,
-            self.handler(job.handler(effect_of(scenario, self.client), sleep=world.sleep)),
+            self.handler(job.handler(effect_of(scenario, self.client))),
             count=consumer.count,
             block=self._block(consumer),
             ack=consumer.ack,
@@ -218,7 +215,6 @@ class Play:
             patience=world.patience,
             stop=self.stop,
             report=world.report,
-            sleep=world.sleep,
         )
 
     # ---- for engines that differ ---------------------------------------------------------------

@@ -139,7 +139,6 @@ class SimulatedPlay(Play):
             pause=lambda seconds: engine.course.is_paused(process, engine.loop.time(), seconds, by_itself=False),
             unblock=process.client.unblock,
             patience=_PATIENCE,
-            sleep=engine.loop.sleep,
             act=engine.act,
             counts=engine.counts,
         )

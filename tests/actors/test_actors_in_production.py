@@ -1506,13 +1506,18 @@ async def for_ever(*_):
     await asyncio.get_running_loop().create_future()
 
 
+def waits_for_ever(client):
+    asyncio.get_running_loop().sleep = for_ever
+    return produce(client, "s", [(1.0, {"n": 1})])
+
+
 @pytest.mark.parametrize(
     "act",
     [
         lambda client: consume(client, "s", "g", "C1", busy(0), block=0),
         lambda client: consume(client, "s", "g", "C1", for_ever, block=0),
         lambda client: consume(client, "s", "g", "C1", for_ever, block=2),
-        lambda client: produce(client, "s", [(1.0, {"n": 1})], sleep=for_ever),
+        waits_for_ever,
     ],
     ids=["nothing comes", "its handler waits", "its handler waits, block 2", "its time never comes"],
 )
