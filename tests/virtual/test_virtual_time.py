@@ -502,6 +502,23 @@ def test_whatever_a_task_waits_for_it_is_held_back(loop, way):
 # --- the loop's own tasks ----------------------------------------------------------------------
 
 
+async def _cancel_itself(then_wait: bool) -> str:
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel("enough")
+    if then_wait:
+        await asyncio.Event().wait()
+    return "returned all the same"
+
+
+async def _wait_for_itself() -> object:
+    try:
+        await asyncio.current_task()  # type: ignore[misc]
+    except RuntimeError as error:
+        return "await on itself" if "await" in str(error) or "yield" in str(error) else error
+    return None
+
+
 async def _lives_of_tasks(nap: Callable[[float], Awaitable[object]]) -> list[object]:
     """Let tasks sleep, wait, fail and be cancelled in every way; return all that came of it."""
     told: list[object] = []
@@ -539,14 +556,6 @@ async def _lives_of_tasks(nap: Callable[[float], Awaitable[object]]) -> list[obj
                 told.append(("stubborn", str(error), loop.time()))
         return "survived"
 
-    async def cancel_itself(then_wait: bool) -> str:
-        task = asyncio.current_task()
-        assert task is not None
-        task.cancel("enough")
-        if then_wait:
-            await asyncio.Event().wait()
-        return "returned all the same"
-
     async def cancel_itself_and_nap() -> None:
         asyncio.current_task().cancel("enough")  # type: ignore[union-attr]
         await nap(3)
@@ -563,13 +572,6 @@ async def _lives_of_tasks(nap: Callable[[float], Awaitable[object]]) -> list[obj
             return str(error).partition(":")[0].partition("<")[0]
         return await sleep(1)
 
-    async def wait_for_itself() -> object:
-        try:
-            await asyncio.current_task()  # type: ignore[misc]
-        except RuntimeError as error:
-            return "await on itself" if "await" in str(error) or "yield" in str(error) else error
-        return None
-
     await outcome("sleeps", sleep())
     await outcome("fails", fail())
     await outcome("cancelled before its first step", sleep(), "cancel")
@@ -578,8 +580,8 @@ async def _lives_of_tasks(nap: Callable[[float], Awaitable[object]]) -> list[obj
     await outcome("cancelled twice", sleep(), "1", "cancel", "cancel")
     await outcome("cancelled when done", sleep(1), "2", "cancel")
     await outcome("stubborn", stubborn(), "1", "cancel", "1", "cancel", "uncancel")
-    await outcome("cancels itself, waits", cancel_itself(True))
-    await outcome("cancels itself, returns", cancel_itself(False))
+    await outcome("cancels itself, waits", _cancel_itself(True))
+    await outcome("cancels itself, returns", _cancel_itself(False))
     await outcome("cancels itself, naps", cancel_itself_and_nap())
     await outcome("waits", asyncio.Event().wait(), "1", "cancel")
     await outcome("gathers", asyncio.wait_for(asyncio.gather(sleep(1), sleep(2)), 9), "1", "cancel")
@@ -587,7 +589,7 @@ async def _lives_of_tasks(nap: Callable[[float], Awaitable[object]]) -> list[obj
     await outcome("red", color_it("red"))
     await outcome("yields nothing", yield_badly(None))
     await outcome("yields a number", yield_badly(7))
-    await outcome("waits for itself", wait_for_itself())
+    await outcome("waits for itself", _wait_for_itself())
     return [*told, color.get(), loop.time()]
 
 
