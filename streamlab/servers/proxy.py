@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from types import TracebackType
 from typing import Self
 from urllib.parse import quote, urlencode
 
@@ -118,9 +117,7 @@ class Proxy:
     async def __aenter__(self) -> Self:
         return await self.start() if self._folder is None else self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     def __repr__(self) -> str:

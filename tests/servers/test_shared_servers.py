@@ -19,7 +19,7 @@ import redis.asyncio
 import streamlab
 from streamlab import close_servers, connect, connect_async
 from streamlab.servers.client import ServerUnusable
-from streamlab.servers.connect import _shared, shared_servers
+from streamlab.servers.connect import _shared
 from streamlab.servers.private import PrivateServer
 from streamlab.servers.programs import ServerBinary
 from tests.conftest import Eventually
@@ -117,7 +117,7 @@ def test_the_environment_comes_before_the_path(
     monkeypatch.setenv("STREAMLAB_REDIS_URL", redis_url)
     with connect() as client:
         assert client.connected.how == "url"
-    assert shared_servers() == {}
+    assert _shared == {}
     monkeypatch.setenv("STREAMLAB_REDIS_URL", "redis://localhost:1")
     with connect(redis_url) as client:
         assert client.ping()
@@ -150,7 +150,7 @@ def test_a_server_that_cannot_be_used() -> None:
         connect("redis://localhost:1")
     with pytest.raises(ServerUnusable, match="no Redis server can be reached at localhost:1"):
         asyncio.run(connect_async("redis://localhost:1"))
-    assert shared_servers() == {}
+    assert _shared == {}
 
 
 def test_within_a_running_loop(redis_url: str) -> None:
@@ -261,7 +261,7 @@ def test_nonsense_is_refused(settings: dict[str, Any], says: str) -> None:
         connect(**settings)
     with pytest.raises(ValueError, match=says):
         asyncio.run(connect_async(**settings))
-    assert shared_servers() == {}
+    assert _shared == {}
 
 
 def test_a_url_and_a_number() -> None:
@@ -294,7 +294,7 @@ def test_the_same_name_the_same_data(url: str | None) -> None:
         assert (client.xlen("s"), other.xlen("s")) == (1, 0)
         with connect() as again:  # by its name only
             assert again.xlen("s") == 1
-    assert sorted(shared_servers()) == ["lab", "other"]
+    assert sorted(_shared) == ["lab", "other"]
 
 
 @pytest.mark.parametrize("url", ["embedded://", pytest.param(None, marks=pytest.mark.redis)])
