@@ -14,7 +14,7 @@ from typing import Any
 
 import redis.exceptions
 
-from streamlab.actors.events import ADDED, CRASHED, STARTED, STOPPED
+from streamlab.actors.events import ADDED, CRASHED, STOPPED
 from streamlab.lab.cast import Cast
 from streamlab.lab.inspection import is_drained, pending_of, unseen
 from streamlab.lab.outage import Outage
@@ -56,8 +56,6 @@ class Course(Cast):
         #: By the loop's clock; NaN before the run has begun.
         self.origin = math.nan
         self.crashes: dict[str, str] = {}
-        #: By how many seconds each life of an actor, counted from 1, began later than it was to.
-        self.late_starts: dict[tuple[str, int], float] = {}
         self._is_dropped = False
         self._outage = Outage(stage, log, self.do)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -247,9 +245,6 @@ class Course(Cast):
             self.stage.note_added(event.id)
         elif event.kind == STOPPED:
             self._roles[event.actor].stopped_at = event.at
-        elif event.kind == STARTED:
-            process = self._roles[event.actor].process
-            self.late_starts[event.actor, process.part.life] = max(event.at - process.begins_at, 0.0)
 
     async def drop(self) -> None:
         """Leave everything as it is: nothing is started, restarted or reported any more."""

@@ -137,6 +137,26 @@ def test_overheads_are_found_again_in_the_events_of_a_run():
     assert found.wakes["C1"].reader(lambda: 1.0)() == pytest.approx(0.002, abs=1e-6)
 
 
+def test_late_starts_are_found_again_in_the_events_of_a_run():
+    """However a life came about: by a supervisor, by hand before the supervisor's turn, after a stop, by joining."""
+    faults = ("kill C1 at 500ms", "restart C2 at 1s", "kill C3 at 1s", "restart C3 at 1.1s", "add-consumer C4 at 1.2s")
+    scenario = SHORT.with_consumers(3).with_recovery("restart", restart_after=0.4).with_faults(*faults)
+    scenario = scenario.replace(duration=4.0)
+    starts = {("C1", 2): 0.3, ("C2", 2): 0.25, ("C3", 2): 0.2, ("C4", 1): 0.15}
+    found = Overheads.of(Lab(scenario, overheads=Overheads(starts=starts)).run()).starts
+    assert {life: late for life, late in found.items() if late} == pytest.approx(starts)
+    assert not any(Overheads.of(Lab(scenario).run()).starts.values())
+
+
+def test_who_is_about_to_start_is_not_asked_again():
+    """Between the time at which it was to start and that at which it does, as long as a real process takes."""
+    scenario = SHORT.with_faults("restart C1 at 500ms", "restart C1 at 800ms")
+    run = Lab(scenario, overheads=Overheads(starts={("C1", 2): 0.6})).run()
+    stopped, *_ = (event.at for event in run.events if (event.kind, event.actor) == ("stopped", "C1"))
+    started = [event.at for event in run.events if (event.kind, event.actor) == ("started", "C1")]
+    assert started[1:] == pytest.approx([stopped + 0.6])
+
+
 def test_a_trace_gives_each_measurement_once_and_the_median_after_that():
     """What was measured last before a moment; a stall strikes once; never less than nothing."""
     now = 0.0
