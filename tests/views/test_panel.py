@@ -253,7 +253,7 @@ def test_the_command_says_what_is_missing(monkeypatch: pytest.MonkeyPatch, capsy
     find = opening.find_spec
     monkeypatch.setattr(opening, "find_spec", lambda name: None if name == "voila" else find(name))
     assert cli.main(["panel"]) == 2
-    assert capsys.readouterr().err == ("streamlab: voila is not installed: pip install 'streamlab[course]'\n")
+    assert capsys.readouterr().err == ("streamlab: voila is not installed: pip install 'consumer-group-lab[course]'\n")
     monkeypatch.undo()
     monkeypatch.setenv("PATH", "")
     assert cli.main(["panel", "--live"]) == 2

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytest.importorskip("matplotlib", reason="matplotlib comes with streamlab[course]")
+pytest.importorskip("matplotlib", reason="matplotlib comes with consumer-group-lab[course]")
 
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex

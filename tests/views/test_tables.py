@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-pytest.importorskip("pandas", reason="pandas comes with streamlab[course]")
+pytest.importorskip("pandas", reason="pandas comes with consumer-group-lab[course]")
 
 import pandas as pd
 

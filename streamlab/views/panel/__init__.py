@@ -28,7 +28,7 @@ try:
     import traitlets
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
-        "the control panel needs anywidget: pip install 'streamlab[course]'", name=error.name
+        "the control panel needs anywidget: pip install 'consumer-group-lab[course]'", name=error.name
     ) from None
 
 from streamlab.lab.lab import Lab, LabError
