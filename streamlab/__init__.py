@@ -80,6 +80,7 @@ if TYPE_CHECKING:
     from streamlab.views import group_states as group_states
     from streamlab.views import plots as plots
     from streamlab.views import tables as tables
+    from streamlab.views.magics import load_ipython_extension as load_ipython_extension
     from streamlab.views.panel import Panel as Panel
     from streamlab.virtual.loop import VirtualLoop as VirtualLoop
     from streamlab.virtual.redis import SimulatedServer as SimulatedServer
@@ -117,6 +118,7 @@ else:
             "servers.processes": "guarded_popen",
             "servers.proxy": "Proxy",
             "views.group_states": "",
+            "views.magics": "load_ipython_extension",
             "views.panel": "Panel",
             "views.plots": "",
             "views.tables": "",
