@@ -3,16 +3,16 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { actions } from "../streamlab/views/panel/view/actions.mjs";
-import { Dots } from "../streamlab/views/panel/view/dots.mjs";
+import { actions } from "../../streamlab/views/panel/view/actions.mjs";
+import { Dots } from "../../streamlab/views/panel/view/dots.mjs";
 import {
   curves, entryPlaces, firstWith, hiddenInStream, hiddenWith, lanes, lanesHeight, places, roomInStream, roomWith,
-} from "../streamlab/views/panel/view/layout.mjs";
-import main from "../streamlab/views/panel/view/main.mjs";
+} from "../../streamlab/views/panel/view/layout.mjs";
+import main from "../../streamlab/views/panel/view/main.mjs";
 import {
   consumerRow, count, curvesLabel, eachRate, enabled, enabledFor, goBack, headline, lanesLabel, nearestSpeed,
   newestFirst, notice, pendingCount, pendingRow, plural, sceneLabel, seconds, serviceTime, sliderPosition, sliderValue,
-} from "../streamlab/views/panel/view/state.mjs";
+} from "../../streamlab/views/panel/view/state.mjs";
 
 const consumer = (name, state, more = {}) => ({ name, state, pending: 0, holding: 0, acked: 0, pid: null, ...more });
 
