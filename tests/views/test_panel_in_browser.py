@@ -58,6 +58,12 @@ KILL_AND_TIME = """async () => {
     }
     return performance.now() - began;
 }"""
+#: Whether nothing moves in the scene.
+STILL = """async () => {
+    const scene = document.querySelector('.streamlab-panel > canvas'), before = scene.toDataURL();
+    await new Promise(resolve => setTimeout(resolve, 300));
+    return scene.toDataURL() === before;
+}"""
 #: Let two seconds pass; tell how many nodes of the consumers' table were replaced, and how many texts changed.
 MUTATIONS = """async () => {
     const counts = { nodes: 0, texts: 0 };
@@ -358,7 +364,7 @@ Panel(lab)
         assert page.evaluate("() => window.hacked") is None
 
 
-def test_figures(request: pytest.FixtureRequest) -> None:
+def test_figures(request: pytest.FixtureRequest, eventually: Eventually) -> None:
     """Four moments, for the README and the course: steady, just killed, waiting, recovered.
 
     The first shows all of the panel, the others what is in motion: so they are large enough to be read.
@@ -383,7 +389,10 @@ def test_figures(request: pytest.FixtureRequest) -> None:
             page.wait_for_function("() => parseFloat(document.querySelector('.clock').textContent) > 21")
             holds = "() => Number(document.querySelector('[data-consumer=C2]').cells[3].textContent) >= {}"
             page.wait_for_function(holds.format(2))
+            page.click("text=Freeze")
+            eventually(lambda: page.evaluate(STILL), "entries are drawn where the tables say they are", timeout=20.0)
             take("steady")
+            page.click("text=Play")
             page.wait_for_function(holds.format(3))
             page.click("[data-consumer=C2] .kill")
             page.wait_for_selector("tr.stranded")

@@ -78,7 +78,7 @@ function input({ name, keyword, kind, value, choices }, onchange) {
   }
   const step = kind === "time" ? { min: "0.1", step: "0.5" } : { min: "1", step: "1" };
   const node = make("input", { type: "number", ...step, ...label, oninput: onchange });
-  if (value === null) attribute(node, "placeholder", "ever");
+  if (value === null) attribute(node, "placeholder", "∞");
   else node.value = String(value);
   return node;
 }
