@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from redis.exceptions import ResponseError
+from redis.exceptions import ConnectionError, ResponseError
 
 from streamlab.results.recent import Recent
 from streamlab.results.snapshot import ConsumerView, PendingView, Snapshot
@@ -26,14 +26,20 @@ _MOST_FIELDS: Final = 8
 
 
 class Looker:
-    """Takes snapshots. Remembers the fields of what is pending: an entry's never change."""
+    """Takes snapshots. Remembers what the server said last, and fields of what is pending: an entry's never change."""
 
     def __init__(self, scenario: Scenario) -> None:
         self._scenario = scenario
         self._fields: dict[str, dict[str, str]] = {}
+        self._said: list[Any] = [None] * 5
 
-    async def look(self, client: Redis, recent: Recent, now: float, finished: bool, pids: dict[str, int]) -> Snapshot:
-        """Ask the server how things are (``XINFO``, ``XPENDING``, ``XLEN``), in one round trip or two."""
+    async def look(
+        self, client: Redis, recent: Recent, now: float, finished: bool, pids: dict[str, int], *, is_down: bool = False
+    ) -> Snapshot:
+        """Ask the server how things are (``XINFO``, ``XPENDING``, ``XLEN``), in one round trip or two.
+
+        What a server that `is_down` cannot be asked is as it said last.
+        """
         stream, group = self._scenario.stream, self._scenario.group
         pipe = client.pipeline(transaction=False)
         pipe.xinfo_groups(stream)
@@ -41,7 +47,12 @@ class Looker:
         pipe.xpending_range(stream, group, "-", "+", MOST_PENDING)
         pipe.xlen(stream)
         pipe.xlen(self._scenario.dead_letter_key)
-        groups, asked, rows, length, dead = map(_or_nothing, await pipe.execute(False))
+        try:
+            self._said = [_or_nothing(reply) for reply in await pipe.execute(False)]
+        except ConnectionError:
+            if not is_down:
+                raise
+        groups, asked, rows, length, dead = self._said
         info: dict[str, Any] = next((g for g in groups or () if g["name"] == group), {})
         fields = await self._fields_of(client, [row["message_id"] for row in rows or ()])
         known = {row["name"]: row for row in asked or ()}

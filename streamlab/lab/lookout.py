@@ -38,4 +38,7 @@ class Lookout:
     async def look(self, finished: bool) -> Snapshot:
         """Take a snapshot."""
         engine, recent = self._engine, self.read()
-        return await self._looker.look(engine.client, recent, engine.now, finished, engine.course.pids())
+        course = engine.course
+        return await self._looker.look(
+            engine.client, recent, engine.now, finished, course.pids(), is_down=course.is_down
+        )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
-from typing import Any, ClassVar, Final, Generic, TypeVar
+from typing import Any, ClassVar, Final, Generic, Literal, TypeVar
 
 import attrs
 
@@ -12,14 +12,50 @@ from streamlab.actors.recovery import Recovery
 
 #: The field by which an entry kills whoever touches it.
 POISON_FIELD: Final = "poison"
-#: Redis commands whose replies can be lost.
-LOSABLE: Final = ("XREADGROUP", "XACK", "XADD", "XAUTOCLAIM", "XCLAIM", "EVALSHA")
+#: Redis commands whose replies can be lost, and who sends them.
+LOSABLE: Final = {
+    "XREADGROUP": "consumer",
+    "XACK": "consumer",
+    "XADD": "producer",
+    "XAUTOCLAIM": "consumer",
+    "XCLAIM": "consumer",
+    "EVALSHA": "consumer",
+}
+
+#: Whom an action is for, or what it changes; an actor is a consumer or a producer.
+Aim = Literal[
+    "consumer",
+    "producer",
+    "actor",
+    "pending entries",
+    "group",
+    "stream",
+    "server",
+    "consumers",
+    "producers",
+    "recovery",
+]
 
 R_co = TypeVar("R_co", covariant=True)
 
 
 class ActionError(ValueError):
     """An action that makes no sense. The message says what to write instead."""
+
+
+@attrs.frozen
+class Button:
+    """How an action is offered where it is done by a click.
+
+    What is `at_hand` stands beside what it is for, all else in a menu. `needs` is what its target must be; an
+    action that `undoes` another one (its word) takes its place meanwhile.
+    """
+
+    label: str
+    aim: Aim
+    at_hand: bool = False
+    needs: Literal["", "alive", "paused"] = ""
+    undoes: str = ""
 
 
 @attrs.frozen
@@ -32,6 +68,7 @@ class Action(Generic[R_co]):
     word: ClassVar[str] = ""
     #: How it is written; what stands in brackets may be left out.
     form: ClassVar[str] = ""
+    button: ClassVar[Button]
     #: Whether its duration may be infinite.
     may_last_for_ever: ClassVar[bool] = False
 

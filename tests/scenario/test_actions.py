@@ -106,7 +106,8 @@ def by_hand(word: str, lab: Lab) -> Action[Any]:
 
 @pytest.mark.parametrize("word", ACTIONS)
 def test_every_action_is_done_by_hand_and_undone(word: str, tmp_path: Path) -> None:
-    """It changes the run; going back before it and forgetting it does not; a saved run does it again, to the letter."""
+    """It changes the run, and is among the commands; going back before it and forgetting it does not; a saved run does
+    it again, to the letter."""
     planned = Lab(BUSY).run()
     with Lab(BUSY) as lab:
         lab.run_until(2.0)
@@ -114,8 +115,10 @@ def test_every_action_is_done_by_hand_and_undone(word: str, tmp_path: Path) -> N
             lab.pause("C2")
         while word == "claim" and not lab.snapshot().pending:
             lab.step()
+        noted = [command for command in lab.commands if command.by == "lab"]
         lab.do(by_hand(word, lab))
         assert lab.actions[-1].word == word
+        assert len([command for command in lab.commands if command.by == "lab"]) == len(noted) + 1
         run = lab.run()
         assert (list(run.events) == list(planned.events)) == (word == "autoclaim")
         assert ("C9" in [consumer.name for consumer in run.scenario.consumers]) == (word == "add-consumer")
@@ -189,7 +192,12 @@ def test_a_server_that_is_taken_down_by_hand_keeps_what_it_had(redis_url: str) -
     short = BUSY.replace(duration=3.0).with_rate(20)
     with Lab(short, engine="live") as lab:
         lab.play()
+        lab.wait_until(lambda now: now.n_acked > 0)
+        before = lab.snapshot()
         lab.server_down(duration=0.5)
+        now = lab.snapshot()  # as it was when the server could be asked
+        assert now.length >= before.length > 0
+        assert now.last_delivered_id >= before.last_delivered_id
         run = lab.run()
     assert {"server_down", "server_up"} <= {event.kind for event in run.events}
     assert (run.lost, run.pending) == (0, 0)

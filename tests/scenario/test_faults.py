@@ -69,7 +69,7 @@ def test_ways_to_write_one(text, fault):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "unknown action '': known are kill, restart"),
+        ("", "unknown action '': known are kill, pause"),
         ("explode C1", "unknown action 'explode C1': known are kill"),
         ("kill", "'kill' names no target: write kill C2 at 3s"),
         ("lost-reply C1", "names no command: write lost-reply C1 XACK nth 3"),

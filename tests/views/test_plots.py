@@ -479,6 +479,21 @@ def test_the_peak_is_marked_and_in_the_title(overloaded: Run) -> None:
     assert "last entry added" in [text.get_text() for text in ax.texts]
 
 
+def test_a_band_is_explained_if_it_is_seen(overloaded: Run) -> None:
+    """Not where it is thinner than the line in it: a curve that goes up and down, but not one that only climbs."""
+    by_chance = Scenario(
+        name="by-chance",
+        producers=producers(1, Arrivals("poisson", rate=180)),
+        consumers=consumers(1, Service("exponential", mean=0.005)),
+        duration=10.0,
+    )
+    for run, is_seen in ((overloaded, False), (Lab(by_chance).run(), True)):
+        legend = only_axes(plots.backlog(run)).get_legend()
+        assert legend is not None
+        assert ("shaded" in legend.get_texts()[-1].get_text()) == is_seen
+        assert len(run.series.at) > 2 * N_PARTS
+
+
 def test_a_thinned_curve_loses_no_maximum(overloaded: Run) -> None:
     """The band of a run with thousands of steps reaches to the maximum and down to the minimum."""
     ax = only_axes(plots.backlog(overloaded))

@@ -33,6 +33,7 @@ except ModuleNotFoundError as error:
 
 from streamlab.lab.lab import Lab, LabError
 from streamlab.scenario import ScenarioError
+from streamlab.views.panel.buttons import all_buttons
 from streamlab.views.panel.esm import bundle
 from streamlab.views.panel.state import state_of
 
@@ -65,6 +66,7 @@ class Panel(anywidget.AnyWidget):
     _css = _HERE / "view.css"
 
     state = traitlets.Dict().tag(sync=True)
+    buttons = traitlets.List(all_buttons()).tag(sync=True)
 
     def __init__(self, lab: Lab) -> None:
         super().__init__()

@@ -22,6 +22,8 @@ from streamlab.views.plots.words import Runs, entries_text, named, time_text
 
 #: Parts into which the time axis is cut when a curve has more steps than a figure has pixels.
 N_PARTS: Final = 360
+#: The part of the height from which on a band is seen beside its line.
+_SEEN: Final = 0.03
 _EVENTS: Final = {
     CRASHED: ("{} crashes", TROUBLE),
     PAUSED: ("{} is paused", FAINT),
@@ -62,7 +64,7 @@ def backlog(runs: Runs, *, ax: Axes | None = None) -> Figure:
     ax.set_ylim(0, max(highest * 1.22, 1.2))
     if len(by_label) == 1:
         _mark_moments(ax, next(iter(by_label.values())), highest)
-    style.legend_below(ax, _key(ax, by_label))
+    style.legend_below(ax, _key(ax, by_label, highest))
     return style.finish(ax, _title(by_label), _alt(by_label))
 
 
@@ -118,11 +120,23 @@ def _is_dense(at: Sequence[float] | Floats) -> bool:
     return len(at) > 2 * N_PARTS
 
 
-def _key(ax: Axes, by_label: dict[str, Run]) -> list[Artist]:
+def _has_band(run: Run, highest: float) -> bool:
+    """Whether the shaded band of a run is wider than the line in it, so that it is seen."""
+    if not _is_dense(run.series.at):
+        return False
+    at = np.array([*run.series.at, run.duration])
+    for values in (run.series.backlog, run.series.pending):
+        _, least, _, most = envelope(at, np.array([*values, values[-1]], dtype=np.float64))
+        if max(most - least) > _SEEN * highest:
+            return True
+    return False
+
+
+def _key(ax: Axes, by_label: dict[str, Run], highest: float) -> list[Artist]:
     handles: list[Artist] = list(ax.get_legend_handles_labels()[0])
     if len(by_label) > 1:
         handles.append(Line2D([], [], color=INK, linewidth=0.9, label="thin line: pending"))
-    if any(_is_dense(run.series.at) for run in by_label.values()):
+    if any(_has_band(run, highest) for run in by_label.values()):
         handles.append(Patch(facecolor="#c8c8c8", label="shaded: lowest to highest; line: average"))
     return handles
 
