@@ -26,9 +26,8 @@ from streamlab.checks.consumer_life import SIGNATURE, OwnConsumer, not_async
 from streamlab.checks.consumer_watch import Watch
 from streamlab.checks.crowd import Crowd
 from streamlab.checks.diagnosis import diagnosis
-from streamlab.checks.fault_words import with_faults
 from streamlab.checks.recoveries import about_units, as_recovery
-from streamlab.checks.schedules import Schedule, graded, schedule, with_random_faults
+from streamlab.checks.schedules import Schedule, graded, schedule, with_faults, with_random_faults
 from streamlab.checks.unexpected_ends import Diagnosis, commands_told, of_busy_loop, of_error, of_no_await
 from streamlab.lab.simulated import SimulatedEngine
 from streamlab.results.run import Run

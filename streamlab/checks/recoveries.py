@@ -10,7 +10,7 @@ from typing import Final
 
 from streamlab.actors import RECOVERIES, Recovery
 from streamlab.checks.attempts import shown, whole_number
-from streamlab.checks.fault_words import told, with_faults
+from streamlab.checks.schedules import told, with_faults
 from streamlab.lab.lab import Lab
 from streamlab.results.invariants import NEEDLESS
 from streamlab.results.run import Run

@@ -27,6 +27,7 @@ from streamlab.results.statistics import id_key
 from streamlab.results.stories import story_of
 from streamlab.results.verdict import Verdict
 from streamlab.scenario import Scenario
+from streamlab.scenario.action import ordinal
 from streamlab.scenario.actions import Poison
 
 #: What is found to be wrong: the entry ("" for none), what about it, a hint.
@@ -165,7 +166,7 @@ def _counts_fall(evidence: Evidence) -> Iterator[Finding]:
                 continue
             name, count, before = event.actor, event.delivery_count, seen.get(event.actor, 0)
             if is_whole and count <= before:
-                words = f"for the {_ordinal(count)} time, after the {_ordinal(before)}"
+                words = f"for the {ordinal(count)} time, after the {ordinal(before)}"
                 yield entry_id, f"entry {entry_id} was delivered to {name} {words}", hint
             elif event.kind == CLAIMED and count == 1:
                 words = "and has been delivered once: that was before, to another one"
@@ -275,10 +276,6 @@ def _removed_with_entries(evidence: Evidence) -> Iterator[Finding]:
 def _undelivered_work(evidence: Evidence) -> Iterator[Finding]:
     for entry_id, event in evidence.ledger.processed_unasked.items():
         yield entry_id, f"{event.actor} processed entry {entry_id}, and was never given it", ""
-
-
-def _ordinal(n: int) -> str:
-    return f"{n}{'th' if 10 <= n % 100 <= 20 else {1: 'st', 2: 'nd', 3: 'rd'}.get(n % 10, 'th')}"
 
 
 # ---- which of them apply ---------------------------------------------------------------------------

@@ -23,6 +23,7 @@ class Kill(ProcessAction[None]):
     """The process dies where it stands (SIGKILL). What it held stays pending for it."""
 
     word, form = "kill", "kill C2 at 3s"
+    sentence = "{target} is killed (SIGKILL)"
     target: str
     at: float | None = None
 
@@ -35,6 +36,7 @@ class Restart(ProcessAction[None]):
     """
 
     word, form = "restart", "restart C2 at 3s"
+    sentence = "{target} is asked to stop (SIGTERM), and then started again"
     target: str
     at: float | None = None
 
@@ -47,6 +49,7 @@ class Pause(ProcessAction[None]):
     """
 
     word, form, may_last_for_ever = "pause", "pause C2 at 3s [for 2s]", True
+    sentence = "{target} stands still for {duration:.3g} s"
     target: str
     at: float | None = None
     duration: float = math.inf
@@ -66,6 +69,7 @@ class Slow(ProcessAction[None]):
     """The consumer takes `factor` times as long for each entry, for `duration` seconds."""
 
     word, form = "slow", "slow C2 at 3s [for 2s] [factor 10]"
+    sentence = "{target} becomes {factor:g} times slower, for {duration:.3g} s"
     target: str
     at: float | None = None
     duration: float = 1.0
@@ -77,6 +81,7 @@ class Disconnect(ProcessAction[None]):
     """The connections of a process are cut; a command that waits for its reply gets an error."""
 
     word, form = "disconnect", "disconnect C2 at 3s"
+    sentence = "the connection of {target} is cut"
     target: str
     at: float | None = None
 
@@ -170,6 +175,7 @@ class CrashBeforeEffect(CountedAction):
     """The process dies when the nth entry that it handles is all but done."""
 
     word, form = "crash-before-effect", "crash-before-effect C1 nth 5"
+    sentence = "{target} dies at the {nth} entry it handles, before the effect"
     at: float | None = None
 
 
@@ -178,6 +184,7 @@ class CrashBeforeAck(CountedAction):
     """The process dies after the effect of the nth entry that it handles, before it is acknowledged."""
 
     word, form = "crash-before-ack", "crash-before-ack C1 nth 5"
+    sentence = "{target} dies at the {nth} entry it handles, after the effect and before XACK"
     at: float | None = None
 
 
@@ -186,8 +193,12 @@ class Fail(CountedAction):
     """The handler raises an error at the nth entry (and the next ones: `times` in all)."""
 
     word, form = "fail", "fail C1 nth 5 [times 3]"
+    sentence = "the handler of {target} raises an error at the {nth} entry"
     times: int = 1
     at: float | None = None
+
+    def in_words(self) -> str:
+        return super().in_words() + (f", and at the {self.times - 1} after it" if self.times > 1 else "")
 
 
 @attrs.frozen
@@ -195,6 +206,7 @@ class PauseInWork(CountedAction):
     """The process stands still for `duration` seconds in the middle of the nth entry that it handles: a sure zombie."""
 
     word, form = "pause-in-work", "pause-in-work C2 nth 5 for 2s"
+    sentence = "{target} stands still for {duration:.3g} s in the middle of the {nth} entry it handles"
     duration: float = 1.0
     at: float | None = None
 
@@ -204,6 +216,7 @@ class LostReply(CountedAction):
     """The server executes the nth `command` of a process; the reply is lost with the connection."""
 
     word, form = "lost-reply", "lost-reply C1 XACK nth 3"
+    sentence = "the reply to the {nth} {command} of {target} is lost with the connection"
     target: str
     command: str = "XACK"
     nth: int = 1
@@ -215,6 +228,7 @@ class Poison(CountedAction):
     """The nth entry of a producer kills every process that touches it."""
 
     word, form = "poison", "poison P1 nth 17"
+    sentence = "the {nth} entry of {target} kills whatever touches it"
     at: float | None = None
 
 
@@ -223,6 +237,7 @@ class ServerDown(ProcessAction[None]):
     """The server cannot be reached for a while; it keeps what it had."""
 
     word, form = "server-down", "server-down at 3s for 1s"
+    sentence = "the server goes down, for {duration:.3g} s"
     at: float | None = None
     duration: float = 1.0
 
@@ -232,6 +247,7 @@ class TrimWhilePending(TimedAction[None]):
     """All entries that have been delivered are trimmed from the stream, pending or not (XTRIM)."""
 
     word, form = "trim-while-pending", "trim-while-pending at 3s"
+    sentence = "all that has been delivered is trimmed from the stream (XTRIM)"
     at: float | None = None
 
 
@@ -240,6 +256,7 @@ class GroupDestroyed(TimedAction[None]):
     """The group is destroyed, with its position and what is pending (XGROUP DESTROY)."""
 
     word, form = "group-destroyed", "group-destroyed at 3s"
+    sentence = "the group is destroyed (XGROUP DESTROY)"
     at: float | None = None
 
 
@@ -248,6 +265,7 @@ class StreamDeleted(TimedAction[None]):
     """The stream is deleted, with its entries and its groups (DEL)."""
 
     word, form = "stream-deleted", "stream-deleted at 3s"
+    sentence = "the stream is deleted (DEL)"
     at: float | None = None
 
 
