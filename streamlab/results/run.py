@@ -8,7 +8,7 @@ import math
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from streamlab.results import invariants, run_file
 from streamlab.results.backlog import Series
@@ -26,6 +26,11 @@ from streamlab.scenario import Scenario
 __all__ = ["EngineName", "FinalState", "Run", "RunFileError"]
 
 EngineName = Literal["simulated", "live"]
+#: The counts of a run's summary, by the names of its attributes.
+_COUNTS: Final = (
+    "added", "processed", "acked", "redelivered", "duplicates", "dead_lettered", "trimmed", "lost", "pending",
+    "undelivered", "backlog_max",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -285,23 +290,8 @@ class Run:
             "seed": self.scenario.seed,
             "duration": _rounded(self.duration),
             "wall": round(self.wall, 3),
-            "added": self.added,
-            "processed": self.processed,
-            "acked": self.acked,
-            "redelivered": self.redelivered,
-            "duplicates": self.duplicates,
-            "dead_lettered": self.dead_lettered,
-            "trimmed": self.trimmed,
-            "lost": self.lost,
-            "pending": self.pending,
-            "undelivered": self.undelivered,
-            "backlog_max": self.backlog_max,
-            "sojourn": {
-                "p50": _rounded(times.p50),
-                "p95": _rounded(times.p95),
-                "p99": _rounded(times.p99),
-                "max": _rounded(times.max),
-            },
+            **{name: getattr(self, name) for name in _COUNTS},
+            "sojourn": {name: _rounded(getattr(times, name)) for name in ("p50", "p95", "p99", "max")},
             "consumers": {
                 name: dataclasses.asdict(consumer) | {"utilisation": round(consumer.utilisation, 4)}
                 for name, consumer in self.consumers.items()
