@@ -37,10 +37,9 @@ def left_behind(answer: object, scenario: Scenario) -> Verdict:
     """
     said = _numbers_by_name(answer)
     run = Lab(scenario).run()
-    number = {entry_id: n for n, entry_id in enumerate(sorted(run.ledger.added, key=id_key), 1)}
     truth: dict[str, set[int]] = {}
     for entry_id, name in run.final.pending.items():
-        truth.setdefault(name, set()).add(number[entry_id])
+        truth.setdefault(name, set()).add(run.numbers[entry_id])
     if unknown := sorted(said.keys() - {consumer.name for consumer in scenario.consumers}):
         return Verdict(
             False,
@@ -51,8 +50,8 @@ def left_behind(answer: object, scenario: Scenario) -> Verdict:
         if wrong := said.get(name, set()) - truth.get(name, set()):
             one = min(wrong)
             hint = "it was never given to it, or it had been done and acknowledged before."
-            if one not in number.values():
-                hint = f"the entries are numbered from 1 to {len(number)}."
+            if one not in run.numbers.values():
+                hint = f"the entries are numbered from 1 to {len(run.numbers)}."
             return Verdict(False, f"{one} is not pending for {name}.", hint)
         if missing := truth.get(name, set()) - said.get(name, set()):
             return Verdict(

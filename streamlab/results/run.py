@@ -69,6 +69,11 @@ class Run:
         """What the events come to: entries, deliveries, consumers."""
         return Ledger.of(self.scenario, self.events)
 
+    @functools.cached_property
+    def numbers(self) -> dict[str, int]:
+        """The number of each entry that was added: 1 is the one with the smallest id."""
+        return {entry_id: number for number, entry_id in enumerate(sorted(self.ledger.added, key=id_key), 1)}
+
     # ---- counts --------------------------------------------------------------------------------
 
     @property
@@ -258,11 +263,10 @@ class Run:
 
     def assignment(self) -> list[tuple[int, str]]:
         """Return who was first given which entry: its number (1 is the first that was added), consumer."""
-        number = {entry_id: i for i, entry_id in enumerate(sorted(self.ledger.added, key=id_key), 1)}
         first: dict[int, str] = {}
         for delivery in self.ledger.deliveries:
-            if delivery.id in number:
-                first.setdefault(number[delivery.id], delivery.consumer)
+            if delivery.id in self.numbers:
+                first.setdefault(self.numbers[delivery.id], delivery.consumer)
         return sorted(first.items())
 
     @functools.cached_property

@@ -10,6 +10,7 @@ numbers. The same run gives the same frame.
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
@@ -32,7 +33,6 @@ from streamlab.results.comparison import Agreement, Comparison
 from streamlab.results.deliveries import Delivery
 from streamlab.results.ledger import Ledger
 from streamlab.results.run import Run
-from streamlab.results.statistics import id_key
 
 
 def entries(run: Run) -> pd.DataFrame:
@@ -56,7 +56,7 @@ def entries(run: Run) -> pd.DataFrame:
         How it stood at the end, see `Run.state_of`.
     """
     ledger = run.ledger
-    by_entry: dict[str, list[Delivery]] = {entry_id: [] for entry_id in sorted(ledger.added, key=id_key)}
+    by_entry: dict[str, list[Delivery]] = {entry_id: [] for entry_id in run.numbers}
     for delivery in ledger.deliveries:
         if delivery.id in by_entry:
             by_entry[delivery.id].append(delivery)
@@ -88,14 +88,11 @@ def deliveries(run: Run) -> pd.DataFrame:
     Columns: ``number`` and ``id`` of the entry, ``consumer``, ``delivery_count``, ``claimed``, and when it
     was ``delivered``, ``begun``, ``processed`` and ``acked``, in seconds.
     """
-    number = {id: i for i, id in enumerate(sorted(run.ledger.added, key=id_key), 1)}
-    rows = (
-        # 0 for an entry that was in the stream before the run.
-        (number.get(d.id, 0), d.id, d.consumer, d.delivery_count, d.claimed, d.delivered, d.begun, d.processed, d.acked)
-        for d in run.ledger.deliveries
-    )
     types = {"number": "int64", "id": "str", "consumer": "str", "delivery_count": "int64", "claimed": "bool"}
-    return _frame(rows, types | dict.fromkeys(("delivered", "begun", "processed", "acked"), "float64"))
+    types |= dict.fromkeys(("delivered", "begun", "processed", "acked"), "float64")
+    of = operator.attrgetter(*list(types)[1:])
+    # 0 for an entry that was in the stream before the run.
+    return _frame(((run.numbers.get(d.id, 0), *of(d)) for d in run.ledger.deliveries), types)
 
 
 def consumers(run: Run) -> pd.DataFrame:

@@ -16,7 +16,6 @@ from matplotlib.patches import Patch
 from streamlab.actors.events import CRASHED, GROUP_DESTROYED, PAUSED, SERVER_DOWN, STREAM_DELETED
 from streamlab.results.run import Run
 from streamlab.views.plots import style
-from streamlab.views.plots.deliveries import added
 from streamlab.views.plots.style import FAINT, INK, LINES, MARKERS, TROUBLE, Floats, LineStyle, colour
 from streamlab.views.plots.words import Runs, entries_text, named, time_text
 
@@ -36,19 +35,11 @@ def backlog(runs: Runs, *, ax: Axes | None = None) -> Figure:
 
     *Backlog* is what has been added and not yet delivered (a group's lag), *pending* what has been
     delivered and not yet acknowledged (``XPENDING``). Several runs are drawn over each other, each from
-    its own start. Of curves with many points, each 360th of the time is drawn as its average, in a shaded
-    band from its lowest to its highest value.
-
-    Parameters
-    ----------
-    runs
-        A run, several, or several by the labels they shall have.
-    ax
-        Axes to draw on; None makes a new figure.
+    its own start (`Runs`), on the given axes or a new figure. Of curves with many points, each 360th of the time
+    is drawn as its average, in a shaded band from its lowest to its highest value.
     """
     by_label = named(runs)
     ax = style.axes_for(ax, 9, 3.6)
-    style.tidy(ax)
     end = max((run.duration for run in by_label.values()), default=0.0)
     style.time_axis(ax, 0.0, end * 1.02 or 1.0, "time since the start of the run")
     style.label_axes(ax, y="entries")
@@ -130,7 +121,7 @@ def _key(ax: Axes, by_label: dict[str, Run]) -> list[Artist]:
 def _mark_moments(ax: Axes, run: Run, highest: float) -> None:
     """Mark what bends the curves: the end of production, and what goes wrong."""
     moments = list(_mishaps(run))
-    last_added = max(added(run).values())
+    last_added = max(run.ledger.added.values())
     index = int(np.searchsorted(run.series.at, last_added, side="right")) - 1
     left = run.series.backlog[max(index, 0)]
     if left > 0.05 * highest and left >= 10:
