@@ -8,7 +8,18 @@ import random
 from collections import Counter
 from typing import Final
 
-from streamlab.checks.mishaps import GROUP, KEY, Died, Fields, Mishap, Streams, call, dies_at, each_step, no_mishap
+from streamlab.checks.mishaps import (
+    GROUP,
+    KEY,
+    Died,
+    Fields,
+    Mishap,
+    Streams,
+    comes_through,
+    dies_at,
+    each_step,
+    no_mishap,
+)
 from streamlab.results.verdict import Objection, Verdict, judged
 
 DEAD: Final = "{orders}:dead"
@@ -72,11 +83,7 @@ class _Kitchen(Streams):
         case = f"At start {self.n_starts},"
         self.worker = self.process()
         args = (self.worker, KEY, GROUP, WORKER, self.handle, self.limit, DEAD)
-        try:
-            call(answer, case, *args, may_raise=may_raise)
-        except Died:
-            return False
-        return not self.worker.life.is_over
+        return comes_through(answer, case, self.worker.life, *args, may_raise=may_raise)
 
     def n_delivered(self) -> int:
         rows = self.client.xpending_range(KEY, GROUP, self.poison, self.poison, 1)
@@ -247,11 +254,7 @@ class _Office(Streams):
     ) -> bool:
         """Call the function in a process of its own; return whether that came through alive."""
         client = self.process(mishap)
-        try:
-            call(answer, case, client, DEAD, KEY, may_raise=may_raise)
-        except Died:
-            return False
-        return not client.life.is_over
+        return comes_through(answer, case, client.life, client, DEAD, KEY, may_raise=may_raise)
 
     def returned(self) -> list[Fields]:
         """Return the entries that were put back."""
@@ -342,6 +345,3 @@ def _check_stream_first(answer: object) -> None:
             "XADD failed (WRONGTYPE), and a letter is gone from the dead-letter stream.",
             "XDEL only if XADD has succeeded; not both in MULTI, which executes XDEL all the same.",
         )
-
-
-__all__ = ["gives_up", "puts_back"]

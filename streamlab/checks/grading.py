@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import inspect
-import io
+import os
 import sys
 import time
 import warnings
@@ -270,19 +270,10 @@ def _note_background(watch: Watch, context: dict[str, Any]) -> None:
 @contextlib.contextmanager
 def _quiet(hold_back: bool) -> Iterator[None]:
     """Hold back what the learner's code prints, and warnings about it, which the verdict says in better words."""
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(warnings.catch_warnings())
+    with warnings.catch_warnings(), open(os.devnull, "w") as nowhere:
         warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
-        if hold_back:
-            stack.enter_context(contextlib.redirect_stdout(_Nowhere()))
-        yield
-
-
-class _Nowhere(io.TextIOBase):
-    """Takes what is printed."""
-
-    def write(self, text: str) -> int:
-        return len(text)
+        with contextlib.redirect_stdout(nowhere) if hold_back else contextlib.nullcontext():
+            yield
 
 
 class _Progress:
@@ -331,6 +322,3 @@ def _in_notebook(text: str) -> None:
     clear_output(wait=bool(text))  # type: ignore[no-untyped-call]
     if text:
         display({"text/plain": text}, raw=True)  # type: ignore[no-untyped-call]
-
-
-__all__ = ["graded", "recovery", "with_random_faults"]

@@ -7,8 +7,8 @@ from typing import Any
 
 import redis
 
-from streamlab.checks.attempts import shown
-from streamlab.checks.trial_streams import GROUP, KEY, Entry, Trial, compare, count_of, pending_of
+from streamlab.checks.attempts import count_of, shown
+from streamlab.checks.trial_streams import GROUP, KEY, Entry, Trial, compare, pending_of
 from streamlab.checks.watched import Command
 from streamlab.model.records import GroupState, parse_groups
 from streamlab.results.verdict import Objection, Verdict, judged, nothing_yet

@@ -14,6 +14,7 @@ from redis.client import Pipeline
 
 from streamlab.checks import attempts
 from streamlab.checks.attempts import Stop
+from streamlab.checks.watched import text_of
 from streamlab.results.verdict import Objection
 from streamlab.servers.embedded import EmbeddedServer
 
@@ -101,7 +102,7 @@ class MortalClient(redis.Redis):
         self.life = Life()
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
-        words = " ".join(map(_text, args))
+        words = " ".join(map(text_of, args))
         if " BLOCK " in words.upper():
             self.life.refuse(
                 "It waits for entries (BLOCK).", "leave out block=: it is to return when there are none left."
@@ -124,10 +125,6 @@ class _MortalPipeline(Pipeline):
     def execute(self, raise_on_error: bool = True) -> Any:
         execute: Any = super().execute
         return self.life.step("EXEC", lambda: execute(raise_on_error))
-
-
-def _text(word: object) -> str:
-    return word.decode(errors="replace") if isinstance(word, bytes) else str(word)
 
 
 class Streams:
@@ -185,6 +182,17 @@ def call(answer: object, case: str, *args: object, may_raise: type[BaseException
         if not hint:
             raise
         raise Objection(objection.verdict.words, hint) from error
+
+
+def comes_through(
+    answer: object, case: str, life: Life, *args: object, may_raise: type[BaseException] | tuple[()] = ()
+) -> bool:
+    """Call the learner's function as a process with this life; return whether it comes to its end alive."""
+    try:
+        call(answer, case, *args, may_raise=may_raise)
+    except Died:
+        return False
+    return not life.is_over  # it may have caught even that
 
 
 _NO_LUA: Final = "the server that it is tried on is a Redis 7.0 without Lua of yours: take single commands."

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from typing import Final
 
-from streamlab.checks.attempts import call, is_about, real_number, returned, shown, whole_number
+from streamlab.checks.attempts import call, count_of, is_about, real_number, returned, shown, whole_number
 from streamlab.checks.scenarios import busy_part, run_of
 from streamlab.lab.lab import Lab
 from streamlab.results.run import Run
@@ -103,7 +103,7 @@ def _edge(answer: object, variant: Callable[[int], Scenario], word: str, easier:
     n = _whole(answer, f"number of {word}s", 100)
     busy = busy_part(run_of(variant(n)))
     beyond = busy_part(run_of(variant(n - easier))) if n > easier else math.inf
-    words = f"With {_count(n, word)} the consumers are busy {busy:.1%} of the time"
+    words = f"With {count_of(n, word)} the consumers are busy {busy:.1%} of the time"
     load = "the load is rate × service time, over the number of consumers"
     if easier < 0:
         load = "the load is the sum of all rates × service time"
@@ -114,10 +114,10 @@ def _edge(answer: object, variant: Callable[[int], Scenario], word: str, easier:
     if beyond <= limit:
         return Verdict(
             False,
-            f"{words}, and with {_count(n - easier, word)} {beyond:.1%}, which is still allowed.",
+            f"{words}, and with {count_of(n - easier, word)} {beyond:.1%}, which is still allowed.",
             f"{'fewer' if easier > 0 else 'more'} {word}s would do: {load}.",
         )
-    other = f"; with {_count(n - easier, word)} it would be {beyond:.1%}" if beyond < math.inf else ""
+    other = f"; with {count_of(n - easier, word)} it would be {beyond:.1%}" if beyond < math.inf else ""
     return Verdict(True, f"{words}{other}.")
 
 
@@ -176,10 +176,3 @@ def _whole(answer: object, what: str, most: int | None) -> int:
     elif isinstance(answer, float) and n is None:
         hint = f"{hint} Half a one is none: round to the side on which the limit is kept."
     raise Objection(f"{shown(answer)} is not a {what}.", hint)
-
-
-def _count(n: int, word: str) -> str:
-    return f"{n} {word}" if n == 1 else f"{n} {word}s"
-
-
-__all__ = ["drain_time", "enough_maxlen", "fewest_consumers", "most_producers"]

@@ -166,32 +166,21 @@ def _object(run: Run, seed: int, within: float) -> None:
     pending = run.final.pending
     if pending:
         entry_id = min(pending, key=id_key)
-        raise _objection(
-            run,
-            seed,
-            f"{len(pending)} still pending at the end, {entry_id} for {pending[entry_id]}.",
-            "nothing is redelivered by itself: who takes over, or who starts the dead again?",
-            story_of(entry_id, run.events, run.final),
-        )
+        words = f"{len(pending)} still pending at the end, {entry_id} for {pending[entry_id]}."
+        hint = "nothing is redelivered by itself: who takes over, or who starts the dead again?"
+        raise _objection(run, seed, words, hint, story_of(entry_id, run.events, run.final))
     if run.undelivered:
-        raise _objection(
-            run,
-            seed,
-            f"{run.undelivered} entries were never delivered: no consumer was left to read them.",
-            "to take over is not enough when all have died: something has to start them again.",
-        )
+        words = f"{run.undelivered} entries were never delivered: no consumer was left to read them."
+        hint = "to take over is not enough when all have died: something has to start them again."
+        raise _objection(run, seed, words, hint)
     for verdict in sorted(run.verdicts, key=lambda verdict: verdict.rule == NEEDLESS):
         if not verdict:
             raise _objection(run, seed, f"{verdict.words}.", verdict.hint, verdict.story)
     slow = [lost for lost in run.recovery.lost_workers if lost.held and not lost.time <= within]
     if slow:
-        raise _objection(
-            run,
-            seed,
-            f"what {slow[0].consumer} held was done {slow[0].time:.2f} s after it was lost; {within:g} s were "
-            "asked for.",
-            "look sooner (min_idle, interval), and let a heartbeat protect those that are at work.",
-        )
+        took = f"what {slow[0].consumer} held was done {slow[0].time:.2f} s after it was lost"
+        hint = "look sooner (min_idle, interval), and let a heartbeat protect those that are at work."
+        raise _objection(run, seed, f"{took}; {within:g} s were asked for.", hint)
 
 
 def _objection(run: Run, seed: int, words: str, hint: str, story: tuple[str, ...] = ()) -> Objection:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
-from streamlab.checks.attempts import shown, whole_number
+from streamlab.checks.attempts import count_of, shown, whole_number
 from streamlab.lab.lab import Lab
 from streamlab.results.run import Run
 from streamlab.results.verdict import Objection, Verdict, judged, nothing_yet
@@ -116,7 +116,7 @@ def assignment(answer: object, scenario: Scenario) -> Verdict:
     if len(said) != len(truth):
         return Verdict(
             False,
-            f"You give {_count(len(said), 'name')}; there are {_count(len(truth), 'entry')}.",
+            f"You give {count_of(len(said), 'name')}; there are {count_of(len(truth), 'entry')}.",
             "one name for each entry, in the order of the entries.",
         )
     for number, (name, right) in enumerate(zip(said, truth, strict=True), 1):
@@ -245,11 +245,3 @@ def _expected_entries(scenario: Scenario) -> float:
 def _names(run: Run) -> str:
     names = list(run.consumers)
     return f"{names[0]} is" if len(names) == 1 else f"{', '.join(names)} are"
-
-
-def _count(n: int, word: str) -> str:
-    plural = {"entry": "entries"}.get(word, f"{word}s")
-    return f"{n} {word}" if n == 1 else f"{n} {plural}"
-
-
-__all__ = ["assignment", "in_a_row", "share", "utilisation"]

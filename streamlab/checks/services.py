@@ -6,12 +6,11 @@ of its own, by the commands that would do it at work.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 import redis
 
-from streamlab.checks.attempts import call, listed, returned, shown
+from streamlab.checks.attempts import call, listed, shown
 from streamlab.results.verdict import Objection, Verdict, judged
 from streamlab.servers.embedded import EmbeddedServer
 
@@ -145,9 +144,7 @@ def _said(answer: object, case: _Case, group: Any, *rest: Any) -> set[str]:
                 "the lag is None here, since Redis cannot tell it: ask for that before you compare it with a number.",
             ) from None
         raise
-    if made is None or isinstance(made, str | Mapping) or not isinstance(made, Iterable):
-        raise returned(made, case.words, wanted)
-    words = listed(made, case.words, 100)
+    words = listed(made, case.words, 100, wanted)
     unknown = [word for word in words if word not in ALARMS]
     if unknown:
         raise Objection(f"{case.words} {shown(unknown[0])} is none of the alarms.", wanted)
@@ -183,5 +180,3 @@ _MISSING: Final = {
     "old": "idle starts again with each claim, so it does not tell an entry's age. Its id does: up to the hyphen it is "
     "the time when it was added, in ms.",
 }
-
-__all__ = ["ALARMS", "alarms"]

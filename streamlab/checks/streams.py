@@ -5,11 +5,11 @@ A function is tried on random streams, in an embedded server of its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from streamlab.checks.attempts import Stop, listed, returned, shown
-from streamlab.checks.trial_streams import KEY, Entry, Trial, compare, count_of, is_entry
+from streamlab.checks.attempts import Stop, count_of, listed, returned, shown
+from streamlab.checks.trial_streams import KEY, Entry, Trial, compare, is_entry
 from streamlab.checks.watched import Command, WatchedRedis
 from streamlab.model import parse_id
 from streamlab.results.verdict import Objection, Verdict, judged
@@ -38,9 +38,7 @@ def _check_pages(answer: object, trial: Trial, size: int) -> None:
         "nothing comes."
     )
     made = watched.call(answer, case, KEY, size)
-    if not isinstance(made, Iterable) or isinstance(made, str | Mapping):
-        raise returned(made, case, "return a list of pages, or yield them one by one.")
-    got = listed(made, case, len(expected) + 2)
+    got = listed(made, case, len(expected) + 2, "return a list of pages, or yield them one by one.")
     if got and all(map(is_entry, got)):
         raise Objection(f"{case} it returned entries, not pages of them.", "return a list of lists: [page, page, …].")
     if not all(isinstance(page, list | tuple) and all(map(is_entry, page)) for page in got):
@@ -101,7 +99,7 @@ def _check_bookmark(answer: object, trial: Trial) -> None:
         entries, next_id = said
         if isinstance(entries, str) or not isinstance(entries, Iterable):
             raise returned(said, case, "return the entries first, then the last_id.")
-        entries = listed(entries, case, len(trial.entries()) + 2)
+        entries = listed(entries, case, len(trial.entries()) + 2, "return the entries first, then the last_id.")
         if not all(map(is_entry, entries)):
             raise Objection(
                 f"{case} these are not entries: {shown(entries)}.",

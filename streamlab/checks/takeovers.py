@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
-from streamlab.checks.attempts import listed, returned, shown
-from streamlab.checks.trial_streams import GROUP, KEY, Entry, Trial, count_of, is_entry
+from streamlab.checks.attempts import count_of, listed, shown
+from streamlab.checks.trial_streams import GROUP, KEY, Entry, Trial, is_entry
 from streamlab.checks.watched import Command, WatchedRedis
 from streamlab.results.verdict import Objection, Verdict, judged
 
@@ -53,16 +53,14 @@ def _check_take_over(answer: object, trial: Trial, stretches: Sequence[int]) -> 
         if theirs:
             client.xclaim(KEY, GROUP, name, 0, theirs, idle=_IDLE_MS, justid=True)
     client.xclaim(KEY, GROUP, "bob", 0, at_work, idle=_AT_WORK_MS, justid=True)
-    watched.before = _short_pages
+    watched.before = lambda command, args: command.with_count(args, _PAGE) if command.name == "XAUTOCLAIM" else args
     watched.most_commands = 300 + 4 * len(entries)
     watched.endless = (
         'the walk ends when the cursor is the text "0-0"; until then XAUTOCLAIM begins at the cursor that it returned.'
     )
     case = f"With {len(ids)} idle among {len(entries):,} pending,"
     said = watched.call(answer, case, KEY, GROUP, "ann", _MIN_IDLE_MS)
-    if not isinstance(said, Iterable) or isinstance(said, str | Mapping):
-        raise returned(said, case, "return the entries as a list.")
-    said = listed(said, case, len(entries) + 2)
+    said = listed(said, case, len(entries) + 2, "return the entries as a list.")
     held = trial.pending()
     for entry_id, _ in entries:
         if entry_id not in held:
@@ -85,18 +83,6 @@ def _check_take_over(answer: object, trial: Trial, stretches: Sequence[int]) -> 
                 "JUSTID does not count: without a count, no limit is ever reached.",
             )
     return max([_page_of(command) for command in watched.commands], default=0)
-
-
-def _short_pages(command: Command, args: Sequence[Any]) -> Sequence[Any]:
-    """Let XAUTOCLAIM look at no more entries than it does with a small COUNT."""
-    if command.name != "XAUTOCLAIM":
-        return args
-    count = command.option("COUNT")
-    if count is None:
-        return [*args, "COUNT", _PAGE]
-    at = command.position("COUNT") + 1 + len(args)
-    is_large = count.isdecimal() and int(count) > _PAGE
-    return [*args[:at], _PAGE, *args[at + 1 :]] if is_large else args
 
 
 def _page_of(command: Command) -> int:

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 from streamlab.results.run import Run
-from streamlab.results.wait import Wait
+from streamlab.results.statistics import Wait
 
 #: From which part of a run on, spent waiting for a processor, a worker has been starved.
 _STARVED: Final = 0.05

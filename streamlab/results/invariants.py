@@ -14,7 +14,6 @@ server has done for it; where that matters, a rule says nothing rather than some
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
@@ -64,18 +63,11 @@ def examine_one(rule: str, evidence: Evidence) -> Verdict:
 
 
 def _lost(evidence: Evidence) -> Iterator[Finding]:
-    final, scenario = evidence.final, evidence.scenario
-    ledger, undelivered = evidence.ledger, {*final.undelivered}
-    known = (evidence.dead, ledger.trimmed, final.pending, undelivered)
-    missing = [i for i in ledger.added if i not in ledger.processed and not any(i in places for places in known)]
-    if scenario.maxlen is not None:
-        first = id_key(final.first_id) if final.first_id else (math.inf, 0)
-        missing = [entry_id for entry_id in missing if id_key(entry_id) >= first]
+    ledger, (_, missing) = evidence.ledger, evidence.missing
     if missing:
-        n_added = len(ledger.added)
         yield (
             missing[0],
-            f"{len(missing)} of {n_added} entries are lost, the first is {missing[0]}",
+            f"{len(missing)} of {len(ledger.added)} entries are lost, the first is {missing[0]}",
             "it was added, never processed, and nobody will be given it any more.",
         )
     for entry_id in ledger.dead_lettered:

@@ -14,13 +14,13 @@ from streamlab.results import invariants, run_file
 from streamlab.results.backlog import Series
 from streamlab.results.deliveries import ConsumerMetrics
 from streamlab.results.events import EventLog
+from streamlab.results.evidence import Evidence
 from streamlab.results.final_state import FinalState
 from streamlab.results.ledger import Ledger
 from streamlab.results.recovery import RecoveryMetrics, duplicate_effects, lost_workers, wasted_seconds
 from streamlab.results.run_file import RunFileError
-from streamlab.results.statistics import Spread, id_key, spread
+from streamlab.results.statistics import Spread, Wait, id_key, spread
 from streamlab.results.verdict import Verdict
-from streamlab.results.wait import Wait
 from streamlab.scenario import Scenario
 
 __all__ = ["EngineName", "FinalState", "Run", "RunFileError"]
@@ -123,23 +123,7 @@ class Run:
 
     @functools.cached_property
     def _missing(self) -> tuple[list[str], list[str]]:
-        """Entries that were neither processed nor are still to come: trimmed from the stream, or lost."""
-        ledger = self.ledger
-        to_come = self.final.pending.keys() | set(self.final.undelivered)
-        trimmed, missing = [], []
-        for entry_id in ledger.added:
-            if entry_id in ledger.processed or entry_id in self.dead_letters:
-                continue
-            # What was trimmed may be pending still, and nobody can do it any more.
-            if entry_id in ledger.trimmed:
-                trimmed.append(entry_id)
-            elif entry_id not in to_come:
-                missing.append(entry_id)
-        if self.scenario.maxlen is None:
-            return trimmed, missing
-        first = id_key(self.final.first_id) if self.final.first_id else (math.inf, 0)
-        trimmed += [i for i in missing if id_key(i) < first]
-        return trimmed, [i for i in missing if id_key(i) >= first]
+        return Evidence(self.scenario, self.events, self.final, self.ledger).missing
 
     @property
     def trimmed(self) -> int:

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import streamlab
 from streamlab.results.events import Event, EventLog
 from streamlab.results.final_state import FinalState
-from streamlab.results.wait import Wait
+from streamlab.results.statistics import Wait
 from streamlab.results.whole_file import write_whole
 from streamlab.scenario import from_dict, to_dict
 from streamlab.scenario.values import located
