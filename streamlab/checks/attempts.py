@@ -111,10 +111,8 @@ def as_function(answer: object, *args: object) -> Callable[..., Any]:
 
 
 def _asynchronous(answer: object) -> Objection:
-    return Objection(
-        f"{name_of(answer)} is an async function.",
-        "write it with def and without await: the client here is an ordinary redis.Redis.",
-    )
+    hint = "write it with def and without await: the client here is an ordinary redis.Redis."
+    return Objection(f"{name_of(answer)} is an async function.", hint)
 
 
 def listed(made: object, case: str, most: int, wanted: str) -> list[Any]:

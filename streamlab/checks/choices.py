@@ -116,16 +116,12 @@ def _by_situation(answer: object) -> dict[str, object]:
     names = list(SITUATIONS)
     if isinstance(answer, Sequence) and not isinstance(answer, str | bytes):
         if len(answer) != len(names):
-            raise Objection(
-                f"There are {len(answer)} choices for {len(names)} situations.",
-                f"one for each of {', '.join(names)}; in a dict it is easier to see which.",
-            )
+            hint = f"one for each of {', '.join(names)}; in a dict it is easier to see which."
+            raise Objection(f"There are {len(answer)} choices for {len(names)} situations.", hint)
         answer = dict(zip(names, answer, strict=True))
     if not isinstance(answer, Mapping):
-        raise Objection(
-            f"{shown(answer)} is not a choice for each situation.",
-            'a dict: {"typing": "list", "thumbnails": …}, with one of ' + ", ".join(MEANS) + ".",
-        )
+        hint = 'a dict: {"typing": "list", "thumbnails": …}, with one of ' + ", ".join(MEANS) + "."
+        raise Objection(f"{shown(answer)} is not a choice for each situation.", hint)
     said = {str(name).strip().lower(): choice for name, choice in answer.items()}
     unknown = [name for name in said if name not in SITUATIONS]
     if unknown:

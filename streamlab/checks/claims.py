@@ -29,9 +29,8 @@ def heartbeat(answer: object) -> Verdict:
     """
     for n_entries in _TRIALS:
         _check(answer, _Trial(n_entries))
-    return Verdict(
-        True, "Three streams: all that it holds is renewed, nothing is counted, and nothing of others is touched."
-    )
+    words = "Three streams: all that it holds is renewed, nothing is counted, and nothing of others is touched."
+    return Verdict(True, words)
 
 
 class _Trial(Trial):
@@ -85,15 +84,11 @@ def _check(answer: object, trial: _Trial) -> None:
     if strange := [each for each in ids if not isinstance(each, str)]:
         raise trial.object(f"it returned {shown(strange[0])} among others, which is no id.", wanted)
     if ghosts := [entry_id for entry_id in ids if entry_id in trial.gone]:
-        raise trial.object(
-            f"it returned {ghosts[0]}, which is gone from the stream.",
-            "XCLAIM passes over such entries: return what XCLAIM gave, not what XPENDING listed.",
-        )
+        hint = "XCLAIM passes over such entries: return what XCLAIM gave, not what XPENDING listed."
+        raise trial.object(f"it returned {ghosts[0]}, which is gone from the stream.", hint)
     if sorted(ids) != sorted(trial.kept):
-        raise trial.object(
-            f"it returned {len(ids)} ids, and {len(trial.kept)} are still its own.",
-            "return what every XCLAIM gave, each id once.",
-        )
+        hint = "return what every XCLAIM gave, each id once."
+        raise trial.object(f"it returned {len(ids)} ids, and {len(trial.kept)} are still its own.", hint)
 
 
 def _said(answer: object, trial: _Trial) -> Any:
@@ -101,11 +96,8 @@ def _said(answer: object, trial: _Trial) -> Any:
     try:
         return trial.watched.call(answer, trial.case, KEY, GROUP, "ann")
     except Objection as objection:
-        is_without_ids = any(
-            word in objection.verdict.words
-            for word in ("message_ids must be", "wrong number of arguments", "IndexError")
-        )
-        if trial.own or not is_without_ids:
+        told = ("message_ids must be", "wrong number of arguments", "IndexError")
+        if trial.own or not any(words in objection.verdict.words for words in told):
             raise
         hint = "mind the case that it holds nothing: XCLAIM needs at least one id."
         raise Objection(objection.verdict.words, hint) from None
@@ -116,27 +108,20 @@ def _check_others(trial: _Trial, after: dict[str, PendingEntry]) -> None:
     for entry_id, row in after.items():
         before = trial.before.get(entry_id)
         if before is None:
-            raise trial.object(
-                f"it was given a new entry, {entry_id}.",
-                "a heartbeat renews what is held: XREADGROUP with > has no place in it.",
-            )
+            hint = "a heartbeat renews what is held: XREADGROUP with > has no place in it."
+            raise trial.object(f"it was given a new entry, {entry_id}.", hint)
         if row.consumer != before.consumer:
-            raise trial.object(
-                f"it took {entry_id} from {before.consumer}.",
-                "XAUTOCLAIM takes from everybody: find out by XPENDING what is ann's, and XCLAIM that."
-                if trial.watched.is_used("XAUTOCLAIM")
-                else "XPENDING lists everybody's entries, unless it is given a consumer (consumername=).",
-            )
+            hint = "XPENDING lists everybody's entries, unless it is given a consumer (consumername=)."
+            if trial.watched.is_used("XAUTOCLAIM"):
+                hint = "XAUTOCLAIM takes from everybody: find out by XPENDING what is ann's, and XCLAIM that."
+            raise trial.object(f"it took {entry_id} from {before.consumer}.", hint)
         if row.consumer != "ann" and row.idle_ms < _RENEWED_MS:
-            raise trial.object(
-                f"it renewed {entry_id}, which is {row.consumer}'s.",
-                f"if {row.consumer} is dead, nobody will ever take that over: renew for one's own name only.",
-            )
+            hint = f"if {row.consumer} is dead, nobody will ever take that over: renew for one's own name only."
+            raise trial.object(f"it renewed {entry_id}, which is {row.consumer}'s.", hint)
     missing = trial.before.keys() - after.keys() - set(trial.gone)
     if missing:
-        raise trial.object(
-            f"{min(missing)} is not pending any more.", "a heartbeat acknowledges nothing: the work is still under way."
-        )
+        hint = "a heartbeat acknowledges nothing: the work is still under way."
+        raise trial.object(f"{min(missing)} is not pending any more.", hint)
 
 
 def _check_counts(trial: _Trial, after: dict[str, PendingEntry]) -> None:

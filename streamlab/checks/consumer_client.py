@@ -25,10 +25,7 @@ _DEAF: Final = 5
 class WatchedClient(redis.asyncio.Redis):
     """The client of one life of a learner's consumer.
 
-    Parameters
-    ----------
-    page
-        What a larger COUNT of XAUTOCLAIM is made to, so that lists need not be very long to be long; None: nothing.
+    A larger COUNT of XAUTOCLAIM is made to `page`, so that lists need not be very long to be long; None: it is not.
     """
 
     def __init__(

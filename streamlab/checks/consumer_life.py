@@ -29,14 +29,8 @@ SIGNATURE = "(client, stream, group, consumer, handler, stop)"
 class OwnConsumer:
     """A learner's consumer, to be run by an engine in place of `streamlab.actors.consume`.
 
-    Parameters
-    ----------
-    answer
-        ``await answer(client, stream, group, consumer, handler, stop)``
-    impossible
-        By consumer: the how manieth entry that it handles is one which it can never do, though others can.
-    page
-        See `WatchedClient`.
+    It is ``await answer(client, stream, group, consumer, handler, stop)``. `impossible` says by consumer the how
+    manieth entry that it handles is one which it can never do, though others can; for `page` see `WatchedClient`.
     """
 
     def __init__(
@@ -232,10 +226,8 @@ def not_async(answer: object, said: object = None) -> Objection:
         return Objection(f"{name} has a yield in it.", hint)
     if inspect.isclass(answer):
         return Objection(f"{name} is a class.", "give an instance of it, whose __call__ is async def.")
-    return Objection(
-        f"{name} is no async function.",
-        f"it has to be a coroutine: async def {name}{SIGNATURE}, with await before each command.",
-    )
+    hint = f"it has to be a coroutine: async def {name}{SIGNATURE}, with await before each command."
+    return Objection(f"{name} is no async function.", hint)
 
 
 # ---- tasks -----------------------------------------------------------------------------------------

@@ -135,7 +135,5 @@ class Watch:
     def about_await(self) -> Objection:
         """Return what to say where something was called and never awaited."""
         name = next(iter(self.not_awaited))
-        return Objection(
-            f"{name} was called without await, and so never ran.",
-            f"write await before it: {'await handler(entry_id, fields)' if name == 'handler' else 'await client.…'}.",
-        )
+        hint = f"write await before it: {'await handler(entry_id, fields)' if name == 'handler' else 'await client.…'}."
+        return Objection(f"{name} was called without await, and so never ran.", hint)

@@ -101,10 +101,8 @@ def _may_be_own(answer: object) -> bool:
         raise nothing_yet()
     if inspect.iscoroutine(answer):
         answer.close()
-        raise Objection(
-            "That is a coroutine: the function was called.",
-            "give the function itself, without brackets; it is called for each worker.",
-        )
+        hint = "give the function itself, without brackets; it is called for each worker."
+        raise Objection("That is a coroutine: the function was called.", hint)
     if not callable(answer) or answer is Recovery:
         if isinstance(answer, str | Scenario) or answer is Recovery:
             as_recovery(answer)
@@ -113,9 +111,8 @@ def _may_be_own(answer: object) -> bool:
             hint = f"was the function called, or its result assigned? What is asked for is {hint}"
         raise Objection(f"{shown(answer)} is no Recovery, and no async function.", hint)
     if inspect.isasyncgenfunction(answer):
-        raise Objection(
-            f"{name_of(answer)} has a yield in it.", "it hands nothing out: await handler(entry_id, fields), and go on."
-        )
+        hint = "it hands nothing out: await handler(entry_id, fields), and go on."
+        raise Objection(f"{name_of(answer)} has a yield in it.", hint)
     try:
         signature = inspect.signature(answer)
         signature.bind(*range(6))
@@ -124,10 +121,8 @@ def _may_be_own(answer: object) -> bool:
     except TypeError:
         if inspect.isclass(answer):
             raise not_async(answer) from None
-        raise Objection(
-            f"{name_of(answer)}{signature} cannot be called with the six arguments that it is given.",
-            f"async def {name_of(answer)}{SIGNATURE}.",
-        ) from None
+        words = f"{name_of(answer)}{signature} cannot be called with the six arguments that it is given."
+        raise Objection(words, f"async def {name_of(answer)}{SIGNATURE}.") from None
     return True
 
 
@@ -187,13 +182,7 @@ def _try(tried: Schedule) -> Diagnosis | None:
 
 
 def _try_own(answer: Any, tried: Schedule) -> Diagnosis | None:
-    """Run a learner's consumer under a schedule; return what went wrong, if anything.
-
-    Raises
-    ------
-    Objection
-        If there is no answer yet.
-    """
+    """Run a learner's consumer under a schedule; return what went wrong, if anything. Object if there is none yet."""
     watch = Watch()
     page = _PAGE if tried.n_crowd else None
     own = OwnConsumer(answer, watch, impossible=tried.impossible, page=page)

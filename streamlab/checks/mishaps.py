@@ -75,10 +75,8 @@ class Life:
             raise Died
         self.n_steps += 1
         if self.n_steps > MOST_STEPS:
-            self.refuse(
-                f"After {MOST_STEPS} commands it was still going on.",
-                "what ends its loop? Each round has to leave less to do.",
-            )
+            hint = "what ends its loop? Each round has to leave less to do."
+            self.refuse(f"After {MOST_STEPS} commands it was still going on.", hint)
         try:
             self.mishap("before", words)
             said = do()
@@ -104,9 +102,8 @@ class MortalClient(redis.Redis):
     def execute_command(self, *args: Any, **options: Any) -> Any:
         words = " ".join(map(text_of, args))
         if " BLOCK " in words.upper():
-            self.life.refuse(
-                "It waits for entries (BLOCK).", "leave out block=: it is to return when there are none left."
-            )
+            hint = "leave out block=: it is to return when there are none left."
+            self.life.refuse("It waits for entries (BLOCK).", hint)
         execute: Any = super().execute_command
         return self.life.step(words, lambda: execute(*args, **options))
 
@@ -163,9 +160,8 @@ def _look(ask: Callable[[], Any]) -> Any:
     try:
         return ask()
     except redis.ResponseError as error:
-        raise Objection(
-            f"Afterwards Redis says: {error}.", "leave keys and groups that are there as they are."
-        ) from error
+        hint = "leave keys and groups that are there as they are."
+        raise Objection(f"Afterwards Redis says: {error}.", hint) from error
 
 
 # ---- trying an answer ------------------------------------------------------------------------------

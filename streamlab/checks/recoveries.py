@@ -19,7 +19,7 @@ from streamlab.results.stories import story_of
 from streamlab.results.verdict import Objection, Verdict, judged, nothing_yet
 from streamlab.scenario import Scenario
 from streamlab.scenario.actions import CrashBeforeAck, CrashBeforeEffect, Kill, Pause
-from streamlab.scenario.random_faults import Weights, random_faults
+from streamlab.scenario.random_faults import Weights
 
 #: What befalls the consumers in the schedules of `survives`.
 _WEIGHTS: Final = Weights({Kill: 4, CrashBeforeEffect: 2, CrashBeforeAck: 3, Pause: 1})
@@ -41,11 +41,8 @@ def left_behind(answer: object, scenario: Scenario) -> Verdict:
     for entry_id, name in run.final.pending.items():
         truth.setdefault(name, set()).add(run.numbers[entry_id])
     if unknown := sorted(said.keys() - {consumer.name for consumer in scenario.consumers}):
-        return Verdict(
-            False,
-            f"There is no consumer {shown(unknown[0])}.",
-            f"there are {', '.join(consumer.name for consumer in scenario.consumers)}.",
-        )
+        hint = f"there are {', '.join(consumer.name for consumer in scenario.consumers)}."
+        return Verdict(False, f"There is no consumer {shown(unknown[0])}.", hint)
     for name in sorted(said.keys() | truth.keys()):
         if wrong := said.get(name, set()) - truth.get(name, set()):
             one = min(wrong)
@@ -54,11 +51,8 @@ def left_behind(answer: object, scenario: Scenario) -> Verdict:
                 hint = f"the entries are numbered from 1 to {len(run.numbers)}."
             return Verdict(False, f"{one} is not pending for {name}.", hint)
         if missing := truth.get(name, set()) - said.get(name, set()):
-            return Verdict(
-                False,
-                f"{len(missing)} more pending for {name}.",
-                "all that it was given and had not acknowledged, begun or not, is pending.",
-            )
+            hint = "all that it was given and had not acknowledged, begun or not, is pending."
+            return Verdict(False, f"{len(missing)} more pending for {name}.", hint)
     told = "; ".join(f"{', '.join(map(str, sorted(of)))} for {n}" for n, of in truth.items())
     return Verdict(True, f"Pending: {told or 'nothing'}.")
 
@@ -131,10 +125,8 @@ def as_recovery(answer: object) -> Recovery:
         given = getattr(answer, name)
         if given is not None and given < _SHORTEST_WAIT:
             name = {"looks_every": "interval (by default half of min_idle)"}.get(name, name)
-            raise Objection(
-                f"{name} is {given:g} s.",
-                "it is given in seconds, and Redis counts idle time in whole milliseconds: less is no time at all.",
-            )
+            hint = "it is given in seconds, and Redis counts idle time in whole milliseconds: less is no time at all."
+            raise Objection(f"{name} is {given:g} s.", hint)
     return answer
 
 
@@ -149,15 +141,8 @@ def about_units(recovery: Recovery) -> str:
 
 
 def _under_schedule(scenario: Scenario, recovery: Recovery, seed: int) -> Run:
-    faults = random_faults(
-        random.Random(f"survives/{seed}"),
-        consumers=[consumer.name for consumer in scenario.consumers],
-        producers=[producer.name for producer in scenario.producers],
-        duration=scenario.expected_duration(),
-        entries=scenario.expected_entries(),
-        most=5,
-        weights=_WEIGHTS,
-    )
+    rng = random.Random(f"survives/{seed}")
+    faults = scenario.random_faults(most=5, rng=rng, weights=_WEIGHTS)
     return Lab(scenario.replace(recovery=recovery, faults=faults, seed=seed)).run()
 
 

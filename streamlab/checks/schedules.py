@@ -42,19 +42,12 @@ def graded() -> Scenario:
 
 @dataclass(frozen=True)
 class Schedule:
-    """What an answer is tried under.
-
-    Attributes
-    ----------
-    impossible
-        By consumer: the how manieth entry that it handles is one that it can never do, though others can.
-    n_crowd
-        How many entries another program holds, the oldest of all, and is working on.
-    """
+    """What an answer is tried under."""
 
     scenario: Scenario
+    #: By consumer: the how manieth entry that it handles is one that it can never do, though others can.
     impossible: dict[str, int] = field(default_factory=dict)
-    n_crowd: int = 0
+    n_crowd: int = 0  #: how many entries another program holds, the oldest of all, and is working on
 
     def told(self) -> tuple[str, ...]:
         """Return what goes wrong, a line for each."""

@@ -139,10 +139,8 @@ def _said(answer: object, case: _Case, group: Any, *rest: Any) -> set[str]:
         made = call(answer, case.words, group, *rest)
     except Objection as objection:
         if group["lag"] is None and "NoneType" in objection.verdict.words:
-            raise Objection(
-                objection.verdict.words,
-                "the lag is None here, since Redis cannot tell it: ask for that before you compare it with a number.",
-            ) from None
+            hint = "the lag is None here, since Redis cannot tell it: ask for that before you compare it with a number."
+            raise Objection(objection.verdict.words, hint) from None
         raise
     words = listed(made, case.words, 100, wanted)
     unknown = [word for word in words if word not in ALARMS]

@@ -64,10 +64,8 @@ def _check_take_over(answer: object, trial: Trial, stretches: Sequence[int]) -> 
     held = trial.pending()
     for entry_id, _ in entries:
         if entry_id not in held:
-            raise Objection(
-                f"{case} {entry_id} is not pending any more.",
-                "it is to be taken over, not acknowledged: the work on it is still to be done.",
-            )
+            hint = "it is to be taken over, not acknowledged: the work on it is still to be done."
+            raise Objection(f"{case} {entry_id} is not pending any more.", hint)
         if entry_id not in owners and held[entry_id] != "bob":
             raise Objection(f"{case} it took {entry_id} from bob, who is working on it.", _about_min_idle(watched))
     left = [entry_id for entry_id in ids if held[entry_id] != "ann"]
@@ -156,10 +154,8 @@ def _check_returned(said: Sequence[Any], idle: Sequence[Entry], case: str) -> No
     ids = [entry_id for entry_id, _ in said]
     for entry_id, fields in idle:
         if entry_id not in ids:
-            raise Objection(
-                f"{case} {entry_id} was taken over, and is not among the {len(ids)} entries that it returned.",
-                "return what all the pages brought, not only the last one.",
-            )
+            words = f"{case} {entry_id} was taken over, and is not among the {len(ids)} entries that it returned."
+            raise Objection(words, "return what all the pages brought, not only the last one.")
         if said[ids.index(entry_id)][1] != fields:
             raise Objection(f"{case} {entry_id} is not as it is in the stream.", "(id, fields)")
     if len(ids) > len(idle):

@@ -56,25 +56,16 @@ class WatchedRedis(redis.Redis):
     """A client that remembers its commands, in pipelines as well, and objects to some of them.
 
     What it objects to ends the learner's function, and is remembered: see `Stop`.
-
-    Attributes
-    ----------
-    commands
-        Those that were sent, with their replies.
-    before
-        Called with each command before it is sent; returns the arguments to send instead, or objects.
-    most_commands, endless
-        After how many commands it is ended, and the hint then.
-    objection
-        The first; raised at each command from then on, in case that the function has swallowed it.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.commands: list[Command] = []
+        self.commands: list[Command] = []  #: those that were sent, with their replies
+        #: Called with each command before it is sent; returns the arguments to send instead, or objects.
         self.before: Callable[[Command, Sequence[Any]], Sequence[Any]] = lambda command, args: args
+        self.most_commands = MOST_COMMANDS  #: after so many it is ended, with this hint:
         self.endless = "it begins again where it was before: what makes the next command another one?"
-        self.most_commands = MOST_COMMANDS
+        #: The first; raised at each command from then on, in case that the function has swallowed it.
         self.objection: Objection | None = None
 
     def call(self, answer: object, case: str, *args: object, may_raise: type[BaseException] | tuple[()] = ()) -> Any:

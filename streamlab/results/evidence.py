@@ -21,27 +21,19 @@ _BACK_OFF: Final = 1.5
 
 
 class Evidence:
-    """What is known of a run.
-
-    Attributes
-    ----------
-    dead
-        What consumers reported as dead-lettered, and with it what the dead-letter stream holds.
-    resets
-        When the group or the stream went or came: positions and delivery counts begin again.
-    living
-        Consumers that are not dead at the end.
-    last_trouble
-        When the last fault was over.
-    """
+    """What is known of a run."""
 
     def __init__(self, scenario: Scenario, events: EventLog, final: FinalState, ledger: Ledger | None = None) -> None:
         self.scenario, self.events, self.final = scenario, events, final
         self.ledger = Ledger.of(scenario, events) if ledger is None else ledger
+        #: What consumers reported as dead-lettered, and with it what the dead-letter stream holds.
         self.dead = {*self.ledger.dead_lettered, *final.dead_letters}
+        #: When the group or the stream went or came: positions and delivery counts begin again.
         self.resets = [reset.at for reset in self.ledger.resets]
+        #: Consumers that are not dead at the end.
         self.living = {name for name, record in self.ledger.consumers.items() if record.life != State.DEAD}
         ends = ((getattr(fault, "at", None) or 0.0) + getattr(fault, "duration", 0.0) for fault in scenario.actions)
+        #: When the last fault was over.
         self.last_trouble = max(self.ledger.actors.last_trouble, *ends, 0.0)
         self._events_of: dict[str, list[Event]] = {}
 

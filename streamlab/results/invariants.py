@@ -65,11 +65,8 @@ def examine_one(rule: str, evidence: Evidence) -> Verdict:
 def _lost(evidence: Evidence) -> Iterator[Finding]:
     ledger, (_, missing) = evidence.ledger, evidence.missing
     if missing:
-        yield (
-            missing[0],
-            f"{len(missing)} of {len(ledger.added)} entries are lost, the first is {missing[0]}",
-            "it was added, never processed, and nobody will be given it any more.",
-        )
+        hint = "it was added, never processed, and nobody will be given it any more."
+        yield missing[0], f"{len(missing)} of {len(ledger.added)} entries are lost, the first is {missing[0]}", hint
     for entry_id in ledger.dead_lettered:
         if not ledger.was_tried(entry_id):
             yield (
@@ -88,11 +85,8 @@ def _wrong_effects(evidence: Evidence) -> Iterator[Finding]:
     for entry_id in evidence.ledger.processed:
         n = evidence.final.effects.get(entry_id, 0)
         if n < 1 or (n > 1 and is_idempotent):
-            yield (
-                entry_id,
-                f"entry {entry_id} was processed, and its effect happened {n} times",
-                "the effect and the note that it has happened must be one command.",
-            )
+            hint = "the effect and the note that it has happened must be one command."
+            yield entry_id, f"entry {entry_id} was processed, and its effect happened {n} times", hint
 
 
 def _needless(evidence: Evidence) -> Iterator[Finding]:
@@ -123,11 +117,8 @@ def _needless(evidence: Evidence) -> Iterator[Finding]:
 
 def _acked_too_early(evidence: Evidence) -> Iterator[Finding]:
     for entry_id in evidence.ledger.acked_early:
-        yield (
-            entry_id,
-            f"entry {entry_id} was acknowledged before it was processed",
-            "XACK after the effect: else a crash between the two loses the entry.",
-        )
+        hint = "XACK after the effect: else a crash between the two loses the entry."
+        yield entry_id, f"entry {entry_id} was acknowledged before it was processed", hint
 
 
 # ---- who owns what ---------------------------------------------------------------------------------
@@ -136,11 +127,8 @@ def _acked_too_early(evidence: Evidence) -> Iterator[Finding]:
 def _acked_by_others(evidence: Evidence) -> Iterator[Finding]:
     for zombie in evidence.ledger.zombie_acks:
         if zombie.owner and not evidence.spans_a_reset(zombie.id):
-            yield (
-                zombie.id,
-                f"entry {zombie.id} was acknowledged by {zombie.consumer}, and {zombie.owner} owned it",
-                "a fenced acknowledgement looks who owns the entry by which delivery.",
-            )
+            words = f"entry {zombie.id} was acknowledged by {zombie.consumer}, and {zombie.owner} owned it"
+            yield zombie.id, words, "a fenced acknowledgement looks who owns the entry by which delivery."
 
 
 def _counts_fall(evidence: Evidence) -> Iterator[Finding]:
@@ -203,11 +191,9 @@ def _stuck(evidence: Evidence) -> Iterator[Finding]:
             continue  # it cannot be dead-lettered, and must not be processed: it is rightly kept
         for_ = min(calm, evidence.end - given[0].at) if given else calm
         if for_ > bound:
-            yield (
-                entry_id,
-                f"entry {entry_id} is still pending for {consumer}, {for_:.3g} s after all went well again",
-                "nothing is redelivered by itself: a consumer reads its own history, and claims what others left.",
-            )
+            words = f"entry {entry_id} is still pending for {consumer}, {for_:.3g} s after all went well again"
+            hint = "nothing is redelivered by itself: a consumer reads its own history, and claims what others left."
+            yield entry_id, words, hint
     since = evidence.end - evidence.ledger.last_work
     if final.undelivered and min(calm, since) > bound:
         yield (
@@ -258,11 +244,8 @@ def _removed_with_entries(evidence: Evidence) -> Iterator[Finding]:
             later = [e for e in evidence.events_of(entry_id) if e.at >= at and e.actor != name]
             gone = entry_id not in evidence.final.pending and entry_id not in evidence.ledger.processed
             if gone and not later and entry_id not in evidence.ledger.trimmed and not evidence.resets:
-                yield (
-                    entry_id,
-                    f"{name} was removed from the group with entry {entry_id}, which is gone with it",
-                    "XGROUP DELCONSUMER destroys what is pending: claim first, look, and do both in one script.",
-                )
+                hint = "XGROUP DELCONSUMER destroys what is pending: claim first, look, and do both in one script."
+                yield entry_id, f"{name} was removed from the group with entry {entry_id}, which is gone with it", hint
 
 
 def _undelivered_work(evidence: Evidence) -> Iterator[Finding]:

@@ -41,10 +41,7 @@ def save(path: Path, contents: Mapping[str, Any]) -> None:
 def load(path: Path) -> dict[str, Any]:
     """Read what `save` wrote: what a `Run` is made of, by name.
 
-    Raises
-    ------
-    RunFileError
-        If the file cannot be read, or does not hold a whole run.
+    Raises `RunFileError` if the file cannot be read, or does not hold a whole run.
     """
     try:
         with path.open("rb") as file:

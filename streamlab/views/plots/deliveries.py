@@ -100,10 +100,7 @@ def absences_of(run: Run) -> dict[str, list[Absence]]:
 def lay_out(run: Run, start: float | None, end: float | None, max_entries: int) -> Lanes:
     """Choose what to show of a run, and where.
 
-    Raises
-    ------
-    ValueError
-        If the window has no length, or `max_entries` allows nothing.
+    Raises `ValueError` if the window has no length, or `max_entries` allows nothing.
     """
     if max_entries < 1:
         raise ValueError(f"max_entries is {max_entries}: give a whole number of at least 1")

@@ -51,10 +51,7 @@ class Episode:
 def episode_of(run: Run, entry: str | None) -> Episode | None:
     """Choose what to show: a given entry's way, or that of the one with the best story; None if all went well.
 
-    Raises
-    ------
-    ValueError
-        If nobody was ever given the entry.
+    Raises `ValueError` if nobody was ever given the entry.
     """
     lost_workers = [lost for lost in run.recovery.lost_workers if lost.held]
     if entry is None:
