@@ -120,8 +120,10 @@ class OwnConsumer:
             watch.is_untouched = True
             asyncio.get_running_loop().stop()
         elif not stop.is_set():
+            now = asyncio.get_running_loop().time()
+            moment = "at once" if now == life.began else f"at {now:.3f} s"
             words = (
-                f"{life.consumer} returned {_moment(life)}, and nothing had asked it to stop: what comes later is "
+                f"{life.consumer} returned {moment}, and nothing had asked it to stop: what comes later is "
                 "left to others, and lost to all if there are none."
             )
             hint = (
@@ -251,8 +253,3 @@ def waits_in(task: asyncio.Task[Any]) -> str:
             line = linecache.getline(frame.f_code.co_filename, frame.f_lineno).strip() or line
         awaited = getattr(awaited, "cr_await", None)
     return line
-
-
-def _moment(life: Life) -> str:
-    now = asyncio.get_running_loop().time()
-    return "at once" if now == life.began else f"at {now:.3f} s"

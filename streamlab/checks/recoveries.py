@@ -94,7 +94,9 @@ def survives(answer: object, scenario: Scenario, *, n_schedules: int = 20, withi
     if scenario.recovery.restart_after is not None:
         answer = dataclasses.replace(answer, restart_after=scenario.recovery.restart_after)
     for seed in range(1, n_schedules + 1):
-        run = _under_schedule(scenario, answer, seed)
+        rng = random.Random(f"survives/{seed}")
+        faults = scenario.random_faults(most=5, rng=rng, weights=_WEIGHTS)
+        run = Lab(scenario.replace(recovery=answer, faults=faults, seed=seed)).run()
         _object(run, seed, within)
         n_faults += len(run.scenario.faults)
         n_entries += run.added
@@ -138,12 +140,6 @@ def about_units(recovery: Recovery) -> str:
         if given >= _LONG_WAIT:
             return f"{name} is {given:,g} s: it is given in seconds, {given:g} ms is {given / 1000:g}."
     return ""
-
-
-def _under_schedule(scenario: Scenario, recovery: Recovery, seed: int) -> Run:
-    rng = random.Random(f"survives/{seed}")
-    faults = scenario.random_faults(most=5, rng=rng, weights=_WEIGHTS)
-    return Lab(scenario.replace(recovery=recovery, faults=faults, seed=seed)).run()
 
 
 def _object(run: Run, seed: int, within: float) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -120,7 +120,7 @@ def _key(ax: Axes, by_label: dict[str, Run]) -> list[Artist]:
 
 def _mark_moments(ax: Axes, run: Run, highest: float) -> None:
     """Mark what bends the curves: the end of production, and what goes wrong."""
-    moments = list(_mishaps(run))
+    moments = [(e.at, _EVENTS[e.kind][0].format(e.actor), _EVENTS[e.kind][1]) for e in run.events if e.kind in _EVENTS]
     last_added = max(run.ledger.added.values())
     index = int(np.searchsorted(run.series.at, last_added, side="right")) - 1
     left = run.series.backlog[max(index, 0)]
@@ -136,14 +136,6 @@ def _mark_moments(ax: Axes, run: Run, highest: float) -> None:
         dx, ha = (-4, "right") if at > 0.7 * width else (4, "left")
         frame = ("data", "axes fraction")
         style.note(ax, words, (at, 0.98 - 0.09 * row), (dx, 0), 8.5, xycoords=frame, ha=ha, va="top", color=ink)
-
-
-def _mishaps(run: Run) -> Iterator[tuple[float, str, str]]:
-    """Yield what befell actors, the stream and the server: when, in words, and the colour of the words."""
-    for at, kind, actor, _, _ in run.events:
-        if kind in _EVENTS:
-            words, ink = _EVENTS[kind]
-            yield at, words.format(actor), ink
 
 
 def envelope(at: Floats, values: Floats) -> tuple[Floats, Floats, Floats, Floats]:
