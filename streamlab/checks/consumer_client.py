@@ -20,6 +20,10 @@ from streamlab.virtual.redis import SimulatedRedis
 
 #: A consumer that asks for new entries so often after it was told to stop does not look.
 _DEAF: Final = 5
+_ABOUT_REMOVAL: Final = (
+    "DELCONSUMER destroys what is pending. Leave the consumer in the group, or remove it only once XPENDING says that "
+    "it holds nothing."
+)
 
 
 class WatchedClient(redis.asyncio.Redis):
@@ -209,15 +213,11 @@ class WatchedClient(redis.asyncio.Redis):
                 self._report(EventKind.GROUP_DESTROYED, consumer)
             case "DELCONSUMER" if reply:
                 removed = "itself" if words[4] == consumer else words[4]
-                self.noted.refuse(
-                    Objection(
-                        f"{consumer} removed {removed} from the group (XGROUP DELCONSUMER) with {count_of(reply)} "
-                        "pending, which no consumer will ever be given again.",
-                        "DELCONSUMER destroys what is pending. Leave the consumer in the group, or remove it only "
-                        "once XPENDING says that it holds nothing.",
-                    ),
-                    consumer,
+                words = (
+                    f"{consumer} removed {removed} from the group (XGROUP DELCONSUMER) with {count_of(reply)} pending, "
+                    "which no consumer will ever be given again."
                 )
+                self.noted.refuse(Objection(words, _ABOUT_REMOVAL), consumer)
             case "DELCONSUMER":
                 self._report(EventKind.REMOVED, words[4])
 

@@ -174,7 +174,7 @@ def call(answer: object, case: str, *args: object, may_raise: type[BaseException
         return attempts.call(answer, case, *args, may_raise=passing)
     except Objection as objection:
         error = objection.__cause__
-        hint = "" if error is None else _hint(str(error))
+        hint = next((hint for part, hint in _HINTS.items() if part in str(error)), "")
         if not hint:
             raise
         raise Objection(objection.verdict.words, hint) from error
@@ -193,6 +193,7 @@ def comes_through(
 
 _NO_LUA: Final = "the server that it is tried on is a Redis 7.0 without Lua of yours: take single commands."
 _TABLES: Final = "the tables are accounts (customer, total) and booked (number)."
+#: What to think of, by what the errors say that these exercises bring about.
 _HINTS: Final = {
     "equal or smaller": "the stream has gone on since then: let Redis give the id (*).",
     "no Lua": _NO_LUA,
@@ -206,8 +207,3 @@ _HINTS: Final = {
     "BUSYGROUP": "a group that an earlier call has made is there already: that is no error, go on.",
     "NOGROUP": "there is a group, on the stream key: mind the order of the arguments.",
 }
-
-
-def _hint(said: str) -> str:
-    """Return what to think of, for the errors that these exercises bring about; "" for others."""
-    return next((hint for part, hint in _HINTS.items() if part in said), "")

@@ -15,24 +15,17 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
-from streamlab.actors.events import (
-    ADDED,
-    CLAIMED,
-    CRASHED,
-    DELIVERED,
-    DISCONNECTED,
-    GROUP_DESTROYED,
-    PAUSED,
-    RECREATED,
-    RESUMED,
-    STARTED,
-    STREAM_DELETED,
-)
+from streamlab.actors.events import EventKind
 from streamlab.lab.strategies import RecoveryTable, as_dicts, compare
 from streamlab.results.comparison import Agreement, Comparison
 from streamlab.results.deliveries import Delivery
 from streamlab.results.ledger import Ledger
 from streamlab.results.run import Run
+
+#: What befalls the one who has an entry, and what befalls all: part of an entry's story.
+_OF_OWNERS = [EventKind(word) for word in ("crashed", "paused", "resumed", "disconnected", "started")]
+_OF_ALL = [EventKind.GROUP_DESTROYED, EventKind.STREAM_DELETED]
+_BEGINNINGS = [EventKind.ADDED, EventKind.DELIVERED, EventKind.CLAIMED]
 
 
 def entries(run: Run) -> pd.DataFrame:
@@ -168,14 +161,14 @@ def story(run: Run, entry_id: str) -> pd.DataFrame:
     ledger = Ledger(run.scenario)
     for event in run.events:
         at, kind, actor, id, delivery_count = event
-        is_own, owner = id == entry_id and kind != RECREATED, ledger.owner(entry_id)
-        is_owners = owner == actor and kind in (CRASHED, PAUSED, RESUMED, DISCONNECTED, STARTED)
-        if is_own or (owner and (is_owners or kind in (GROUP_DESTROYED, STREAM_DELETED))):
+        is_own, owner = id == entry_id and kind != EventKind.RECREATED, ledger.owner(entry_id)
+        is_owners = owner == actor and kind in _OF_OWNERS
+        if is_own or (owner and (is_owners or kind in _OF_ALL)):
             ledger.apply(event)
             last = ledger.last.get(entry_id)
             since = at - last.delivered if last is not None else math.nan
             rows.append((at, kind, plain(actor), delivery_count or None, plain(ledger.owner(entry_id)), since))
-    if not any(kind in (ADDED, DELIVERED, CLAIMED) for _, kind, *_ in rows):
+    if not any(kind in _BEGINNINGS for _, kind, *_ in rows):
         raise ValueError(f"this run has no entry {plain(entry_id)!r}: see tables.entries(run)")
     types = {"at": "float64", "event": "str", "actor": "str", "delivery_count": "Int64", "owner": "str"}
     return _frame(rows, types | {"since": "float64"})
