@@ -17,7 +17,7 @@ from typing import Any
 from streamlab.lab.stage import Host, Process
 from streamlab.lab.worker import READY, Task
 from streamlab.results.events import Event
-from streamlab.results.wait import Wait
+from streamlab.results.statistics import Wait
 from streamlab.scenario.action import CountedAction
 from streamlab.scenario.action_texts import parse_counted
 from streamlab.servers.processes import GuardedProcess, guarded_popen

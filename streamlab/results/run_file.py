@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from streamlab.results.events import Event, EventLog
 from streamlab.results.final_state import FinalState
-from streamlab.results.wait import Wait
+from streamlab.results.statistics import Wait
 from streamlab.results.whole_file import write_whole
 from streamlab.scenario import from_dict, to_dict
 from streamlab.scenario.values import located
@@ -41,10 +41,7 @@ def save(path: Path, contents: Mapping[str, Any]) -> None:
 def load(path: Path) -> dict[str, Any]:
     """Read what `save` wrote: what a `Run` is made of, by name.
 
-    Raises
-    ------
-    RunFileError
-        If the file cannot be read, or does not hold a whole run.
+    Raises `RunFileError` if the file cannot be read, or does not hold a whole run.
     """
     try:
         with path.open("rb") as file:

@@ -69,6 +69,8 @@ class Action(Generic[R_co]):
     #: How it is written; what stands in brackets may be left out.
     form: ClassVar[str] = ""
     button: ClassVar[Button]
+    #: What it does, for who was struck by it: a sentence with the names of its fields in braces.
+    sentence: ClassVar[str] = ""
     #: Whether its duration may be infinite.
     may_last_for_ever: ClassVar[bool] = False
 
@@ -96,6 +98,14 @@ class Action(Generic[R_co]):
     def in_short(self) -> str:
         """Return its text with a rounded time, to be shown."""
         return str(self.dated(round(self.when, 3)) if self.is_dated else self)
+
+    def in_words(self) -> str:
+        """Return what it does, and at which moment, as a sentence without a full stop; its text, if it has none."""
+        values = {item.name: getattr(self, item.name) for item in attrs.fields(type(self))}
+        if "nth" in values:
+            values["nth"] = ordinal(values["nth"])
+        moment = f"at {self.when:.3f} s " if isinstance(self, TimedAction) else ""
+        return moment + self.sentence.format(**values) if self.sentence else str(self)
 
     @property
     def is_dated(self) -> bool:
@@ -136,6 +146,11 @@ class CountedAction(Action[None]):
     def counted_from(self, n: int) -> CountedAction:
         """Return what happens at the same entry, when so many more are counted before it."""
         return attrs.evolve(self, nth=self.nth + n)
+
+
+def ordinal(n: int) -> str:
+    """Return ``1st``, ``2nd``, ``11th``, ``23rd``."""
+    return f"{n}{'th' if 10 <= n % 100 <= 20 else {1: 'st', 2: 'nd', 3: 'rd'}.get(n % 10, 'th')}"
 
 
 # ---- fields --------------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ class Kill(ProcessAction[None]):
 
     word, form = "kill", "kill C2 at 3s"
     button = Button("Kill", "actor", at_hand=True, needs="alive")
+    sentence = "{target} is killed (SIGKILL)"
     target: str
     at: float | None = None
 
@@ -37,6 +38,7 @@ class Restart(ProcessAction[None]):
 
     word, form = "restart", "restart C2 at 3s"
     button = Button("Restart", "consumer", at_hand=True)
+    sentence = "{target} is asked to stop (SIGTERM), and then started again"
     target: str
     at: float | None = None
 
@@ -50,6 +52,7 @@ class Pause(ProcessAction[None]):
 
     word, form, may_last_for_ever = "pause", "pause C2 at 3s [for 2s]", True
     button = Button("Pause", "actor", at_hand=True, needs="alive")
+    sentence = "{target} stands still for {duration:.3g} s"
     target: str
     at: float | None = None
     duration: float = math.inf
@@ -71,6 +74,7 @@ class Slow(ProcessAction[None]):
 
     word, form = "slow", "slow C2 at 3s [for 2s] [factor 10]"
     button = Button("Slow down", "consumer")
+    sentence = "{target} becomes {factor:g} times slower, for {duration:.3g} s"
     target: str
     at: float | None = None
     duration: float = 1.0
@@ -83,6 +87,7 @@ class Disconnect(ProcessAction[None]):
 
     word, form = "disconnect", "disconnect C2 at 3s"
     button = Button("Cut connections", "actor", needs="alive")
+    sentence = "the connection of {target} is cut"
     target: str
     at: float | None = None
 
@@ -190,6 +195,7 @@ class CrashBeforeEffect(CountedAction):
 
     word, form = "crash-before-effect", "crash-before-effect C1 nth 5"
     button = Button("Crash before the effect", "consumer")
+    sentence = "{target} dies at the {nth} entry it handles, before the effect"
     at: float | None = None
 
 
@@ -199,6 +205,7 @@ class CrashBeforeAck(CountedAction):
 
     word, form = "crash-before-ack", "crash-before-ack C1 nth 5"
     button = Button("Crash before XACK", "consumer")
+    sentence = "{target} dies at the {nth} entry it handles, after the effect and before XACK"
     at: float | None = None
 
 
@@ -208,8 +215,12 @@ class Fail(CountedAction):
 
     word, form = "fail", "fail C1 nth 5 [times 3]"
     button = Button("Fail in the handler", "consumer")
+    sentence = "the handler of {target} raises an error at the {nth} entry"
     times: int = 1
     at: float | None = None
+
+    def in_words(self) -> str:
+        return super().in_words() + (f", and at the {self.times - 1} after it" if self.times > 1 else "")
 
 
 @attrs.frozen
@@ -218,6 +229,7 @@ class PauseInWork(CountedAction):
 
     word, form = "pause-in-work", "pause-in-work C2 nth 5 for 2s"
     button = Button("Pause in work", "consumer")
+    sentence = "{target} stands still for {duration:.3g} s in the middle of the {nth} entry it handles"
     duration: float = 1.0
     at: float | None = None
 
@@ -228,6 +240,7 @@ class LostReply(CountedAction):
 
     word, form = "lost-reply", "lost-reply C1 XACK nth 3"
     button = Button("Lose a reply", "actor")
+    sentence = "the reply to the {nth} {command} of {target} is lost with the connection"
     target: str
     command: str = "XACK"
     nth: int = 1
@@ -240,6 +253,7 @@ class Poison(CountedAction):
 
     word, form = "poison", "poison P1 nth 17"
     button = Button("Add a poison entry", "producer")
+    sentence = "the {nth} entry of {target} kills whatever touches it"
     at: float | None = None
 
 
@@ -249,6 +263,7 @@ class ServerDown(ProcessAction[None]):
 
     word, form = "server-down", "server-down at 3s for 1s"
     button = Button("Take the server down", "server")
+    sentence = "the server goes down, for {duration:.3g} s"
     at: float | None = None
     duration: float = 1.0
 
@@ -259,6 +274,7 @@ class TrimWhilePending(TimedAction[None]):
 
     word, form = "trim-while-pending", "trim-while-pending at 3s"
     button = Button("Trim what is delivered", "stream")
+    sentence = "all that has been delivered is trimmed from the stream (XTRIM)"
     at: float | None = None
 
 
@@ -268,6 +284,7 @@ class GroupDestroyed(TimedAction[None]):
 
     word, form = "group-destroyed", "group-destroyed at 3s"
     button = Button("Destroy the group", "group")
+    sentence = "the group is destroyed (XGROUP DESTROY)"
     at: float | None = None
 
 
@@ -277,6 +294,7 @@ class StreamDeleted(TimedAction[None]):
 
     word, form = "stream-deleted", "stream-deleted at 3s"
     button = Button("Delete the stream", "stream")
+    sentence = "the stream is deleted (DEL)"
     at: float | None = None
 
 

@@ -143,8 +143,8 @@ def test_a_generator_that_never_yields_is_ended(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(attempts, "TIME_LIMIT", 0.2)
     endless = (x for x in itertools.count() if x < 0)
     with pytest.raises(Objection, match="still running"):
-        listed(endless, "", 3)
-    assert listed(itertools.count(), "", 3) == [0, 1, 2]
+        listed(endless, "", 3, "")
+    assert listed(itertools.count(), "", 3, "") == [0, 1, 2]
 
 
 @needs_alarms

@@ -17,7 +17,6 @@ from streamlab import checks
 from streamlab.actors import Recovery
 from streamlab.checks import grading
 from streamlab.checks.attempts import has_alarms
-from streamlab.checks.fault_words import in_words
 from streamlab.checks.grading import graded, with_random_faults
 from streamlab.checks.schedules import Schedule, schedule
 from streamlab.results.verdict import Verdict
@@ -295,7 +294,7 @@ def test_the_same_seed_gives_the_same_schedule() -> None:
 def test_each_fault_is_told_in_words(word: str) -> None:
     """None is left as it is written in a file."""
     form = re.sub(r"[\[\]]", "", FAULTS[word].form)
-    assert in_words(parse_action(form)) != str(parse_action(form))
+    assert parse_action(form).in_words() != str(parse_action(form))
 
 
 # ---- progress --------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from streamlab.lab.processor import ProcessorWaits
 from streamlab.results.comparison import Agreement, Comparison
 from streamlab.results.final_state import FinalState
 from streamlab.results.run import Run, RunFileError
-from streamlab.results.wait import Wait
+from streamlab.results.statistics import Wait
 from streamlab.scenario import Consumer, Service, load_scenario
 from tests import agreement
 from tests.results.test_run import run_of, story
