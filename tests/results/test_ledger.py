@@ -318,3 +318,18 @@ def test_what_was_reached_before_a_group_went_is_forgotten_with_it() -> None:
     """An entry that nobody has told to have added is delivered; what comes before it is in the new group's backlog."""
     ledger = written("1 C1 delivered 9 1", "2 lab group_destroyed", "3 C1 recreated 0", "1 P1 added 1")
     assert (ledger.backlog.size, ledger.backlog.first(9)) == (1, ["1-0"])
+
+
+@pytest.mark.parametrize("lines", [("1 C1 delivered 1 2",), ("1 C1 delivered 1 1", "2 C3 claimed 1 2")])
+def test_one_that_stands_still_is_not_said_to_have_held_what_others_had(lines: tuple[str, ...]) -> None:
+    """What a consumer reads of its own history was its own; what is claimed from one that told of it was that one's."""
+    ledger = written("0 P1 added 1", "0.5 C2 paused", *lines, n_consumers=3)
+    assert ledger.consumers["C2"].overtaken == {}
+
+
+def test_the_longest_hold_is_from_a_delivery_until_it_was_processed() -> None:
+    ledger = written(
+        "0 P1 added 1", "0 P1 added 2",
+        "0 C1 delivered 1 1", "1 C1 processed 1", "2 C1 delivered 2 1", "2.5 C1 processed 2",
+    )  # fmt: skip
+    assert ledger.longest_hold == 1.0
