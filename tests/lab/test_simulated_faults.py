@@ -170,3 +170,17 @@ def test_what_cannot_be_done_as_planned_is_written_down():
         noted = [command for command in lab.commands if command.by == "lab"][-1]
     assert (noted.at, noted.text) == (2.0, "autoclaim at 2s")
     assert noted.reply.startswith("(error) there is nobody to claim for")
+
+
+def test_one_that_waits_in_a_read_hears_of_another_recovery_at_once():
+    """It waits for an entry that is long in coming; told to claim, it does so before that."""
+    slow = SCENARIO.replace(producers=producers(1, Arrivals("constant", rate=0.1)), entries=2).with_recovery("none")
+    with Lab(slow) as lab:
+        while not lab.snapshot().pending:
+            assert lab.step()
+        (left,) = lab.snapshot().pending
+        lab.kill(left.owner)
+        lab.run_until(lab.now + 1.0)
+        lab.set_recovery("autoclaim", min_idle=0.5)
+        lab.run_until(lab.now + 2.0)
+        assert lab.snapshot().pending == ()

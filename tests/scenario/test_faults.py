@@ -101,6 +101,8 @@ def test_values_that_no_text_has():
         Kill("", 1.0)
     with pytest.raises(ActionError, match="nth is True"):
         CrashBeforeAck("C1", True)
+    with pytest.raises(ActionError, match="at is True: at least 0"):
+        Kill("C1", True)
     with pytest.raises(ActionError, match="at is nan: at least 0"):
         Kill("C1", float("nan"))
 
