@@ -148,3 +148,39 @@ def test_a_dead_letter_key_of_another_type_loses_nothing():
     assert list(it.final.pending) == ["3000-0"]
     assert it.processed == 9
     assert len(kinds(it, "crashed")) == 2
+
+
+def test_of_overlapping_outages_the_last_to_end_counts_and_each_is_one():
+    """What is done to the stream waits for the server; when it is up again, it may go down once more."""
+    it = run(
+        "server-down at 3.2s for 1s", "server-down at 3.7s for 1s", "server-down at 3.8s for 100ms",
+        "server-down at 7.2s for 500ms", "group-destroyed at 7.4s",
+    )  # fmt: skip
+    assert kinds(it, "server_down", "server_up", "group_destroyed") == [
+        (3.2, "server_down", "lab"), (4.7, "server_up", "lab"),
+        (7.2, "server_down", "lab"), (7.7, "server_up", "lab"), (7.7, "group_destroyed", "lab"),
+    ]  # fmt: skip
+
+
+def test_what_cannot_be_done_as_planned_is_written_down():
+    """And the run goes on."""
+    scenario = SCENARIO.with_faults("kill C1 at 1s", "kill C2 at 1s", "autoclaim at 2s").with_recovery("none")
+    with Lab(scenario) as lab:
+        lab.run_until(3.0)
+        noted = [command for command in lab.commands if command.by == "lab"][-1]
+    assert (noted.at, noted.text) == (2.0, "autoclaim at 2s")
+    assert noted.reply.startswith("(error) there is nobody to claim for")
+
+
+def test_one_that_waits_in_a_read_hears_of_another_recovery_at_once():
+    """It waits for an entry that is long in coming; told to claim, it does so before that."""
+    slow = SCENARIO.replace(producers=producers(1, Arrivals("constant", rate=0.1)), entries=2).with_recovery("none")
+    with Lab(slow) as lab:
+        while not lab.snapshot().pending:
+            assert lab.step()
+        (left,) = lab.snapshot().pending
+        lab.kill(left.owner)
+        lab.run_until(lab.now + 1.0)
+        lab.set_recovery("autoclaim", min_idle=0.5)
+        lab.run_until(lab.now + 2.0)
+        assert lab.snapshot().pending == ()

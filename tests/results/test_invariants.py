@@ -9,6 +9,7 @@ import pytest
 from streamlab import checks
 from streamlab.actors import Recovery
 from streamlab.results.events import Event, EventLog
+from streamlab.results.evidence import Evidence
 from streamlab.results.final_state import FinalState
 from streamlab.results.invariants import INVARIANTS, NEEDLESS, examine
 from streamlab.results.run import Run
@@ -256,3 +257,10 @@ def test_a_long_story_is_cut_in_the_middle():
     story = checks.invariants(run).story
     assert len(story) < 50
     assert any("more" in line for line in story)
+
+
+def test_nobody_is_well_until_it_may_have_found_the_server_again():
+    """Whoever tries in vain backs off: for a second and a half after an outage it may not have noticed."""
+    evidence = Evidence(SCENARIO, events("1.0 lab server_down\n2.0 lab server_up"), NO_SUCH)
+    well = {at: evidence.was_well("C1", at, at + 0.1) for at in (0.5, 1.5, 2.1, 3.4, 3.6)}
+    assert well == {0.5: True, 1.5: False, 2.1: False, 3.4: False, 3.6: True}

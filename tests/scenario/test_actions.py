@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 import math
 from pathlib import Path
@@ -259,3 +260,28 @@ def test_it_counts_from_when_it_is_done_by_hand() -> None:
     assert lost > 2.0
     assert sum(at < lost for at in acked) <= 4  # of a batch of four at the most
     assert not math.isnan(lost)
+
+
+def test_what_cannot_be_done_when_its_time_comes_is_left_out_without_noise(caplog: pytest.LogCaptureFixture) -> None:
+    """Nobody need ask what came of it."""
+    with Lab(BUSY.with_recovery(restart_after=None)) as lab:
+        lab.run_until(1.0)
+        for name in ("C1", "C2", "C3"):
+            lab.kill(name)
+        lab.autoclaim(at=2.0)
+        assert [action.word for action in lab.actions] == ["kill", "kill", "kill", "autoclaim"]
+        lab.run_until(3.0)
+        assert [action.word for action in lab.actions] == ["kill", "kill", "kill"]
+    gc.collect()  # an error that nobody has seen is told when its future goes
+    assert caplog.records == []
+
+
+def test_one_that_joins_is_like_the_first() -> None:
+    """Its name is the next one that is free."""
+    first, *others = BUSY.consumers
+    unequal = BUSY.replace(consumers=(first.replace(service=Service("constant", 0.07), count=2), *others))
+    with Lab(unequal) as lab:
+        lab.run_until(1.0)
+        assert lab.add_consumer() == "C4"
+        joined = lab.run().scenario.consumers[-1]
+    assert joined == unequal.consumers[0].replace(name="C4")
