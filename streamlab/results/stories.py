@@ -59,7 +59,7 @@ _WORDS: Final = {
     SERVER_UP: "the server came up",
     GROUP_DESTROYED: "the group was destroyed",
     STREAM_DELETED: "the stream was deleted",
-    RECREATED: "made the group anew, from {id}",
+    RECREATED: "recreated the group, from {id}",
 }
 _LONGEST = 40
 

@@ -427,7 +427,7 @@ def test_reclaim_gives_what_is_no_text_to_the_handler(world):
     assert [fields["v"] for _, fields in found] == ["a", ESCAPED, "b", ESCAPED]
 
 
-def test_a_group_whose_stream_ends_with_what_is_no_text_is_made_anew(world):
+def test_a_group_whose_stream_ends_with_what_is_no_text_is_recreated(world):
     """To find out where it begins, the last entry is looked at; and a consumer may be called anything."""
     found = []
 
@@ -441,7 +441,7 @@ def test_a_group_whose_stream_ends_with_what_is_no_text_is_made_anew(world):
         await asyncio.sleep(0.2)  # it looks where all is done
         await client.xgroup_create("s", RAW, "0")
         await client.xgroup_destroy("s", "g")
-        await worker.until(lambda: world.of("recreated"), "the group was made anew")
+        await worker.until(lambda: world.of("recreated"), "the group was recreated")
         await client.xadd("s", {"v": "c"}, "3-0")
         await worker.until(lambda: len(found) > 2, "the third was done")
         await worker.end()
@@ -482,7 +482,7 @@ def test_a_client_of_bytes_works(wire, strategy, ack, protocol):
             await worker.until(lambda: wire.of("removed"), "the dead one was removed")
             await asyncio.sleep(0.1)
         await client.xgroup_destroy("s", "g")
-        await worker.until(lambda: wire.of("recreated"), "the group was made anew")
+        await worker.until(lambda: wire.of("recreated"), "the group was recreated")
         await worker.end()
 
     wire.run(main())
@@ -809,7 +809,7 @@ def test_what_does_not_pass_in_time_is_raised(own, server):
     assert 0.2 <= seconds < SOON
 
 
-def test_a_walk_begins_anew_once_the_server_lets_it(own, server):
+def test_a_walk_begins_again_once_the_server_lets_it(own, server):
     """`reclaim` waits as well; what it has claimed without hearing of it is left for the next one."""
     found = []
 
@@ -829,7 +829,7 @@ def test_a_walk_begins_anew_once_the_server_lets_it(own, server):
 
 
 def test_a_reader_that_is_blocked_in_a_failover_goes_on(own, server):
-    """UNBLOCKED, instance state changed: the group is not gone, and is not made anew."""
+    """UNBLOCKED, instance state changed: the group is not gone, and is not recreated."""
     found = []
 
     async def main():
@@ -1045,7 +1045,7 @@ def test_what_was_acknowledged_long_before_is_not_done_again(world, strategy, in
         began = asyncio.get_running_loop().time()
         await first.until(lambda: asyncio.get_running_loop().time() > began + 0.2, "it has had time to look")
         await client.xgroup_destroy("s", "g")
-        await first.until(lambda: world.of("recreated"), "the group was made anew")
+        await first.until(lambda: world.of("recreated"), "the group was recreated")
         await client.xadd("s", {"v": "h"}, "8-0")
         await first.until(lambda: len(found) > 7, "what came later was done")
         await first.end()
@@ -1165,7 +1165,7 @@ def a_place_of(random):
 
     def happen(n_times):
         for _ in range(n_times):
-            act = random.choice(["add", "read", "read", "ack", "ack", "ack", "anew", "force"])
+            act = random.choice(["add", "read", "read", "ack", "ack", "ack", "recreate", "force"])
             pending = [row[0] for row in send("XPENDING", "s", "g", "-", "+", 100)]
             length = send("XLEN", "s")
             if act == "add":
@@ -1178,7 +1178,7 @@ def a_place_of(random):
                 settled.add(number(entry_id))
             elif act == "force" and length:  # pending, though it never was delivered
                 send("XCLAIM", "s", "g", "C", 0, f"{random.randint(1, length)}-1", "FORCE")
-            elif act == "anew" and random.random() < 0.4:
+            elif act == "recreate" and random.random() < 0.4:
                 start = random.choice(["0", known, "$"])
                 send("XGROUP", "DESTROY", "s", "g")
                 send("XGROUP", "CREATE", "s", "g", start)

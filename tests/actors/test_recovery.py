@@ -1,4 +1,4 @@
-"""`Recovery`, and what consumers do by it: claim, renew, give up, fence, make a lost group anew."""
+"""`Recovery`, and what consumers do by it: claim, renew, give up, fence, recreate a lost group."""
 
 from __future__ import annotations
 
@@ -337,7 +337,7 @@ def test_a_group_is_ensured_once_the_server_is_back(world):
 
 
 def test_patience_doubles_its_pauses_up_to_a_second(world):
-    """0.05, 0.1, 0.2 … 1 s; and begins anew once a try has succeeded."""
+    """0.05, 0.1, 0.2 … 1 s; and is reset to the shortest once a try has succeeded."""
 
     async def main():
         patience, pauses = Patience(100), []
@@ -414,7 +414,7 @@ def test_a_producer_looks_before_it_sends_again(world):
 
 
 @pytest.mark.parametrize("down", [False, True])
-def test_a_lost_group_is_made_anew_from_where_all_was_done(world, down):
+def test_a_lost_group_is_recreated_from_where_all_was_done(world, down):
     """Destroyed while its consumer waits, also if the server goes down in that moment: nothing is lost."""
 
     async def main():

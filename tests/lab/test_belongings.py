@@ -90,7 +90,7 @@ def test_dead_letters_asked_for_later_are_checked_then(kind: str, client: redis.
 def test_what_somebody_has_put_in_the_place_of_ours_is_left(
     key: str, kind: str, client: redis.Redis, redis_url: str, eventually: Eventually
 ) -> None:
-    """During the run a key is deleted and made anew by another program: then it is theirs."""
+    """During the run a key is deleted and recreated by another program: then it is theirs."""
     lab = Lab(LONG, engine="live", redis_url=redis_url)
     lab.play()
     eventually(lambda: client.xlen(SHORT.stream) > 3, "entries are added", timeout=10)
@@ -105,13 +105,13 @@ def test_what_somebody_has_put_in_the_place_of_ours_is_left(
 def test_a_stream_of_theirs_in_which_our_consumers_made_their_group_is_left(
     client: redis.Redis, redis_url: str, eventually: Eventually
 ) -> None:
-    """Our group in it does not make it ours: consumers make a group that is gone anew, wherever that is."""
+    """Our group in it does not make it ours: consumers recreate a group that is gone, wherever that is."""
     lab = Lab(LONG, engine="live", redis_url=redis_url)
     lab.play()
     eventually(lambda: client.xlen(SHORT.stream) > 3, "entries are added", timeout=10)
     lab.pause("P1")  # killed, it would let the run end
     put(client, "stream", SHORT.stream)
-    eventually(lambda: client.xinfo_groups(SHORT.stream), "consumers make their group anew", timeout=10)
+    eventually(lambda: client.xinfo_groups(SHORT.stream), "consumers recreate their group", timeout=10)
     lab.close()
     assert client.keys() == [SHORT.stream]
     assert client.xrange(SHORT.stream) == [("1-1", {"mine": "1"})]

@@ -119,8 +119,8 @@ def test_overheads_cost_what_they_say():
     overheads = Overheads({"C1": Trace.constant(0.010), "P1": Trace.constant(0.010)}, {"C1": Trace.constant(0.005)})
     run = Lab(scenario, overheads=overheads).run()
     assert run.sojourn.p50 == pytest.approx(0.010 + 0.155)
-    (stint,) = run.ledger.deliveries
-    assert stint.acked - stint.processed == pytest.approx(0.010)
+    (delivery,) = run.ledger.deliveries
+    assert delivery.acked - delivery.processed == pytest.approx(0.010)
 
 
 def test_overheads_are_found_again_in_the_events_of_a_run():

@@ -89,7 +89,7 @@ def test_a_slow_consumer_and_when_it_is_over():
 
 
 def test_a_restart_finishes_what_is_held_first():
-    """SIGTERM at 1.2 s: the entry is done at 1.5 s, then the consumer starts anew."""
+    """SIGTERM at 1.2 s: the entry is done at 1.5 s, then the consumer restarts."""
     it = run("restart C1 at 1.2s")
     story = [e for e in kinds(it, "stopped", "started") if e[2] == "C1" and 0 < e[0] < 9]
     assert story == [(1.5, "stopped", "C1"), (1.5, "started", "C1")]
@@ -118,7 +118,7 @@ def test_what_is_trimmed_is_told():
 
 
 @pytest.mark.parametrize("fault", ["group-destroyed at 5.2s", "stream-deleted at 5.7s"])
-def test_a_group_that_is_gone_is_made_anew(fault):
+def test_a_group_that_is_gone_is_recreated(fault):
     """By the first who finds out; all that could be done is done."""
     it = run(fault)
     assert len(kinds(it, "recreated")) == 1

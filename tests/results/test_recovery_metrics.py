@@ -129,7 +129,7 @@ def test_what_was_gone_before_the_worker_needs_no_recovery():
 
 
 def test_an_entry_that_was_settled_once_has_to_be_settled_again():
-    """Acknowledged at 1 s, delivered anew by a new group, and lost with C1 at 3 s: settled at 4 s."""
+    """Acknowledged at 1 s, delivered again by a new group, and lost with C1 at 3 s: settled at 4 s."""
     run = run_of(
         *given(1, "C1", 0.0), *done(1, "C1", 1.0),
         (1.5, "group_destroyed", "lab"), (2.0, "recreated", "C1", 0),
@@ -250,8 +250,8 @@ def test_ones_own_acknowledgement_is_no_zombies():
 # ---- the stream and the group ----------------------------------------------------------------------
 
 
-def test_a_group_that_is_made_anew_has_its_backlog_again():
-    """Of four entries two are acked and one pending when the group goes; anew from 1-0, three wait again."""
+def test_a_group_that_is_recreated_has_its_backlog_again():
+    """Of four entries two are acked and one pending when the group goes; recreated from 1-0, three wait again."""
     run = run_of(
         *given(1, "C1", 0.0), *done(1, "C1", 1.0),
         *given(2, "C1", 1.0), *done(2, "C1", 2.0),
@@ -271,7 +271,7 @@ def test_a_group_that_is_made_anew_has_its_backlog_again():
     assert run.ledger.deliveries[2].outcome == "group_destroyed"
 
 
-def test_a_group_that_is_made_anew_from_the_beginning():
+def test_a_group_that_is_recreated_from_the_beginning():
     """Redis writes that place "0", which is no whole entry id."""
     run = run_of(*given(1, "C1", 0.0), *done(1, "C1", 1.0), (2.0, "group_destroyed", "lab"))
     run.events.append(Event(3.0, "recreated", "C1", "0"))

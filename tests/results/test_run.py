@@ -49,7 +49,7 @@ def test_times_of_an_entry():
     run = run_of(*story(1, "C1", 0, 1, 3, 3), *story(2, "C1", 0, 1, 5, 5))
     assert sorted(run.ledger.sojourns()) == [3, 5]
     assert sorted(run.ledger.waits()) == [1, 3]
-    assert [stint.begun for stint in run.ledger.deliveries] == [1, 3]
+    assert [delivery.begun for delivery in run.ledger.deliveries] == [1, 3]
 
 
 def test_utilisation_is_the_part_of_the_time_spent_processing():

@@ -126,7 +126,7 @@ def _with_poison_precautions(rng: Random, scenario: Scenario) -> Scenario:
     if poisons and recovery.max_deliveries is None:
         recovery = dataclasses.replace(recovery, max_deliveries=rng.randint(3, 5))
     n_deaths = sum(isinstance(f, Kill | CrashBeforeEffect | CrashBeforeAck) for f in faults)
-    # With its group, an entry's delivery count goes too: poison begins to kill anew.
+    # With its group, an entry's delivery count goes too: poison begins to kill again.
     n_resets = sum(isinstance(fault, GroupDestroyed | StreamDeleted) for fault in faults)
     n_deaths += len(poisons) * (recovery.max_deliveries or 0) * (1 + n_resets)
     if n_deaths >= len(scenario.consumers) and recovery.restart_after is None:

@@ -106,8 +106,8 @@ def dead_letter_by_multi(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(processing, "run_script", multi)
 
 
-def group_anew_at_the_end(patch: pytest.MonkeyPatch) -> None:
-    """Make a lost group anew at $: what nobody has been given yet never comes."""
+def group_recreated_at_the_end(patch: pytest.MonkeyPatch) -> None:
+    """Recreate a lost group at $: what nobody has been given yet never comes."""
 
     async def at_the_end(client: Any, stream: str, safe_id: str) -> str:
         return "$"
@@ -177,7 +177,7 @@ MUTATIONS: dict[str, Mutation] = {
         claim_with_justid,
         ack_before_effect,
         dead_letter_by_multi,
-        group_anew_at_the_end,
+        group_recreated_at_the_end,
         remove_unchecked,
         count_0_for_count_1,
         no_history_after_a_lost_connection,

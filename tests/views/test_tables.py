@@ -249,7 +249,7 @@ def test_an_entrys_story(crashed: Run) -> None:
 
 
 def test_a_group_that_is_gone_is_part_of_the_story() -> None:
-    """From then on nobody owns the entry, until it is delivered anew."""
+    """From then on nobody owns the entry, until it is delivered again."""
     run = written(
         (0.0, "added", "P1", "1-0", 0),
         (0.1, "delivered", "C1", "1-0", 1),

@@ -180,8 +180,8 @@ def test_expiry(server_everywhere: AnyServer) -> None:
             c.pexpire("s", 40),
             c.set("kept", "x", px=40),
             c.persist("kept"),
-            c.set("set anew", "x", px=40),
-            c.set("set anew", "y"),
+            c.set("set again", "x", px=40),
+            c.set("set again", "y"),
             c.expire("none", 40),
             c.set("gone", "x"),
             c.expire("gone", 0),
@@ -193,7 +193,7 @@ def test_expiry(server_everywhere: AnyServer) -> None:
             assert await c.expiretime("t") > 1_000_000_000
         assert await c.exists("t", "h", "s", "seen") == 4
         await asyncio.sleep(0.05)
-        assert await c.exists("t", "h", "s", "seen", "kept", "set anew") == 2
+        assert await c.exists("t", "h", "s", "seen", "kept", "set again") == 2
         assert await all_of(c.get("t"), c.hgetall("h"), c.xlen("s"), c.xreadgroup("g", "c", {"s": ">"})) == [
             None,
             {},
@@ -335,7 +335,7 @@ def test_waiting_for_a_list(server_everywhere: AnyServer) -> None:
 
 
 def test_what_befalls_a_stream_wakes_its_readers(server_everywhere: AnyServer) -> None:
-    """A reader waits while its stream is deleted, expires, is set over or made anew by another command."""
+    """A reader waits while its stream is deleted, expires, is overwritten or recreated by another command."""
 
     async def program(server: AnyServer) -> None:
         c = server.connect()

@@ -148,7 +148,7 @@ async def _as_coroutine(awaitable: Awaitable[Any]) -> Any:
 
 
 def test_a_stream_that_expires_ends_short_reads_too(loop: VirtualLoop, server: SimulatedServer) -> None:
-    """Who waits by a short cut when EXPIRE comes hears of it; a stream without an expiry has its short cuts."""
+    """Who waits on the fast path when EXPIRE comes hears of it; a stream without an expiry keeps its fast path."""
 
     async def main() -> None:
         client, reader = server.client(), server.client()
@@ -257,7 +257,7 @@ def test_a_lost_reply_is_of_a_command_that_was_executed(loop: VirtualLoop, serve
 
 @pytest.mark.parametrize("how", ["cut", "down", "down and up"])
 def test_who_waits_hears_that_the_connection_is_lost(loop: VirtualLoop, server: SimulatedServer, how: str) -> None:
-    """Waits, subscriptions and watched keys are gone with it; the next command connects anew, if it can."""
+    """Waits, subscriptions and watched keys are gone with it; the next command reconnects, if it can."""
 
     async def main() -> None:
         client, lab = server.client(), server.client(is_lab=True)
@@ -293,7 +293,7 @@ def test_who_waits_hears_that_the_connection_is_lost(loop: VirtualLoop, server: 
             assert await lab.publish("news", "x") == 0
             return
         server.come_up()
-        # redis-py subscribes anew, if it can.
+        # redis-py subscribes again, if it can.
         assert await lab.publish("news", "x") == (how == "cut")
         assert await lab.rpush("l", "a") == 1
         await lab.xadd("s", {"f": "1"})

@@ -239,9 +239,9 @@ def test_a_negative_round_trip_is_refused():
 # ---- what can go wrong between a client and its server -----------------------------------------------
 
 
-@pytest.fixture(params=["by the general path", "by the short cuts"])
+@pytest.fixture(params=["on the general path", "on the fast path"])
 def server(request, loop):
-    return SimulatedServer(loop=loop if request.param == "by the short cuts" else None)
+    return SimulatedServer(loop=loop if request.param == "on the fast path" else None)
 
 
 async def a_group(server: SimulatedServer) -> SimulatedRedis:
@@ -250,7 +250,7 @@ async def a_group(server: SimulatedServer) -> SimulatedRedis:
     return lab
 
 
-def test_a_cut_connection_ends_the_wait_and_the_next_command_connects_anew(loop, server):
+def test_a_cut_connection_ends_the_wait_and_the_next_command_reconnects(loop, server):
     """The blocked reader hears of it, is out of the queue, and takes no entry with it."""
 
     async def main():

@@ -74,7 +74,7 @@ def test_timeout_and_wait_for_end_on_time(loop):
 
 
 def test_event_queue_condition_semaphore_and_task_group(loop):
-    """The tools that tasks talk with hand over at the moment of the deed."""
+    """The tools that tasks talk with hand over at the moment of the call."""
     seen: list[tuple[str, float]] = []
 
     async def main() -> None:

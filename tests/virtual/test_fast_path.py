@@ -9,7 +9,7 @@ import pytest
 import redis.asyncio
 from redis.exceptions import DataError, RedisError
 
-from streamlab.virtual.fast_path import ShortCuts
+from streamlab.virtual.fast_path import FastPath
 from streamlab.virtual.loop import VirtualLoop
 from streamlab.virtual.redis import SimulatedRedis, SimulatedServer
 from tests.schedules import trial
@@ -204,15 +204,15 @@ def test_what_befalls_a_command_under_way_befalls_a_short_one(version: tuple[int
             if has_opened:
                 server.open()
             told.append(loop.run_until_complete(troubles(kind, server)))
-    short = told[0]
-    assert told == [short] * 4
-    assert {name for name, *_ in short[:-1]} >= {"late", "lost", "cancelled", "added", "refused"}
+    fast = told[0]
+    assert told == [fast] * 4
+    assert {name for name, *_ in fast[:-1]} >= {"late", "lost", "cancelled", "added", "refused"}
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_a_run_with_faults_is_the_same_without_short_cuts(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every event comes at the same time and in the same order, whoever gets his turn when."""
-    short = list(trial.run(draw(seed)).events)
+def test_a_run_with_faults_is_the_same_without_the_fast_path(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every event comes at the same time and in the same order, whoever gets a turn when."""
+    fast = list(trial.run(draw(seed)).events)
     for name in ("xadd", "xreadgroup", "xack"):
-        monkeypatch.delattr(ShortCuts, name)
-    assert short == list(trial.run(draw(seed)).events)
+        monkeypatch.delattr(FastPath, name)
+    assert fast == list(trial.run(draw(seed)).events)
