@@ -667,7 +667,7 @@ def test_quit(clients: Callable[[], redis.Redis]) -> None:
     assert clients().exists("k") == 0
 
 
-def test_who_was_cut_off_connects_anew(server: EmbeddedServer) -> None:
+def test_who_was_cut_off_reconnects(server: EmbeddedServer) -> None:
     """After QUIT, or when its connection was killed between two commands, a client goes on with another one."""
     with server.client() as sync, server.client() as other_sync:
         assert sync.execute_command("QUIT")
