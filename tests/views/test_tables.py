@@ -22,12 +22,6 @@ from streamlab.scenario.named import many_to_many, one_to_many
 NAN = math.nan
 
 
-@pytest.fixture(scope="module")
-def seven() -> Run:
-    """Scenario 4 as the course tells it: 7 entries, 3 producers, 3 consumers."""
-    return Lab(many_to_many().replace(entries=7, duration=None)).run()
-
-
 @pytest.fixture
 def eventful() -> Run:
     """One entry done, one claimed and done, one pending, one undelivered, one dead, one trimmed."""
