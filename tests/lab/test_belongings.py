@@ -193,7 +193,7 @@ def test_what_a_worker_prints_by_accident_does_not_end_the_run(tmp_path: Path, m
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     run = Lab(SHORT.replace(duration=1.0), engine="live").run()
     assert run.acked == run.added > 0
-    assert run.crashes == {}
+    assert run.errors == {}
 
 
 def test_a_paused_worker_can_be_told_any_number_of_things(eventually: Eventually) -> None:

@@ -163,8 +163,8 @@ def test_a_worker_that_fails_is_named_with_its_words(redis_url):
                 await engine.client.config_set("maxmemory", "0")
 
     run = asyncio.run(main())
-    assert set(run.crashes) == {"P1", "P2"}
-    assert all("memory" in words for words in run.crashes.values())
+    assert set(run.errors) == {"P1", "P2"}
+    assert all("memory" in words for words in run.errors.values())
     assert {line.split(":")[0] for line in run.broken()} == {"P1 ended by itself", "P2 ended by itself"}
     assert run.lost == 0  # what was added is still read and acknowledged
 
