@@ -15,7 +15,7 @@ from streamlab.lab.lab import Lab
 from streamlab.lab.simulated import SimulatedEngine
 from streamlab.results.events import Event, EventLog
 from streamlab.results.recovery import LostWorker
-from streamlab.results.run import FinalState, Run
+from streamlab.results.run import EngineName, FinalState, Run
 from streamlab.scenario import Scenario, Service, consumers, load_scenario
 
 NEVER = math.nan
@@ -345,9 +345,7 @@ def test_a_simulated_crash(strategy: str):
 # ---- what nobody lived to tell ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("engine", ["simulated", pytest.param("live", marks=pytest.mark.redis)])
-@pytest.mark.usefixtures("default_server_binary")
-def test_what_a_consumer_was_given_as_it_died_counts_as_held(engine: Any):
+def test_what_a_consumer_was_given_as_it_died_counts_as_held(engine: EngineName):
     """C1 stands still while it waits for an entry, is given one, and dies without having seen it."""
     scenario = load_scenario("one-to-many").with_consumers(2).with_rate(20).with_service(0.001)
     scenario = scenario.replace(duration=1.2, entries=None)
@@ -392,9 +390,13 @@ def test_one_that_dies_of_an_error_held_what_it_was_given():
 
     scenario = load_scenario("one-to-one").replace(entries=3, duration=None, drain=1.0)
     with contextlib.closing(SimulatedEngine(scenario, act=read_and_die)) as engine:
-        (lost,) = engine.run().recovery.lost_workers
+        run = engine.run()
+    (lost,) = run.recovery.lost_workers
     assert len(lost.held) == 1
     assert not lost.recovered
+    # Nobody had planned it: unlike a kill, it is an error of the run's.
+    assert run.errors == {"C1": "RuntimeError: before it could say so"}
+    assert run.broken() == ["C1 ended by itself: RuntimeError: before it could say so"]
 
 
 # ---- what was given to one that stood still ----------------------------------------------------------

@@ -141,12 +141,6 @@ def story(page: Any, *, live: bool, automatic: bool, eventually: Eventually) -> 
     assert page.text_content("[data-figure=pending]") == "0"
 
 
-@pytest.fixture(params=["simulated", pytest.param("live", marks=pytest.mark.redis)])
-def engine(request: pytest.FixtureRequest) -> str:
-    """Each engine in turn."""
-    return str(request.param)
-
-
 def test_in_voila(engine: str, eventually: Eventually) -> None:
     """`streamlab panel`: a page of its own; recovered by one click. Its processes end with it."""
     port = browser.free_port()

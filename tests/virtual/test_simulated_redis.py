@@ -8,15 +8,8 @@ import contextvars
 import pytest
 from redis.exceptions import ConnectionError, DataError, ResponseError
 
-from streamlab.virtual.loop import PROCESS, VirtualLoop
+from streamlab.virtual.loop import PROCESS
 from streamlab.virtual.redis import SimulatedRedis, SimulatedServer
-
-
-@pytest.fixture
-def loop():
-    loop = VirtualLoop()
-    yield loop
-    loop.close()
 
 
 def test_values_look_as_redis_py_gives_them(loop):

@@ -19,13 +19,6 @@ from streamlab.virtual.loop import PROCESS, Deadlock, TimeStandsStill, VirtualLo
 from streamlab.virtual.task import Promise
 
 
-@pytest.fixture
-def loop():
-    loop = VirtualLoop()
-    yield loop
-    loop.close()
-
-
 def now() -> float:
     return asyncio.get_running_loop().time()
 
