@@ -68,7 +68,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         )
 
     if "server_everywhere" in metafunc.fixturenames:
-        servers = names_of_servers(metafunc.config.stash[_binaries])
+        found = metafunc.config.stash[_binaries]
+        servers = names_of_servers(found)
         metafunc.parametrize("server_everywhere", servers, indirect=True)
 
 

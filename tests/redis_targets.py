@@ -20,12 +20,15 @@ from streamlab.servers.programs import ServerBinary
 from streamlab.virtual.loop import VirtualLoop
 from streamlab.virtual.redis import SimulatedServer
 
+#: A client as tests use it: redis-py types each reply as all that it could be, and a test takes it for what it is.
+Client = Any
+
 
 @dataclass
 class Target:
     """A server under test: ordinary redis-py clients of it, and how many of them are blocked."""
 
-    connect: Callable[[], redis.Redis]
+    connect: Callable[[], Client]
     n_blocked: Callable[[], int]
 
 
@@ -57,11 +60,11 @@ class AnyServer:
 
     name: str
     version: tuple[int, ...]
-    make: Callable[[], redis.asyncio.Redis]
+    make: Callable[[], Client]
     loop: Callable[[], asyncio.AbstractEventLoop]
     clients: list[redis.asyncio.Redis] = field(default_factory=list)
 
-    def connect(self) -> redis.asyncio.Redis:
+    def connect(self) -> Client:
         """Return a client, which is closed when the program is over."""
         self.clients.append(self.make())
         return self.clients[-1]

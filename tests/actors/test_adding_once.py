@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 from redis.asyncio.retry import Retry
@@ -29,7 +30,7 @@ def test_nothing_is_added_twice(world, as_text, every):
         hashable = [value for value in VALUES if not isinstance(value, bytearray | memoryview)]
         values = {f"field {n}": value for n, value in enumerate(VALUES)}
         names = {value: f"value {n}" for n, value in enumerate(hashable)}
-        arrivals = [(0.0, values), (0.0, names), (0.0, values | {"n": 2}), (0.0, {"n": 3})]
+        arrivals: list[Any] = [(0.0, values), (0.0, names), (0.0, values | {"n": 2}), (0.0, {"n": "3"})]
         n = await produce(client, "s", arrivals, report=world.report, patience=0.1)
         return n, await client.xlen("s")
 
@@ -43,7 +44,7 @@ def test_what_differs_is_added(world):
 
     async def main():
         client = unlucky(world.client())
-        likely = [{"a": 1}, {"a": "1 "}, {"a": 1.0}, {"b": 1}, {"a": 1, "b": 1}, {"a": 10}]
+        likely: list[Any] = [{"a": 1}, {"a": "1 "}, {"a": 1.0}, {"b": 1}, {"a": 1, "b": 1}, {"a": 10}]
         n = await produce(client, "s", [(0.0, fields) for fields in likely], patience=0.1)
         return n, await client.xlen("s")
 
@@ -56,7 +57,7 @@ def test_who_sends_again_by_itself_is_told_so(caplog, retries):
 
     async def main():
         client = EmbeddedServer().async_client(retry=Retry(NoBackoff(), retries))
-        await produce(client, "s", [(0.0, {"n": 1})])
+        await produce(client, "s", [(0.0, {"n": "1"})])
         await ensure_group(client, "s", "g")
         stop = asyncio.Event()
         stop.set()

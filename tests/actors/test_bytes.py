@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ MIXED = ["a", RAW, "b", RAW, "c", RAW, "d"]
 @pytest.mark.parametrize("strategy", ["none", "claim", "autoclaim"])
 def test_what_is_no_text_stops_nobody(world, strategy, options):
     """In the own history, among what a dead consumer held, among new entries: the handler has it escaped."""
-    found = []
+    found: list[Any] = []
 
     async def main():
         client = world.client()
@@ -47,7 +48,7 @@ def test_what_is_no_text_stops_nobody(world, strategy, options):
 def test_what_is_no_text_may_be_claimed_by_a_read(wire, ack):
     """XREADGROUP … CLAIM brings it with idle times and delivery counts."""
     wire.server = EmbeddedServer(version=(8, 6, 0))
-    found = []
+    found: list[Any] = []
 
     async def main():
         client = wire.client()
@@ -64,7 +65,7 @@ def test_what_is_no_text_may_be_claimed_by_a_read(wire, ack):
 
 def test_poison_that_is_no_text_is_dead_lettered(world):
     """As any other: byte for byte, after exactly the limit, and what lies behind it is done."""
-    tries = []
+    tries: list[Any] = []
 
     async def handle(entry_id, fields):
         tries.append(entry_id)
@@ -88,7 +89,7 @@ def test_poison_that_is_no_text_is_dead_lettered(world):
 
 
 def test_reclaim_gives_what_is_no_text_to_the_handler(world):
-    found = []
+    found: list[Any] = []
 
     async def main():
         client = world.client()
@@ -102,7 +103,7 @@ def test_reclaim_gives_what_is_no_text_to_the_handler(world):
 
 def test_a_group_whose_stream_ends_with_what_is_no_text_is_recreated(world):
     """To find out where it begins, the last entry is looked at; and a consumer may be called anything."""
-    found = []
+    found: list[Any] = []
 
     async def main():
         client = await world.stream("a", RAW)
@@ -142,7 +143,7 @@ def test_our_own_clients_escape_what_is_no_text(redis_url):
 @pytest.mark.parametrize("strategy", ["none", "claim", "autoclaim"])
 def test_a_client_of_bytes_works(wire, strategy, ack, protocol):
     """As redis-py makes it by default: handlers have what it gives, reports are text, a walk has an end."""
-    found = []
+    found: list[Any] = []
 
     async def main():
         client = wire.client(decode_responses=False, protocol=protocol)
@@ -186,7 +187,8 @@ def test_names_may_be_bytes_as_well(world):
     async def main():
         client = await world.stream("a")
         recovery = Recovery("autoclaim", max_deliveries=2, fenced=True)
-        done = consume(
+        consuming: Any = consume
+        done = consuming(
             client, b"s", b"g", b"C1", collecting([]), recovery=recovery, block=0.05,
             report=lambda kind, actor, *more: world.events.append((kind, actor)),
         )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import traceback
+from typing import Any
 
 import pytest
 import redis.asyncio
@@ -24,7 +25,7 @@ FOREIGN = [
 @pytest.mark.parametrize("error", FOREIGN, ids=lambda error: type(error).__name__)
 def test_a_handlers_error_holds_nobody_up(world, error):
     """The entry stays pending until it is idle; the others are done, and nothing is called a lost connection."""
-    tries = []
+    tries: list[Any] = []
 
     async def main():
         client = await world.stream(*"abcd")
@@ -45,7 +46,7 @@ def test_a_handlers_error_holds_nobody_up(world, error):
 @pytest.mark.parametrize("error", FOREIGN, ids=lambda error: type(error).__name__)
 def test_where_nobody_claims_a_handlers_error_ends_the_consumer(world, error):
     """At once, with that very error, raised where it was raised; the entry stays pending."""
-    tries = []
+    tries: list[Any] = []
 
     async def main():
         client = await world.stream(*"abcd")
@@ -62,7 +63,7 @@ def test_where_nobody_claims_a_handlers_error_ends_the_consumer(world, error):
 @pytest.mark.parametrize("claims", [True, False])
 def test_what_is_cancelled_in_a_handler_does_not_cancel_the_consumer(world, claims):
     """It fails with that entry, as by any other error; a cancellation of the consumer itself is one."""
-    found = []
+    found: list[Any] = []
 
     async def handle(entry_id, fields):
         if entry_id == "1-0":
@@ -107,7 +108,7 @@ def test_an_error_in_on_error_is_no_lost_connection_either(world):
 
 def test_a_handler_may_say_that_it_was_the_same_redis(world):
     """Then it is waited out, and the entry is given to it again; or patience ends, with what caused it."""
-    tries = []
+    tries: list[Any] = []
 
     async def handle(entry_id, fields):
         tries.append(entry_id)

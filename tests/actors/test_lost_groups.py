@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,7 @@ from tests.actors.world import World, busy, collecting, half_dead
 )
 def test_what_was_acknowledged_long_before_is_not_done_again(world, strategy, interval, ack):
     """Whatever the strategy, and however seldom it looks for what others left."""
-    found = []
+    found: list[Any] = []
 
     async def main():
         client = await world.stream(*"abcdef")
@@ -49,7 +50,7 @@ def test_what_was_acknowledged_long_before_is_not_done_again(world, strategy, in
 
 def test_what_was_pending_is_done_again(world):
     """The place lies before what another consumer has not acknowledged, however much came after."""
-    found = []
+    found: list[Any] = []
 
     async def main():
         client = world.client()
@@ -69,12 +70,13 @@ def test_what_was_pending_is_done_again(world):
 @pytest.mark.parametrize("ack", ["each", "batch"])
 def test_under_load_no_more_than_some_seconds_are_done_again(ack, block):
     """A read that never comes back empty is no excuse: 60 s of 10 entries each."""
-    world, found = World("simulated"), []
+    found: list[Any] = []
+    world = World("simulated")
 
     async def main():
         client = await world.stream()
         worker = world.consume(client, collecting(found), ack=ack, block=block)
-        producer = asyncio.ensure_future(produce(world.client(), "s", [(n / 10, {"n": n}) for n in range(600)]))
+        producer = asyncio.ensure_future(produce(world.client(), "s", [(n / 10, {"n": str(n)}) for n in range(600)]))
         await asyncio.sleep(47)
         await client.xgroup_destroy("s", "g")
         await producer
@@ -99,7 +101,7 @@ def test_to_note_the_place_costs_no_round_trip(monkeypatch, ack):
                 world.consume(world.server.client(), busy(0.3), name, ack=ack, block=1, count=2)
                 for name in ("C1", "C2", "C3")
             ]
-            await produce(client, "s", [(n / 5 + n // 50 * 7, {"n": n}) for n in range(200)])
+            await produce(client, "s", [(n / 5 + n // 50 * 7, {"n": str(n)}) for n in range(200)])
             await asyncio.sleep(10)
             for worker in workers:
                 await worker.end()
@@ -115,7 +117,7 @@ def test_to_note_the_place_costs_no_round_trip(monkeypatch, ack):
 
 def test_who_may_only_read_and_acknowledge_works_all_the_same(own):
     """XINFO and XPENDING are asked for as a precaution: without them, a lost group begins at 0."""
-    found = []
+    found: list[Any] = []
 
     async def main():
         admin = await own.stream(*"abc")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 import redis.asyncio
@@ -34,7 +35,7 @@ def knows(client, *commands):
 @pytest.mark.parametrize("history", [True, False])
 def test_a_server_that_has_not_got_it_is_refused_by_name(world, strategy, needed, history):
     """Before anything is read; the words say what is missing, since when there is one, and what to take."""
-    tries = []
+    tries: list[Any] = []
 
     async def main():
         client = world.client()

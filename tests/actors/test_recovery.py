@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+from typing import Any
 
 import pytest
 from redis.exceptions import AuthenticationError, ConnectionError, ResponseError, TimeoutError
@@ -159,7 +160,7 @@ def test_an_error_leaves_the_entry_pending_until_it_is_idle(world):
 
     async def main():
         await stream_of(world, 2)
-        tries = []
+        tries: list[Any] = []
 
         async def handle(entry_id, fields):
             tries.append(entry_id)
@@ -201,7 +202,7 @@ class Poisoned(BaseException):
 
 async def lives(world, n, recovery, poisonous, **options):
     """Let a consumer die of poison and start again under its name; return what its handler was given."""
-    tries = []
+    tries: list[Any] = []
 
     async def handle(entry_id, fields):
         tries.append(entry_id)

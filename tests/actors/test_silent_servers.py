@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import math
 from functools import partial
+from typing import Any
 
 import pytest
 import redis.asyncio
@@ -22,7 +24,7 @@ class Silence:
     def __init__(self, client, command, nth=1):
         self.client, self._command, self._n_left = client, command, nth
         self._send, self._pipeline = client.execute_command, client.pipeline
-        self.since = None
+        self.since = math.nan
         client.execute_command, client.pipeline = self._execute, self._make_pipeline
 
     async def _hush(self, *commands):
@@ -104,7 +106,7 @@ def test_a_server_that_falls_silent_ends_the_others_as_well(simulated):
 
         await half_dead(simulated.client(), "abcd", 2)
         await asyncio.sleep(1)
-        arrivals = [(n * 100.0, {"n": n}) for n in range(5)]
+        arrivals = [(n * 100.0, {"n": str(n)}) for n in range(5)]
         reclaiming = reclaim(silent("XACK"), "s", "g", "C2", busy(0), min_idle=1, patience=7)
         return [
             await ended(produce(silent("XADD"), "s", arrivals, patience=5), 5),
@@ -134,7 +136,7 @@ def test_a_server_that_takes_long_is_not_silent(simulated, block):
             await asyncio.wait([worker.task])
             assert worker.task.cancelled()
             await client.xadd("s", {"v": "i"})
-        arrivals = [(float(n), {"n": n}) for n in range(20)]
+        arrivals = [(float(n), {"n": str(n)}) for n in range(20)]
         return await produce(slow, "s", arrivals, patience=5)
 
     assert simulated.run(main()) == 20
@@ -207,7 +209,7 @@ async def for_ever(*_):
         lambda client: consume(client, "s", "g", "C1", busy(0), block=0),
         lambda client: consume(client, "s", "g", "C1", for_ever, block=0),
         lambda client: consume(client, "s", "g", "C1", for_ever, block=2),
-        lambda client: produce(client, "s", [(1.0, {"n": 1})], sleep=for_ever),
+        lambda client: produce(client, "s", [(1.0, {"n": "1"})], sleep=for_ever),
     ],
     ids=["nothing comes", "its handler waits", "its handler waits, block 2", "its time never comes"],
 )
@@ -231,7 +233,7 @@ def test_no_timer_is_left(simulated):
     async def main():
         client = await simulated.stream("a")
         worker = simulated.consume(client, busy(0.1))
-        await produce(client, "s", [(0.0, {"n": 1})])
+        await produce(client, "s", [(0.0, {"n": "1"})])
         await reclaim(client, "s", "g", "C2", busy(0), min_idle=1)
         await asyncio.sleep(1)
         await worker.end()
@@ -249,7 +251,7 @@ def test_no_timer_is_left(simulated):
 @pytest.mark.parametrize("as_text", [True, False], ids=["text", "bytes"])
 def test_a_real_server_that_stands_still_ends_everybody(own, server, as_text):
     """SIGSTOP: connections stand, and new ones are accepted. Once it goes on, others do."""
-    found = []
+    found: list[Any] = []
 
     async def main():
         await own.stream("a")
@@ -262,7 +264,7 @@ def test_a_real_server_that_stands_still_ends_everybody(own, server, as_text):
             ended = await asyncio.gather(
                 blocked.error(),
                 own.consume(client(), collecting([]), "C2", patience=1).error(),
-                produce(client(), "s", [(0.0, {"n": 1})], patience=1),
+                produce(client(), "s", [(0.0, {"n": "1"})], patience=1),
                 reclaim(client(), "s", "g", "C3", collecting([]), min_idle=1, patience=1),
                 return_exceptions=True,
             )
@@ -271,7 +273,7 @@ def test_a_real_server_that_stands_still_ends_everybody(own, server, as_text):
             server.resume()
         # It may give things to those that have gone.
         again = own.consume(client(), collecting(found), recovery=Recovery("autoclaim", min_idle=0.1))
-        await produce(client(), "s", [(0.0, {"n": 2})])
+        await produce(client(), "s", [(0.0, {"n": "2"})])
         await again.until(lambda: found, "what came later was done")
         await again.end()
         return ended, seconds

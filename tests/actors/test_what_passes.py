@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from functools import partial
+from typing import Any
 
 import pytest
 import redis.asyncio
@@ -104,7 +105,7 @@ async def busy_with_a_script(admin, server):
         assert isinstance(script.exception(), redis.exceptions.ResponseError)
 
 
-STATES = {
+STATES: dict[str, Any] = {
     "READONLY": a_replica, "MASTERDOWN": a_replica_that_keeps_still, "NOREPLICAS": without_replicas,
     "OOM": out_of_memory, "MISCONF": unable_to_save, "BUSY": busy_with_a_script,
 }  # fmt: skip
@@ -114,7 +115,8 @@ STATES = {
 @pytest.mark.parametrize("strategy", ["none", "autoclaim"])
 def test_a_state_that_passes_is_waited_out(own, server, state, strategy):
     """Everybody lives, everything is added once and done once; out of memory, consumers go on."""
-    found, n = [], 40
+    found: list[Any] = []
+    n = 40
 
     async def main():
         admin = await own.stream()
@@ -122,7 +124,7 @@ def test_a_state_that_passes_is_waited_out(own, server, state, strategy):
         source, refused = with_errors(own.client())
         recovery = Recovery(strategy, min_idle=5, interval=0.02, fenced=strategy != "none")
         worker = own.consume(client, collecting(found), recovery=recovery, patience=10)
-        arrivals = [(i / 200, {"n": i}) for i in range(n)]
+        arrivals: list[Any] = [(i / 200, {"n": i}) for i in range(n)]
         producer = asyncio.ensure_future(produce(source, "s", arrivals, patience=10))
         await worker.until(lambda: found, "it had begun")
         async with STATES[state](admin, server):
@@ -145,14 +147,15 @@ def test_a_state_that_passes_is_waited_out(own, server, state, strategy):
 def test_after_a_failover_no_connection_stays_with_the_replica(default_server_binary, actor):
     """Also one that was in use when roles changed: what it read later might be old. Nor do heartbeats stay there."""
     with Pair(default_server_binary) as pair:
-        world, found = World("real", pair.url), []
+        found: list[Any] = []
+        world = World("real", pair.url)
 
         async def main():
             client = await world.stream(client=world.client(client_name="C1"))
             pool = client.connection_pool
             in_use = [await pool.get_connection() for _ in range(2)]
             if actor == "produce":
-                await produce(client, "s", [(0.0, {"n": 1})])
+                await produce(client, "s", [(0.0, {"n": "1"})])
             elif actor == "consume":
                 worker = world.consume(client, collecting(found), block=1)
                 while not pair.master.client.info("clients")["blocked_clients"]:
@@ -171,7 +174,7 @@ def test_after_a_failover_no_connection_stays_with_the_replica(default_server_bi
                 await worker.until(lambda: found, "it has begun")
             await asyncio.to_thread(pair.fail_over)
             if actor == "produce":
-                await produce(client, "s", [(0.0, {"n": 2})])
+                await produce(client, "s", [(0.0, {"n": "2"})])
             elif actor == "consume":
                 await world.client().xadd("s", {"n": 1})
                 await worker.until(lambda: found, "it was done")
@@ -197,7 +200,7 @@ def test_what_does_not_pass_in_time_is_raised(own, server):
         admin = await own.stream("a")
         async with without_replicas(admin, server):
             began = asyncio.get_running_loop().time()
-            producing = produce(own.client(), "s", [(0.0, {"n": 1})], patience=0.2)
+            producing = produce(own.client(), "s", [(0.0, {"n": "1"})], patience=0.2)
             reclaiming = reclaim(own.client(), "s", "g", "C2", collecting([]), min_idle=1, patience=0.2)
             ensuring = ensure_group(own.client(), "s", "h", patience=0.2)
             said = await asyncio.gather(
@@ -213,7 +216,7 @@ def test_what_does_not_pass_in_time_is_raised(own, server):
 
 def test_a_walk_begins_again_once_the_server_lets_it(own, server):
     """`reclaim` waits as well; what it has claimed without hearing of it is left for the next one."""
-    found = []
+    found: list[Any] = []
 
     async def main():
         admin = own.client()
@@ -232,7 +235,7 @@ def test_a_walk_begins_again_once_the_server_lets_it(own, server):
 
 def test_a_reader_that_is_blocked_in_a_failover_goes_on(own, server):
     """UNBLOCKED, instance state changed: the group is not gone, and is not recreated."""
-    found = []
+    found: list[Any] = []
 
     async def main():
         admin = await own.stream()
@@ -253,7 +256,7 @@ def test_a_reader_that_is_blocked_in_a_failover_goes_on(own, server):
 
 def test_out_of_memory_what_cannot_be_buried_stays_pending(own, server):
     """XADD to the dead letters is refused: that is told, the others are done, and later it is buried."""
-    tries = []
+    tries: list[Any] = []
 
     async def main():
         admin = await own.stream("a", "b", "c")
@@ -275,7 +278,7 @@ async def all_actors(world, client, stream="s", **options):
     """Return what each actor ends with."""
     return await asyncio.gather(
         consume(client(), stream, "g", "C1", collecting([]), block=0.05, **options),
-        produce(client(), stream, [(0.0, {"n": 1})]),
+        produce(client(), stream, [(0.0, {"n": "1"})]),
         reclaim(client(), stream, "g", "C2", collecting([]), min_idle=1),
         ensure_group(client(), stream, "h", patience=30),
         return_exceptions=True,
@@ -378,7 +381,7 @@ def test_patience_counts_the_time_that_tries_take(world):
 
 def test_a_client_that_gives_up_an_idle_read_is_no_lost_server(world):
     """With a time-out shorter than BLOCK each read fails, and nothing is wrong with the server."""
-    found = []
+    found: list[Any] = []
 
     async def main():
         client = await world.stream()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import redis.asyncio
@@ -30,24 +31,26 @@ class World:
 
     def __init__(self, kind: str, url: str | None = None, version: tuple[int, int, int] = (7, 0, 15)):
         self.kind, self.url, self.version = kind, url, version
+        self.server: Any
         if kind == "simulated":
             self.server = SimulatedServer(version=version)
         elif kind == "embedded":
             self.server = EmbeddedServer(version=version)
-        self.events: list[tuple] = []
+        self.events: list[tuple[str, str]] = []
         self.errors: list[tuple[str, Exception]] = []
         self._clients: list[redis.asyncio.Redis] = []
 
-    def client(self, **settings) -> redis.asyncio.Redis:
+    def client(self, **settings: Any) -> Any:
         """Return a strict client of text, as redis-py makes it, unless told otherwise."""
         settings = {"decode_responses": True, "socket_timeout": None} | settings
+        client: Any
         if self.kind == "simulated":
             client = self.server.client()
         elif self.kind == "embedded":
             client = self.server.async_client(**settings)
         else:
             retry = Retry(NoBackoff(), 0)
-            client = redis.asyncio.Redis.from_url(self.url, retry=retry, **settings)
+            client = redis.asyncio.Redis.from_url(str(self.url), retry=retry, **settings)
         self._clients.append(client)
         return client
 
@@ -70,7 +73,7 @@ class World:
         finally:
             loop.close()
 
-    async def stream(self, *values, client=None) -> redis.asyncio.Redis:
+    async def stream(self, *values, client=None) -> Any:
         """Make the stream `s` of entries 1-0, 2-0 … with a group at its begin; return a client."""
         client = client or self.client()
         await ensure_group(client, "s", "g")
@@ -152,7 +155,7 @@ def busy(seconds: float):
     return handle
 
 
-def collecting(found: list):
+def collecting(found: list[Any]):
     async def handle(entry_id, fields):
         found.append((entry_id, fields))
 

@@ -345,7 +345,7 @@ def test_progress_is_shown_in_a_notebook_that_somebody_looks_at(
     kernel = types.SimpleNamespace(get_parent=lambda channel: parent)
     shown: list[str] = []
     ipython = types.SimpleNamespace(get_ipython=lambda: types.SimpleNamespace(kernel=kernel))
-    monkeypatch.setitem(sys.modules, "IPython", ipython)  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "IPython", ipython)
     monkeypatch.setattr(grading, "_in_notebook", shown.append)
     assert checks.recovery(Recovery("restart"), schedules=3)
     assert shown == (["1 of 3 schedules …", ""] if allow_stdin else [])

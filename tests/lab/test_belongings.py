@@ -173,7 +173,7 @@ def test_a_learner_s_own_files_are_not_imported(name: str, tmp_path: Path) -> No
         f"open({str(tmp_path / 'executed')!r}, 'w').close()\nraise SystemExit('wrong module')\n"
     )
     program = Path(sys.executable).with_name("streamlab")
-    command = [program, "run", "one-to-one", "--engine", "live", "--entries", "20"]
+    command = [str(program), "run", "one-to-one", "--engine", "live", "--entries", "20"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert not (tmp_path / "executed").exists()

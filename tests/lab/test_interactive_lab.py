@@ -8,6 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -309,7 +310,7 @@ def test_untrusted_payloads_are_cut_and_cleaned():
     """A megabyte, markup, control characters, a text that turns the direction of writing."""
     with Lab(BUSY) as lab:
         lab.run_until(1.0)
-        nasty = {"a": "x" * 1_000_000, "b": "<script>alert(1)</script>", "c": "\x1b[31m\0\u202e"}
+        nasty: dict[Any, Any] = {"a": "x" * 1_000_000, "b": "<script>alert(1)</script>", "c": "\x1b[31m\0\u202e"}
         lab.pause("C2")
         lab.pause("C1")
         lab._timeline.ask(lambda lookout: lookout._engine.client.xadd("orders", nasty, id="9999999999999-0"))

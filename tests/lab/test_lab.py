@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import math
+from typing import Any, cast
 
 import pytest
 
@@ -158,7 +159,7 @@ def test_what_a_fault_does_is_not_charged_as_well():
 def test_what_a_lab_cannot_do_is_said():
     """An unknown engine, a URL for the simulation, stepping a live lab."""
     with pytest.raises(ScenarioError, match="known are simulated, live"):
-        Lab(SHORT, engine="virtual")
+        Lab(SHORT, engine=cast(Any, "virtual"))
     with pytest.raises(ScenarioError, match="leave the URL out"):
         Lab(SHORT, redis_url="redis://localhost")
     with pytest.raises(LabError, match="only a simulated lab can be stepped"):

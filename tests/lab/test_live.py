@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ from streamlab.lab.both import run_both
 from streamlab.lab.lab import Lab, LabError
 from streamlab.lab.live import LiveEngine
 from streamlab.results.comparison import Agreement, Comparison
+from streamlab.results.run import Run
 from streamlab.scenario import Arrivals, Scenario, Service, consumers, load_scenario, producers, to_toml
 from streamlab.servers.client import ServerUnusable, sync_stream_client
 from tests import agreement
@@ -100,7 +102,7 @@ def test_somebody_elses_key_is_not_touched(redis_url, kind, words):
 def test_a_worker_that_fails_is_named_with_its_words(redis_url):
     """The server runs out of memory in the middle of a run: the producers' OOM is told, nothing hangs."""
 
-    async def main() -> object:
+    async def main() -> Run:
         async with LiveEngine(SHORT.replace(drain=5.0), redis_url=redis_url) as engine:
             running = asyncio.create_task(engine.run())
             async with asyncio.timeout(30):
@@ -122,19 +124,22 @@ def test_a_worker_that_fails_is_named_with_its_words(redis_url):
 def test_a_server_that_goes_away_is_told(capsys):
     """SIGKILL of the server in the middle of a run: one clear error, no hanging, nothing left."""
 
-    async def main() -> list[int]:
+    async def main() -> list[int | None]:
         async with LiveEngine(SHORT) as engine:
             running = asyncio.create_task(engine.run())
             async with asyncio.timeout(30):
                 while not engine.log:
                     await asyncio.sleep(0.01)
-            pids = [worker.process.pid for worker in engine.course.processes.values()]
+            pids = [worker.pid for worker in engine.course.processes.values()]
+            assert engine.stage._private is not None
             engine.stage._private.kill()
             with pytest.raises(LabError, match=r"went away in the middle of the run; its last words: .*\w"):
                 await running
             return pids
 
-    assert not any(map(runs, asyncio.run(main())))
+    pids = asyncio.run(main())
+    assert not any(runs(pid) for pid in pids if pid is not None)
+    assert None not in pids
 
 
 @pytest.fixture
@@ -142,7 +147,7 @@ def live_run(tmp_path):
     """A live run of a minute, as a process of its own, once all its workers are at work."""
     file = tmp_path / "long.toml"
     file.write_text(to_toml(SHORT.replace(duration=60.0)))
-    lab = subprocess.Popen(
+    lab: Any = subprocess.Popen(
         [sys.executable, "-m", "streamlab", "run", str(file), "--engine", "live"], stderr=subprocess.PIPE
     )
     deadline = time.monotonic() + 30

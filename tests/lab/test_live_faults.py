@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 from collections import Counter
+from typing import Any
 
 import pytest
 import redis.asyncio
@@ -12,8 +13,9 @@ import redis.asyncio
 from streamlab.actors import consume, ensure_group, produce
 from streamlab.cli import main
 from streamlab.lab.both import run_both
-from streamlab.lab.lab import Lab
-from streamlab.lab.live import LabError, LiveEngine
+from streamlab.lab.lab import Lab, LabError
+from streamlab.lab.live import LiveEngine
+from streamlab.lab.live_process import LiveProcess
 from streamlab.results.comparison import Agreement
 from streamlab.servers.client import stream_client, sync_stream_client
 from streamlab.servers.proxy import Proxy
@@ -55,7 +57,9 @@ def test_a_paused_worker_stands_still_and_a_killed_one_is_gone(eventually):
             async with asyncio.timeout(30):
                 while not any(e.actor == "C1" and e.kind == "processed" for e in engine.log):
                     await asyncio.sleep(0.01)
-            process = engine.course.processes["C1"].process
+            worker = engine.course.processes["C1"]
+            assert isinstance(worker, LiveProcess)
+            process = worker.process
             engine.course.pause("C1")
             eventually(lambda: state(process.pid) == "T", "the process is stopped")
             engine.course.resume("C1")
@@ -79,7 +83,7 @@ async def _plain(proxy: Proxy) -> redis.asyncio.Redis:
 
 def test_lost_replies_with_plain_redis_py_and_with_ours(redis_url, capsys):
     """Plain: an entry is added twice, another is orphaned. Ours: neither."""
-    arrivals = [(0.0, {"n": str(n)}) for n in range(20)]
+    arrivals: list[Any] = [(0.0, {"n": str(n)}) for n in range(20)]
 
     async def plain() -> tuple[int, int]:
         async with Proxy(redis_url) as proxy:
@@ -90,7 +94,8 @@ def test_lost_replies_with_plain_redis_py_and_with_ours(redis_url, capsys):
                 await client.xadd("plain", fields)
             proxy.lose_reply("XREADGROUP", 5)
             while reply := await client.xreadgroup("g", "C1", {"plain": ">"}, count=1):
-                [[_, [(entry_id, _)]]] = reply.items() if isinstance(reply, dict) else reply
+                by_stream: Any = reply.items() if isinstance(reply, dict) else reply
+                [[_, [(entry_id, _)]]] = by_stream
                 await client.xack("plain", "g", entry_id)
             assert proxy.n_lost == 2
             left = await client.xpending("plain", "g")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from streamlab import checks
@@ -23,7 +25,7 @@ SCENARIO = Scenario(
 )
 
 
-def run(*faults: str, scenario: Scenario = SCENARIO, **recovery: object):
+def run(*faults: str, scenario: Scenario = SCENARIO, **recovery: Any):
     scenario = scenario.with_faults(*faults).with_recovery(**recovery)
     run = Lab(scenario).run()
     assert checks.invariants(run), checks.invariants(run)

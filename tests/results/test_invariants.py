@@ -8,11 +8,12 @@ import pytest
 
 from streamlab import checks
 from streamlab.actors import Recovery
-from streamlab.results.events import Event, EventLog
+from streamlab.results.events import EventLog
 from streamlab.results.final_state import FinalState
 from streamlab.results.invariants import INVARIANTS, NEEDLESS, examine
 from streamlab.results.run import Run
 from streamlab.scenario import Consumer, Scenario
+from tests.events import event
 
 AUTOCLAIM = Recovery("autoclaim", min_idle=0.5)
 SCENARIO = Scenario(name="test", consumers=(Consumer("C1", block=1), Consumer("C2", block=1)), recovery=AUTOCLAIM)
@@ -26,7 +27,7 @@ def events(text: str) -> EventLog:
         at, actor, kind, *rest = line.split()
         entry_id = rest[0] if rest else ""
         count = int(rest[1]) if rest[1:] else int(kind == "delivered")
-        log.append(Event(float(at), kind, actor, entry_id, count))
+        log.append(event(float(at), kind, actor, entry_id, count))
     return log
 
 

@@ -13,10 +13,11 @@ from streamlab.actors import Recovery
 from streamlab.lab.inspection import unseen
 from streamlab.lab.lab import Lab
 from streamlab.lab.simulated import SimulatedEngine
-from streamlab.results.events import Event, EventLog
+from streamlab.results.events import EventLog
 from streamlab.results.recovery import LostWorker
 from streamlab.results.run import EngineName, FinalState, Run
 from streamlab.scenario import Scenario, Service, consumers, load_scenario
+from tests.events import event
 
 NEVER = math.nan
 
@@ -24,7 +25,7 @@ NEVER = math.nan
 def run_of(*rows: tuple[Any, ...], final: FinalState | None = None, **scenario: Any) -> Run:
     """Return a run with these events: time, kind, actor, and of entries the number, delivery count."""
     events = [
-        Event(at, kind, actor, f"{rest[0]}-0" if rest else "", rest[1] if len(rest) > 1 else 0)
+        event(at, kind, actor, f"{rest[0]}-0" if rest else "", rest[1] if len(rest) > 1 else 0)
         for at, kind, actor, *rest in rows
     ]
     what = Scenario(name="written", consumers=consumers(2, Service()), **scenario)
@@ -274,7 +275,7 @@ def test_a_group_that_is_recreated_has_its_backlog_again():
 def test_a_group_that_is_recreated_from_the_beginning():
     """Redis writes that place "0", which is no whole entry id."""
     run = run_of(*given(1, "C1", 0.0), *done(1, "C1", 1.0), (2.0, "group_destroyed", "lab"))
-    run.events.append(Event(3.0, "recreated", "C1", "0"))
+    run.events.append(event(3.0, "recreated", "C1", "0"))
     assert list(zip(run.series.at, run.series.backlog, strict=True)) == [(0, 0), (1, 0), (3, 1)]
 
 
@@ -473,9 +474,9 @@ def test_what_others_claim_from_one_that_stood_still(faults: tuple[str, ...]):
 
 def test_what_it_did_not_live_to_tell_is_known_by_the_delivery_count():
     """C1 had entry 1 once, lost it to C2, and was given it again as it died: that it had it before is no news."""
-    log = [Event(0.0, "added", "P1", "1-0"), Event(0.0, "added", "P1", "2-0"), Event(0.1, "delivered", "C1", "1-0", 1)]
-    log += [Event(0.5, "claimed", "C2", "1-0", 2), Event(0.6, "claimed", "C1", "2-0")]
+    log = [event(0.0, "added", "P1", "1-0"), event(0.0, "added", "P1", "2-0"), event(0.1, "delivered", "C1", "1-0", 1)]
+    log += [event(0.5, "claimed", "C2", "1-0", 2), event(0.6, "claimed", "C1", "2-0")]
     held = [("1-0", 100, 3), ("2-0", 300, 1)]
-    assert unseen(held, "C1", 0.9, reversed(log)) == [Event(0.8, "delivered", "C1", "1-0", 3)]
-    log.append(Event(0.8, "claimed", "C1", "1-0", 3))
+    assert unseen(held, "C1", 0.9, reversed(log)) == [event(0.8, "delivered", "C1", "1-0", 3)]
+    log.append(event(0.8, "claimed", "C1", "1-0", 3))
     assert unseen(held, "C1", 0.9, reversed(log)) == []

@@ -56,7 +56,8 @@ _VALUES: dict[str, st.SearchStrategy[Any]] = {
 @st.composite
 def any_action(draw: st.DrawFn) -> Action[Any]:
     kind = draw(st.sampled_from(sorted(ACTIONS.values(), key=lambda kind: kind.word)))
-    return kind(**{item.name: draw(_VALUES[item.name]) for item in attrs.fields(kind)})
+    action: Action[Any] = kind(**{item.name: draw(_VALUES[item.name]) for item in attrs.fields(kind)})
+    return action
 
 
 @given(any_action())
@@ -230,9 +231,8 @@ def test_what_lies_in_the_future_is_done_when_its_time_comes() -> None:
         assert lab.snapshot().consumer("C2").state == "dead"
         with pytest.raises(ScenarioError, match="too late for 'kill C1 at 2s'"):
             lab.do("kill C1 at 2s")
-    crashed = [
-        event.at for event in Lab(BUSY.replace(by_hand=("kill C2 at 3s",))).run().events if event.kind == "crashed"
-    ]  # type: ignore[arg-type]
+    again = Lab(BUSY.replace(by_hand=("kill C2 at 3s",))).run()
+    crashed = [event.at for event in again.events if event.kind == "crashed"]
     assert crashed == [3.0]
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from streamlab.actors import processing, reading, scripts, work
 from streamlab.actors.events import CLAIMED, DELIVERED, TRIMMED
+from streamlab.actors.redis_calls import run_script
 from streamlab.actors.replies import entries_of
 from streamlab.actors.work import Work
 from streamlab.scenario import Scenario
@@ -102,7 +103,6 @@ def dead_letter_by_multi(patch: pytest.MonkeyPatch) -> None:
         pipe.xack(keys[0], group, entry_id)
         return (await pipe.execute())[0]
 
-    run_script = processing.run_script
     patch.setattr(processing, "run_script", multi)
 
 
@@ -131,7 +131,6 @@ def remove_unchecked(patch: pytest.MonkeyPatch) -> None:
             await client.xgroup_delconsumer(keys[0], group, name)
         return names
 
-    run_script = work.run_script
     patch.setattr(work, "run_script", unchecked)
 
 
@@ -183,4 +182,4 @@ MUTATIONS: dict[str, Mutation] = {
         no_history_after_a_lost_connection,
         min_idle_too_short,
     )
-}  # type: ignore[assignment]
+}

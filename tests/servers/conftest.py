@@ -8,13 +8,11 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
-import redis
-import redis.asyncio
 
 from streamlab.servers.client import sync_stream_client
 from streamlab.servers.embedded import EmbeddedServer
 from tests.differential.wire import Connection
-from tests.redis_targets import Target, embedded, real
+from tests.redis_targets import Client, Target, embedded, real
 from tests.servers.embedded_helpers import path_of
 
 
@@ -26,7 +24,7 @@ def server() -> Iterator[EmbeddedServer]:
 
 
 @pytest.fixture
-def client(server: EmbeddedServer) -> Iterator[redis.Redis]:
+def client(server: EmbeddedServer) -> Iterator[Client]:
     """A client within this process."""
     with server.client() as client:
         yield client
@@ -46,7 +44,7 @@ def target(request: pytest.FixtureRequest, server: EmbeddedServer) -> Iterator[T
 
 
 @pytest.fixture
-def clients(target: Target) -> Iterator[Callable[[], redis.Redis]]:
+def clients(target: Target) -> Iterator[Callable[[], Client]]:
     """Make clients that are closed at the end."""
     with ExitStack() as stack:
         yield lambda: stack.enter_context(target.connect())

@@ -17,6 +17,7 @@ from streamlab.servers.embedded.fake import contract
 from streamlab.servers.private import PrivateServer
 from streamlab.servers.programs import ServerBinary
 from tests.conftest import Eventually
+from tests.redis_targets import Client
 from tests.servers.embedded_helpers import run
 
 # ---- event loops -------------------------------------------------------------------------------
@@ -199,7 +200,7 @@ def test_a_changed_fakeredis_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None
 SHOWN = [each for each in DIVERGENCES if each.try_it]
 
 
-def outcome(client: redis.Redis, commands: tuple[str, ...]) -> object:
+def outcome(client: Client, commands: tuple[str, ...]) -> object:
     """Return the kind of outcome of the last command, and what there is of it."""
     client.response_callbacks.clear()
     client.flushall()

@@ -14,6 +14,7 @@ import redis
 
 from streamlab.servers.embedded import EmbeddedServer
 from tests.conftest import Eventually
+from tests.redis_targets import Client
 from tests.servers.embedded_helpers import blocked, run
 
 
@@ -48,7 +49,7 @@ def test_a_cancelled_reader_is_given_nothing(server: EmbeddedServer) -> None:
     async def scenario() -> None:
         async with server.async_client() as client:
             await client.xgroup_create("s", "g", mkstream=True)
-            reading = asyncio.create_task(client.xreadgroup("g", "c", {"s": ">"}, block=0))
+            reading = asyncio.ensure_future(client.xreadgroup("g", "c", {"s": ">"}, block=0))
             await blocked(server, 1)
             reading.cancel()
             with pytest.raises(asyncio.CancelledError):
@@ -66,7 +67,7 @@ def test_a_closed_asyncio_client_is_given_nothing(server: EmbeddedServer) -> Non
     async def scenario() -> None:
         async with server.async_client() as other, server.async_client() as client:
             await other.xgroup_create("s", "g", mkstream=True)
-            reading = asyncio.create_task(client.xreadgroup("g", "c", {"s": ">"}, block=0))
+            reading = asyncio.ensure_future(client.xreadgroup("g", "c", {"s": ">"}, block=0))
             await blocked(server, 1)
             await client.connection_pool.disconnect()
             with pytest.raises(redis.ConnectionError):
@@ -113,10 +114,10 @@ def test_threads_and_loops_wait_in_one_queue(server: EmbeddedServer, eventually:
                 for number, name in enumerate("abcd"):
                     if number % 2:
                         call = client.xreadgroup("g", name, {"s": ">"}, count=1, block=0)
-                        reads.append(asyncio.create_task(call))
+                        reads.append(asyncio.ensure_future(call))
                     else:
                         call = asyncio.to_thread(sync.xreadgroup, "g", name, {"s": ">"}, count=1, block=0)
-                        reads.append(asyncio.create_task(call))
+                        reads.append(asyncio.ensure_future(call))
                     await blocked(server, number + 1)
                 for n in range(1, 3):
                     await client.xadd("s", {"f": "1"}, id=f"{n}-1")
@@ -134,14 +135,9 @@ def test_what_stands_behind_a_blocked_read_waits(server: EmbeddedServer, is_asyn
 
     async def scenario() -> None:
         async with server.async_client() as other:
-            if is_async:
-                client = server.async_client()
-                pipeline = client.pipeline(transaction=False)
-                execute = pipeline.execute
-            else:
-                client = server.client()
-                pipeline = client.pipeline(transaction=False)
-                execute = lambda: asyncio.to_thread(pipeline.execute)  # noqa: E731
+            client: Any = server.async_client() if is_async else server.client()
+            pipeline = client.pipeline(transaction=False)
+            execute: Any = pipeline.execute if is_async else lambda: asyncio.to_thread(pipeline.execute)
             pipeline.incr("n").xread({"s": "$"}, block=0).incr("n").xread({"s": "$"}, block=20)
             executing = asyncio.create_task(execute())
             await blocked(server, 1)
@@ -215,7 +211,7 @@ def test_client_unblock_and_kill(server: EmbeddedServer, is_async: bool, reason:
                     reading = asyncio.ensure_future(asyncio.to_thread(sync.xreadgroup, "g", "c", {"s": ">"}, block=0))
                 await blocked(server, 1)
                 if reason == "KILL":
-                    assert await other.client_kill_filter(_id=number) == 1
+                    assert await other.client_kill_filter(_id=str(number)) == 1
                     with pytest.raises(redis.ConnectionError):
                         await reading
                 else:
@@ -249,7 +245,7 @@ def test_socket_timeout_is_a_timeout_here_too(server: EmbeddedServer, is_async: 
     run(scenario())
 
 
-def test_quit(clients: Callable[[], redis.Redis]) -> None:
+def test_quit(clients: Callable[[], Client]) -> None:
     """QUIT is answered, and what stands behind it is not executed."""
     client = clients()
     pipeline = client.pipeline(transaction=False)
@@ -267,20 +263,20 @@ def test_who_was_cut_off_reconnects(server: EmbeddedServer) -> None:
         assert sync.execute_command("QUIT")
         assert sync.ping()
         number = sync.client_id()
-        other_sync.client_kill_filter(_id=number)
+        other_sync.client_kill_filter(_id=str(number))
         assert sync.client_id() != number
 
     async def scenario() -> None:
         async with server.async_client() as client, server.async_client() as other:
             assert await client.execute_command("QUIT") in (True, "OK")
             assert await client.ping()
-            pipeline = client.pipeline(transaction=False)
+            pipeline: Any = client.pipeline(transaction=False)
             pipeline.execute_command("QUIT")
             with pytest.raises(redis.ConnectionError):
                 await pipeline.set("k", "v").execute()
             assert await other.exists("k") == 0
             number = await client.client_id()
-            await other.client_kill_filter(_id=number)
+            await other.client_kill_filter(_id=str(number))
             assert await client.client_id() != number
 
     run(scenario())

@@ -15,17 +15,18 @@ from streamlab.actors import scripts
 from streamlab.servers.embedded import EmbeddedServer
 from tests.conftest import Eventually
 from tests.differential.compare import random_steps
+from tests.redis_targets import Client
 
 
 @pytest.fixture
-def client(clients: Callable[[], redis.Redis]) -> redis.Redis:
+def client(clients: Callable[[], Client]) -> Client:
     return clients()
 
 
 # ---- among the other keys ----------------------------------------------------------------------
 
 
-def test_a_stream_is_a_key_like_others(client: redis.Redis) -> None:
+def test_a_stream_is_a_key_like_others(client: Client) -> None:
     """DEL, EXISTS, TYPE, DBSIZE, KEYS, SCAN, RANDOMKEY and FLUSHALL know streams, empty ones included."""
     client.xgroup_create("s", "g", mkstream=True)
     assert client.exists("s", "s", "t") == 2
@@ -42,7 +43,7 @@ def test_a_stream_is_a_key_like_others(client: redis.Redis) -> None:
     assert (client.dbsize(), client.xlen("s")) == (0, 0)
 
 
-def test_rename(client: redis.Redis) -> None:
+def test_rename(client: Client) -> None:
     """RENAME takes entries and groups along; RENAMENX overwrites nothing."""
     client.xadd("s", {"f": "1"}, id="1-1")
     client.xgroup_create("s", "g", id="0")
@@ -53,7 +54,7 @@ def test_rename(client: redis.Redis) -> None:
     assert client.renamenx("s", "t") is False
 
 
-def test_copies_are_apart(client: redis.Redis) -> None:
+def test_copies_are_apart(client: Client) -> None:
     """COPY makes a second stream, with groups and pending entries of its own."""
     client.xadd("s", {"f": "1"}, id="1-1")
     client.xgroup_create("s", "g", id="0")
@@ -68,7 +69,7 @@ def test_copies_are_apart(client: redis.Redis) -> None:
     assert client.xlen("t") == 1
 
 
-def test_databases(clients: Callable[[], redis.Redis]) -> None:
+def test_databases(clients: Callable[[], Client]) -> None:
     """Each database has streams of its own; MOVE and SWAPDB take them from one to another."""
     client = clients()
     client.xadd("s", {"f": "1"})
@@ -78,7 +79,7 @@ def test_databases(clients: Callable[[], redis.Redis]) -> None:
     assert client.xlen("s") == 1
 
 
-def test_expiry(client: redis.Redis, eventually: Eventually) -> None:
+def test_expiry(client: Client, eventually: Eventually) -> None:
     """EXPIRE, TTL and PERSIST work on streams; a write does not take the expiry away; then it is gone."""
     client.xadd("s", {"f": "1"})
     client.expire("s", 100)
@@ -93,7 +94,7 @@ def test_expiry(client: redis.Redis, eventually: Eventually) -> None:
     assert (client.xlen("s"), client.ttl("s")) == (1, -1)
 
 
-def test_wrong_types(client: redis.Redis) -> None:
+def test_wrong_types(client: Client) -> None:
     """Commands on other types refuse a stream, and those on streams refuse other types."""
     client.xadd("s", {"f": "1"})
     client.rpush("list", "1")
@@ -107,7 +108,7 @@ def test_wrong_types(client: redis.Redis) -> None:
     assert client.get("s") == "text"
 
 
-def test_pipelines_and_transactions(client: redis.Redis) -> None:
+def test_pipelines_and_transactions(client: Client) -> None:
     """Commands on streams and others mix in pipelines and transactions; an error does not stop the others."""
     for is_transaction in (True, False):
         client.flushall()
@@ -118,7 +119,7 @@ def test_pipelines_and_transactions(client: redis.Redis) -> None:
         assert "WRONGTYPE" in str(replies[2])
 
 
-def test_a_transaction_that_cannot_be_queued(client: redis.Redis) -> None:
+def test_a_transaction_that_cannot_be_queued(client: Client) -> None:
     """An unknown command or a wrong number of arguments in MULTI: nothing of it is executed."""
     for wrong in ("XLEN", "XGROUP NOSUCH s", "NOSUCH"):
         pipeline = client.pipeline().xadd("s", {"f": "1"})
@@ -154,7 +155,7 @@ def test_a_transaction_that_cannot_be_queued(client: redis.Redis) -> None:
         ("SWAPDB 0 1", True),
     ],
 )
-def test_watch(clients: Callable[[], redis.Redis], command: str, is_noticed: bool) -> None:
+def test_watch(clients: Callable[[], Client], command: str, is_noticed: bool) -> None:
     """WATCH notices what changes the entries of a stream; what changes only its groups, it does not notice."""
     client, other = clients(), clients()
     for n in (1, 2):
@@ -185,7 +186,7 @@ def test_binary_names_and_values() -> None:
         assert client.xinfo_groups(raw)[0]["name"] == raw
 
 
-def test_bytes_in_an_error(clients: Callable[[], redis.Redis]) -> None:
+def test_bytes_in_an_error(clients: Callable[[], Client]) -> None:
     """Where an error names what is no text, the text that redis-py gives has replacements, and can be printed."""
     client = clients()
     command = ("XPENDING", b"s\xff", "g\xfc".encode())
@@ -199,7 +200,7 @@ def test_bytes_in_an_error(clients: Callable[[], redis.Redis]) -> None:
     assert set(errors) == {"NOGROUP No such key 's\ufffd' or consumer group 'g\xfc'"}
 
 
-def test_bytes_where_text_has_to_be(client: redis.Redis) -> None:
+def test_bytes_where_text_has_to_be(client: Client) -> None:
     """A name of a client that is no text is refused, and the connection goes on."""
     for command in ("CLIENT SETNAME", "CLIENT KILL TYPE", "HELLO 3 SETNAME"):
         with pytest.raises(redis.ResponseError):
@@ -242,7 +243,7 @@ def test_text_is_not_read_as_utf_8_by_others(server: EmbeddedServer) -> None:
         assert other.xrange("s") == [("1-1", {"f": "Ã¼"})]
 
 
-def test_info(client: redis.Redis) -> None:
+def test_info(client: Client) -> None:
     """INFO tells the version, the clients and the keys."""
     client.xadd("s", {"f": "1"})
     assert client.info("server")["redis_version"]
@@ -250,7 +251,7 @@ def test_info(client: redis.Redis) -> None:
     assert client.info()["db0"]["keys"] == 1
 
 
-def test_scripts_of_this_package_run(client: redis.Redis) -> None:
+def test_scripts_of_this_package_run(client: Client) -> None:
     """EVAL, EVALSHA and redis-py's registered scripts run the package's own scripts, through the pool of keys."""
     client.xadd("s", {"f": "1"}, id="1-1")
     client.xgroup_create("s", "g", id="0")
@@ -330,7 +331,7 @@ def test_a_forgotten_connection_is_given_nothing(server: EmbeddedServer) -> None
             assert client.xpending("s", "g")["pending"] == 0
 
 
-def test_users_who_may_not(clients: Callable[[], redis.Redis]) -> None:
+def test_users_who_may_not(clients: Callable[[], Client]) -> None:
     """A user is refused the commands on streams that are not granted, before and after the connection was used."""
     client, other = clients(), clients()
     client.xadd("s", {"f": "1"})
@@ -347,7 +348,7 @@ def test_users_who_may_not(clients: Callable[[], redis.Redis]) -> None:
     assert client.xlen("s") == 2
 
 
-def test_replies_that_are_not_wanted(clients: Callable[[], redis.Redis]) -> None:
+def test_replies_that_are_not_wanted(clients: Callable[[], Client]) -> None:
     """CLIENT REPLY SKIP and OFF hold for commands on streams."""
     with clients().client() as client:
         connection = client.connection
@@ -360,7 +361,7 @@ def test_replies_that_are_not_wanted(clients: Callable[[], redis.Redis]) -> None
         assert [connection.read_response() for _ in range(3)] == ["PONG", "OK", "PONG"]
 
 
-def test_a_subscriber_may_not_ask_for_streams(clients: Callable[[], redis.Redis]) -> None:
+def test_a_subscriber_may_not_ask_for_streams(clients: Callable[[], Client]) -> None:
     """With RESP2 a connection that has subscribed is refused anything else."""
     with clients().client() as client:
         connection = client.connection

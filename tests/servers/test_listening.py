@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import shutil
+import socket
 import subprocess
 import threading
 import time
@@ -16,10 +17,11 @@ import redis
 import redis.asyncio
 from fakeredis._socket import FakeSocket
 
-from streamlab.servers.embedded import EmbeddedServer, listening
+from streamlab.servers.embedded import EmbeddedServer
 from streamlab.servers.private import PrivateServer
 from tests.conftest import Eventually
 from tests.differential.wire import Connection
+from tests.redis_targets import Client
 
 # ---- bytes -------------------------------------------------------------------------------------
 from tests.servers.embedded_helpers import PATIENCE, READ, n_handles, path_of, until_blocked
@@ -36,7 +38,7 @@ def test_commands_come_in_pieces(server: EmbeddedServer, reach: Callable[..., Co
     assert [connection.receive(), connection.receive()] == ["OK", "a\r\nb\n"]
 
 
-def test_large_values(server: EmbeddedServer, client: redis.Redis) -> None:
+def test_large_values(server: EmbeddedServer, client: Client) -> None:
     """A megabyte, of any bytes, goes in and comes out as it is; so does a pipeline of many replies."""
     big = bytes(range(256)) * 4096
     with redis.Redis.from_url(server.url) as other:
@@ -51,7 +53,7 @@ def test_large_values(server: EmbeddedServer, client: redis.Redis) -> None:
 
 
 def test_a_slow_reader_keeps_nobody_waiting(
-    server: EmbeddedServer, client: redis.Redis, reach: Callable[..., Connection]
+    server: EmbeddedServer, client: Client, reach: Callable[..., Connection]
 ) -> None:
     """Who asks for much and does not read it gets it later; meanwhile others are served, and it may ask for more."""
     client.set("big", "x" * (1 << 20))
@@ -132,7 +134,7 @@ def test_the_server_names_itself(reach: Callable[..., Connection]) -> None:
 
 
 def test_clients_are_listed_and_killed(
-    server: EmbeddedServer, client: redis.Redis, reach: Callable[..., Connection]
+    server: EmbeddedServer, client: Client, reach: Callable[..., Connection]
 ) -> None:
     """CLIENT LIST names those of other processes; CLIENT KILL ends one, or its own after the reply."""
     with redis.Redis.from_url(server.url, client_name="visitor") as visitor:
@@ -155,7 +157,7 @@ def test_clients_are_listed_and_killed(
 
 
 def test_a_blocked_reader_is_killed_or_unblocked(
-    server: EmbeddedServer, client: redis.Redis, reach: Callable[..., Connection], eventually: Eventually
+    server: EmbeddedServer, client: Client, reach: Callable[..., Connection], eventually: Eventually
 ) -> None:
     """CLIENT UNBLOCK and CLIENT KILL end a read in another process, which is given nothing; BLPOP, too."""
     client.xgroup_create("s", "g", mkstream=True)
@@ -179,7 +181,7 @@ def test_a_blocked_reader_is_killed_or_unblocked(
     assert (client.llen("list"), client.exists("late")) == (1, 0)
 
 
-def test_quit(reach: Callable[..., Connection], client: redis.Redis) -> None:
+def test_quit(reach: Callable[..., Connection], client: Client) -> None:
     """QUIT is answered, and what stands behind it is not executed."""
     connection = reach()
     connection.send(("QUIT",), ("SET", "k", "v"))
@@ -222,7 +224,7 @@ def test_no_more_handles(
 ) -> None:
     """If this process may open no more files, who connects waits until it may."""
     reach()
-    accept = listening.socket.socket.accept
+    accept = socket.socket.accept
     n_refused = 0
 
     def refused(self: Any) -> Any:
@@ -232,7 +234,7 @@ def test_no_more_handles(
             raise OSError(24, "Too many open files")
         return accept(self)
 
-    monkeypatch.setattr(listening.socket.socket, "accept", refused)
+    monkeypatch.setattr(socket.socket, "accept", refused)
     assert reach().ask("PING") == "PONG"
     assert n_refused >= 3
 

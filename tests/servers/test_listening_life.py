@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import stat
 import subprocess
 import sys
@@ -182,7 +183,7 @@ def test_no_unix_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where there are none, the error says what to do; clients within the process work all the same."""
     server = EmbeddedServer()
     with monkeypatch.context() as patch:
-        patch.setattr(listening.os, "name", "nt")
+        patch.setattr(os, "name", "nt")
         with pytest.raises(ServerUnusable, match=r"connect by URL.*WSL"):
             server.url  # noqa: B018
     with server.client() as client:
@@ -197,7 +198,7 @@ def test_no_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> Path:
         raise OSError(28, "No space left on device")
 
-    for place, name in ((listening, "private_folder"), (listening.os, "chmod")):
+    for place, name in ((listening, "private_folder"), (os, "chmod")):
         with monkeypatch.context() as patch:
             patch.setattr(place, name, refuse)
             with pytest.raises(ServerUnusable, match="No space left"):

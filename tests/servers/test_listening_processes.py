@@ -15,6 +15,7 @@ import redis.asyncio
 from streamlab.servers.embedded import EmbeddedServer, listening
 from tests.conftest import Eventually
 from tests.differential.wire import Connection
+from tests.redis_targets import Client
 from tests.servers.embedded_helpers import PATIENCE, READ, path_of, until_blocked
 
 # ---- other processes ---------------------------------------------------------------------------
@@ -50,7 +51,7 @@ while True:
 
 
 def test_one_produces_two_consume_one_is_killed(
-    server: EmbeddedServer, client: redis.Redis, start: Callable[..., subprocess.Popen[str]]
+    server: EmbeddedServer, client: Client, start: Callable[..., subprocess.Popen[str]]
 ) -> None:
     """Plain redis-py programs share the server with this process; what a killed one held is recovered by others."""
     url = server.url
@@ -89,7 +90,7 @@ r.xreadgroup("g", "killed", {"s": ">"}, block=0)
 
 
 def test_a_killed_reader_is_given_nothing(
-    server: EmbeddedServer, client: redis.Redis, start: Callable[..., subprocess.Popen[str]], eventually: Eventually
+    server: EmbeddedServer, client: Client, start: Callable[..., subprocess.Popen[str]], eventually: Eventually
 ) -> None:
     """A process that is killed while it waits is gone for the very next entry, as it is on a real server."""
     client.xgroup_create("s", "g", mkstream=True)
@@ -103,7 +104,7 @@ def test_a_killed_reader_is_given_nothing(
 
 @pytest.mark.parametrize("by", ["within", "over the socket", "in a transaction"])
 def test_whoever_hangs_up_is_given_nothing(
-    server: EmbeddedServer, client: redis.Redis, reach: Callable[..., Connection], eventually: Eventually, by: str
+    server: EmbeddedServer, client: Client, reach: Callable[..., Connection], eventually: Eventually, by: str
 ) -> None:
     """The same, at once and time and again, whoever adds; also if more commands of the reader's are under way."""
     client.xgroup_create("s", "g", mkstream=True)
@@ -124,7 +125,7 @@ def test_whoever_hangs_up_is_given_nothing(
 
 
 def test_a_list_loses_nothing_to_the_dead(
-    server: EmbeddedServer, client: redis.Redis, reach: Callable[..., Connection], eventually: Eventually
+    server: EmbeddedServer, client: Client, reach: Callable[..., Connection], eventually: Eventually
 ) -> None:
     """BLPOP by somebody who has hung up takes nothing; by somebody who waits it does, whoever pushes."""
     for n in range(10):
@@ -147,7 +148,7 @@ def test_a_list_loses_nothing_to_the_dead(
 
 
 def test_a_list_loses_nothing_to_who_has_just_died(
-    server: EmbeddedServer, client: redis.Redis, monkeypatch: pytest.MonkeyPatch, eventually: Eventually
+    server: EmbeddedServer, client: Client, monkeypatch: pytest.MonkeyPatch, eventually: Eventually
 ) -> None:
     """Not even if the client goes, and the element comes, after the loop has looked and before it acts."""
     dead = Connection(path_of(server))
@@ -171,7 +172,7 @@ def test_a_list_loses_nothing_to_who_has_just_died(
 
 
 def test_all_wait_in_one_queue(
-    server: EmbeddedServer, client: redis.Redis, reach: Callable[..., Connection], eventually: Eventually
+    server: EmbeddedServer, client: Client, reach: Callable[..., Connection], eventually: Eventually
 ) -> None:
     """Readers in threads, in event loops and in other processes are served in the order in which they came."""
     client.xgroup_create("s", "g", mkstream=True)
@@ -189,11 +190,11 @@ def test_all_wait_in_one_queue(
                     remote[number] = reach()
                     remote[number].send(READ)
                 else:
-                    within = looping if number % 3 == 1 else client
+                    within: Any = looping if number % 3 == 1 else client
                     read = within.xreadgroup
-                    arguments = ("g", "c", {"s": ">"}, 1, 0)
+                    arguments: Any = ("g", "c", {"s": ">"}, 1, 0)
                     waiting = read(*arguments) if within is looping else asyncio.to_thread(read, *arguments)
-                    task = asyncio.create_task(waiting)
+                    task = asyncio.ensure_future(waiting)
                     task.add_done_callback(
                         lambda done, number=number: got.update({number: first_id(done.result())})  # type: ignore[misc]
                     )
@@ -214,7 +215,7 @@ def test_all_wait_in_one_queue(
     assert got == {n: f"{n + 1}-0" for n in range(9)}
 
 
-def test_asyncio_clients(server: EmbeddedServer, client: redis.Redis) -> None:
+def test_asyncio_clients(server: EmbeddedServer, client: Client) -> None:
     """redis-py's asyncio clients of the URL read, wait, pipeline and subscribe."""
 
     async def scenario() -> None:
@@ -223,11 +224,12 @@ def test_asyncio_clients(server: EmbeddedServer, client: redis.Redis) -> None:
             redis.asyncio.Redis.from_url(server.url, decode_responses=True, protocol=2) as two,
         ):
             await one.xgroup_create("s", "g", mkstream=True)
-            reading = asyncio.create_task(two.xreadgroup("g", "c", {"s": ">"}, block=2000))
+            reading = asyncio.ensure_future(two.xreadgroup("g", "c", {"s": ">"}, block=2000))
             async with asyncio.timeout(PATIENCE):
                 while not server._server.n_blocked:
                     await asyncio.sleep(0.001)
-            replies = await one.pipeline().set("a", 1).xadd("s", {"f": "1"}, id="1-1").execute()
+            pipeline: Any = one.pipeline()
+            replies = await pipeline.set("a", 1).xadd("s", {"f": "1"}, id="1-1").execute()
             assert replies == [True, "1-1"]
             assert await reading == [["s", [("1-1", {"f": "1"})]]]
             async with one.pubsub() as subscriber:
@@ -245,7 +247,7 @@ def test_asyncio_clients(server: EmbeddedServer, client: redis.Redis) -> None:
 
 @pytest.mark.parametrize("protocol", [2, 3])
 def test_messages_keep_their_order(
-    server: EmbeddedServer, client: redis.Redis, reach: Callable[..., Connection], protocol: int
+    server: EmbeddedServer, client: Client, reach: Callable[..., Connection], protocol: int
 ) -> None:
     """A subscriber gets what this and other processes publish, in that order; with RESP3 as pushes."""
     subscriber, publisher = reach(protocol), reach()
@@ -264,7 +266,7 @@ def test_messages_keep_their_order(
 
 def test_a_subscriber_that_does_not_read_is_cut(
     server: EmbeddedServer,
-    client: redis.Redis,
+    client: Client,
     reach: Callable[..., Connection],
     monkeypatch: pytest.MonkeyPatch,
     eventually: Eventually,

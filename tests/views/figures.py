@@ -9,8 +9,7 @@ from streamlab.results.run import FinalState, Run
 from streamlab.scenario import Arrivals, Scenario, Service, consumers, producers
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    pass
 
 
 def written(*rows: tuple[Any, ...], n_consumers: int = 2, n_producers: int = 1) -> Run:
@@ -35,10 +34,11 @@ def story(number: int, consumer: str, *at: float, producer: str = "P1") -> list[
     ]
 
 
-def only_axes(figure: Figure) -> Axes:
+def only_axes(figure: Any) -> Any:
     (ax,) = figure.axes
     return ax
 
 
-def title(figure: Figure) -> str:
-    return only_axes(figure).get_title(loc="left").replace("\n", " ")
+def title(figure: Any) -> str:
+    text: str = only_axes(figure).get_title(loc="left").replace("\n", " ")
+    return text

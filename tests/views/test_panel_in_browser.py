@@ -144,7 +144,7 @@ def story(page: Any, *, live: bool, automatic: bool, eventually: Eventually) -> 
 def test_in_voila(engine: str, eventually: Eventually) -> None:
     """`streamlab panel`: a page of its own; recovered by one click. Its processes end with it."""
     port = browser.free_port()
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     with served(CROWDED, live=engine == "live", port=port, **quiet) as voila:
         browser.wait_for(f"http://127.0.0.1:{port}/nothing", voila)
         with browser.open_page(f"http://127.0.0.1:{port}/") as page:
@@ -309,7 +309,7 @@ def test_figures(request: pytest.FixtureRequest) -> None:
     if folder is None:
         pytest.skip("no --panel-figures FOLDER to put the pictures into")
     port = browser.free_port()
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     with served(load_scenario("kill-and-recover"), port=port, **quiet) as voila:
         browser.wait_for(f"http://127.0.0.1:{port}/nothing", voila)
         with browser.open_page(f"http://127.0.0.1:{port}/") as page:

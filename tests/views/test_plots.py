@@ -15,7 +15,6 @@ import pytest
 
 pytest.importorskip("matplotlib", reason="matplotlib comes with streamlab[course]")
 
-from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
@@ -35,7 +34,7 @@ ALL = (plots.timeline, plots.backlog, plots.shares, plots.sojourn, plots.overvie
 # ---- backlog ---------------------------------------------------------------------------------------
 
 
-def line(ax: Axes, label: str) -> tuple[Any, Any]:
+def line(ax: Any, label: str) -> tuple[Any, Any]:
     (found,) = (line for line in ax.lines if str(line.get_label()).startswith(label))
     return np.asarray(found.get_xdata()), np.asarray(found.get_ydata())
 
@@ -234,8 +233,8 @@ def test_figures_can_be_composed(draw: Any, seven: Run) -> None:
 
 def test_overview_has_all_four(seven: Run) -> None:
     """A page of timeline, backlog, sojourn times and shares, with what each of them says."""
-    page = plots.overview(seven)
-    alone = [draw(seven) for draw in (plots.timeline, plots.backlog, plots.sojourn, plots.shares)]
+    page: Any = plots.overview(seven)
+    alone: list[Any] = [draw(seven) for draw in (plots.timeline, plots.backlog, plots.sojourn, plots.shares)]
     assert [ax.get_title(loc="left").replace("\n", " ") for ax in page.axes] == [title(f) for f in alone]
     assert page.alt == " ".join(figure.alt for figure in alone)
 
@@ -327,7 +326,7 @@ def test_the_same_run_gives_the_same_bytes() -> None:
 
 def test_a_figure_shows_itself(seven: Run) -> None:
     """As the last line of a cell, a figure is shown as `show` shows it, with its own words."""
-    figure = plots.sojourn(seven)
+    figure: Any = plots.sojourn(seven)
     assert figure._repr_html_() == plots.show(figure)._repr_html_()
     assert repr(figure) == f"<Chart: {figure.alt}>"
 

@@ -19,9 +19,9 @@ from tests.schedules.draw import draw
 class Grammatical(SimulatedRedis):
     """A client on which redis-py builds the arguments of every command, and the grammar parses them."""
 
-    xadd = redis.asyncio.Redis.xadd
-    xreadgroup = redis.asyncio.Redis.xreadgroup
-    xack = redis.asyncio.Redis.xack
+    xadd: Any = redis.asyncio.Redis.xadd
+    xreadgroup: Any = redis.asyncio.Redis.xreadgroup
+    xack: Any = redis.asyncio.Redis.xack
 
 
 async def attempt(command: Any) -> Any:
@@ -78,7 +78,7 @@ async def handed_over(client: SimulatedRedis) -> list[Any]:
             )
             for group, consumer in [("workers", "C1"), ("others", "C2"), ("others", "C3")]
         ]
-        readers.append(asyncio.create_task(client.xread({"orders": "$"}, block=1000)))
+        readers.append(asyncio.ensure_future(client.xread({"orders": "$"}, block=1000)))
         await asyncio.sleep(0.01)
         for command in between:
             told.append(await attempt(command))
@@ -182,7 +182,8 @@ async def troubles(kind: type[SimulatedRedis], server: SimulatedServer) -> list[
     producer.lose_reply("XADD")
     await asyncio.gather(*waiting)
     # What Redis refuses, and what redis-py takes by position as well.
-    for numbers in ({"count": 2**64}, {"block": 2**63 - 1}, {"block": 2**63}, {"block": 10**400}):
+    refused: list[Any] = [{"count": 2**64}, {"block": 2**63 - 1}, {"block": 2**63}, {"block": 10**400}]
+    for numbers in refused:
         reading = start("refused", read(second, **numbers))
         await asyncio.sleep(0.01)
         reading.cancel()

@@ -210,7 +210,7 @@ def test_it_works_on_an_ordinary_loop_too() -> None:
     async def main() -> None:
         client = SimulatedServer().client()
         assert await client.set("k", "1", px=20, nx=True) is True
-        waiting = asyncio.create_task(client.blpop("l", 5))
+        waiting = asyncio.ensure_future(client.blpop("l", 5))
         await asyncio.sleep(0.03)
         assert await client.get("k") is None
         await client.rpush("l", "x")

@@ -212,7 +212,7 @@ def test_transactions_of_both_kinds(server_everywhere: AnyServer) -> None:
     async def program(server: AnyServer) -> None:
         c = server.connect()
         await c.xgroup_create("s", "g", "0", mkstream=True)
-        waiting = asyncio.create_task(server.connect().xreadgroup("g", "c", {"s": ">"}, block=9000))
+        waiting = asyncio.ensure_future(server.connect().xreadgroup("g", "c", {"s": ">"}, block=9000))
         await asyncio.sleep(0.02)
         pipe = c.pipeline()
         pipe.set("t", "1").xadd("s", {"f": "1"}, id="1-1").incr("t")
@@ -279,7 +279,7 @@ def test_watch(server_everywhere: AnyServer) -> None:
                 pipe.set("result", n)
                 assert await attempt(pipe.execute()) == ("WatchError" if is_noticed else [True])
 
-        tries = []
+        tries: list[Any] = []
 
         async def increment(pipe: Any) -> None:
             value = int(await pipe.get("n") or 0)
@@ -319,9 +319,9 @@ def test_waiting_for_a_list(server_everywhere: AnyServer) -> None:
             told.clear()
         assert await c.blpop("l", 0.02) is None
         assert await c.bzpopmin("z", 0.02) is None
-        served = asyncio.create_task(server.connect().bzpopmin("z", 5))
-        moved = asyncio.create_task(server.connect().brpoplpush("from", "to", 5))
-        both = asyncio.create_task(server.connect().blpop("to", 5))
+        served = asyncio.ensure_future(server.connect().bzpopmin("z", 5))
+        moved = asyncio.ensure_future(server.connect().brpoplpush("from", "to", 5))
+        both = asyncio.ensure_future(server.connect().blpop("to", 5))
         await asyncio.sleep(0.02)
         await c.zadd("z", {"m": 1.5})
         assert await served == ("z", "m", 1.5)
@@ -425,7 +425,7 @@ def test_locks_and_a_connection_of_ones_own(server_everywhere: AnyServer) -> Non
         async with c.client() as own:
             await own.xgroup_create("s", "g", "0", mkstream=True)
             assert await own.xreadgroup("g", "c", {"s": ">"}, block=20) == []
-            waiting = asyncio.create_task(own.xreadgroup("g", "c", {"s": ">"}, block=9000))
+            waiting = asyncio.ensure_future(own.xreadgroup("g", "c", {"s": ">"}, block=9000))
             await asyncio.sleep(0.02)
             await c.xadd("s", {"f": "1"}, id="1-1")
             assert await waiting == [["s", [("1-1", {"f": "1"})]]]

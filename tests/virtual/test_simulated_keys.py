@@ -17,8 +17,9 @@ from typing import Any
 import pytest
 from redis.exceptions import ConnectionError, ResponseError, WatchError
 
-from streamlab.virtual.loop import PROCESS, Deadlock, VirtualLoop
+from streamlab.virtual.loop import Deadlock, VirtualLoop
 from streamlab.virtual.redis import SimulatedRedis, SimulatedServer
+from streamlab.virtual.task import PROCESS
 
 # ---- time --------------------------------------------------------------------------------------
 
@@ -93,7 +94,7 @@ def test_a_cancelled_wait_takes_nothing(loop: VirtualLoop, server: SimulatedServ
 
     async def main() -> None:
         client = server.client()
-        gone = asyncio.create_task(client.blpop("l", 0))
+        gone = asyncio.ensure_future(client.blpop("l", 0))
         await asyncio.sleep(1)
         gone.cancel()
         await asyncio.sleep(1)
@@ -208,7 +209,7 @@ def test_a_reply_to_one_who_waited_takes_the_time_to_wake(loop: VirtualLoop, ser
     async def main() -> None:
         client = server.client(round_trip=0.2, wake=lambda: 0.05)
         pusher = server.client()
-        waiting = asyncio.create_task(client.blpop("l", 0))
+        waiting = asyncio.ensure_future(client.blpop("l", 0))
         await asyncio.sleep(1)
         await pusher.lpush("l", "x")
         await waiting
@@ -307,7 +308,7 @@ def test_a_severed_client_reaches_the_server_no_more(loop: VirtualLoop, server: 
         client, other = server.client(), server.client()
         inbox = client.pubsub()
         await inbox.subscribe("news")
-        waiting = asyncio.create_task(client.blpop("l", 0))
+        waiting = asyncio.ensure_future(client.blpop("l", 0))
         await asyncio.sleep(1)
         client.sever()
         assert await other.publish("news", "x") == 0
@@ -328,7 +329,7 @@ def test_who_is_unblocked_goes_on_with_nothing(loop: VirtualLoop, server: Simula
 
     async def main() -> None:
         client = server.client()
-        waiting = [asyncio.create_task(client.blpop("l", 0)) for _ in range(2)]
+        waiting = [asyncio.ensure_future(client.blpop("l", 0)) for _ in range(2)]
         await asyncio.sleep(1)
         client.unblock()
         assert await asyncio.gather(*waiting) == [None, None]
@@ -356,7 +357,7 @@ def test_a_process_that_is_held_back_is_served_and_does_not_notice(loop: Virtual
         loop.hold(process)
         await client.rpush("l", "a")
         assert await client.llen("l") == 0
-        waiting = asyncio.create_task(client.blpop("l", 2))
+        waiting = asyncio.ensure_future(client.blpop("l", 2))
         assert (await waiting, loop.time(), told) == (None, 3, [])
         loop.release(process)
         await asyncio.sleep(1)
