@@ -21,12 +21,15 @@ from streamlab.servers.programs import ServerBinary
 from streamlab.virtual.loop import VirtualLoop
 from streamlab.virtual.redis import SimulatedServer
 
+#: A client as tests use it: redis-py types each reply as all that it could be, and a test takes it for what it is.
+Client = Any
+
 
 @dataclass
 class Target:
     """A server under test: ordinary redis-py clients of it, and how many of them are blocked."""
 
-    connect: Callable[[], redis.Redis]
+    connect: Callable[[], Client]
     n_blocked: Callable[[], int]
 
 
@@ -58,7 +61,7 @@ class AnyServer:
 
     name: str
     version: tuple[int, ...]
-    make: Callable[[], redis.asyncio.Redis]
+    make: Callable[[], Client]
     loop: Callable[[], asyncio.AbstractEventLoop]
     #: How many clients are blocked; None in virtual time, where a moment later all are that will be.
     n_blocked: Callable[[redis.asyncio.Redis], Awaitable[int]] | None
@@ -73,7 +76,7 @@ class AnyServer:
         while await self.n_blocked(asking) != n:
             await asyncio.sleep(0.005)
 
-    def connect(self) -> redis.asyncio.Redis:
+    def connect(self) -> Client:
         """Return a client, which is closed when the program is over."""
         self.clients.append(self.make())
         return self.clients[-1]

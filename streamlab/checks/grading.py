@@ -165,7 +165,7 @@ def _try(tried: Schedule) -> Diagnosis | None:
             run = engine.run()
     except (TimeStandsStill, Deadlock, OutOfTime) as error:
         return Diagnosis(str(error) or "it took too long.", "are its times meant in seconds?")
-    for actor, words in run.crashes.items():
+    for actor, words in run.errors.items():
         version = "of a scenario that is given, redis_version says what the simulated server behaves as."
         return Diagnosis(f"{actor} ended by itself: {words.rstrip('.')}.", version)
     hint = about_units(scenario.recovery)

@@ -55,7 +55,8 @@ class Course(Cast):
         self._planned = scenario
         #: By the loop's clock; NaN before the run has begun.
         self.origin = math.nan
-        self.crashes: dict[str, str] = {}
+        #: The last words of each actor that ended by an error that nobody had planned; kills are events.
+        self.errors: dict[str, str] = {}
         self._is_dropped = False
         self._outage = Outage(stage, log, self.do)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -157,21 +158,24 @@ class Course(Cast):
                 if not process.has_ended:
                     why = self.stage.end_last(process)
                     if why:
-                        self.crashes[process.name] = why
+                        self.errors[process.name] = why
             for process in processes:
                 await process.gone.wait()
         if self._burials:
             await asyncio.wait(self._burials)
 
     def ended(self, process: Process, *, died_at: float | None = None, why: str = "") -> None:
-        """Take note that a process has ended: it died at a time of the loop's, for a reason; or it had stopped."""
+        """Take note that a process has ended: it died at a time of the loop's; or it had stopped.
+
+        `why` is what an error that nobody had planned said; "" after a kill or a planned crash.
+        """
         process.has_ended = True
         if self._is_dropped:
             return
         role = self._roles[process.name]
         process.has_died = died_at is not None
         if why:
-            self.crashes[process.name] = why
+            self.errors[process.name] = why
         if died_at is not None:
             self._bury(process, died_at)
             self.log.report(CRASHED, process.name, at=died_at)

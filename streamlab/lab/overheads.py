@@ -184,7 +184,7 @@ def _processed_by(run: Run, consumer: str) -> list[Delivery]:
 def _drawn(
     scenario: Scenario, consumer: Consumer, deliveries: Iterable[Delivery], starts: list[float]
 ) -> Iterator[float]:
-    """Yield the service times that were drawn for what a consumer processed, in each of its lives anew."""
+    """Yield the service times that were drawn for what a consumer processed, starting afresh in each of its lives."""
     life = 0
     for delivery in deliveries:
         at_least = max(bisect(starts, delivery.delivered), 1)

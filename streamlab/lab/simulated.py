@@ -343,7 +343,7 @@ class SimulatedEngine:
             wall=self._wall,
             n_commands=self.server.n_commands,
             n_round_trips=self.server.n_round_trips,
-            crashes=self.course.crashes,
+            errors=self.course.errors,
         )
 
     def call(self, question: Awaitable[T]) -> T:

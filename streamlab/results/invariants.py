@@ -158,7 +158,7 @@ def _counts_fall(evidence: Evidence) -> Iterator[Finding]:
 def _two_places(evidence: Evidence) -> Iterator[Finding]:
     """Find what is in two places at the end: done, pending, dead-lettered and undelivered are a partition."""
     if evidence.resets:
-        return  # a group that was made anew delivers again what was done
+        return  # a group that was recreated delivers again what was done
     final = evidence.final
     places = {
         "acknowledged": evidence.ledger.acked.keys(),

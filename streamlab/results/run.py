@@ -47,8 +47,9 @@ class Run:
     n_commands, n_round_trips
         How many commands the actors sent, and how often they waited for the way there and back, which a
         pipeline does once (simulated engine only; 0 where it is not known).
-    crashes
-        What workers that ended by themselves said, by actor.
+    errors
+        The last words of each actor that ended by an error that nobody had planned, by name. Kills, and the crashes
+        and failures that a scenario plans, are events (``"crashed"``) and not here.
     waits
         How long the machine kept each worker waiting for a processor (live engine only).
     """
@@ -61,7 +62,7 @@ class Run:
     wall: float = 0.0
     n_commands: int = 0
     n_round_trips: int = 0
-    crashes: dict[str, str] = field(default_factory=dict)
+    errors: dict[str, str] = field(default_factory=dict)
     waits: dict[str, Wait] = field(default_factory=dict)
 
     @functools.cached_property
@@ -263,7 +264,7 @@ class Run:
 
         These are the `verdicts` on the invariants. To do something twice without need is not among it.
         """
-        lines = [f"{actor} ended by itself: {words}" for actor, words in self.crashes.items()]
+        lines = [f"{actor} ended by itself: {words}" for actor, words in self.errors.items()]
         return lines + [v.words for v in self.verdicts if not v and v.rule != invariants.NEEDLESS]
 
     # ---- export --------------------------------------------------------------------------------

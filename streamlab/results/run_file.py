@@ -77,7 +77,7 @@ def _checked(header: Any, events: EventLog) -> dict[str, Any]:
         "wall": _of("wall", header["wall"], _is_seconds),
         "n_commands": _of("n_commands", header["n_commands"], _is_count),
         "n_round_trips": _of("n_round_trips", header["n_round_trips"], _is_count),
-        "crashes": _of("crashes", header["crashes"], _maps_to(_is_text)),
+        "errors": _of("errors", header["errors"], _maps_to(_is_text)),
         "waits": _waits(header.get("waits", {})),  # older files have none
     }
 

@@ -36,7 +36,7 @@ _WORDS: Final = {
     Kind.SERVER_UP: "the server came up",
     Kind.GROUP_DESTROYED: "the group was destroyed",
     Kind.STREAM_DELETED: "the stream was deleted",
-    Kind.RECREATED: "made the group anew, from {id}",
+    Kind.RECREATED: "recreated the group, from {id}",
 }
 _LONGEST = 40
 

@@ -17,8 +17,7 @@ from streamlab import checks
 from streamlab.actors import Recovery
 from streamlab.checks import grading
 from streamlab.checks.attempts import has_alarms
-from streamlab.checks.grading import graded, with_random_faults
-from streamlab.checks.schedules import Schedule, schedule
+from streamlab.checks.schedules import Schedule, graded, schedule, with_random_faults
 from streamlab.results.verdict import Verdict
 from streamlab.scenario.action_texts import parse_action
 from streamlab.scenario.actions import FAULTS
@@ -346,7 +345,7 @@ def test_progress_is_shown_in_a_notebook_that_somebody_looks_at(
     publisher = types.SimpleNamespace(publish=shown.append, clear_output=lambda wait: shown.append(wait))
     shell = types.SimpleNamespace(kernel=kernel, display_pub=publisher)
     ipython = types.SimpleNamespace(get_ipython=lambda: shell)
-    monkeypatch.setitem(sys.modules, "IPython", ipython)  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "IPython", ipython)
     assert checks.recovery(Recovery("restart"), schedules=3)
     # Cleared for the line that follows at once, and at the end for nothing.
     assert shown == ([True, {"text/plain": "1 of 3 schedules …"}, False] if allow_stdin else [])

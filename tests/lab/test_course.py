@@ -117,7 +117,7 @@ def both(shown: Scenario) -> tuple[Run, Run]:
 def lives(run: Run) -> dict[str, list[tuple[str, float]]]:
     """Return what each actor's lives came to: kinds of events and their times, in order.
 
-    Who makes a group anew that all have found gone is whoever comes first.
+    Whoever comes first recreates a group that all have found gone.
     """
     found: dict[str, list[tuple[str, float]]] = {}
     for event in run.events:

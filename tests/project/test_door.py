@@ -41,14 +41,14 @@ def test_types_and_names_are_the_same_list(module: ModuleType) -> None:
     tree = ast.parse(Path(str(module.__file__)).read_text("utf-8"))
     checked = next(node for node in tree.body if isinstance(node, ast.If))
     seen = [alias.asname for node in checked.body if isinstance(node, ast.ImportFrom) for alias in node.names]
-    assert sorted(map(str, seen)) == module.__all__
+    assert sorted(map(str, seen)) == vars(module)["__all__"]
     assert {*seen, "__doc__", "__name__"} <= set(dir(module))
 
 
 def test_the_list_is_held() -> None:
     """What somebody may have come to rely on does not go unnoticed."""
     known = (ROOT / "tests" / "project" / "door.txt").read_text("utf-8").split()
-    assert streamlab.__all__ == known
+    assert vars(streamlab)["__all__"] == known
 
 
 def code_of(path: Path) -> str:

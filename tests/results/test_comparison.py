@@ -7,6 +7,7 @@ import dataclasses
 import random
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -162,13 +163,13 @@ def test_a_worker_measures_as_its_actors_wait() -> None:
     """They sleep as their event loop does, and a worker's takes note of how late that ended."""
 
     async def sleep() -> float:
-        loop = asyncio.get_running_loop()
+        loop: Any = asyncio.get_running_loop()
         loop.waits._file, loop.waits._counted = -1, 0.0
         job = Job((), Consumer(service=Service(mean=0.001)), random.Random(1), breakpoint, breakpoint, counts=False)
-        serving = asyncio.create_task(job.handler(None)("1-0", {}))
+        serving: asyncio.Future[object] = asyncio.ensure_future(job.handler(None)("1-0", {}))
         loop.call_soon(time.sleep, 0.05)
         await serving
-        return loop.waits.longest
+        return float(loop.waits.longest)
 
     with asyncio.Runner(loop_factory=worker._Loop) as runner:
         assert runner.run(sleep()) > 0.048

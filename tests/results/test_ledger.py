@@ -94,7 +94,8 @@ def test_a_number_with_one_name_has_one_value(first: int) -> None:
 
 def as_heard(events: list[Event], rng: Random, most: float = 0.02) -> list[Event]:
     """Return events as a lab hears of them from several processes: each one's in order, some later than others'."""
-    heard, last = [], {}
+    heard: list[Any] = []
+    last: dict[str, Any] = {}
     for number, event in enumerate(events):
         lag = 0.0 if event.actor == "lab" else rng.uniform(0, most)
         last[event.actor] = at = max(event.at + lag, last.get(event.actor, 0.0))

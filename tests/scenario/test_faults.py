@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from streamlab.scenario.action_texts import parse_action
 from streamlab.scenario.actions import FAULTS, CrashBeforeAck, Fail, Kill, LostReply, Pause, SetRecovery, Slow
 from streamlab.scenario.random_faults import Weights, random_faults, random_kills
 
-DRAWN = dict(consumers=["C1", "C2"], producers=["P1"], duration=10.0, entries=1000)
+DRAWN: dict[str, Any] = dict(consumers=["C1", "C2"], producers=["P1"], duration=10.0, entries=1000)
 
 
 @pytest.mark.parametrize("kind", FAULTS.values())
@@ -44,7 +45,7 @@ def test_the_same_seed_draws_the_same_faults():
 
 def test_a_kill_every_second():
     """At 1, 2 … seconds, not at the end."""
-    kills = random_kills(random.Random(1), consumers=["C1", "C2"], every=1.0, duration=4.0)
+    kills: Any = random_kills(random.Random(1), consumers=["C1", "C2"], every=1.0, duration=4.0)
     assert [kill.at for kill in kills] == [1, 2, 3]
     assert {kill.target for kill in kills} <= {"C1", "C2"}
 

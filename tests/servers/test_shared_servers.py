@@ -198,7 +198,7 @@ def test_bytes(place: str | None) -> None:
 def test_a_database(place: str | None) -> None:
     """The number of a database leads to its keys, and so does the client's url; the others have keys of their own."""
 
-    async def read(**settings: int) -> object:
+    async def read(**settings: Any) -> object:
         async with await connect_async(place, **settings) as client:
             return await client.get("k")
 
@@ -416,7 +416,9 @@ def test_settings(url: str | None) -> None:
 
     async def asyncio_settings() -> None:
         async with await connect_async(url) as client:
-            assert client.get_retry()._retries == 0
+            retry = client.get_retry()
+            assert retry is not None
+            assert retry._retries == 0
             assert client.get_connection_kwargs()["socket_timeout"] is None
             assert await client.ping()
 
@@ -546,7 +548,7 @@ def test_the_package_imports_on_demand() -> None:
     said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
     assert said.stdout.split() == ["False", "True", "False", "True"]
     with pytest.raises(AttributeError, match="nosuch"):
-        streamlab.nosuch  # noqa: B018
+        streamlab.nosuch  # type: ignore[attr-defined]  # noqa: B018
 
 
 @pytest.mark.redis

@@ -148,12 +148,6 @@ def story(page: Any, *, live: bool, automatic: bool, eventually: Eventually) -> 
     assert page.text_content("[data-figure=pending]") == "0"
 
 
-@pytest.fixture(params=["simulated", pytest.param("live", marks=pytest.mark.redis)])
-def engine(request: pytest.FixtureRequest) -> str:
-    """Each engine in turn."""
-    return str(request.param)
-
-
 def more_faults(page: Any) -> None:
     """Open the menu with the keyboard, and take the server down for a second: the panel says so, and goes on."""
     page.wait_for_function("() => Number(document.querySelector('[data-consumer=C1]').cells[5].textContent) > 0")
@@ -179,7 +173,7 @@ def more_faults(page: Any) -> None:
 def test_in_voila(engine: str, eventually: Eventually) -> None:
     """`streamlab panel`: a page of its own; recovered by one click. Its processes end with it."""
     port = browser.free_port()
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     with served(CROWDED, live=engine == "live", port=port, **quiet) as voila:
         browser.wait_for(f"http://127.0.0.1:{port}/nothing", voila)
         with browser.open_page(f"http://127.0.0.1:{port}/") as page:
@@ -373,7 +367,7 @@ def test_figures(request: pytest.FixtureRequest, eventually: Eventually) -> None
     if folder is None:
         pytest.skip("no --panel-figures FOLDER to put the pictures into")
     port = browser.free_port()
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     with served(load_scenario("kill-and-recover"), port=port, **quiet) as voila:
         browser.wait_for(f"http://127.0.0.1:{port}/nothing", voila)
         with browser.open_page(f"http://127.0.0.1:{port}/") as page:

@@ -15,15 +15,8 @@ from typing import Any
 
 import pytest
 
-from streamlab.virtual.loop import PROCESS, Deadlock, TimeStandsStill, VirtualLoop
-from streamlab.virtual.task import Promise
-
-
-@pytest.fixture
-def loop():
-    loop = VirtualLoop()
-    yield loop
-    loop.close()
+from streamlab.virtual.loop import Deadlock, TimeStandsStill, VirtualLoop
+from streamlab.virtual.task import PROCESS, Promise
 
 
 def now() -> float:
@@ -74,11 +67,12 @@ def test_timeout_and_wait_for_end_on_time(loop):
 
 
 def test_event_queue_condition_semaphore_and_task_group(loop):
-    """The tools that tasks talk with hand over at the moment of the deed."""
+    """The tools that tasks talk with hand over at the moment of the call."""
     seen: list[tuple[str, float]] = []
 
     async def main() -> None:
-        event, queue, permits = asyncio.Event(), asyncio.Queue(maxsize=1), asyncio.Semaphore(1)
+        event, permits = asyncio.Event(), asyncio.Semaphore(1)
+        queue: asyncio.Queue[Any] = asyncio.Queue(maxsize=1)
 
         async def waiter() -> None:
             await event.wait()
@@ -488,7 +482,7 @@ def test_whatever_a_task_waits_for_it_is_held_back(loop, way):
                 await loop.sleep(0.25)
             await asyncio.sleep(0)
         else:
-            future = Promise(loop) if way == "promise" else loop.create_future()
+            future: Any = Promise(loop) if way == "promise" else loop.create_future()
             loop.call_later(1, future.set_result, None, context=contextvars.Context())
             await (future.wait() if way == "promise" else future)
         told.append(loop.now)

@@ -43,7 +43,7 @@ class Waiter:
     __slots__ = ()
     request: ReadRequest
     retry_at_ms: int | None
-    is_plain: bool = False  # whether it takes a new entry as `ShortCuts.xadd` hands it over
+    is_plain: bool = False  # whether it takes a new entry as `FastPath.xadd` hands it over
     on_ready: Callable[[Any], None]
 
     @property
