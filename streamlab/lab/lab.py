@@ -40,6 +40,7 @@ from streamlab.results.snapshot import Snapshot
 from streamlab.scenario import Scenario, ScenarioError, actions, load_scenario
 from streamlab.scenario.action import Action, ActionError
 from streamlab.scenario.action_texts import parse_action
+from streamlab.scenario.small_table import ShowsItself, SmallTable, length
 
 __all__ = ["Lab", "LabError"]
 
@@ -49,7 +50,7 @@ R = TypeVar("R")
 _LOOK_EVERY = 0.02
 
 
-class Lab:
+class Lab(ShowsItself):
     """A scenario and an engine to run it on.
 
     `run` runs it to its end. Or it is played, and what happens then is done by hand, from any thread: by `do`, or
@@ -353,6 +354,13 @@ class Lab:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+    def as_table(self) -> SmallTable:
+        """Return what is run, on which engine, and how far it is."""
+        table = self.scenario.as_table()
+        first, *others = table.lines
+        by_hand = [action.in_short() for action in self.actions]
+        return table._replace(lines=[f"{first} ({self.engine}, at {length(self.now)})", *others, *by_hand])
 
     def __repr__(self) -> str:
         return f"<Lab of {self.scenario.name} ({self.engine})>"

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 from streamlab.results.run import Run
 from streamlab.results.statistics import Wait
+from streamlab.scenario.small_table import ShowsItself, SmallTable
 
 #: From which part of a run on, spent waiting for a processor, a worker has been starved.
 _STARVED: Final = 0.05
@@ -24,6 +25,13 @@ class Agreement(StrEnum):
     INCONCLUSIVE = "inconclusive"  #: they differ, by no more than the machine may have caused
 
 
+_VERDICTS: Final = {
+    Agreement.AGREES: "agree",
+    Agreement.DIFFERS: "differ",
+    Agreement.INCONCLUSIVE: "cannot be told apart from this machine's delays",
+}
+
+
 class Row(NamedTuple):
     """A figure of two runs."""
 
@@ -34,7 +42,7 @@ class Row(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(ShowsItself):
     """Two runs side by side.
 
     They agree if each consumer's shares lie within `share_tolerance` (2 percentage points), the sojourn time's p50 and
@@ -104,15 +112,14 @@ class Comparison:
         """Whether every row agrees."""
         return self.verdict == Agreement.AGREES
 
-    def __str__(self) -> str:
-        lines = [f"{'':<20}{self.one.engine:>14}{self.other.engine:>14}{'difference':>14}"]
+    def as_table(self) -> SmallTable:
+        """Return the rows as texts, and what they come to."""
+        rows = []
         for what, a, b, agreement in self.rows():
-            values = "".join(
-                f"{value:>14,}" if isinstance(value, int) else f"{value:>14.3f}" for value in (a, b, b - a)
-            )
-            word = agreement.upper() if agreement == Agreement.DIFFERS else agreement
-            lines.append(f"{what:<20}{values}  {word}")
-        return "\n".join([*lines, *filter(None, [self.reservation])])
+            values = (f"{value:,}" if isinstance(value, int) else f"{value:.3f}" for value in (a, b, b - a))
+            rows.append((what, *values, agreement.upper() if agreement == Agreement.DIFFERS else agreement))
+        lines = [f"{self.one.scenario.name}: the two runs {_VERDICTS[self.verdict]}", *filter(None, [self.reservation])]
+        return SmallTable(lines, ("", self.one.engine, self.other.engine, "difference", ""), rows)
 
     @property
     def reservation(self) -> str:

@@ -22,6 +22,7 @@ from streamlab.results.run_file import RunFileError
 from streamlab.results.statistics import Spread, Wait, id_key, spread
 from streamlab.results.verdict import Verdict
 from streamlab.scenario import Scenario
+from streamlab.scenario.small_table import ShowsItself, SmallTable, length
 
 __all__ = ["EngineName", "FinalState", "Run", "RunFileError"]
 
@@ -34,7 +35,7 @@ _COUNTS: Final = (
 
 
 @dataclass(frozen=True)
-class Run:
+class Run(ShowsItself):
     """A scenario that has run: its events, and all that follows from them.
 
     Attributes
@@ -305,6 +306,38 @@ class Run:
             "rejected_acks": recovery.rejected,
             "round_trips": recovery.n_round_trips or None,
         }
+
+    def as_table(self) -> SmallTable:
+        """Return the run in figures, and a row for each consumer."""
+        rows = [
+            (name, f"{c.acked:,}", f"{self.shares[name]:.1%}", f"{c.pending:,}", f"{c.utilisation:.1%}")
+            for name, c in self.consumers.items()
+        ]
+        return SmallTable(self._figures(), ("consumer", "acked", "share", "pending", "utilisation"), rows)
+
+    def _figures(self) -> list[str]:
+        times = self.sojourn
+        lines = [
+            f"{self.scenario.name} on {self.server} ({self.engine}), seed {self.scenario.seed}: "
+            f"{length(self.duration)}",
+            f"added {self.added:,} · processed {self.processed:,} · acked {self.acked:,} · lost {self.lost:,} · "
+            f"duplicates {self.duplicates:,} · pending {self.pending:,} · undelivered {self.undelivered:,}"
+            + (f" · trimmed {self.trimmed:,}" if self.scenario.maxlen else ""),
+            f"{self.throughput:,.1f} entries/s · sojourn p50 {length(times.p50)}, p95 {length(times.p95)}, "
+            f"p99 {length(times.p99)} · backlog at most {self.backlog_max:,}",
+        ]
+        if self.scenario.faults:
+            recovery, n = self.recovery, len(self.recovery.lost_workers)
+            lost = f"{n} {'worker' if n == 1 else 'workers'} lost"
+            if any(recovery.times):
+                done = f"all done again within {length(recovery.time_max)}"
+                lost += f", {done if recovery.recovered else 'not all done again'}"
+            lines.append(
+                f"recovery {recovery.strategy}: {lost} · redelivered {recovery.redelivered:,} · "
+                f"duplicate effects {recovery.duplicate_effects:,} · dead letters {recovery.dead_lettered:,} · "
+                f"zombie acks {len(recovery.zombie_acks):,}"
+            )
+        return lines
 
     def save(self, path: str | Path) -> None:
         """Write the run as JSON lines, a header and then an event a line: whole, or not at all (`OSError`)."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from streamlab.results.actor_records import State
+from streamlab.scenario.small_table import ShowsItself, SmallTable, length
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class PendingView:
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(ShowsItself):
     """A lab at one moment. Rates are entries per second, over the last moments; `lag` is None if unknown."""
 
     at: float
@@ -56,6 +57,20 @@ class Snapshot:
     n_acked: int
     arrival_rate: float
     throughput: float
+
+    def as_table(self) -> SmallTable:
+        """Return the stream and its group in a line, and a row for each consumer."""
+        lag = "unknown" if self.lag is None else f"{self.lag:,}"
+        dead_letters = f", {self.dead_letters:,} dead letters" if self.dead_letters else ""
+        line = (
+            f"at {length(self.at)}: {self.n_acked:,} of {self.n_added:,} entries acknowledged, "
+            f"{self.n_pending:,} pending, lag {lag}{dead_letters}"
+        )
+        rows = [
+            (c.name, str(c.state), f"{len(c.holding):,}", f"{c.pending:,}", f"{c.delivered:,}", f"{c.acked:,}")
+            for c in self.consumers
+        ]
+        return SmallTable([line], ("consumer", "state", "holds", "pending", "delivered", "acked"), rows)
 
     def consumer(self, name: str) -> ConsumerView:
         """Return the consumer of this name."""

@@ -22,6 +22,7 @@ from streamlab.scenario.action_texts import parse_action, seconds
 from streamlab.scenario.actions import AddConsumer, Poison, ServerDown, SetRecovery, check_target
 from streamlab.scenario.actors import Arrivals, Consumer, Producer, Service, producers
 from streamlab.scenario.random_faults import Weights, random_faults, random_kills
+from streamlab.scenario.small_table import ShowsItself, SmallTable, length
 from streamlab.scenario.values import (
     InvalidValue,
     Record,
@@ -56,7 +57,7 @@ def _no_limit_or(validator: Any) -> Any:
 
 
 @attrs.frozen
-class Scenario(Record):
+class Scenario(Record, ShowsItself):
     """Producers, a stream, a consumer group, and for how long.
 
     Attributes
@@ -183,6 +184,18 @@ class Scenario(Record):
     def joins(self, consumer: Consumer) -> bool:
         """Whether a consumer is not there from the beginning, but is added later."""
         return any(isinstance(action, AddConsumer) and action.target == consumer.name for action in self.actions)
+
+    def as_table(self) -> SmallTable:
+        """Return who does what how fast, for how long, and what goes wrong."""
+        until = [f"{self.entries:,} entries"] if self.entries is not None else []
+        until += [length(self.duration)] if self.duration is not None else []
+        lines = [
+            f"{self.name}: {' or '.join(until) or 'a replay'}, seed {self.seed}, recovery {self.recovery.strategy}"
+        ]
+        lines += [action.in_short() for action in self.actions]
+        rows = [(producer.name, producer.arrivals.in_words()) for producer in self.producers]
+        rows += [(consumer.name, consumer.service.in_words()) for consumer in self.consumers]
+        return SmallTable(lines, ("actor", "pace"), rows)
 
     @property
     def ledger_key(self) -> str:

@@ -100,7 +100,7 @@ def test_a_report_for_reading(capsys):
     assert main(["run", "many-to-many", "--duration", "1"]) == 0
     out = capsys.readouterr().out
     assert "added 300 · processed 300 · acked 300 · lost 0" in out
-    assert "C3                 100    33.3%" in out
+    assert "C3          100  33.3%" in out
 
 
 def test_a_run_is_kept_and_drawn(tmp_path, capsys):
