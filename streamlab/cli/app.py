@@ -10,7 +10,7 @@ import typer
 
 from streamlab import __version__
 from streamlab.cli.helping import EXAMPLES, Command, Group
-from streamlab.cli.options import RunOptions, ScenarioName, taking_options
+from streamlab.cli.options import RunOptions, ScenarioName, scenarios, taking_options
 from streamlab.cli.terminal import is_styled
 
 _NAME: Final = "streamlab"
@@ -62,6 +62,7 @@ def _app() -> typer.Typer:
     app.command("run", cls=Command, help=_RUN)(taking_options(_run))
     app.command("lab", cls=Command, help=_LAB)(_lab)
     app.command("panel", cls=Command)(_panel)
+    app.command("serve", cls=Command)(_serve)
     app.command("worker", cls=Command)(_worker)
     app.command("doctor", cls=Command)(_doctor)
     return app
@@ -113,6 +114,27 @@ def _panel(
     from streamlab.cli.opening import open_panel
 
     return open_panel(scenario, live=live, port=port, no_browser=no_browser)
+
+
+def _serve(
+    port: Annotated[int, typer.Option(metavar="N", help="The TCP port.", show_default="any that is free")] = 0,
+    host: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="The address: any other than this one is open to others.")
+    ] = "127.0.0.1",
+    scenario: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|FILE.toml", help="Play its producers and consumers into it.", autocompletion=scenarios
+        ),
+    ] = None,
+) -> int:
+    """Serve the embedded server to redis-cli and to programs in any language, until Ctrl-C.
+
+    It is for courses and tools, and no production server: there is no password, and nothing is kept.
+    """
+    from streamlab.cli.serving import serve
+
+    return serve(host=host, port=port, scenario=scenario)
 
 
 def _worker() -> int:

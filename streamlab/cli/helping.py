@@ -16,6 +16,7 @@ EXAMPLES: Final[dict[str, list[tuple[str, str]]]] = {
         ("streamlab run one-to-many --engine both", "simulated and on a real Redis, side by side"),
         ("streamlab run crash --plot crash.png", "two workers die; draw what became of it"),
         ("streamlab run one-to-many --fault 'kill C2 at 3s' --recovery autoclaim", "another consumer takes over"),
+        ("streamlab run crash --engine live --keep", "its server stays, for redis-cli, until Ctrl-C"),
         ("streamlab run my-scenario.toml --json", "a scenario of your own; one JSON object"),
     ],
     "lab": [
@@ -25,6 +26,10 @@ EXAMPLES: Final[dict[str, list[tuple[str, str]]]] = {
     "panel": [
         ("streamlab panel", "three consumers, simulated"),
         ("streamlab panel crash --live", "another scenario, with real processes"),
+    ],
+    "serve": [
+        ("streamlab serve --port 6380", "then, elsewhere: redis-cli -p 6380"),
+        ("streamlab serve --scenario kill-and-recover", "run it into the server, and look at what it leaves"),
     ],
     "worker": [("streamlab run one-to-one --engine live", "starts a worker for each actor; it is not run by hand")],
     "doctor": [

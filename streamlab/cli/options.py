@@ -16,7 +16,7 @@ _RESULT: Final = "Result"
 Strategy = Literal["none", "restart", "claim", "autoclaim", "read-claim", "nack"]
 
 
-def _scenarios(incomplete: str) -> Iterator[tuple[str, str]]:
+def scenarios(incomplete: str) -> Iterator[tuple[str, str]]:
     """Complete a scenario's name, or the path of a TOML file or of a folder on the way to one."""
     from streamlab.scenario import SCENARIOS
 
@@ -37,7 +37,7 @@ ScenarioName = Annotated[
     Argument(
         metavar="NAME|FILE.toml",
         help="A named scenario, or a file with one of your own.",
-        autocompletion=_scenarios,
+        autocompletion=scenarios,
         show_default=False,
     ),
 ]
@@ -109,6 +109,12 @@ class RunOptions:
 
     json: Annotated[bool, _flag("--json", "Print the result as one JSON object.", _RESULT)] = False
     events: Annotated[bool, _flag("--events", "Print every event as a line of JSON.", _RESULT)] = False
+    keep: Annotated[
+        bool, _flag("--keep", "Leave a live run's server as it is until Ctrl-C, for redis-cli and the like.", _RESULT)
+    ] = False
+    port: Annotated[
+        int | None, _option("N", "With --keep: the server's TCP port on 127.0.0.1 (default: any).", _RESULT)
+    ] = None
     save: Annotated[Path | None, _option("FILE", "Keep the run (JSON lines).", _RESULT)] = None
     plot: Annotated[Path | None, _option("FILE.png", "Draw the run.", _RESULT)] = None
 

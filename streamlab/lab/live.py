@@ -57,10 +57,11 @@ class LiveStage(Stage):
     last_call = 10.0
     longest_look = 0.01
 
-    def __init__(self, scenario: Scenario, redis_url: str | None, *, keeps: bool) -> None:
+    def __init__(self, scenario: Scenario, redis_url: str | None, *, keeps: bool, port: int | None = None) -> None:
         self._scenario = scenario
         self._keeps = keeps
         self._redis_url = redis_url
+        self._port = port
         self._private: PrivateServer | None = None
         self._proxies: dict[str, Proxy] = {}
         self._client: Redis | None = None
@@ -81,6 +82,11 @@ class LiveStage(Stage):
         return self._private.url
 
     @property
+    def public_url(self) -> str:
+        """The URL for other programs: that of a private server's port, or of the server that was given."""
+        return self.url if self._private is None or self._port is None else self._private.tcp_url
+
+    @property
     def client(self) -> Redis:
         if self._client is None:
             raise LabError("this engine has not been opened: write `async with` around its use")
@@ -92,7 +98,7 @@ class LiveStage(Stage):
         """Start the server or connect to it, and make the stream and its group; `added` are the ids of the run's."""
         scenario = self._scenario
         if self._redis_url is None:
-            self._private = PrivateServer(persistence="aof" if self._keeps else "none")
+            self._private = PrivateServer(persistence="aof" if self._keeps else "none", port=self._port)
             await self._in_thread(self._private.start)
         self._client = stream_client(self.url, name="streamlab-lab")
         self.info = await check_server(self._client)
@@ -245,16 +251,19 @@ class LiveStage(Stage):
 class LiveEngine:
     """One run of a scenario by worker processes, on a private server or on the one at `redis_url`.
 
+    A private one listens on TCP as well if it is given a `port`: else it can be reached by the run alone.
     To be used on one event loop: ``async with LiveEngine(scenario) as engine: await engine.run()``.
     When it is left, however it is left, no worker and no private server is running any more, and the
     scenario's stream has been deleted from the server that was given.
     """
 
-    def __init__(self, scenario: Scenario, *, redis_url: str | None = None, interactive: bool = False) -> None:
+    def __init__(
+        self, scenario: Scenario, *, redis_url: str | None = None, interactive: bool = False, port: int | None = None
+    ) -> None:
         if redis_url is not None and scenario.needs_persistence:
             raise LabError("the fault server-down kills the server: on a private one only, so leave the URL out")
         self.log = EventLog(clock=_Clock())
-        self.stage = LiveStage(scenario, redis_url, keeps=interactive or scenario.needs_persistence)
+        self.stage = LiveStage(scenario, redis_url, keeps=interactive or scenario.needs_persistence, port=port)
         self.course = Course(scenario, self.stage, self.log, carry_out)
         #: Whether it is ending everything that it holds: nobody may tear that.
         self.is_closing = False
