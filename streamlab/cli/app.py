@@ -12,6 +12,7 @@ from streamlab import __version__
 from streamlab.cli.helping import EXAMPLES, Command, Group
 from streamlab.cli.options import RunOptions, ScenarioName, scenarios, taking_options
 from streamlab.cli.terminal import is_styled
+from streamlab.cli.torture_options import TortureOptions
 
 _NAME: Final = "streamlab"
 _NoBrowser = Annotated[bool, typer.Option("--no-browser", help="Only print the address to open.")]
@@ -20,6 +21,13 @@ _RUN: Final = (
     "Run a scenario, simulated or on a real Redis.\n\n"
     "Exit status: 0; 1 when an invariant is broken or the engines differ; 2 for wrong use; 3 when something is still "
     "pending that the recovery should have dealt with."
+)
+_TORTURE: Final = (
+    "Run a consumer of your own, in any language, under faults.\n\n"
+    "Several processes of it are started, each with REDIS_URL, STREAM, GROUP and CONSUMER in its environment; entries "
+    "are added, and processes are killed, paused and cut off.\n\n"
+    "Exit status: 0; 1 when something is lost, done twice or acknowledged too early, or the program cannot be run; 2 "
+    "for wrong use; 3 when something is left pending."
 )
 _LAB: Final = (
     "Open your own copy of the course in JupyterLab.\n\n"
@@ -59,7 +67,8 @@ def _app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback(invoke_without_command=True)(_alone)
-    app.command("run", cls=Command, help=_RUN)(taking_options(_run))
+    app.command("run", cls=Command, help=_RUN)(taking_options(_run, RunOptions))
+    app.command("torture", cls=Command, help=_TORTURE)(taking_options(_torture, TortureOptions))
     app.command("lab", cls=Command, help=_LAB)(_lab)
     app.command("panel", cls=Command)(_panel)
     app.command("serve", cls=Command)(_serve)
@@ -88,6 +97,12 @@ def _run(options: RunOptions) -> int:
     from streamlab.cli.run import run
 
     return run(options)
+
+
+def _torture(options: TortureOptions) -> int:
+    from streamlab.cli.torture import torture
+
+    return torture(options)
 
 
 def _lab(

@@ -7,7 +7,7 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import redis.exceptions
 
@@ -17,7 +17,8 @@ from streamlab.lab.carry_out import carry_out
 from streamlab.lab.course import Course
 from streamlab.lab.estate import Estate
 from streamlab.lab.inspection import final_state
-from streamlab.lab.live_process import LabError, LiveProcess
+from streamlab.lab.live_process import LiveProcess
+from streamlab.lab.machine_process import LabError, MachineProcess
 from streamlab.lab.ownership import OwnKeys
 from streamlab.lab.patience import to_its_end, within
 from streamlab.lab.play import Part
@@ -28,7 +29,7 @@ from streamlab.results.run import Run
 from streamlab.scenario import Scenario, ScenarioError
 from streamlab.scenario.actions import LostReply
 from streamlab.servers.client import ServerInfo, ServerUnusable, check_server, check_stream_key, stream_client
-from streamlab.servers.private import PrivateServer
+from streamlab.servers.private import Persistence, PrivateServer
 from streamlab.servers.proxy import Proxy
 
 if TYPE_CHECKING:
@@ -57,6 +58,9 @@ class LiveStage(Stage):
     last_call = 10.0
     longest_look = 0.01
 
+    #: Of a private server.
+    password: str | None = None
+
     def __init__(self, scenario: Scenario, redis_url: str | None, *, keeps: bool, port: int | None = None) -> None:
         self._scenario = scenario
         self._keeps = keeps
@@ -70,7 +74,7 @@ class LiveStage(Stage):
         self._estate: Estate | None = None  # of keys on a server that is somebody's
         self._course: Host | None = None
         #: Whose output has not been read to its end.
-        self.lives: list[LiveProcess] = []
+        self.lives: list[MachineProcess] = []
 
     @property
     def url(self) -> str:
@@ -98,7 +102,8 @@ class LiveStage(Stage):
         """Start the server or connect to it, and make the stream and its group; `added` are the ids of the run's."""
         scenario = self._scenario
         if self._redis_url is None:
-            self._private = PrivateServer(persistence="aof" if self._keeps else "none", port=self._port)
+            persistence: Persistence = "aof" if self._keeps else "none"
+            self._private = PrivateServer(persistence=persistence, port=self._port, password=self.password)
             await self._in_thread(self._private.start)
         self._client = stream_client(self.url, name="streamlab-lab")
         self.info = await check_server(self._client)
@@ -117,7 +122,8 @@ class LiveStage(Stage):
     def inform_estate(self, *, now: bool = True) -> None:
         """Let somebody know what has to be deleted if this process is killed."""
         if self._estate is not None:
-            self._estate.keep_up((process.process.pid for process in self.lives), now=now)
+            workers = [process.pid for process in self.lives]
+            self._estate.keep_up((pid for pid in workers if pid is not None), now=now)
 
     def note_added(self, entry_id: str) -> None:
         """Note an entry that the run has added."""
@@ -197,7 +203,7 @@ class LiveStage(Stage):
     async def open(self, course: Host) -> None:
         self._course = course
 
-    def spawn(self, part: Part) -> LiveProcess:
+    def spawn(self, part: Part) -> MachineProcess:
         course = self._course
         assert course is not None
         proxy = self._proxies.get(part.name)
@@ -242,7 +248,7 @@ class LiveStage(Stage):
         return time.monotonic() + 0.05
 
     def end_last(self, process: Process) -> str:
-        assert isinstance(process, LiveProcess)
+        assert isinstance(process, MachineProcess)
         why = f"did not stop within {self.last_call:g} s, and was killed"
         process.give_up(why)
         return why
@@ -263,12 +269,16 @@ class LiveEngine:
         if redis_url is not None and scenario.needs_persistence:
             raise LabError("the fault server-down kills the server: on a private one only, so leave the URL out")
         self.log = EventLog(clock=_Clock())
-        self.stage = LiveStage(scenario, redis_url, keeps=interactive or scenario.needs_persistence, port=port)
+        self.stage = self._stage(scenario, redis_url, interactive or scenario.needs_persistence, port)
         self.course = Course(scenario, self.stage, self.log, carry_out)
         #: Whether it is ending everything that it holds: nobody may tear that.
         self.is_closing = False
 
-    async def __aenter__(self) -> LiveEngine:
+    def _stage(self, scenario: Scenario, redis_url: str | None, keeps: bool, port: int | None) -> LiveStage:
+        """Return what the run is played on."""
+        return LiveStage(scenario, redis_url, keeps=keeps, port=port)
+
+    async def __aenter__(self) -> Self:
         try:
             await self.stage.prepare(self._added)
         except BaseException:
