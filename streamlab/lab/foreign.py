@@ -95,6 +95,7 @@ class ForeignProcess(MachineProcess):
         self.ready = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._is_asked = False
+        self._error: LabError | None = None
         self._output = b""
         self.witness = make_witness(self)
         for action in part.counted:
@@ -117,7 +118,11 @@ class ForeignProcess(MachineProcess):
     def _start(self) -> None:
         if self.has_ended or self.process is not None:
             return
-        self.process = self._start_process()
+        try:
+            self.process = self._start_process()
+        except LabError as error:
+            self._error = error  # for whoever reads next, since no one hears a callback
+            return
         for pipe in (self.process.stdout, self.process.stderr):
             assert pipe is not None
             os.set_blocking(pipe.fileno(), False)
@@ -156,6 +161,8 @@ class ForeignProcess(MachineProcess):
     # ---- what it says --------------------------------------------------------------------------
 
     def read(self) -> None:
+        if self._error is not None:
+            raise self._error
         if self.has_ended or self.process is None:
             return
         has_gone = not self.process.alive  # before looking at what it has written: all of it is there then

@@ -103,7 +103,10 @@ class LiveStage(Stage):
         scenario = self._scenario
         if self._redis_url is None:
             persistence: Persistence = "aof" if self._keeps else "none"
-            self._private = PrivateServer(persistence=persistence, port=self._port, password=self.password)
+            # By "everysec", what was answered may wait for two seconds to be written, while a disk is slow.
+            self._private = PrivateServer(
+                persistence=persistence, port=self._port, password=self.password, options={"appendfsync": "no"}
+            )
             await self._in_thread(self._private.start)
         self._client = stream_client(self.url, name="streamlab-lab")
         self.info = await check_server(self._client)
