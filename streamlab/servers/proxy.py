@@ -225,7 +225,8 @@ class _Connection:
             ended = await asyncio.gather(there, back, return_exceptions=True)
             if True in ended:
                 await self._let_server_finish(*self._server)
-            if ended[0] is not False or self._is_aborted():
+            by_client = ended[0] is False and isinstance(ended[1], asyncio.CancelledError)
+            if not by_client or self._is_aborted():
                 self._watch_cut()
             for error in ended:
                 if isinstance(error, Exception) and not isinstance(error, OSError):

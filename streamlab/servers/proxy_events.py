@@ -173,7 +173,8 @@ class GroupWatcher:
         else:
             self._give([row for row in rows if row], "claimed")
         for ids in gone:
-            self.witness.found_gone([_text(each) for each in ids])
+            if ids:
+                self.witness.found_gone([_text(each) for each in ids])
 
     def _give(self, rows: Iterable[Sequence[Any]], how: How) -> None:
         """Tell of entries; those that are pending and not in the stream any more have no fields."""
