@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 
 from streamlab.cli import main
 from tests.conftest import Eventually
@@ -89,6 +90,44 @@ def test_a_wrong_program_fails_with_a_story(program: str, mistake: str, capsys: 
     story = [line for found in (*told["broken"], *filter(None, [told["left"]])) for line in found["story"]]
     assert any(line in each for each in story)
     assert re.search(r"^ +[\d.]+ s  P1: added it$", said, re.M)
+
+
+@pytest.mark.skipif("ioredis" not in PROGRAMS, reason="ioredis is not installed: .ci/node-clients")
+def test_the_example_in_node_survives(capsys: pytest.CaptureFixture[str]) -> None:
+    """What examples/consumer.js shows is a right consumer, also of a group that is lost."""
+    example = Path(__file__).parents[2] / "examples/consumer.js"
+    faults = with_faults("kill C1 at 0.6s", "crash-before-ack C2 nth 10", "group-destroyed at 1.5s")
+    status, told, said = tortured(capsys, f"node {example}", *faults, drain="20s")
+    assert not said, said
+    assert (status, told["processed"], told["recovery"]["duplicate_effects"]) == (0, told["added"], 0)
+
+
+def test_one_more_joins_and_one_stands_still(capsys: pytest.CaptureFixture[str]) -> None:
+    """A process is added in the midst of a run; and one that stands still at work goes on later, as a zombie."""
+    faults = with_faults("add-consumer C3 at 500ms", "pause-in-work C1 nth 10 for 1.5s")
+    status, told, said = tortured(capsys, PYTHON, *faults, drain="20s")
+    assert not said, said
+    assert status == 0
+    assert told["consumers"]["C3"]["acked"] > 10
+    assert told["recovery"]["lost_workers"] == 1
+    assert told["recovery"]["duplicate_effects"] == 0
+
+
+def test_on_a_server_that_is_given(redis_url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The stream is deleted in the end, what the program has written is left; a stream that exists is left alone."""
+    status, told, said = tortured(capsys, PYTHON, "--redis", redis_url, *with_faults("kill C1 at 1s"), drain="20s")
+    assert not said, said
+    assert status == 0
+    with redis.Redis.from_url(redis_url) as client:
+        assert client.keys() == [b"effects"]
+        assert client.hlen("effects") == told["added"]
+        client.xadd("orders", {"n": 1})
+        status, _, said = tortured(capsys, PYTHON, "--redis", redis_url)
+        assert (status, client.xlen("orders")) == (2, 1)
+        assert "'orders' exists already" in said
+    status, _, said = tortured(capsys, PYTHON, "--redis", redis_url, *with_faults("server-down at 1s"))
+    assert status == 1
+    assert "leave the URL out" in said
 
 
 @pytest.mark.parametrize("kind", ["transaction", "script", "stream"])
