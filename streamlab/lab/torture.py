@@ -181,10 +181,10 @@ def _judge(
 
 
 def _unseen(run: Run, books: Books, final: FinalState, origin: float, is_told: bool) -> Iterator[Event]:
-    """Yield what must have happened where no proxy looks: in a script, or on another server."""
+    """Yield what must have happened unheard: in a script, on another server, or its reply never came."""
     ledger, open_ = run.ledger, {*final.pending, *final.undelivered}
     for entry_id in ledger.added:
-        who, at = books.scripted.get(entry_id, ("", 0.0))
+        who, at = books.unheard.get(entry_id, ("", 0.0))
         at -= origin
         is_done = is_told and final.effects.get(entry_id, 0) > 0 and entry_id not in ledger.processed
         is_acked = bool(who) and entry_id not in ledger.acked and entry_id not in open_

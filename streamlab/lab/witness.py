@@ -76,8 +76,8 @@ class Books:
     def __init__(self, log: EventLog) -> None:
         self.log = log
         self.habits = Habits()
-        #: Ids that a script had among its arguments: by whom, and when.
-        self.scripted: dict[str, tuple[str, float]] = {}
+        #: What may have been acknowledged, without a proxy's hearing of it: by whom, and when.
+        self.unheard: dict[str, tuple[str, float]] = {}
         #: How often a line of output told of an entry.
         self.told: dict[str, int] = {}
         self._n_read = 0
@@ -228,10 +228,10 @@ class LifeWitness:
         self.has_done = True
         self._report(PROCESSED, entry_id)
 
-    def scripted(self, ids: Sequence[str]) -> None:
+    def unheard(self, ids: Sequence[str]) -> None:
         self.has_done = True
         for entry_id in ids:
-            self._books.scripted[entry_id] = (self._process.name, self._now())
+            self._books.unheard[entry_id] = (self._process.name, self._now())
 
     def found_gone(self, ids: Sequence[str]) -> None:
         for entry_id in ids:

@@ -36,8 +36,8 @@ class Watcher(Protocol):
     def answered(self, reply: object) -> None:
         """Take note of the reply to the oldest command that has none yet; it may be on its way to be lost."""
 
-    def cut(self) -> None:
-        """Take note that the connection is lost, and its client has not closed it."""
+    def closed(self, *, by_client: bool) -> None:
+        """Take note of the connection's end; what has not been answered will not be."""
 
 
 class Proxy:
@@ -225,9 +225,9 @@ class _Connection:
             ended = await asyncio.gather(there, back, return_exceptions=True)
             if True in ended:
                 await self._let_server_finish(*self._server)
-            by_client = ended[0] is False and isinstance(ended[1], asyncio.CancelledError)
-            if not by_client or self._is_aborted():
-                self._watch_cut()
+            if self._watcher is not None:
+                is_cut = ended[0] is not False or not isinstance(ended[1], asyncio.CancelledError)
+                self._watcher.closed(by_client=not is_cut and not self._is_aborted())
             for error in ended:
                 if isinstance(error, Exception) and not isinstance(error, OSError):
                     raise error
@@ -239,10 +239,6 @@ class _Connection:
 
     def _is_aborted(self) -> bool:
         return self._is_cut
-
-    def _watch_cut(self) -> None:
-        if self._watcher is not None:
-            self._watcher.cut()
 
     async def _pass_commands(self, client: asyncio.StreamReader, server: asyncio.StreamWriter) -> bool:
         """Pass commands on until the client closes, or until one must not be passed on: then return True."""

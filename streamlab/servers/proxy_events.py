@@ -43,8 +43,8 @@ class Witness(Protocol):
     def effect(self, entry_id: str) -> None:
         """Note that an effect has happened."""
 
-    def scripted(self, ids: Sequence[str]) -> None:
-        """Note that a script has been run with these ids among its arguments."""
+    def unheard(self, ids: Sequence[str]) -> None:
+        """Note what may have been acknowledged: a script had these ids among its arguments, or a reply never came."""
 
     def found_gone(self, ids: Sequence[str]) -> None:
         """Note that it was told of entries that are pending, and not in the stream any more."""
@@ -75,7 +75,13 @@ class GroupWatcher:
     def sent(self, command: list[bytes]) -> bool:
         words = [_text(word) for word in command]
         words[:1] = [word.upper() for word in words[:1]]
-        self._waiting.append(words)
+        is_passed_on = self._may_pass(words)
+        if is_passed_on:
+            self._waiting.append(words)
+        return is_passed_on
+
+    def _may_pass(self, words: list[str]) -> bool:
+        """Tell what a command is about; return whether it may be passed on."""
         name = words[0] if words else ""
         if name in ("XACK", "XACKDEL") and self._is_ours(words[1:3]):
             return self.witness.is_to_ack(_ids(words[3:]))
@@ -138,7 +144,7 @@ class GroupWatcher:
         if name in _EFFECTS and words[1:2] == [self.effects]:
             self._had_effect(words, reply)
         elif name in _SCRIPTS and self._keys(words) & {self.stream, self.effects}:
-            self.witness.scripted(_ids(words))
+            self.witness.unheard(_ids(words))
         elif name in _AFTER:
             _AFTER[name](self, words, reply)
 
@@ -202,8 +208,12 @@ class GroupWatcher:
         elif words[1].upper() == "DELCONSUMER":
             self.witness.removed(words[4], int(reply))
 
-    def cut(self) -> None:
-        self.witness.cut()
+    def closed(self, *, by_client: bool) -> None:
+        for words in (*(self._queued or ()), *self._waiting):
+            if words[:1] == ["XACK"] and self._is_ours(words[1:3]):
+                self.witness.unheard(_ids(words[3:]))
+        if not by_client:
+            self.witness.cut()
 
 
 _AFTER: Final[dict[str, Callable[[GroupWatcher, list[str], Any], None]]] = {

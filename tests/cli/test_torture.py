@@ -61,9 +61,9 @@ def test_a_right_program_survives(program: str, capsys: pytest.CaptureFixture[st
     assert told["verdict"] == "survived"
     assert told["added"] == told["processed"] == told["acked"] > 180
     assert (told["lost"], told["pending"], told["undelivered"]) == (0, 0, 0)
-    assert told["recovery"]["lost_workers"] >= 3
+    assert told["recovery"]["lost_workers"] >= 2
     assert told["recovery"]["strategy"] == "autoclaim"
-    assert told["recovery"]["redelivered"] >= 3
+    assert told["recovery"]["redelivered"] >= 2
     assert told["recovery"]["duplicate_effects"] == 0
 
 

@@ -126,7 +126,7 @@ def test_pipelines_transactions_and_scripts(redis_url: str) -> None:
         assert notes.take() == []
         await client.eval("return redis.call('XACK', KEYS[1], ARGV[1], ARGV[2])", 1, "orders", "billing", "3-1")
         await client.eval("return 1", 1, "elsewhere", "4-1")
-        assert notes.take() == [("scripted", ["3-1"])]
+        assert notes.take() == [("unheard", ["3-1"])]
 
     run(program, redis_url, notes)
 
@@ -179,3 +179,21 @@ def test_a_lost_reply_is_told(redis_url: str) -> None:
 
     asyncio.run(asyncio.wait_for(main(), 10))
     assert ("given", [("1-1", None)], "new") in notes.heard
+
+
+@pytest.mark.parametrize("in_transaction", [False, True])
+def test_an_acknowledgement_without_a_reply_may_have_been_granted(in_transaction: bool) -> None:
+    """It is told when the connection has ended, whoever has ended it."""
+    notes = Notes()
+    watcher = GroupWatcher("orders", "billing", None, notes)
+    if in_transaction:
+        watcher.sent([b"MULTI"])
+        watcher.answered(b"OK")
+    watcher.sent([b"XACK", b"orders", b"billing", b"1-1"])
+    if in_transaction:
+        watcher.answered(b"QUEUED")
+        watcher.sent([b"EXEC"])
+    watcher.sent([b"XACK", b"orders", b"other", b"2-1"])
+    assert notes.heard == []
+    watcher.closed(by_client=True)
+    assert notes.heard == [("unheard", ["1-1"])]
