@@ -40,6 +40,11 @@ if TYPE_CHECKING:
 _LOOK_EVERY = 0.02
 #: Seconds within which a worker has to be ready.
 _START_LIMIT = 60.0
+#: Seconds within which a server has to have loaded what it had.
+_RELOAD_LIMIT = 60.0
+#: By "everysec", what was answered may wait for two seconds to be written, while a disk is slow. And what a long run
+#: has written is to be loaded in a moment.
+_PERSISTENCE = {"appendfsync": "no", "auto-aof-rewrite-min-size": "4mb"}
 #: Seconds that closing a connection may take.
 _PARTING = 1.0
 
@@ -103,9 +108,8 @@ class LiveStage(Stage):
         scenario = self._scenario
         if self._redis_url is None:
             persistence: Persistence = "aof" if self._keeps else "none"
-            # By "everysec", what was answered may wait for two seconds to be written, while a disk is slow.
             self._private = PrivateServer(
-                persistence=persistence, port=self._port, password=self.password, options={"appendfsync": "no"}
+                persistence=persistence, port=self._port, password=self.password, options=_PERSISTENCE
             )
             await self._in_thread(self._private.start)
         self._client = stream_client(self.url, name="streamlab-lab")
@@ -157,7 +161,8 @@ class LiveStage(Stage):
 
     async def come_up(self) -> None:
         assert self._private is not None
-        await self._in_thread(self._private.restart)
+        private = self._private
+        await self._in_thread(lambda: private.restart(_RELOAD_LIMIT))
 
     async def _in_thread(self, start: Callable[[], object]) -> None:
         """Start the server in a thread; if that is cancelled, see the thread end, so that the server can be stopped."""
