@@ -247,7 +247,9 @@ def _hints(run: Run, program: Program, habits: Habits, *, has_left: bool) -> Ite
         )
     if has_left and not habits.claims:
         yield "it never claimed anything (XAUTOCLAIM): what a consumer leaves that does not come back stays pending."
-    if has_left and habits.claims:
+    if has_left and habits.stops_at_empty_page:
+        yield "it stopped at an empty page of XAUTOCLAIM: only the cursor 0-0 ends the list."
+    elif has_left and habits.claims:
         yield (
             f"it claims what has been idle for {habits.min_idle_ms / 1000:g} s: if that had not passed yet, give the "
             f"run more time at its end (--drain, now {run.scenario.drain:g} s)."

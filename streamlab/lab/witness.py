@@ -67,6 +67,7 @@ class Habits:
     reads_history: bool = False
     claims: bool = False
     min_idle_ms: int = 0
+    stops_at_empty_page: bool = False
     starts: list[str] = field(default_factory=list)
 
 
@@ -236,6 +237,9 @@ class LifeWitness:
     def found_gone(self, ids: Sequence[str]) -> None:
         for entry_id in ids:
             self._report(TRIMMED, entry_id)
+
+    def stops_at_empty_page(self) -> None:
+        self._books.habits.stops_at_empty_page = True
 
     def recreated(self, start: str) -> None:
         self._books.habits.starts.append(start)

@@ -49,6 +49,9 @@ class Witness(Protocol):
     def found_gone(self, ids: Sequence[str]) -> None:
         """Note that it was told of entries that are pending, and not in the stream any more."""
 
+    def stops_at_empty_page(self) -> None:
+        """Note that it left a walk by XAUTOCLAIM at a page that was empty, before the list had ended."""
+
     def recreated(self, start: str) -> None:
         """Note that it has made the group."""
 
@@ -69,6 +72,7 @@ class GroupWatcher:
     witness: Witness
     _waiting: deque[list[str]] = field(default_factory=deque)
     _queued: list[list[str]] | None = None  # of a transaction
+    _cursor: str | None = None  # of a walk whose last page was empty, and which has not ended
 
     # ---- commands ------------------------------------------------------------------------------
 
@@ -93,6 +97,8 @@ class GroupWatcher:
             self._ask(words)
         elif name in ("XCLAIM", "XAUTOCLAIM") and self._is_ours(words[1:3]) and len(words) > 4:
             self.witness.asks(words[3], "claimed", _number(words[4]))
+            if name == "XAUTOCLAIM" and self._cursor not in (None, *words[5:6]):
+                self.witness.stops_at_empty_page()
         return True
 
     def _ask(self, words: list[str]) -> None:
@@ -178,6 +184,9 @@ class GroupWatcher:
             self.witness.given([(_text(row), None) for row in rows], "renamed")
         else:
             self._give([row for row in rows if row], "claimed")
+        if words[0] == "XAUTOCLAIM":
+            is_over = bool(rows) or any(gone) or reply[0] == b"0-0"
+            self._cursor = None if is_over else _text(reply[0])
         for ids in gone:
             if ids:
                 self.witness.found_gone([_text(each) for each in ids])

@@ -181,6 +181,24 @@ def test_a_lost_reply_is_told(redis_url: str) -> None:
     assert ("given", [("1-1", None)], "new") in notes.heard
 
 
+@pytest.mark.parametrize("goes_on", [True, False])
+def test_a_walk_that_ends_at_an_empty_page(redis_url: str, goes_on: bool) -> None:
+    """Of ten entries looked at, none is idle for long enough: who begins again at the first never comes further."""
+    notes = Notes()
+
+    async def program(client: redis.asyncio.Redis) -> None:
+        await client.xgroup_create("orders", "billing", "0", mkstream=True)
+        for n in range(20):
+            await client.xadd("orders", {"n": n})
+        await client.xreadgroup("billing", "C1", {"orders": ">"})
+        cursor, entries, *_ = await client.xautoclaim("orders", "billing", "C2", 60_000, count=1)
+        assert (cursor != "0-0", entries) == (True, [])
+        await client.xautoclaim("orders", "billing", "C2", 60_000, cursor if goes_on else "0-0", count=1)
+
+    run(program, redis_url, notes, single_connection_client=True)
+    assert (("stops_at_empty_page",) in notes.heard) == (not goes_on)
+
+
 @pytest.mark.parametrize("in_transaction", [False, True])
 def test_an_acknowledgement_without_a_reply_may_have_been_granted(in_transaction: bool) -> None:
     """It is told when the connection has ended, whoever has ended it."""
