@@ -171,6 +171,8 @@ def test_the_program_is_told_in_words_as_well(capsys: pytest.CaptureFixture[str]
         "import os, sys\n"
         "told = [os.environ[name] for name in ('REDIS_URL', 'STREAM', 'GROUP', 'CONSUMER')]\n"
         "assert sys.argv[1:] == told, (sys.argv, told)\n"
+        "from urllib.parse import urlsplit\n"
+        "assert urlsplit(told[0]).password and urlsplit(told[0]).hostname == '127.0.0.1'\n"
         f"sys.argv[1:] = []\nexec(open({PYTHON.split()[1]!r}).read())\n"
     )
     worker = f"{sys.executable} {check} {{url}} {{stream}} {{group}} {{consumer}}"
