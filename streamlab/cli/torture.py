@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import shlex
 import sys
 
 from streamlab.cli.asked import expanded, time_of
+from streamlab.cli.files import check_writable
 from streamlab.cli.progress import progress
 from streamlab.cli.report import print_run
 from streamlab.cli.torture_options import TortureOptions
 from streamlab.lab.foreign import Program
 from streamlab.lab.torture import torture as put_to_torture
+from streamlab.results.whole_file import write_whole
 from streamlab.scenario import Arrivals, Scenario, ScenarioError, consumers, producers
 from streamlab.scenario.actors import Service
 from streamlab.scenario.random_faults import steady_faults
@@ -19,6 +23,8 @@ from streamlab.scenario.random_faults import steady_faults
 def torture(options: TortureOptions) -> int:
     """Do what ``streamlab torture`` does; return the exit status."""
     scenario = _scenario(options)
+    if options.html is not None:  # before the run: what is found out after it has cost that run
+        check_writable(options.html, "--html")
     program = Program(options.worker, options.effects, options.restart)
     with progress(scenario, quiet=options.json) as show:
         outcome = put_to_torture(
@@ -29,6 +35,10 @@ def torture(options: TortureOptions) -> int:
     else:
         print_run(outcome.run)
     sys.stdout.flush()
+    if options.html is not None:
+        from streamlab.views.torture_page import torture_page  # which draws, where it can
+
+        write_whole(options.html, [torture_page(outcome, _typed(options)).encode()])
     for words, story in outcome.broken:
         _tell("broken", words, story)
     if outcome.left:
@@ -36,6 +46,22 @@ def torture(options: TortureOptions) -> int:
     for hint in outcome.hints:
         print(f"streamlab: hint: {hint}", file=sys.stderr)
     return outcome.status
+
+
+def _typed(options: TortureOptions) -> str:
+    """Return what to type to run the same again."""
+    words = ["streamlab", "torture"]
+    for field in dataclasses.fields(options):
+        value = getattr(options, field.name)
+        name = field.name.replace("_", "-")
+        if field.name in ("json", "html", "redis") or value == field.default:
+            continue  # a URL may hold a password
+        if isinstance(value, bool):
+            words.append(f"--{name}" if value else f"--no-{name}")
+        else:
+            for each in value if isinstance(value, list) else [value]:
+                words += [f"--{name}", str(each)]
+    return shlex.join(words)
 
 
 def _tell(what: str, words: str, story: tuple[str, ...]) -> None:

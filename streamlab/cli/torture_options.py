@@ -1,6 +1,7 @@
 """The options of ``streamlab torture``, as data."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Final, Literal
 
 from typer import Option
@@ -43,4 +44,5 @@ class TortureOptions:
         option("KEY|stdout", "Where effects are told: a hash or a stream, or a line of output with the id.", _RESULT),
     ] = ""
     may_repeat: Annotated[bool, flag("--may-repeat", "An effect may happen more than once.", _RESULT)] = False
+    html: Annotated[Path | None, option("FILE.html", "Write a page about it.", _RESULT)] = None
     json: Annotated[bool, flag("--json", "Print the result as one JSON object.", _RESULT)] = False

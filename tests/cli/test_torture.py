@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import re
 import secrets
+import shlex
 import signal
 import subprocess
 import sys
@@ -141,6 +143,29 @@ def test_effects_in_other_ways(kind: str, capsys: pytest.CaptureFixture[str]) ->
     assert not said, said
     assert status == 0
     assert told["added"] == told["processed"] == told["acked"] > 180
+
+
+def test_a_page_of_html(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """It holds the verdict, what to type, the story, the hint, the faults and pictures; and nothing from elsewhere."""
+    page = tmp_path / "page.html"
+    worker, faults = f"{PYTHON} twice", with_faults("crash-before-ack C1 nth 10")
+    status, _, said = tortured(capsys, worker, *faults, "--html", str(page), "--no-restart", drain="3s")
+    assert status == 1
+    text = html.unescape(page.read_text())
+    assert "<h1 style=" in text
+    assert ">Broken</h1>" in text
+    typed = re.findall(r"<pre>(streamlab torture .*)</pre>", text)
+    options = ["--worker", worker, "--consumers", "2", "--duration", "2s", "--drain", "3s"]
+    assert [shlex.split(each) for each in typed] == [
+        ["streamlab", "torture", *options, "--no-restart", *faults, "--effects", "effects"]
+    ]
+    told = [line for line in said.splitlines() if line.startswith(" ")]
+    assert "\n".join(line[4:] for line in told) in text
+    assert "must be one step" in text
+    assert "<li>crash-before-ack C1 nth 10</li>" in text
+    assert text.count('src="data:image/png') == 2
+    assert "http" not in text
+    assert main(["torture", "--worker", "x", "--html", str(tmp_path / "no" / "page.html")]) == 2
 
 
 def test_effects_told_by_lines_of_output(capsys: pytest.CaptureFixture[str]) -> None:
