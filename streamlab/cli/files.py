@@ -21,7 +21,9 @@ def check_files(options: RunOptions) -> None:
         check_writable(options.save, "--save")
     if options.plot is not None:
         if find_spec("matplotlib") is None:
-            raise ScenarioError("--plot needs matplotlib, which is not installed: pip install 'streamlab[course]'")
+            raise ScenarioError(
+                "--plot needs matplotlib, which is not installed: pip install 'consumer-group-lab[course]'"
+            )
         from matplotlib.backend_bases import FigureCanvasBase
 
         known = FigureCanvasBase.get_supported_filetypes()

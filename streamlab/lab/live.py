@@ -239,7 +239,7 @@ class LiveStage(Stage):
                 f"{', '.join(late)} did not start within {_START_LIMIT:g} s: is this machine overloaded?"
             ) from None
         assert self._course is not None
-        for name, words in self._course.crashes.items():
+        for name, words in self._course.errors.items():
             raise LabError(f"{name} could not start: {words}")
 
     async def let_wait(self, consumer: Process) -> None:
@@ -338,7 +338,7 @@ class LiveEngine:
             events=EventLog.of(event._replace(at=event.at - origin) for event in self.log),
             final=final,
             wall=time.monotonic() - began,
-            crashes=self.course.crashes,
+            errors=self.course.errors,
             waits={
                 name: process.waited
                 for name, process in self.course.processes.items()

@@ -18,7 +18,7 @@ from streamlab.lab.machine_process import LabError, MachineProcess
 from streamlab.lab.stage import Host
 from streamlab.lab.worker import READY, Task
 from streamlab.results.events import Event
-from streamlab.results.wait import Wait
+from streamlab.results.statistics import Wait
 from streamlab.scenario.action import CountedAction
 from streamlab.scenario.action_texts import parse_counted
 from streamlab.servers.processes import guarded_popen

@@ -173,7 +173,7 @@ def _judge(
     events = EventLog.of([*run.events, *unseen])
     run = dataclasses.replace(run, scenario=scenario, events=events, final=final)
     broken: list[tuple[str, tuple[str, ...]]] = []
-    broken += [(f"{actor} ended by itself: {words}", ()) for actor, words in run.crashes.items()]
+    broken += [(f"{actor} ended by itself: {words}", ()) for actor, words in run.errors.items()]
     broken += [(verdict.words, verdict.story) for verdict in run.verdicts if not verdict and verdict.rule in _JUDGED]
     left, story = _left(run)
     hints = tuple(_hints(run, program, books.habits, has_left=bool(left))) if broken or left else ()
@@ -237,7 +237,7 @@ def _hints(run: Run, program: Program, habits: Habits, *, has_left: bool) -> Ite
         )
     if "$" in habits.starts:
         yield (
-            "it made a lost group again from $: what was in the stream by then, and not done, is given to no one. "
+            "it recreated a lost group from $: what was in the stream by then, and not done, is given to no one. "
             "Begin at 0, or behind what was acknowledged last."
         )
     if has_left and not habits.reads_history:

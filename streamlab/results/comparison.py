@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 from streamlab.results.run import Run
-from streamlab.results.wait import Wait
+from streamlab.results.statistics import Wait
 
 #: From which part of a run on, spent waiting for a processor, a worker has been starved.
 _STARVED: Final = 0.05
@@ -57,7 +57,10 @@ class Comparison:
     def rows(self) -> list[Row]:
         """Return what is compared, the two values, and whether they agree."""
         one, other = self.one, self.other
-        wait, length = self._starvation(), max(one.duration, other.duration)
+        length = max(one.duration, other.duration)
+        _, wait = self._waited_longest()
+        if wait.total <= _STARVED * length:
+            wait = Wait(0.0, 0.0)
         # What a consumer would have done in the longest wait, others may have done: an entry at least.
         moved = max(wait.longest / other.service, 1) / other.acked if other.acked and other.service else 0.0
         rows = []
@@ -125,11 +128,6 @@ class Comparison:
     def _waited_longest(self) -> tuple[str, Wait]:
         waits = [*self.one.waits.items(), *self.other.waits.items()]
         return max(waits, key=lambda item: item[1].total, default=("", Wait(0.0, 0.0)))
-
-    def _starvation(self) -> Wait:
-        """Return how long the worker waited that waited longest; nothing if it was not starved."""
-        _, wait = self._waited_longest()
-        return wait if wait.total > _STARVED * max(self.one.duration, self.other.duration) else Wait(0.0, 0.0)
 
 
 def _row(what: str, a: float, b: float, tolerance: float = 0, doubt: float = 0.0, scale: float = 1) -> Row:

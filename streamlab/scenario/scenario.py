@@ -21,7 +21,7 @@ from streamlab.scenario.action import POISON_FIELD, Action, ActionError, Counted
 from streamlab.scenario.action_texts import parse_action, seconds
 from streamlab.scenario.actions import AddConsumer, Poison, ServerDown, SetRecovery, check_target
 from streamlab.scenario.actors import Arrivals, Consumer, Producer, Service, producers
-from streamlab.scenario.random_faults import random_faults, random_kills
+from streamlab.scenario.random_faults import Weights, random_faults, random_kills
 from streamlab.scenario.values import (
     InvalidValue,
     Record,
@@ -40,9 +40,7 @@ from streamlab.scenario.values import (
 )
 
 if TYPE_CHECKING:
-    from redis.asyncio import Redis
-
-    from streamlab.actors import Effect, Fields
+    from streamlab.actors import Fields
 
 SinkKind = Literal["none", "naive", "idempotent"]
 
@@ -223,14 +221,6 @@ class Scenario(Record):
         poisoned = {action.nth for action in poison if action.target == producer.name}
         return _poisoned(entries, poisoned) if poisoned else entries
 
-    def effect(self, client: Redis) -> Effect | None:
-        """Return what has the effect of an entry in this scenario; None if there is none."""
-        if self.sink == "none":
-            return None
-        from streamlab.actors import idempotent_sink, naive_sink  # for a run only
-
-        return (naive_sink if self.sink == "naive" else idempotent_sink)(client, self.ledger_key)
-
     def _share_of(self, producer: Producer) -> int:
         """Return how many of the first `entries` arrivals, all producers together, are this one's."""
         assert self.entries is not None
@@ -251,15 +241,18 @@ class Scenario(Record):
         """Return the scenario with more faults; texts are read by `parse_action`, or are ``kill random every 1s``."""
         return self.replace(faults=(*self.faults, *faults))
 
-    def random_faults(self, *, most: int = 6) -> tuple[Action[Any], ...]:
-        """Draw one to `most` faults for this scenario, by its seed."""
+    def random_faults(
+        self, *, most: int = 6, rng: random.Random | None = None, weights: Weights | None = None
+    ) -> tuple[Action[Any], ...]:
+        """Draw one to `most` faults for this scenario, by its seed if no generator is given."""
         return random_faults(
-            self.rng("faults"),
+            rng or self.rng("faults"),
             consumers=[c.name for c in self.consumers],
             producers=[p.name for p in self.producers],
             duration=self.expected_duration(),
             entries=self.expected_entries(),
             most=most,
+            weights=weights,
         )
 
     def random_kills(self, every: float) -> tuple[Action[Any], ...]:

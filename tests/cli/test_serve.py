@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import shutil
 import signal
@@ -97,7 +98,7 @@ def by_node(url: str, client: str) -> list[Any]:
 _CLIENTS: dict[str, Callable[[str], list[Any]]] = {
     "redis-py, RESP2": lambda url: by_redis_py(url, 2),
     "redis-py, RESP3": lambda url: by_redis_py(url, 3),
-    **{name: lambda url, name=name: by_node(url, name) for name in node_clients()},
+    **{name: functools.partial(by_node, client=name) for name in node_clients()},
 }
 if shutil.which("redis-cli"):
     _CLIENTS |= {"redis-cli": by_redis_cli, "redis-cli, RESP3": lambda url: by_redis_cli(url, "-3")}

@@ -74,7 +74,13 @@ WRONG: dict[str, tuple[list[str], list[str], int, str, str]] = {
     "acks-first": (["kill C1 at 0.5s"], [], 1, "acknowledged before it was processed", "acknowledged it"),
     "no-history": (["crash-before-ack C1 nth 10"], [], 3, "it never read its own history", "C1: died"),
     "no-claims": (["crash-before-ack C1 nth 10"], ["--no-restart"], 3, "it never claimed anything", "C1: died"),
-    "from-dollar": (["group-destroyed at 0.5s"], ["--rate", "600"], 1, "lost group again from $", "anew, from $"),
+    "from-dollar": (
+        ["group-destroyed at 0.5s"],
+        ["--rate", "600"],
+        1,
+        "recreated a lost group from $",
+        "recreated the group, from $",
+    ),
     "random-name": (["crash-before-ack C1 nth 10"], [], 3, "it calls itself worker-", "pending for worker-"),
     "twice": (["crash-before-ack C1 nth 10"], [], 1, "its effect happened 2 times", "C1: died"),
 }

@@ -108,7 +108,7 @@ class Node:
     def is_in_step(self) -> bool:
         """Whether this replica has all of its master's data, also on disk.
 
-        After a full synchronisation its append-only file is being written anew; what it acknowledged as a master
+        After a full synchronisation its append-only file is being rewritten; what it acknowledged as a master
         before that has ended, and was then killed, it would not find again.
         """
         if self.info("replication")["master_link_status"] != "up":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import select
 import selectors
 import socket
 import threading
@@ -21,7 +20,6 @@ from streamlab.servers.private import private_folder
 from streamlab.servers.processes import GuardedFolder
 from streamlab.servers.programs import ServerStartError
 
-from .fake.databases import HUNG_UP
 from .fake.remote import RemoteSocket
 
 if TYPE_CHECKING:
@@ -173,13 +171,6 @@ class _Peer:
     def hang_up(self) -> None:
         self._is_leaving = True
         self._flush_soon()
-
-    def has_hung_up(self) -> bool:
-        if self._is_closed:
-            return True
-        looking = select.poll()
-        looking.register(self._number, HUNG_UP)
-        return bool(looking.poll(0))
 
     def _flush_soon(self) -> None:
         if not self._is_flush_due:

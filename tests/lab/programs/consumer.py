@@ -6,6 +6,7 @@ import os
 import sys
 import time
 import uuid
+from typing import Any
 
 import redis
 
@@ -56,9 +57,8 @@ if redis.call('XACK', KEYS[1], ARGV[1], ARGV[2]) == 1 then redis.call('HINCRBY',
 """
 
 
-def entries_of(reply: object) -> list[tuple[str, dict[str, str]]]:
-    found = dict(reply.items() if isinstance(reply, dict) else reply or [])
-    entries = found.get(STREAM, [])
+def entries_of(reply: Any) -> list[tuple[str, dict[str, str]]]:
+    entries: Any = dict(reply or {}).get(STREAM, [])
     return entries[0] if entries and isinstance(entries[0], list) else entries
 
 

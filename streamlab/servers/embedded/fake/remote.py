@@ -48,9 +48,6 @@ class Wire(Protocol):
     def fileno(self) -> int:
         """Return the number of the socket."""
 
-    def has_hung_up(self) -> bool:
-        """Tell whether the other process has gone."""
-
 
 class RemoteSocket(AsyncStreamSocket):
     """The end of a connection that reaches the server over a real socket.
