@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
 #: Invariants that tell of a program whether it lost or doubled anything.
-_JUDGED: Final = ("I1", "I2", "I3", "I8", "given")
+_JUDGED: Final = ("I1", "I2", "I3", "I8")
 #: Entries fetched at once.
 _PAGE: Final = 10_000
 

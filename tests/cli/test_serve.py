@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -175,6 +176,14 @@ def test_a_port_that_is_taken(served: str, capsys: pytest.CaptureFixture[str]) -
     assert f"at 127.0.0.1:{port}" in capsys.readouterr().err
     assert main(["serve", "--port", "65536"]) == 2
     assert "--port is 65536" in capsys.readouterr().err
+
+
+def test_a_scenario_that_takes_its_server_down(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It cannot be played into this one, and that is said before anything listens."""
+    scenario = tmp_path / "down.toml"
+    scenario.write_text('name = "down"\nentries = 20\nfaults = ["server-down at 1s"]\n')
+    assert main(["serve", "--scenario", str(scenario)]) == 2
+    assert "down takes its server down, which the embedded one cannot" in capsys.readouterr().err
 
 
 @pytest.mark.alone("runs a live run's processes")

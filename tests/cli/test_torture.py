@@ -151,6 +151,17 @@ def test_effects_in_other_ways(kind: str, capsys: pytest.CaptureFixture[str]) ->
     assert told["added"] == told["processed"] == told["acked"] > 180
 
 
+def test_random_faults(capsys: pytest.CaptureFixture[str]) -> None:
+    """By a seed, for as long as entries are added; a right program survives them."""
+    options = ["--faults", "random", "--every", "400ms", "--seed", "3"]
+    status, told, said = tortured(capsys, PYTHON, *options, duration="4s", drain="30s")
+    assert not said, said
+    assert status == 0
+    assert len(told["faults"]) >= 5
+    assert told["recovery"]["lost_workers"] >= 2
+    assert told["processed"] == told["added"] == 400
+
+
 def test_a_page_of_html(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """It holds the verdict, what to type, the story, the hint, the faults and pictures; and nothing from elsewhere."""
     page = tmp_path / "page.html"
