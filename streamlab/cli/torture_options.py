@@ -23,7 +23,7 @@ class TortureOptions:
     group: Annotated[str, option("NAME", "The group's name (default: workers).")] = "workers"
     consumers: Annotated[int, option("N", "Processes of it (default: 3).")] = 3
     rate: Annotated[float, option("R", "Entries per second (default: 100).")] = 100.0
-    duration: Annotated[str, option("TIME", "How long entries are produced: 30s, 5m (default: 10s).")] = "10s"
+    duration: Annotated[str, option("TIME", "How long entries are produced: 30s, 5min (default: 10s).")] = "10s"
     drain: Annotated[str, option("TIME", "How long it may take to finish after that (default: 30s).")] = "30s"
     redis: Annotated[str | None, option("URL", "The server (default: a private one).")] = None
     restart: Annotated[
