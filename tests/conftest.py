@@ -4,7 +4,8 @@
 ask for `server_binary` otherwise run against each one found on the PATH.
 
 A test that is not marked may run beside others, on a busy machine. What may not says why: ``@pytest.mark.alone("…")``.
-``make test`` runs the first by ``--alone=without`` in several processes, and then the second by ``--alone=only``.
+``make test`` runs the first by ``--alone=without`` in several processes, then the second by ``--alone=only``, and then
+the lessons, two at once.
 """
 
 from __future__ import annotations
@@ -90,11 +91,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def runs_alone(item: pytest.Item) -> bool:
-    """Whether nothing may run beside a test; a lesson compares a live run with a simulated one."""
+    """Whether nothing may run beside a test."""
     mark = item.get_closest_marker("alone")
     if mark and not (len(mark.args) == 1 and isinstance(mark.args[0], str)):
         raise pytest.UsageError(f"{item.nodeid}: say why it runs alone: @pytest.mark.alone('…')")
-    return mark is not None or item.get_closest_marker("browser") is not None or item.path.suffix == ".ipynb"
+    return mark is not None or item.get_closest_marker("browser") is not None
 
 
 @pytest.fixture(scope="session")

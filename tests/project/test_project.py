@@ -183,7 +183,7 @@ def test_nbval_compares(tmp_path: Path) -> None:
     pytest.importorskip("nbval", reason="nbval is not installed: make .venv/dev")
     (tmp_path / "right.ipynb").write_text(json.dumps(notebook(cell("print(6 * 7)", "42\n"))))
     (tmp_path / "wrong.ipynb").write_text(json.dumps(notebook(cell("print(6 * 7)", "43\n"))))
-    options = re.search(r"(--nbval .*?) tests", (ROOT / "Makefile").read_text())
+    options = re.search(r"(--nbval .*?) \$\(NOTEBOOKS", (ROOT / "Makefile").read_text())
     assert options
     run = subprocess.run(
         [sys.executable, "-m", "pytest", *options[1].split(), "--rootdir", tmp_path, "-q", tmp_path],
