@@ -25,9 +25,9 @@ Area = Literal["Engines", "Servers", "Python", "Extras"]
 EMBEDDED = "embedded"
 State = Literal["ok", "missing", "problem"]
 
-# What each extra is for, in the order in which they are shown.
 #: What pip calls this package.
 DISTRIBUTION = "consumer-group-lab"
+#: What each extra is for, in the order in which they are shown.
 EXTRAS = {"course": "the notebooks, figures and the panel"}
 
 

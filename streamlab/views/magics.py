@@ -59,15 +59,16 @@ class RedisMagics(Magics):
         UsageError
             What stands there is no command, or no client goes by that name.
         """
-        lines = [line] if cell is None else [self.shell.var_expand(text) for text in cell.splitlines()]
-        words = [_words(text) for text in lines]
-        option = words if cell is None else [_words(line)]
-        name = ""
-        if option[0][:1] == ["--client"]:
-            name, option[0] = str((option[0] + [""])[1]), option[0][2:]
-        if cell is not None and option[0]:
+        name, words = "", _words(line)
+        if words[:1] == ["--client"]:
+            name, words = "".join(map(str, words[1:2])), words[2:]
+        if cell is None:
+            lines = [words]
+        elif words:
             raise UsageError(f"%%redis takes its commands from the lines below it, not {line.strip()!r}")
-        commands = [command for command in words if command]
+        else:
+            lines = [_words(self.shell.var_expand(text)) for text in cell.splitlines()]
+        commands = [words for words in lines if words]
         if not commands:
             raise UsageError("a command is missing: %redis PING")
         for command in commands:
