@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from streamlab.actors import scripts as scripts
     from streamlab.lab.both import run_both as run_both
     from streamlab.lab.lab import Lab as Lab
-    from streamlab.lab.live_process import LabError as LabError
+    from streamlab.lab.machine_process import LabError as LabError
     from streamlab.lab.strategies import RecoveryTable as RecoveryTable
     from streamlab.lab.strategies import compare as compare
     from streamlab.model import StreamModel as StreamModel
@@ -97,7 +97,7 @@ else:
             "model": "StreamModel",
             "results.run": "Run",
             "results.comparison": "Agreement Comparison",
-            "lab.live_process": "LabError",
+            "lab.machine_process": "LabError",
             "scenario.values": "ScenarioError",
             "scenario.named": "load_scenario",
             "scenario.action": "Action",

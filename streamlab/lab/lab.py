@@ -27,7 +27,7 @@ from typing import Any, Self, TypeVar
 from streamlab.actors import Recovery
 from streamlab.lab.driving import LiveDriver
 from streamlab.lab.live import LiveEngine
-from streamlab.lab.live_process import LabError
+from streamlab.lab.machine_process import LabError
 from streamlab.lab.methods import doing
 from streamlab.lab.overheads import Overheads
 from streamlab.lab.reasonable import check_length, check_replays

@@ -23,8 +23,6 @@ from streamlab.scenario.action import CountedAction
 from streamlab.scenario.action_texts import parse_counted
 from streamlab.servers.processes import guarded_popen
 
-__all__ = ["LabError", "LiveProcess"]
-
 #: What a worker runs: by its path, and with -P, so that it imports nothing from the current folder, where a learner
 #: may have a redis.py or a queue.py of their own.
 _PROGRAM = str(Path(__file__).parents[1] / "__main__.py")
