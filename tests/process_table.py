@@ -62,3 +62,22 @@ def descendants(pid: int) -> dict[int, str]:
                 args = b""
             below[child] = args.decode(errors="replace")
     return below
+
+
+def sockets(pid: int) -> set[str]:
+    """Return the inodes of a process's sockets: its descriptors are files that come and go while we look."""
+    inodes = set()
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            kind, _, inode = os.readlink(entry).partition("[")
+        except FileNotFoundError:  # closed since it was listed
+            continue
+        if kind == "socket:":
+            inodes.add(inode.rstrip("]"))
+    return inodes
+
+
+def tcp_sockets(pid: int) -> set[str]:
+    """Return the inodes of all TCP sockets that the kernel lists where a process lives."""
+    tables = [Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:] for table in ("tcp", "tcp6")]
+    return {line.split()[9] for table in tables for line in table}

@@ -22,7 +22,7 @@ from streamlab.lab.lab import Lab
 from streamlab.servers.client import sync_stream_client
 from streamlab.servers.private import MAX_SOCKET_PATH, Persistence, PrivateServer
 from streamlab.servers.programs import ServerBinary, ServerStartError, best_server, find_servers, identify_server
-from tests.process_table import runs
+from tests.process_table import runs, sockets, tcp_sockets
 
 Eventually = Callable[[Callable[[], object], str], None]
 
@@ -66,13 +66,8 @@ def test_is_private(server: PrivateServer) -> None:
 @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="/proc/net/tcp lists ports on Linux")
 def test_listens_on_no_tcp_port(server: PrivateServer) -> None:
     """None of the process's sockets is a TCP one: the kernel says so, not the configuration."""
-    sockets = {
-        os.readlink(fd) for fd in Path(f"/proc/{server.pid}/fd").iterdir() if os.readlink(fd).startswith("socket:")
-    }
-    assert sockets
-    tcp = Path(f"/proc/{server.pid}/net/tcp").read_text().splitlines()[1:]
-    tcp += Path(f"/proc/{server.pid}/net/tcp6").read_text().splitlines()[1:]
-    assert not sockets & {f"socket:[{line.split()[9]}]" for line in tcp}
+    assert sockets(server.pid)
+    assert not sockets(server.pid) & tcp_sockets(server.pid)
 
 
 @pytest.mark.parametrize(("persistence", "found"), [("none", [None, None]), ("rdb", ["1", "1"]), ("aof", ["1", "2"])])

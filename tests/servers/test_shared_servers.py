@@ -23,7 +23,7 @@ from streamlab.servers.connect import _shared
 from streamlab.servers.private import PrivateServer
 from streamlab.servers.programs import ServerBinary
 from tests.conftest import Eventually
-from tests.process_table import runs
+from tests.process_table import runs, sockets, tcp_sockets
 
 pytestmark = pytest.mark.alone("counts servers and who uses them")
 
@@ -96,18 +96,8 @@ def test_no_tcp_port_is_open(one_program: ServerBinary) -> None:
     """The kernel knows of no TCP socket on which the server would listen."""
     with connect() as client:
         pid = client.info("server")["process_id"]
-    inodes = {
-        os.readlink(entry).partition("[")[2].rstrip("]")
-        for entry in Path(f"/proc/{pid}/fd").iterdir()
-        if os.readlink(entry).startswith("socket:")
-    }
-    lines = [
-        line.split()
-        for table in ("tcp", "tcp6")
-        for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]
-    ]
-    assert inodes
-    assert [line for line in lines if line[9] in inodes] == []
+    assert sockets(pid)
+    assert not sockets(pid) & tcp_sockets(pid)
 
 
 def test_the_environment_comes_before_the_path(

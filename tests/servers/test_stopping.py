@@ -24,7 +24,7 @@ from streamlab.servers.client import sync_stream_client
 from streamlab.servers.private import PrivateServer
 from streamlab.servers.stopping import Stopped, stopped_by_signals
 from tests.conftest import Eventually
-from tests.process_table import descendants, runs
+from tests.process_table import descendants, runs, sockets
 
 pytestmark = pytest.mark.alone("counts processes, and how soon they end")
 
@@ -260,7 +260,7 @@ def test_a_frozen_server_holds_nobody_up(
 def waits_for_an_answer(pid: int) -> bool:
     """Tell whether a process has a connection."""
     with suppress(OSError):
-        return any(os.readlink(each).startswith("socket:") for each in Path(f"/proc/{pid}/fd").iterdir())  # fmt: skip
+        return bool(sockets(pid))
     return False
 
 
