@@ -23,7 +23,7 @@ from streamlab.actors.events import (
     EventKind,
     Report,
 )
-from streamlab.checks.consumer_watch import Life, Sent, Walk, Watch
+from streamlab.checks.consumer_watch import Life, Lock, Sent, Walk, Watch
 from streamlab.model import parse_id
 from streamlab.results.verdict import Objection
 from streamlab.virtual.pipeline import SimulatedPipeline
@@ -31,6 +31,8 @@ from streamlab.virtual.redis import SimulatedRedis
 
 #: A consumer that asks for new entries so often after it was told to stop does not look.
 _DEAF: Final = 5
+#: In place of the fields of an entry of which only the id was given.
+_ID_ONLY: Final = {"": ""}
 
 
 class WatchedClient(redis.asyncio.Redis):
@@ -106,6 +108,7 @@ class WatchedClient(redis.asyncio.Redis):
         elif sent.name == "XAUTOCLAIM" and self._page is not None:
             args = _with_short_page(sent, args, self._page)
         if sent.name in ("XCLAIM", "XAUTOCLAIM") and len(sent.words) > 4:
+            life.names[sent.words[3]] = None
             self._note_min_idle(sent)
         return sent, args, held
 
@@ -135,7 +138,7 @@ class WatchedClient(redis.asyncio.Redis):
                     if key == self._stream:
                         self._given(DELIVERED, entries)
             case "XCLAIM" if is_justid:  # of its own entries it is a heartbeat
-                self._given_ids([i for i in reply if held.get(i) != self._life.consumer])
+                self._given_ids([i for i in reply if held.get(i) not in self._life.names])
             case "XCLAIM":
                 self._given(CLAIMED, reply)
             case "XAUTOCLAIM" if is_justid:
@@ -149,6 +152,10 @@ class WatchedClient(redis.asyncio.Redis):
                     self._acked(entry_id, _plain(entry_id) in held)
             case "XADD" if words[1] != self._stream:
                 self.noted.dead_letters.append(dict(zip(words[3::2], words[4::2], strict=False)))
+            case "SETNX":
+                self._note_lock(words[1], bool(reply))
+            case "SET" if "NX" in sent.upper[3:]:
+                self._note_lock(words[1], reply is not None)
             case "XGROUP" if words[2:4] == (self._stream, self._group):
                 self._note_group(words, reply)
 
@@ -156,6 +163,8 @@ class WatchedClient(redis.asyncio.Redis):
 
     def _note_read(self, sent: Sent) -> None:
         watch, life, upper = self.noted, self._life, sent.upper
+        if name := sent.words[upper.index("GROUP") + 2 :][:1] if "GROUP" in upper else []:
+            life.names[name[0]] = None
         if "NOACK" in upper:
             watch.uses["NOACK"] += 1
         at = upper.index("STREAMS") + 1 if "STREAMS" in upper else len(upper)
@@ -185,19 +194,28 @@ class WatchedClient(redis.asyncio.Redis):
         if ids and not is_heartbeat:
             self.noted.min_idles.add(min_idle)
 
+    def _note_lock(self, key: str, is_set: bool) -> None:
+        locks = self.noted.locks
+        if is_set:
+            locks[key] = Lock(key, self._life)
+        elif key in locks and locks[key].life is not self._life:
+            locks[key].kept_out[self._life.consumer] = None
+
     def _given(self, kind: EventKind, entries: Any) -> None:
         """Report entries that were given, each with its delivery count."""
         group = self._group_now()
         for entry_id, fields in entries or ():
             if not fields:
                 self._life.ghosts.add(entry_id)
+            elif fields is not _ID_ONLY:
+                self.noted.fields.setdefault(entry_id, fields)
             pending = group.pending.get(parse_id(entry_id)) if group is not None else None
             count = pending.delivery_count if pending is not None else 1
             self._report(kind, self._life.consumer, entry_id, count)
 
     def _given_ids(self, ids: Any) -> None:
         """Report entries of which only the ids were given (``JUSTID``)."""
-        self._given(CLAIMED, [(entry_id, {"": ""}) for entry_id in ids or ()])
+        self._given(CLAIMED, [(entry_id, _ID_ONLY) for entry_id in ids or ()])
 
     def _acked(self, entry_id: str, was_pending: bool) -> None:
         consumer = self._life.consumer

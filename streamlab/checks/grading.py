@@ -89,7 +89,7 @@ def recovery(
                 if isinstance(answer, Recovery):
                     base = base.replace(recovery=answer)
                 tried = Schedule(with_random_faults(base, number, poison=poison))
-            wrong = _try_own(answer, tried) if is_own else _try(tried)
+            wrong = try_own(answer, tried)[0] if is_own else _try(tried)
             if wrong is not None:
                 return _verdict(wrong, tried, number, answer, poison, scenario)
             progress.step()
@@ -187,8 +187,8 @@ def _try(tried: Schedule) -> Diagnosis | None:
     return None
 
 
-def _try_own(answer: Any, tried: Schedule) -> Diagnosis | None:
-    """Run a learner's consumer under a schedule; return what went wrong, if anything.
+def try_own(answer: Any, tried: Schedule) -> tuple[Diagnosis | None, Run | None]:
+    """Run a learner's consumer under a schedule; return what went wrong, if anything, and the run, if it came to an end.
 
     Raises
     ------
@@ -216,8 +216,13 @@ def _try_own(answer: Any, tried: Schedule) -> Diagnosis | None:
         raise nothing_yet()
     if run is not None:
         found = diagnosis(run, watch, is_cut_short=watch.objection is not None)
-    if found is not None or watch.objection is None:
-        return found
+    return found or _objected(watch), run
+
+
+def _objected(watch: Watch) -> Diagnosis | None:
+    """Return what ended a run early, if anything did."""
+    if watch.objection is None:
+        return None
     if isinstance(watch.error, OutOfTime):
         return of_no_await(watch, _TIME_LIMIT, watch.error)
     if watch.error is not None:
@@ -235,6 +240,8 @@ def _run(engine: SimulatedEngine, watch: Watch, tried: Schedule) -> Run:
         if watch.objection is None and not watch.is_untouched:
             raise
         run = engine.result()
+    for lock in watch.locks.values():
+        lock.left_ms = engine.call(engine.client.pttl(lock.key))
     return run if crowd is None else dataclasses.replace(run, final=crowd.without(run.final))
 
 
