@@ -285,12 +285,11 @@ class WatchedClient(redis.asyncio.Redis):
 WatchedClient.__name__ = WatchedClient.__qualname__ = "Redis"
 
 
-class _WatchedPipeline(SimulatedPipeline):
-    """A pipeline of a `WatchedClient`."""
+class NotedPipeline:
+    """What takes note of the commands of a pipeline: mixed into one of `_watched`."""
 
-    def __init__(self, watched: WatchedClient, transaction: bool, shard_hint: str | None) -> None:
-        super().__init__(watched.inner, transaction, shard_hint)
-        self._watched = watched
+    _watched: WatchedClient
+    command_stack: Any
 
     def execute(self, raise_on_error: bool = True) -> Any:
         return self._watched.noted.call("execute", self._execute_watched(raise_on_error))
@@ -302,7 +301,7 @@ class _WatchedPipeline(SimulatedPipeline):
             self.command_stack[number] = (args_sent, options)
             notes.append((sent, held))
         try:
-            replies = await super().execute(raise_on_error=False)
+            replies = await super().execute(raise_on_error=False)  # type: ignore[misc]
         except Exception as error:
             self._watched.note_error(notes[0][0], error)
             raise
@@ -314,11 +313,20 @@ class _WatchedPipeline(SimulatedPipeline):
         for reply in replies if raise_on_error else ():
             if isinstance(reply, Exception):
                 raise reply
-        return replies
+        done: list[Any] = replies
+        return done
 
     def immediate_execute_command(self, *args: Any, **options: Any) -> Any:
-        by = super().immediate_execute_command
+        by = super().immediate_execute_command  # type: ignore[misc]
         return self._watched.noted.call(str(args[0]), self._watched.send(by, args, options))
+
+
+class _WatchedPipeline(NotedPipeline, SimulatedPipeline):  # type: ignore[misc]  # as redis-py's own
+    """A pipeline of a `WatchedClient`."""
+
+    def __init__(self, watched: WatchedClient, transaction: bool, shard_hint: str | None) -> None:
+        super().__init__(watched.inner, transaction, shard_hint)
+        self._watched = watched
 
 
 async def for_ever() -> None:

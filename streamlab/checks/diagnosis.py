@@ -104,7 +104,7 @@ class _Case:
         shared = next((name for name, of in by_name.items() if len(of) > 1), "")
         return shared and (
             f"{len(by_name[shared])} consumers read by one name, {shared}: what is pending for one is pending for all, "
-            "and each takes it for its own history. Give each a name of its own, which it keeps when it is started again."
+            "and each takes it for its own history. Give each a name of its own, which it keeps when it starts again."
         )
 
     def about_locks(self) -> str:
@@ -122,8 +122,8 @@ class _Case:
                 continue
             return (
                 f"{holder} had taken the lock {lock.key!r} (SET … NX) and died; it is still there, {last}. "
-                "A process that dies forgets its locks: let them expire soon (lock(…, timeout=…), SET … NX PX), and renew "
-                "them while the work goes on."
+                "A process that dies forgets its locks: let them expire soon (lock(…, timeout=…), SET … NX PX), and "
+                "renew them while the work goes on."
             )
         return ""
 
@@ -278,8 +278,8 @@ class _Case:
         now = f", and {others[-1]} in its next life" if others else ""
         return (
             f"{name} is what {life.consumer} called itself in a life that is over{now}. With a new name in each life, "
-            "nobody ever reads that history again. Take a name that stays (the parameter consumer; a host's or a pod's), "
-            "or claim what others left (XAUTOCLAIM)."
+            "nobody ever reads that history again. Take a name that stays (the parameter consumer; a host's or a "
+            "pod's), or claim what others left (XAUTOCLAIM)."
         )
 
     def about_failure(self, holder: str) -> str:

@@ -80,7 +80,7 @@ def recovery(
         answer = as_recovery(answer)
     _check_count(schedules)
     progress = _Progress(schedules)
-    with _quiet(hold_back=schedules > 1), contextlib.closing(progress):
+    with quiet(hold_back=schedules > 1), contextlib.closing(progress):
         for number in range(seed, seed + schedules):
             if is_own and scenario is None:
                 tried = schedule(number, poison=poison)
@@ -188,7 +188,7 @@ def _try(tried: Schedule) -> Diagnosis | None:
 
 
 def try_own(answer: Any, tried: Schedule) -> tuple[Diagnosis | None, Run | None]:
-    """Run a learner's consumer under a schedule; return what went wrong, if anything, and the run, if it came to an end.
+    """Run a learner's consumer under a schedule; return what went wrong, if anything, and the run, if it ended.
 
     Raises
     ------
@@ -276,7 +276,7 @@ def _note_background(watch: Watch, context: dict[str, Any]) -> None:
 
 
 @contextlib.contextmanager
-def _quiet(hold_back: bool) -> Iterator[None]:
+def quiet(hold_back: bool) -> Iterator[None]:
     """Hold back what the learner's code prints, and warnings about it, which the verdict says in better words."""
     with contextlib.ExitStack() as stack:
         stack.enter_context(warnings.catch_warnings())

@@ -87,12 +87,17 @@ class Schedule:
 
 
 def with_random_faults(
-    scenario: Scenario, seed: int, *, poison: bool = False, deadly: Sequence[type[Action[Any]]] = _DEADLY
+    scenario: Scenario,
+    seed: int,
+    *,
+    poison: bool = False,
+    deadly: Sequence[type[Action[Any]]] = _DEADLY,
+    weights: Weights | None = None,
 ) -> Scenario:
-    """Return a scenario with faults from a seed, of which some consumer survives."""
-    weights = Weights()
+    """Return a scenario with faults from a seed, of which some consumer survives; those of `weights`, if given."""
+    weights = weights or Weights()
     if not poison:
-        weights.of.pop(Poison)
+        weights.of.pop(Poison, None)
     rng = random.Random(f"grading {seed}")
     rate = sum(producer.arrivals.rate for producer in scenario.producers)
     entries = scenario.entries or round(rate * (scenario.duration or 1.0))

@@ -37,7 +37,7 @@ _VIRTUAL: Final = (
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What is to be said of a run that went wrong: in words, with a hint and a story; and the error that it is about."""
+    """What is to be said of a run that went wrong: in words, with a hint and a story; and about which error."""
 
     words: str
     hint: str

@@ -8,8 +8,8 @@
         assert_survives(bill)
 
 `assert_survives` runs four of them, lets them die, stand still and lose their connections, and says which entry was
-lost, left or done twice. `docs/testing.md` tells the rest. The pytest plugin (`streamlab.testing.plugin`) is there as soon
-as streamlab is installed. Everything here is imported when it is first used.
+lost, left or done twice. `docs/testing.md` tells the rest. The pytest plugin (`streamlab.testing.plugin`) is there as
+soon as streamlab is installed. Everything here is imported when it is first used.
 """
 
 from importlib import import_module

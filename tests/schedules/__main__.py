@@ -7,9 +7,10 @@ import sys
 import time
 
 from streamlab.scenario import to_toml
+from streamlab.testing.shrinking import shrunk
 
 from .draw import draw
-from .trial import shrunk, wrong
+from .trial import wrong
 
 
 def main() -> int:
@@ -30,7 +31,7 @@ def main() -> int:
             n_found += 1
             print(f"seed {seed}: {', '.join(verdict.rule for verdict in found)}")
             if not options.as_drawn:
-                scenario = shrunk(scenario)
+                scenario = shrunk(scenario, wrong)
                 found = wrong(scenario)
             print(found[0])
             print(f"its scenario, for `streamlab run FILE.toml`:\n{to_toml(scenario)}", flush=True)

@@ -1,9 +1,8 @@
-"""Run a scenario and look at its invariants; make a schedule that breaks one as small as it gets."""
+"""Run a scenario and look at its invariants."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
 
 from streamlab.lab.simulated import SimulatedEngine
 from streamlab.results.run import Run
@@ -31,30 +30,3 @@ def wrong(scenario: Scenario) -> list[Verdict]:
     for actor, words in came.crashes.items():
         found.append(Verdict(False, f"{actor} ended by itself: {words}", rule="crash"))
     return found
-
-
-def shrunk(scenario: Scenario, is_wrong: Callable[[Scenario], object] = wrong) -> Scenario:
-    """Return a scenario that is still wrong, with the fewest faults, then entries, then consumers."""
-    smaller = True
-    while smaller:
-        smaller = False
-        for candidate in _smaller(scenario):
-            if is_wrong(candidate):
-                scenario, smaller = candidate, True
-                break
-    return scenario
-
-
-def _smaller(scenario: Scenario) -> Iterator[Scenario]:
-    faults = scenario.faults
-    for i in range(len(faults)):
-        yield scenario.replace(faults=faults[:i] + faults[i + 1 :])
-    entries = scenario.entries or 0
-    for fewer in (entries // 2, entries * 3 // 4, entries - 10):
-        if 0 < fewer < entries:
-            yield scenario.replace(entries=fewer)
-    aimed_at = {getattr(fault, "target", "") for fault in faults}
-    for consumer in scenario.consumers:
-        if consumer.name not in aimed_at and len(scenario.consumers) > 1:
-            rest = tuple(c for c in scenario.consumers if c is not consumer)
-            yield scenario.replace(consumers=rest)
