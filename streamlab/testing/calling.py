@@ -121,7 +121,7 @@ def _roles_of(consumer: Any) -> dict[str, str] | None:
         raise TypeError(f"{shown(consumer)} is no async function")
     if inspect.isasyncgenfunction(consumer):
         raise TypeError(f"{name} has a yield in it: it hands nothing out, but awaits handler(entry_id, fields)")
-    if inspect.isclass(consumer) or (inspect.isfunction(consumer) and name != "<lambda>" and not is_async(consumer)):
+    if inspect.isclass(consumer):
         verdict = not_async(consumer).verdict
         raise TypeError(f"{verdict.words} {verdict.hint}")
     try:

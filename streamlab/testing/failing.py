@@ -99,8 +99,8 @@ def _again(name: str, seed: int, entry: str, run: Run | None, given: Mapping[str
         again = f"({called}, seed={seed}{options})"
         about = f', "{entry}"' if entry else ""
         lines += [
-            "as a picture, and in the control panel (from streamlab import Panel, plots; from streamlab.testing import "
-            "replay, replay_lab):",
+            "As a picture, and in the control panel of a notebook:",
+            "  from streamlab import Panel, plots; from streamlab.testing import replay, replay_lab",
             f'  plots.recovery(replay{again}{about}).savefig("seed-{seed}.png")',
             f"  Panel(replay_lab{again})",
         ]

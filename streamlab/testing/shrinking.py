@@ -13,12 +13,7 @@ T = TypeVar("T")
 _Smaller = Callable[[T], Iterator[T]]
 
 
-def shrunk(scenario: Scenario, is_wrong: Callable[[Scenario], object]) -> Scenario:
-    """Return a scenario that is still wrong, and nothing smaller is that is made of it by one step."""
-    return _shrunk(scenario, [_fewer_entries, _fewer_faults, _fewer_consumers], is_wrong)
-
-
-def shrunk_schedule(schedule: Schedule, is_wrong: Callable[[Schedule], object]) -> Schedule:
+def shrunk(schedule: Schedule, is_wrong: Callable[[Schedule], object]) -> Schedule:
     """Return a schedule that is still wrong, and nothing smaller is that is made of it by one step."""
     of_scenarios = [_of_schedules(smaller) for smaller in (_fewer_entries, _fewer_faults, _fewer_consumers)]
     return _shrunk(schedule, [_plainer, *of_scenarios], is_wrong)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import random
 import re
 import time
@@ -19,7 +18,7 @@ from streamlab.results.verdict import Objection
 from streamlab.testing.calling import Called, work_replaced
 from streamlab.testing.clients import clients_replaced
 from streamlab.testing.plan import Plan
-from streamlab.testing.shrinking import shrunk_schedule
+from streamlab.testing.shrinking import shrunk
 
 #: Schedules that a process is given at once: few enough for the first failure to be found soon.
 _AT_ONCE: Final = 10
@@ -78,7 +77,7 @@ def smallest(called: Called, failed: Trial) -> Trial:
         best = made
         return True
 
-    shrunk_schedule(failed.schedule, is_wrong)
+    shrunk(failed.schedule, is_wrong)
     return best
 
 
@@ -119,14 +118,20 @@ def _first_of_jobs(consumer: Any, handler: Any, plan: Plan, seeds: Sequence[int]
         raise ModuleNotFoundError(
             f"jobs={jobs} needs joblib: pip install 'streamlab[jobs]'; or leave jobs out", name="joblib"
         ) from None
-    parts = (
-        [list(part) for part in itertools.batched(seeds, _AT_ONCE)]
-        if hasattr(itertools, "batched")
-        else [list(seeds[start : start + _AT_ONCE]) for start in range(0, len(seeds), _AT_ONCE)]
-    )
-    calls = (joblib.delayed(_first_seed_of)(consumer, handler, plan, part) for part in parts)
-    found = joblib.Parallel(n_jobs=jobs, return_as="generator", pre_dispatch="2*n_jobs")(calls)
-    return next((seed for seed in found if seed is not None), None)
+    first: int | None = None
+
+    def parts() -> Iterator[Sequence[int]]:
+        for start in range(0, len(seeds), _AT_ONCE):
+            if first is not None:
+                return
+            yield seeds[start : start + _AT_ONCE]
+
+    calls = (joblib.delayed(_first_seed_of)(consumer, handler, plan, part) for part in parts())
+    # In the order of the seeds; what has been begun when the first fails is still waited for.
+    for seed in joblib.Parallel(n_jobs=jobs, return_as="generator", pre_dispatch="2*n_jobs")(calls):
+        if first is None:
+            first = seed
+    return first
 
 
 def _first_seed_of(consumer: Any, handler: Any, plan: Plan, seeds: Sequence[int]) -> int | None:

@@ -7,10 +7,9 @@ import sys
 import time
 
 from streamlab.scenario import to_toml
-from streamlab.testing.shrinking import shrunk
 
 from .draw import draw
-from .trial import wrong
+from .trial import shrunk, wrong
 
 
 def main() -> int:
@@ -31,7 +30,7 @@ def main() -> int:
             n_found += 1
             print(f"seed {seed}: {', '.join(verdict.rule for verdict in found)}")
             if not options.as_drawn:
-                scenario = shrunk(scenario, wrong)
+                scenario = shrunk(scenario)
                 found = wrong(scenario)
             print(found[0])
             print(f"its scenario, for `streamlab run FILE.toml`:\n{to_toml(scenario)}", flush=True)

@@ -10,11 +10,10 @@ import os
 import pytest
 
 from streamlab.scenario import from_toml, to_toml
-from streamlab.testing.shrinking import shrunk
 
 from .draw import draw
 from .mutations import MUTATIONS
-from .trial import run, wrong
+from .trial import run, shrunk, wrong
 
 N_SCHEDULES = int(os.environ.get("STREAMLAB_SCHEDULES", "500"))
 #: Schedules within which a mutation has to be caught.
@@ -28,7 +27,7 @@ def test_nothing_that_goes_wrong_breaks_an_invariant(part: int) -> None:
         scenario = draw(seed)
         found = wrong(scenario)
         if found:
-            small = shrunk(scenario, wrong)
+            small = shrunk(scenario)
             found = wrong(small)
             pytest.fail(f"seed {seed}: {found[0]}\n{to_toml(small)}", pytrace=False)
 

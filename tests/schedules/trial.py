@@ -1,13 +1,15 @@
-"""Run a scenario and look at its invariants."""
+"""Run a scenario and look at its invariants; make a schedule that breaks one as small as it gets."""
 
 from __future__ import annotations
 
 import contextlib
 
+from streamlab.checks.schedules import Schedule
 from streamlab.lab.simulated import SimulatedEngine
 from streamlab.results.run import Run
 from streamlab.results.verdict import Verdict
 from streamlab.scenario import Scenario
+from streamlab.testing import shrinking
 from streamlab.virtual.loop import Deadlock, TimeStandsStill
 
 #: More than this at one virtual moment is a loop that never waits.
@@ -30,3 +32,8 @@ def wrong(scenario: Scenario) -> list[Verdict]:
     for actor, words in came.crashes.items():
         found.append(Verdict(False, f"{actor} ended by itself: {words}", rule="crash"))
     return found
+
+
+def shrunk(scenario: Scenario) -> Scenario:
+    """Return a scenario that is still wrong, with the fewest entries, faults and consumers."""
+    return shrinking.shrunk(Schedule(scenario), lambda schedule: wrong(schedule.scenario)).scenario
