@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -66,13 +67,12 @@ class Plan:
     def schedule(self, seed: int) -> Schedule:
         """Return the schedule of a seed."""
         if self.faults or self.kinds:
-            drawn = self._environment(seed)
-            scenario = self._with_faults(drawn.scenario, seed)
+            environment = self._environment(seed)
+            scenario = self._with_faults(self._own(environment.scenario), seed)
             is_stable = not any(isinstance(fault, _AGAINST_CROWDS) for fault in scenario.faults)
-            drawn = Schedule(scenario, n_crowd=drawn.n_crowd if is_stable else 0)
-        else:
-            drawn = schedules.schedule(seed, poison=self.poison)
-        return Schedule(self._own(drawn.scenario), drawn.impossible, drawn.n_crowd)
+            return Schedule(scenario, n_crowd=environment.n_crowd if is_stable else 0)
+        drawn = schedules.schedule(seed, poison=self.poison)
+        return dataclasses.replace(drawn, scenario=self._own(drawn.scenario))
 
     def _with_faults(self, scenario: Scenario, seed: int) -> Scenario:
         if self.faults:
