@@ -17,7 +17,7 @@ import redis.asyncio
 
 from streamlab.actors import Handler
 from streamlab.checks.attempts import Stop, name_of, shown
-from streamlab.checks.consumer_client import WatchedClient
+from streamlab.checks.consumer_client import WatchedClient, for_ever
 from streamlab.checks.consumer_life import is_async, not_async
 from streamlab.results.verdict import Objection
 from streamlab.testing.clients import TWIN, OwnClient, as_text
@@ -103,8 +103,9 @@ class Called:
 
 
 async def _end(task: asyncio.Task[Any], stop: asyncio.Event, current: _Current) -> None:
-    """End a consumer that does not ask for `stop`: cancel it, once it is at work on nothing, or after a second."""
+    """End a consumer that does not ask for `stop`: cancel it when it has done what it is at, or after a second."""
     await stop.wait()
+    current.is_ending = True
     until = asyncio.get_running_loop().time() + _GRACE
     while current.n_at_work and asyncio.get_running_loop().time() < until:
         await asyncio.sleep(_LOOK)
@@ -166,6 +167,7 @@ class _Current:
     def __init__(self, client: WatchedClient, handler: Handler) -> None:
         self.client, self.handler = client, handler
         self.n_at_work = 0
+        self.is_ending = False
         self._twins: dict[int, tuple[Any, OwnClient]] = {}
 
     def twin_of(self, given: redis.asyncio.Redis) -> OwnClient:
@@ -176,6 +178,8 @@ class _Current:
 
     def do(self, *args: Any, **options: Any) -> Any:
         """Do the work for an entry, which is recognised by what is given: its id, its fields, or some of them."""
+        if self.is_ending:  # no more work is begun: it is cancelled at the next look
+            return for_ever()
         entry_id, fields = self._entry_in([*map(as_text, args), *map(as_text, options.values())])
         return self._at_work(self.handler(entry_id, fields))
 

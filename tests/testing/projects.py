@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
+#: Without what this project's own tests need, and a fresh environment does not have.
+_OTHERS = ("anyio", "hypothesispytest", "nbval", "pytest_cov", "xdist", "xdist.looponfail")
+_PLAIN = ("-p", "no:cacheprovider", *(word for name in _OTHERS for word in ("-p", f"no:{name}")))
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ def run_pytest(folder: Path, files: dict[str, str], *args: str, **environment: s
     }
     before = _processor()
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-W", "error", f"--rootdir={folder}", *args],
+        [sys.executable, "-m", "pytest", *_PLAIN, "-W", "error", f"--rootdir={folder}", *args],
         cwd=folder, env={**unset, "PYTHONPATH": path, **environment}, capture_output=True, text=True, check=False,
         timeout=120,
     )  # fmt: skip

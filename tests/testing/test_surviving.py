@@ -80,6 +80,16 @@ def test_a_consumer_is_called_as_it_wants(consumer: Any) -> None:
     assert_survives(consumer, schedules=10)
 
 
+def test_one_that_does_not_ask_for_stop_finishes_what_it_is_at() -> None:
+    """It is ended before its next entry, at the end of the run and when it is started again."""
+    assert_survives(for_ever, faults="restart", schedules=30)
+
+    async def never_claims(client: Any, stream: str, group: str, consumer: str, handler: Any) -> None:
+        await consumer_of(claim=no_claim)(client, stream, group, consumer, handler, asyncio.Event())
+
+    assert "nothing starts it again" in failure(never_claims, faults=["restart", "kill"]).hint
+
+
 def test_a_client_of_its_own_reaches_the_simulation() -> None:
     """Also one of bytes that was made at import, with retries of redis-py's own; and its pipelines."""
     assert_survives(with_its_own_client, schedules=10)
