@@ -8,6 +8,7 @@ import contextvars
 import functools
 import importlib
 import inspect
+import itertools
 import re
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -169,6 +170,8 @@ class _Current:
         self.n_at_work = 0
         self.is_ending = False
         self._twins: dict[int, tuple[Any, OwnClient]] = {}
+        self._index: dict[str, set[str]] = {}
+        self._n_indexed = 0
 
     def twin_of(self, given: redis.asyncio.Redis) -> OwnClient:
         """Return who acts in the place of a client that this life has made, or found."""
@@ -215,11 +218,12 @@ class _Current:
         )
 
     def _by_value(self, known: dict[str, dict[str, str]]) -> dict[str, set[str]]:
-        index: dict[str, set[str]] = {}
-        for entry_id, fields in known.items():
+        """Return which entries hold a value; those that have come since the last time are added to it."""
+        for entry_id, fields in itertools.islice(known.items(), self._n_indexed, None):
             for value in fields.values():
-                index.setdefault(value, set()).add(entry_id)
-        return index
+                self._index.setdefault(value, set()).add(entry_id)
+        self._n_indexed = len(known)
+        return self._index
 
 
 def _words_in(thing: Any, depth: int = 0) -> Iterator[str]:

@@ -49,6 +49,13 @@ def test_a_supervisor_starts_it_again_and_it_reads_its_history():
     assert kinds(it, "crashed") == [(1.2, "crashed", "C1")]
 
 
+def test_it_may_be_killed_at_the_very_moment_at_which_it_is_to_be_started_again():
+    """Then it has lived for no time, and is started once more."""
+    it = run("kill C1 at 1.25s", "kill C1 at 1.75s", strategy="restart", restart_after=0.5)
+    assert kinds(it, "crashed") == [(1.25, "crashed", "C1"), (1.75, "crashed", "C1")]
+    assert (it.processed, it.pending) == (10, 0)
+
+
 def test_without_recovery_it_stays_pending_and_the_run_ends_all_the_same():
     """Nothing is redelivered by itself."""
     it = run("kill C1 at 1.2s", strategy="none")
