@@ -79,7 +79,7 @@ def recovery(
     if not is_own:
         answer = as_recovery(answer)
     _check_count(schedules)
-    progress = _Progress(schedules)
+    progress = Progress(schedules)
     with quiet(hold_back=schedules > 1), contextlib.closing(progress):
         for number in range(seed, seed + schedules):
             if is_own and scenario is None:
@@ -293,7 +293,7 @@ class _Nowhere(io.TextIOBase):
         return len(text)
 
 
-class _Progress:
+class Progress:
     """Says how many schedules are done, once it takes long and if somebody watches: in a terminal or a notebook."""
 
     def __init__(self, n: int) -> None:

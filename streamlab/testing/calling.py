@@ -37,6 +37,8 @@ _IN_ORDER: Final = ("client", "stream", "group", "consumer", "handler", "stop")
 _ROLE_OF: Final = {name: role for role, names in ROLES.items() for name in names}
 #: Seconds for which a consumer that is cancelled may finish what it is at work on; and between two looks.
 _GRACE, _LOOK = 1.0, 0.001
+#: Seconds after which it is cancelled again.
+_AGAIN: Final = 0.25
 _ID: Final = re.compile(r"\d+-\d+")
 
 
@@ -110,7 +112,9 @@ async def _end(task: asyncio.Task[Any], stop: asyncio.Event, current: _Current) 
     until = asyncio.get_running_loop().time() + _GRACE
     while current.n_at_work and asyncio.get_running_loop().time() < until:
         await asyncio.sleep(_LOOK)
-    task.cancel()
+    while True:  # until this task is cancelled, too: before Python 3.12, asyncio.wait_for may lose a cancellation
+        task.cancel()
+        await asyncio.sleep(_AGAIN)
 
 
 def _roles_of(consumer: Any) -> dict[str, str] | None:

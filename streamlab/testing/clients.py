@@ -11,6 +11,7 @@ import contextlib
 import contextvars
 import functools
 import inspect
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
@@ -36,7 +37,25 @@ _KEPT: Final = (
 _PASSED_ON: Final = ("execute_command", "monitor", "pipeline", "pubsub")
 
 
-def pool_like(given: redis.asyncio.Redis, client: SimulatedRedis) -> Pool:
+class _OwnPool(Pool):
+    """Connections of a client that a consumer has made itself; redis-py may make lost ones again without a word."""
+
+    when_lost: Callable[[], object] = staticmethod(lambda: None)
+
+    def make_connection(self) -> Any:
+        connection = super().make_connection()
+        connect, n_before = connection._connect, itertools.count()
+
+        async def connects() -> None:
+            if next(n_before):
+                self.when_lost()
+            await connect()
+
+        connection._connect = connects
+        return connection
+
+
+def pool_like(given: redis.asyncio.Redis, client: SimulatedRedis) -> _OwnPool:
     """Return connections to a simulation with the settings of a client."""
     settings = given.connection_pool.connection_kwargs
     if settings.get("protocol") in (3, "3"):
@@ -46,7 +65,7 @@ def pool_like(given: redis.asyncio.Redis, client: SimulatedRedis) -> Pool:
                 "a simulation answers in the shapes of RESP2: leave it out in the test.",
             )
         )
-    pool = Pool(client)
+    pool = _OwnPool(client)
     usual = inspect.signature(AbstractConnection.__init__).parameters
     pool.connection_kwargs.update({name: settings.get(name, usual[name].default) for name in _KEPT})
     return pool
@@ -57,7 +76,9 @@ class OwnClient(WatchedClient):
 
     def __init__(self, given: redis.asyncio.Redis, watched: WatchedClient) -> None:
         vars(self).update(vars(watched))
-        redis.asyncio.Redis.__init__(self, connection_pool=pool_like(given, watched.inner))
+        pool = pool_like(given, watched.inner)
+        pool.when_lost = functools.partial(self.note_error, Sent(0.0, "", ("",)), redis.ConnectionError())
+        redis.asyncio.Redis.__init__(self, connection_pool=pool)
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
         execute = functools.partial(redis.asyncio.Redis.execute_command, self)

@@ -105,7 +105,9 @@ class Plan:
             scenario = scenario.replace(entries=n)
             if n < _RATE:  # they take a second all the same: it is then that things go wrong
                 scenario = scenario.with_rate(float(n))
-        scenario = scenario.replace(redis_version=self.version, stream=self.stream, group=self.group)
+        # The work is not on this server: what it does there, a consumer sends itself.
+        own = {"redis_version": self.version, "stream": self.stream, "group": self.group, "sink": "none"}
+        scenario = scenario.replace(**own)
         if self.payload is None:
             return scenario
         values = {field.name: getattr(scenario, field.name) for field in attrs.fields(Scenario)}

@@ -86,10 +86,16 @@ def streams(request: pytest.FixtureRequest) -> Streams:
 
 
 @pytest.fixture
-def simulated_redis() -> Iterator[Simulation]:
+def simulated_redis(request: pytest.FixtureRequest) -> Iterator[Simulation]:
     """A simulated server and its clients in virtual time; `async def` tests that ask for it run in it."""
     from streamlab.testing.simulation import Simulation
 
+    if type(request.node).__module__.startswith("pytest_asyncio") or request.node.get_closest_marker("anyio"):
+        pytest.fail(
+            "another plugin runs this async test, in real time: make it an ordinary one that calls "
+            "simulated_redis.run(…); or take its marker away, or set asyncio_mode = strict",
+            pytrace=False,
+        )
     simulation = Simulation()
     yield simulation
     simulation.close()

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from streamlab.checks.grading import quiet, try_own
+from streamlab.checks.grading import Progress, quiet, try_own
 from streamlab.checks.schedules import Schedule
 from streamlab.checks.unexpected_ends import Diagnosis
 from streamlab.results.run import Run
@@ -106,8 +106,13 @@ def first_failure(consumer: Any, handler: Any, plan: Plan, seeds: Sequence[int],
 
 
 def _first_failed(called: Called, plan: Plan, seeds: Sequence[int]) -> Trial | None:
-    trials = (trial(called, plan.schedule(seed)) for seed in seeds)
-    return next((made for made in trials if made.found is not None), None)
+    with contextlib.closing(Progress(len(seeds))) as progress:
+        for seed in seeds:
+            made = trial(called, plan.schedule(seed))
+            if made.found is not None:
+                return made
+            progress.step()
+    return None
 
 
 def _first_of_jobs(consumer: Any, handler: Any, plan: Plan, seeds: Sequence[int], jobs: int) -> int | None:

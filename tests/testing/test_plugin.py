@@ -74,6 +74,23 @@ def test_embedded(embedded_redis):
         assert other.xlen("orders") == 1
 """
 
+OF_ANOTHER = """
+import pytest
+
+@pytest.mark.anyio
+async def test_in_real_time(simulated_redis):
+    raise AssertionError("it was run")
+"""
+
+
+def test_an_async_test_that_another_plugin_runs_is_refused(tmp_path: Path) -> None:
+    """It would wait for an hour in real time."""
+    ini = "[pytest]\nmarkers = anyio: of another plugin\n"
+    outcome = run_pytest(tmp_path, {"test_other.py": OF_ANOTHER, "pytest.ini": ini}, "-q")
+    assert (outcome.status, "1 error" in outcome.said) == (1, True), outcome.said
+    assert "make it an ordinary one that calls simulated_redis.run(" in outcome.said
+
+
 REAL = """
 import redis
 
