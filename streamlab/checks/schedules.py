@@ -37,7 +37,8 @@ from streamlab.scenario.actions import (
 )
 from streamlab.scenario.random_faults import Weights, random_faults
 
-_DEADLY: Final = (Kill, CrashBeforeEffect, CrashBeforeAck)
+#: What kills a consumer.
+DEADLY: Final = (Kill, CrashBeforeEffect, CrashBeforeAck)
 #: Seconds: work, a lot of time for it, and how soon a supervisor starts a dead worker again.
 _SERVICE, _DRAIN = 0.008, 10.0
 
@@ -91,7 +92,7 @@ def with_random_faults(
     seed: int,
     *,
     poison: bool = False,
-    deadly: Sequence[type[Action[Any]]] = _DEADLY,
+    deadly: Sequence[type[Action[Any]]] = DEADLY,
     weights: Weights | None = None,
 ) -> Scenario:
     """Return a scenario with faults from a seed, of which some consumer survives; those of `weights`, if given."""
@@ -174,7 +175,7 @@ class _Draw:
 
 def _whatever(draw: _Draw) -> Schedule:
     """Whatever is drawn; who dies stays dead, and so does one whose handler's error is not caught."""
-    return Schedule(with_random_faults(draw.base, draw.seed, poison=draw.poison, deadly=(*_DEADLY, Fail)))
+    return Schedule(with_random_faults(draw.base, draw.seed, poison=draw.poison, deadly=(*DEADLY, Fail)))
 
 
 def _started_again(draw: _Draw) -> Schedule:

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from streamlab.checks.schedules import Schedule
+from streamlab.checks.schedules import DEADLY, Schedule
 from streamlab.scenario import Scenario
 
 T = TypeVar("T")
@@ -52,6 +52,12 @@ def _fewer_consumers(scenario: Scenario) -> Iterator[Scenario]:
             yield scenario.replace(consumers=tuple(c for c in scenario.consumers if c is not consumer))
 
 
+def _somebody_survives(scenario: Scenario, names: set[str]) -> bool:
+    """Whether the dead are started again, or there is one whom nothing kills."""
+    struck = {getattr(fault, "target", "") for fault in scenario.faults if isinstance(fault, DEADLY)}
+    return scenario.recovery.restarts_after is not None or not names <= struck
+
+
 def _plainer(schedule: Schedule) -> Iterator[Schedule]:
     if schedule.n_crowd:
         yield dataclasses.replace(schedule, n_crowd=0)
@@ -62,7 +68,8 @@ def _plainer(schedule: Schedule) -> Iterator[Schedule]:
 def _of_schedules(smaller: _Smaller[Scenario]) -> _Smaller[Schedule]:
     def smaller_schedules(schedule: Schedule) -> Iterator[Schedule]:
         for scenario in smaller(schedule.scenario):
-            if schedule.impossible.keys() <= {consumer.name for consumer in scenario.consumers}:
+            names = {consumer.name for consumer in scenario.consumers}
+            if schedule.impossible.keys() <= names and _somebody_survives(scenario, names):
                 yield dataclasses.replace(schedule, scenario=scenario)
 
     return smaller_schedules
