@@ -32,6 +32,7 @@ from streamlab.lab.methods import doing
 from streamlab.lab.overheads import Overheads
 from streamlab.lab.reasonable import check_length, check_replays
 from streamlab.lab.running import Progress, run_coroutine, run_live
+from streamlab.lab.simulated import SimulatedEngine
 from streamlab.lab.simulated_server import check_recovery
 from streamlab.lab.timeline import Timeline
 from streamlab.results.recent import Command, Recent
@@ -68,6 +69,8 @@ class Lab(ShowsItself):
         The server for the live engine; None starts a private one, which ends with the run.
     overheads
         What commands and timers cost in the simulation: nothing, unless given (see `Overheads.of`).
+    engine_of
+        What makes the simulation of a scenario, if it is to be another than usual.
 
     Raises
     ------
@@ -82,6 +85,7 @@ class Lab(ShowsItself):
         engine: EngineName = "simulated",
         redis_url: str | None = None,
         overheads: Overheads | None = None,
+        engine_of: Callable[[Scenario], SimulatedEngine] | None = None,
     ) -> None:
         self.scenario = scenario if isinstance(scenario, Scenario) else load_scenario(scenario)
         if engine not in ("simulated", "live"):
@@ -94,7 +98,7 @@ class Lab(ShowsItself):
             check_recovery(self.scenario.recovery, self.scenario)
         self.engine: EngineName = engine
         self._redis_url = redis_url
-        self._timeline = Timeline(self.scenario, overheads)
+        self._timeline = Timeline(self.scenario, overheads, engine_of)
         self._live: LiveDriver | None = None
         self._is_closed = False
 

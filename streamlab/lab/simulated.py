@@ -95,6 +95,9 @@ class SimulatedProcess(Process):
         self._engine.course.ended(self, died_at=self._loop.time() if died else None, why=why)
 
     def kill(self) -> None:
+        if self._task is None and self._timer is not None:  # it was to begin at this very moment
+            self._timer.cancel()
+            self._begin()
         self.client.sever()
         assert self._task is not None
         self._task.cancel()

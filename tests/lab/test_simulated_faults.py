@@ -43,6 +43,13 @@ def test_a_killed_consumer_leaves_what_it_held_to_the_other():
     assert (it.processed, it.duplicates, it.pending) == (10, 0, 0)
 
 
+def test_it_may_be_killed_at_the_very_moment_at_which_it_is_to_be_started_again():
+    """Then it has lived for no time, and is started once more."""
+    it = run("kill C1 at 1.25s", "kill C1 at 1.75s", strategy="restart", restart_after=0.5)
+    assert kinds(it, "crashed") == [(1.25, "crashed", "C1"), (1.75, "crashed", "C1")]
+    assert (it.processed, it.pending) == (10, 0)
+
+
 def test_a_paused_consumer_is_a_zombie_when_it_wakes():
     """C1 stands still from 1.2 to 6 s in the middle of an entry; C2 takes it over and both process it."""
     it = run("pause C1 at 1.2s for 4.8s")

@@ -1,0 +1,44 @@
+"""Try your own consumer: under random faults, in virtual time, in a test of your own.
+
+    from streamlab.testing import assert_survives
+
+    async def bill(client, stream, group, consumer, handler): ...
+
+    def test_bill_survives():
+        assert_survives(bill)
+
+`assert_survives` runs four of them, lets them die, stand still and lose their connections, and says which entry was
+lost, left or done twice. `docs/testing.md` tells the rest. The pytest plugin (`streamlab.testing.plugin`) is there as
+soon as streamlab is installed. Everything here is imported when it is first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from streamlab.testing.failing import ConsumerFailed as ConsumerFailed
+    from streamlab.testing.seeing import replay as replay
+    from streamlab.testing.seeing import replay_lab as replay_lab
+    from streamlab.testing.simulation import Simulation as Simulation
+    from streamlab.testing.surviving import assert_survives as assert_survives
+
+_PLACE_OF: Final = {
+    "ConsumerFailed": "failing",
+    "Simulation": "simulation",
+    "assert_survives": "surviving",
+    "replay": "seeing",
+    "replay_lab": "seeing",
+}
+
+__all__ = sorted(_PLACE_OF)
+
+
+def __getattr__(name: str) -> object:
+    """Import on demand."""
+    if name not in _PLACE_OF:
+        raise AttributeError(f"module 'streamlab.testing' has no attribute {name!r}")
+    return getattr(import_module(f"streamlab.testing.{_PLACE_OF[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]
