@@ -57,23 +57,18 @@ class SimulatedProcess(Process):
         self.client = engine.client_of(self)
         self._play = SimulatedPlay(engine, part, self)
         self._timer: asyncio.TimerHandle | None = None
-        #: Later than `begins_at` by what a real process took to start.
-        self._plays_from = math.inf
         self._task: asyncio.Task[int] | None = None
 
     def begin(self, at: float) -> None:
         overheads = self._engine.overheads
         late = overheads.starts.get((self.name, self.part.life), 0.0) if overheads is not None else 0.0
-        self.begins_at, self._plays_from = at, at + late
+        self.begins_at, self.plays_from = at, at + late
         if self._timer is not None:
             self._timer.cancel()
-        if self._plays_from <= self._loop.time():
+        if self.plays_from <= self._loop.time():
             self._begin()
         else:
-            self._timer = self._loop.call_at(self._plays_from, self._begin, context=contextvars.Context())
-
-    def has_begun(self, now: float) -> bool:
-        return self._plays_from <= now
+            self._timer = self._loop.call_at(self.plays_from, self._begin, context=contextvars.Context())
 
     def _begin(self) -> None:
         # What the actor's task starts is of the same process.

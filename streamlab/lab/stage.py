@@ -55,8 +55,8 @@ class Process(ABC):
         self.name = part.name
         #: Entries begun, by its earlier lives as well.
         self.n_begun = part.n_begun
-        #: When it begins; infinity until that is known.
-        self.begins_at = math.inf
+        #: When it is to begin, and when it does, which may be later; infinity until that is known.
+        self.begins_at = self.plays_from = math.inf
         self.has_ended = False
         self.has_died = False
         #: Until when it stands still, if it does: infinity until somebody lets it go on.
@@ -66,7 +66,7 @@ class Process(ABC):
 
     def has_begun(self, now: float) -> bool:
         """Whether it plays already."""
-        return self.begins_at <= now
+        return self.plays_from <= now
 
     @property
     def pid(self) -> int | None:

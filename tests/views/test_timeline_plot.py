@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytest.importorskip("matplotlib", reason="matplotlib comes with streamlab[course]")
+pytest.importorskip("matplotlib", reason="matplotlib comes with consumer-group-lab[course]")
 
 
 from streamlab import plots
