@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
-import math
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, NoReturn, TypeVar

@@ -317,5 +317,5 @@ def test_several_processes_find_the_same() -> None:
 
 def test_without_joblib_it_is_said_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "joblib", None)
-    with pytest.raises(ModuleNotFoundError, match=r"pip install 'streamlab\[jobs\]'"):
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'consumer-group-lab\[jobs\]'"):
         assert_survives(CONSUME, jobs=2)
