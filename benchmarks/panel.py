@@ -112,7 +112,7 @@ def main() -> int:
     from tests import browser
 
     missing = browser.missing() or "".join(
-        f"{name} is not installed: pip install 'streamlab[course]' "
+        f"{name} is not installed: pip install 'consumer-group-lab[course]' "
         for name in ("voila", "anywidget")
         if find_spec(name) is None
     )

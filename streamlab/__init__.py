@@ -9,10 +9,10 @@ Everything here is imported when it is first used. Paths within the package may 
 `streamlab.actors` and `streamlab.testing`, do not.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-__version__ = "0.1.0"
+from streamlab.actors.on_demand import on_demand
+from streamlab.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from streamlab import checks as checks
@@ -80,61 +80,49 @@ if TYPE_CHECKING:
     from streamlab.views import group_states as group_states
     from streamlab.views import plots as plots
     from streamlab.views import tables as tables
+    from streamlab.views.magics import load_ipython_extension as load_ipython_extension
     from streamlab.views.panel import Panel as Panel
     from streamlab.virtual.loop import VirtualLoop as VirtualLoop
     from streamlab.virtual.redis import SimulatedServer as SimulatedServer
-
-#: Where the names are; a name by itself is a module.
-_PLACES: Final = {
-    "actors": "Recovery consume ensure_group produce reclaim",
-    "actors.scripts": "scripts",
-    "checks": "checks",
-    "lab.both": "run_both",
-    "lab.lab": "Lab",
-    "lab.strategies": "RecoveryTable compare",
-    "model": "StreamModel",
-    "results.run": "Run",
-    "results.comparison": "Agreement Comparison",
-    "lab.live_process": "LabError",
-    "scenario.values": "ScenarioError",
-    "scenario.named": "load_scenario",
-    "scenario.action": "Action",
-    "scenario.action_texts": "parse_action",
-    "scenario.actions": (
-        "AddConsumer Autoclaim Claim CrashBeforeAck CrashBeforeEffect Disconnect Fail "
-        "GroupDestroyed Kill LostReply Pause PauseInWork Poison Restart Resume ServerDown SetRate "
-        "SetRecovery SetService Slow StreamDeleted TrimWhilePending "
-    ),
-    "scenario.random_faults": "random_faults Weights",
-    "scenario.replay": "replay",
-    "scenario": "Arrivals Consumer Producer Scenario Service consumers producers",
-    "servers.client": "stream_client sync_stream_client",
-    "servers.connect": "close_servers connect connect_async",
-    "servers.embedded": "EmbeddedServer",
-    "servers.private": "PrivateServer",
-    "servers.programs": "find_servers",
-    "servers.processes": "guarded_popen",
-    "servers.proxy": "Proxy",
-    "views.group_states": "group_states",
-    "views.panel": "Panel",
-    "views.plots": "plots",
-    "views.tables": "tables",
-    "virtual.loop": "VirtualLoop",
-    "virtual.redis": "SimulatedServer",
-}
-_MODULES: Final = {"checks", "group_states", "plots", "scripts", "tables"}
-_PLACE_OF: Final = {name: place for place, names in _PLACES.items() for name in names.split()}
-
-__all__ = sorted(_PLACE_OF)
-
-
-def __getattr__(name: str) -> object:
-    """Import on demand."""
-    if name not in _PLACE_OF:
-        raise AttributeError(f"module 'streamlab' has no attribute {name!r}")
-    module = import_module(f"streamlab.{_PLACE_OF[name]}")
-    return module if name in _MODULES else getattr(module, name)
-
-
-def __dir__() -> list[str]:
-    return [*globals(), *__all__]
+else:
+    __all__, __getattr__, __dir__ = on_demand(
+        __name__,
+        {
+            "actors": "Recovery consume ensure_group produce reclaim",
+            "actors.scripts": "",
+            "checks": "",
+            "lab.both": "run_both",
+            "lab.lab": "Lab",
+            "lab.strategies": "RecoveryTable compare",
+            "model": "StreamModel",
+            "results.run": "Run",
+            "results.comparison": "Agreement Comparison",
+            "lab.live_process": "LabError",
+            "scenario.values": "ScenarioError",
+            "scenario.named": "load_scenario",
+            "scenario.action": "Action",
+            "scenario.action_texts": "parse_action",
+            "scenario.actions": (
+                "AddConsumer Autoclaim Claim CrashBeforeAck CrashBeforeEffect Disconnect Fail "
+                "GroupDestroyed Kill LostReply Pause PauseInWork Poison Restart Resume ServerDown SetRate "
+                "SetRecovery SetService Slow StreamDeleted TrimWhilePending "
+            ),
+            "scenario.random_faults": "random_faults Weights",
+            "scenario.replay": "replay",
+            "scenario": "Arrivals Consumer Producer Scenario Service consumers producers",
+            "servers.client": "stream_client sync_stream_client",
+            "servers.connect": "close_servers connect connect_async",
+            "servers.embedded": "EmbeddedServer",
+            "servers.private": "PrivateServer",
+            "servers.programs": "find_servers",
+            "servers.processes": "guarded_popen",
+            "servers.proxy": "Proxy",
+            "views.group_states": "",
+            "views.magics": "load_ipython_extension",
+            "views.panel": "Panel",
+            "views.plots": "",
+            "views.tables": "",
+            "virtual.loop": "VirtualLoop",
+            "virtual.redis": "SimulatedServer",
+        },
+    )

@@ -26,6 +26,8 @@ EMBEDDED = "embedded"
 State = Literal["ok", "missing", "problem"]
 
 # What each extra is for, in the order in which they are shown.
+#: What pip calls this package.
+DISTRIBUTION = "consumer-group-lab"
 EXTRAS = {"course": "the notebooks, figures and the panel"}
 
 
@@ -174,7 +176,7 @@ def _python() -> list[Finding]:
 
 def _extras() -> list[Finding]:
     try:
-        metadata.requires("streamlab")
+        metadata.requires(DISTRIBUTION)
     except metadata.PackageNotFoundError:
         detail = "streamlab runs from its folder without being installed"
         return [Finding("Extras", "streamlab", "missing", detail, 'pip install -e ".[course]"')]
@@ -193,7 +195,7 @@ def _extras() -> list[Finding]:
     return findings
 
 
-def _requirements(extra: str = "", package: str = "streamlab") -> list[Requirement]:
+def _requirements(extra: str = "", package: str = DISTRIBUTION) -> list[Requirement]:
     """Return what a package needs, for itself or for an extra of its own; nothing if it is not installed."""
     try:
         lines = metadata.requires(package) or []
@@ -236,10 +238,10 @@ def _version(package: str) -> str | None:
 def _pip_install(extra: str) -> str:
     """Give the command that installs streamlab as it was installed before, with an extra."""
     brackets = f"[{extra}]" if extra else ""
-    source = f'"streamlab{brackets}"'
+    source = f'"{DISTRIBUTION}{brackets}"'
     text = None
-    if _version("streamlab"):
-        text = metadata.distribution("streamlab").read_text("direct_url.json")
+    if _version(DISTRIBUTION):
+        text = metadata.distribution(DISTRIBUTION).read_text("direct_url.json")
     if text:
         origin = json.loads(text)
         if origin.get("dir_info", {}).get("editable"):

@@ -46,7 +46,7 @@ def uneven(live: Run) -> Run:
     """Simulate it, and give 5 % of all entries to the first consumer that were another's."""
     run = right(live)
     first, *_, last = run.consumers
-    others = [entry_id for entry_id, stint in run.ledger.last.items() if stint.consumer == last]
+    others = [entry_id for entry_id, delivery in run.ledger.last.items() if delivery.consumer == last]
     moved = set(others[: round(_MOVED * run.added)])
     events = (
         event._replace(actor=first) if event.id in moved and event.kind != ADDED else event for event in run.events

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from streamlab.results.run import EngineName
 from streamlab.servers.client import sync_stream_client
 from streamlab.servers.private import PrivateServer
 from streamlab.servers.programs import ServerBinary, ServerStartError, find_servers, identify_server
@@ -67,7 +68,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         )
 
     if "server_everywhere" in metafunc.fixturenames:
-        servers = names_of_servers(metafunc.config.stash[_binaries])
+        found = metafunc.config.stash[_binaries]
+        servers = names_of_servers(found)
         metafunc.parametrize("server_everywhere", servers, indirect=True)
 
 
@@ -121,6 +123,15 @@ def server_everywhere(request: pytest.FixtureRequest) -> Iterator[AnyServer]:
     """A server, once of each kind: simulated, embedded, and each program on the PATH."""
     with any_server(request.param) as server:
         yield server
+
+
+@pytest.fixture(
+    params=["simulated", pytest.param("live", marks=[pytest.mark.redis, pytest.mark.alone("runs real processes")])]
+)
+def engine(request: pytest.FixtureRequest) -> EngineName:
+    """Each engine in turn: what holds on both is written once. `Lab.wait_until` lets time pass on either."""
+    name: EngineName = request.param
+    return name
 
 
 Eventually = Callable[..., None]

@@ -185,7 +185,8 @@ def marked(mark: str) -> list[str]:
 
 def n_handles() -> int:
     """Return how many files this process has open."""
-    return psutil.Process().num_fds()
+    n: int = psutil.Process().num_fds()
+    return n
 
 
 # ---- a run ---------------------------------------------------------------------------------------------

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import fakeredis
@@ -20,12 +21,15 @@ from streamlab.servers.programs import ServerBinary
 from streamlab.virtual.loop import VirtualLoop
 from streamlab.virtual.redis import SimulatedServer
 
+#: A client as tests use it: redis-py types each reply as all that it could be, and a test takes it for what it is.
+Client = Any
+
 
 @dataclass
 class Target:
     """A server under test: ordinary redis-py clients of it, and how many of them are blocked."""
 
-    connect: Callable[[], redis.Redis]
+    connect: Callable[[], Client]
     n_blocked: Callable[[], int]
 
 
@@ -57,11 +61,22 @@ class AnyServer:
 
     name: str
     version: tuple[int, ...]
-    make: Callable[[], redis.asyncio.Redis]
+    make: Callable[[], Client]
     loop: Callable[[], asyncio.AbstractEventLoop]
+    #: How many clients are blocked; None in virtual time, where a moment later all are that will be.
+    n_blocked: Callable[[redis.asyncio.Redis], Awaitable[int]] | None
     clients: list[redis.asyncio.Redis] = field(default_factory=list)
 
-    def connect(self) -> redis.asyncio.Redis:
+    async def until_blocked(self, n: int) -> None:
+        """Wait until so many clients are blocked; what `run` allows for is how long that may take."""
+        if self.n_blocked is None:
+            await asyncio.sleep(0.02)
+            return
+        asking = self.connect()
+        while await self.n_blocked(asking) != n:
+            await asyncio.sleep(0.005)
+
+    def connect(self) -> Client:
         """Return a client, which is closed when the program is over."""
         self.clients.append(self.make())
         return self.clients[-1]
@@ -97,20 +112,26 @@ def names_of_servers(binaries: Iterable[ServerBinary]) -> list[Any]:
     return [*within, *(pytest.param(binary, marks=pytest.mark.redis, id=str(binary)) for binary in binaries)]
 
 
+async def _n_blocked(client: redis.asyncio.Redis) -> int:
+    n_blocked: int = (await client.info("clients"))["blocked_clients"]
+    return n_blocked
+
+
 @contextmanager
 def any_server(which: str | ServerBinary) -> Iterator[AnyServer]:
     """Start a server, and close the clients of it at the end."""
     if isinstance(which, ServerBinary):
         with PrivateServer(which) as private:
-            yield AnyServer(str(which), which.version, lambda: stream_client(private.url), asyncio.new_event_loop)
+            make = partial(stream_client, private.url)
+            yield AnyServer(str(which), which.version, make, asyncio.new_event_loop, _n_blocked)
         return
     kind, _, _ = which.partition(" ")
     version = _WITHIN[which.removeprefix(kind)]
     if kind == "simulated":
         loop = VirtualLoop()
         server = SimulatedServer(version=version, loop=loop)
-        yield AnyServer(which, version, server.client, lambda: loop)
+        yield AnyServer(which, version, server.client, lambda: loop, None)
     else:
         embedded_server = EmbeddedServer(version=version)
-        yield AnyServer(which, version, embedded_server.async_client, asyncio.new_event_loop)
+        yield AnyServer(which, version, embedded_server.async_client, asyncio.new_event_loop, _n_blocked)
         embedded_server.close()

@@ -11,8 +11,9 @@ the event loop's.
     await consume(client, "orders", "billing", "billing-1", handle, recovery=Recovery("autoclaim"))
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
+
+from .on_demand import on_demand
 
 if TYPE_CHECKING:
     from .consuming import consume as consume
@@ -34,29 +35,18 @@ if TYPE_CHECKING:
     from .trouble import RedisLost as RedisLost
     from .trouble import Unsupported as Unsupported
     from .work import Advice as Advice
-
-#: Imported on demand: a scenario, which has a `Recovery`, needs no Redis client for it.
-_PLACES: Final = {
-    "consuming": "consume reclaim",
-    "events": "Entry EventKind Fields Report",
-    "producing": "produce",
-    "recovery": "RECOVERIES Recovery Strategy",
-    "redis_calls": "ensure_group ignore",
-    "sinks": "Effect idempotent_sink naive_sink",
-    "trouble": "RedisLost Unsupported",
-    "processing": "Handler",
-    "work": "Advice",
-}
-_PLACE_OF: Final = {name: place for place, names in _PLACES.items() for name in names.split()}
-
-__all__ = sorted(_PLACE_OF)
-
-
-def __getattr__(name: str) -> object:
-    if name not in _PLACE_OF:
-        raise AttributeError(f"module 'streamlab.actors' has no attribute {name!r}")
-    return getattr(import_module(f"streamlab.actors.{_PLACE_OF[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return [*globals(), *__all__]
+else:
+    __all__, __getattr__, __dir__ = on_demand(
+        __name__,
+        {
+            "consuming": "consume reclaim",
+            "events": "Entry EventKind Fields Report",
+            "producing": "produce",
+            "recovery": "RECOVERIES Recovery Strategy",
+            "redis_calls": "ensure_group ignore",
+            "sinks": "Effect idempotent_sink naive_sink",
+            "trouble": "RedisLost Unsupported",
+            "processing": "Handler",
+            "work": "Advice",
+        },
+    )

@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 _PAGE = 1000
 
 
+def sleep_of_loop() -> Callable[[float], Awaitable[object]]:
+    """Return how to sleep on the running event loop, which is the clock: some have a way of their own."""
+    sleep: Callable[[float], Awaitable[object]] = getattr(asyncio.get_running_loop(), "sleep", asyncio.sleep)
+    return sleep
+
+
 async def produce(
     client: Redis,
     stream: str,
@@ -29,7 +35,6 @@ async def produce(
     patience: float = 30.0,
     stop: asyncio.Event | None = None,
     report: Report = ignore,
-    sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
 ) -> int:
     """Add entries at their times (``XADD``), and return how many were added.
 
@@ -54,11 +59,9 @@ async def produce(
         least; then it is a ``redis.exceptions.TimeoutError``, and the entry may have been added.
     stop
         Once set, no further entry is added.
-    sleep
-        How to wait for an entry's time, in seconds of the event loop.
     """
     warn_of_sending_again(client)
-    clock = asyncio.get_running_loop().time
+    clock, sleep = asyncio.get_running_loop().time, sleep_of_loop()
     start = clock()
     n_added, last_id = 0, ""
     added: Any

@@ -14,7 +14,7 @@ from typing import Final
 
 #: KEYS: stream. ARGV: group, consumer, then pairs of an entry id and the delivery count it was received with.
 #: Acknowledges what this consumer owns by that delivery. For each: 1 acknowledged, 0 another owns it by
-#: now (or this one, delivered anew), -1 not pending any more.
+#: now (or this one, delivered again), -1 not pending any more.
 FENCED_ACK: Final = """\
 local answers = {}
 for i = 3, #ARGV, 2 do

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import itertools
 import linecache
 import math
 import operator
@@ -21,7 +22,7 @@ import sys
 import threading
 import time
 import types
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from streamlab.results.verdict import Objection, nothing_yet
@@ -55,17 +56,9 @@ class OutOfTime(BaseException):
 def call(answer: object, case: str, *args: object, may_raise: type[BaseException] | tuple[()] = ()) -> Any:
     """Call a learner's function, and return what it returns.
 
-    Parameters
-    ----------
-    case
-        How the words of an objection begin: ``"With 3 entries,"``.
-    may_raise
-        An exception that the function may let pass, or raise another one because of it: raised again.
-
-    Raises
-    ------
-    Objection
-        If there is no function yet, or it cannot be called in this way, fails, or does not end.
+    The words of an objection begin with `case`, such as ``"With 3 entries,"``. An exception `may_raise` passes, also if
+    the function raises another one because of it. Raises `Objection` if there is no function yet, or it cannot be
+    called in this way, fails, or does not end.
     """
     function = as_function(answer, *args)
     try:
@@ -76,12 +69,16 @@ def call(answer: object, case: str, *args: object, may_raise: type[BaseException
     except Stop as stop:
         raise stop.objection from None
     except OutOfTime as error:
-        raise out_of_time(case, error) from None
+        words = f"{case} it was still running after {TIME_LIMIT:g} s{in_line(error)}."
+        hint = "a loop that never ends? Say what has to become true for it to end, and look where that happens."
+        raise Objection(words, hint) from None
     except BaseException as error:  # whatever a learner's function may do
         cause = next((e for e in chain_of(error) if may_raise and isinstance(e, may_raise)), None)
         if cause is not None:
             raise cause from error
-        raise failed(error, answer, case) from error
+        if isinstance(error, SystemExit):
+            raise Objection(f"{case} it ended the whole program (sys.exit).", "use return.") from error
+        raise Objection(f"{case} it raised {told(error)}{in_line(error)}.", hint_for(error)) from error
     if said is ...:
         raise nothing_yet()
     if inspect.iscoroutine(said):
@@ -91,13 +88,7 @@ def call(answer: object, case: str, *args: object, may_raise: type[BaseException
 
 
 def as_function(answer: object, *args: object) -> Callable[..., Any]:
-    """Return an answer as a function that can be called with these arguments.
-
-    Raises
-    ------
-    Objection
-        If it is none: with the reason in words.
-    """
+    """Return an answer as a function that can be called with these arguments; raise `Objection` if it is none."""
     if answer is ...:
         raise nothing_yet()
     if not callable(answer):
@@ -114,7 +105,7 @@ def as_function(answer: object, *args: object) -> Callable[..., Any]:
         return answer
     except TypeError:
         raise Objection(
-            f"{name_of(answer)} cannot be called with {_count(len(args), 'argument')}: it is "
+            f"{name_of(answer)} cannot be called with {count_of(len(args), 'argument')}: it is "
             f"{name_of(answer)}{signature}.",
             "leave the first line of the function as it was given.",
         ) from None
@@ -122,39 +113,22 @@ def as_function(answer: object, *args: object) -> Callable[..., Any]:
 
 
 def _asynchronous(answer: object) -> Objection:
-    return Objection(
-        f"{name_of(answer)} is an async function.",
-        "write it with def and without await: the client here is an ordinary redis.Redis.",
-    )
+    hint = "write it with def and without await: the client here is an ordinary redis.Redis."
+    return Objection(f"{name_of(answer)} is an async function.", hint)
 
 
-def listed(made: Iterable[Any], case: str, most: int) -> list[Any]:
-    """Return what a learner's iterable gives, `most` items at the most; it may be a generator that fails."""
+def listed(made: object, case: str, most: int, wanted: str) -> list[Any]:
+    """Return what a learner's iterable gives, `most` items at the most; object to what is no list, as `returned` does.
 
-    def collect() -> list[Any]:
-        return [item for _, item in zip(range(most), made, strict=False)]
-
-    collected: list[Any] = call(collect, case)
-    return collected
+    It may be a generator that fails.
+    """
+    if not isinstance(made, Iterable) or isinstance(made, str | Mapping):
+        raise returned(made, case, wanted)
+    items: list[Any] = call(lambda: list(itertools.islice(made, most)), case)
+    return items
 
 
 # ---- what went wrong -------------------------------------------------------------------------------
-
-
-def failed(error: BaseException, answer: object, case: str) -> Objection:
-    """Return what to say of a function that has ended with an error: which, in which line, and what to try."""
-    if isinstance(error, SystemExit):
-        return Objection(f"{case} it ended the whole program (sys.exit).", "use return.")
-    words = f"{case} it raised {told(error)}{in_line(error)}."
-    return Objection(words, hint_for(error))
-
-
-def out_of_time(case: str, error: BaseException) -> Objection:
-    """Return what to say of a function that does not end."""
-    return Objection(
-        f"{case} it was still running after {TIME_LIMIT:g} s{in_line(error)}.",
-        "a loop that never ends? Say what has to become true for it to end, and look where that happens.",
-    )
 
 
 def told(error: BaseException) -> str:
@@ -337,9 +311,7 @@ def real_number(answer: object) -> float | None:
 
 def is_about(said: float, truth: float, tolerance: float = 0.05) -> bool:
     """Return whether two numbers are the same, up to a part of the second."""
-    return said == truth or (
-        math.isfinite(said) and math.isfinite(truth) and abs(said - truth) <= tolerance * abs(truth)
-    )
+    return math.isclose(said, truth, rel_tol=0, abs_tol=tolerance * abs(truth))
 
 
 def shown(answer: object, longest: int = _LONGEST) -> str:
@@ -368,5 +340,7 @@ def returned(said: object, case: str, wanted: str) -> Objection:
     return Objection(f"{case} it returned {shown(said)}.", wanted)
 
 
-def _count(n: int, word: str) -> str:
-    return f"{n} {word}" if n == 1 else f"{n} {word}s"
+def count_of(n: int, word: str = "entry") -> str:
+    """Return ``1 entry``, ``4 entries``, ``2 arguments``."""
+    many = f"{word[:-1]}ies" if word.endswith("y") else f"{word}s"
+    return f"{n} {word if n == 1 else many}"

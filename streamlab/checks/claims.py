@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from streamlab.checks.attempts import listed, returned, shown
-from streamlab.checks.watched import Command, WatchedRedis
+from streamlab.checks.attempts import listed, shown
+from streamlab.checks.trial_streams import GROUP, KEY, Trial
+from streamlab.checks.watched import Command
 from streamlab.model.records import PendingEntry, parse_pending_range
 from streamlab.results.verdict import Objection, Verdict, judged
-from streamlab.servers.embedded import EmbeddedServer
 
-KEY: Final = "jobs"
-GROUP: Final = "press"
 #: What all pending entries have been idle for when the answer is called, and are at most once renewed.
 _IDLE_MS: Final = 60_000
 _RENEWED_MS: Final = 30_000
@@ -33,45 +29,43 @@ def heartbeat(answer: object) -> Verdict:
     """
     for n_entries in _TRIALS:
         _check(answer, _Trial(n_entries))
-    return Verdict(
-        True, "Three streams: all that it holds is renewed, nothing is counted, and nothing of others is touched."
-    )
+    words = "Three streams: all that it holds is renewed, nothing is counted, and nothing of others is touched."
+    return Verdict(True, words)
 
 
-class _Trial:
+class _Trial(Trial):
     """A stream whose entries are pending for ann, bob and cem, for a minute; some of ann's are gone from it."""
 
     def __init__(self, n_entries: int) -> None:
-        server, rng = EmbeddedServer(), random.Random(n_entries)
-        self.client = client = server.client()
-        watched = server.client(WatchedRedis)
-        assert isinstance(watched, WatchedRedis)
-        self.watched = watched
-        watched.most_commands = _MOST_COMMANDS
-        watched.endless = "where does the next XPENDING begin? Behind the last id of the page before: f'({last_id}'."
+        super().__init__(n_entries)
+        client, rng = self.client, self.random
+        self.watched.most_commands = _MOST_COMMANDS
+        self.watched.endless = (
+            "where does the next XPENDING begin? Behind the last id of the page before: f'({last_id}'."
+        )
         client.xgroup_create(KEY, GROUP, id="0", mkstream=True)
         for n in range(1, n_entries + 1):
             client.xadd(KEY, {"number": n}, id=f"{n}-0")
         for n in range(n_entries // 2):  # the rest stays undelivered
             name = ("ann", "bob", "ann", "cem")[n % 4]
             client.xreadgroup(GROUP, name, {KEY: ">"}, count=rng.randint(1, 2))
-        ids: list[Any] = [row.id for row in self.pending().values() if row.consumer == "ann"]
+        ids: list[Any] = [row.id for row in self.rows().values() if row.consumer == "ann"]
         again = ids[: len(ids) // 3]  # delivered more than once
         self.gone = rng.sample(ids, min(len(ids), 3))
-        for entry_id, row in self.pending().items():
+        for entry_id, row in self.rows().items():
             client.xclaim(
                 KEY, GROUP, row.consumer, 0, [entry_id], idle=_IDLE_MS, justid=True,
                 retrycount=3 if entry_id in again else 1,
             )  # fmt: skip
         if self.gone:
             client.xdel(KEY, *self.gone)
-        self.before = self.pending()
+        self.before = self.rows()
         self.own = [row.id for row in self.before.values() if row.consumer == "ann"]
         self.kept = [entry_id for entry_id in self.own if entry_id not in self.gone]
         others = len(self.before) - len(self.own)
         self.case = f"With {len(self.own)} entries pending for ann, and {others} for others,"
 
-    def pending(self) -> dict[str, PendingEntry]:
+    def rows(self) -> dict[str, PendingEntry]:
         reply: Any = self.client.xpending_range(KEY, GROUP, "-", "+", 10_000)
         return {row.id: row for row in parse_pending_range(reply)}
 
@@ -81,26 +75,20 @@ class _Trial:
 
 def _check(answer: object, trial: _Trial) -> None:
     said = _said(answer, trial)
-    after = trial.pending()
+    after = trial.rows()
     _check_others(trial, after)
     _check_counts(trial, after)
     _check_idle_times(trial, after)
     wanted = "return a list of the ids that it still holds, which is what XCLAIM … JUSTID gives."
-    if not isinstance(said, Iterable) or isinstance(said, str | Mapping):
-        raise returned(said, trial.case, wanted)
-    ids = listed(said, trial.case, len(trial.before) + 1)
+    ids = listed(said, trial.case, len(trial.before) + 1, wanted)
     if strange := [each for each in ids if not isinstance(each, str)]:
         raise trial.object(f"it returned {shown(strange[0])} among others, which is no id.", wanted)
     if ghosts := [entry_id for entry_id in ids if entry_id in trial.gone]:
-        raise trial.object(
-            f"it returned {ghosts[0]}, which is gone from the stream.",
-            "XCLAIM passes over such entries: return what XCLAIM gave, not what XPENDING listed.",
-        )
+        hint = "XCLAIM passes over such entries: return what XCLAIM gave, not what XPENDING listed."
+        raise trial.object(f"it returned {ghosts[0]}, which is gone from the stream.", hint)
     if sorted(ids) != sorted(trial.kept):
-        raise trial.object(
-            f"it returned {len(ids)} ids, and {len(trial.kept)} are still its own.",
-            "return what every XCLAIM gave, each id once.",
-        )
+        hint = "return what every XCLAIM gave, each id once."
+        raise trial.object(f"it returned {len(ids)} ids, and {len(trial.kept)} are still its own.", hint)
 
 
 def _said(answer: object, trial: _Trial) -> Any:
@@ -108,11 +96,8 @@ def _said(answer: object, trial: _Trial) -> Any:
     try:
         return trial.watched.call(answer, trial.case, KEY, GROUP, "ann")
     except Objection as objection:
-        is_without_ids = any(
-            word in objection.verdict.words
-            for word in ("message_ids must be", "wrong number of arguments", "IndexError")
-        )
-        if trial.own or not is_without_ids:
+        told = ("message_ids must be", "wrong number of arguments", "IndexError")
+        if trial.own or not any(words in objection.verdict.words for words in told):
             raise
         hint = "mind the case that it holds nothing: XCLAIM needs at least one id."
         raise Objection(objection.verdict.words, hint) from None
@@ -123,27 +108,20 @@ def _check_others(trial: _Trial, after: dict[str, PendingEntry]) -> None:
     for entry_id, row in after.items():
         before = trial.before.get(entry_id)
         if before is None:
-            raise trial.object(
-                f"it was given a new entry, {entry_id}.",
-                "a heartbeat renews what is held: XREADGROUP with > has no place in it.",
-            )
+            hint = "a heartbeat renews what is held: XREADGROUP with > has no place in it."
+            raise trial.object(f"it was given a new entry, {entry_id}.", hint)
         if row.consumer != before.consumer:
-            raise trial.object(
-                f"it took {entry_id} from {before.consumer}.",
-                "XAUTOCLAIM takes from everybody: find out by XPENDING what is ann's, and XCLAIM that."
-                if trial.watched.is_used("XAUTOCLAIM")
-                else "XPENDING lists everybody's entries, unless it is given a consumer (consumername=).",
-            )
+            hint = "XPENDING lists everybody's entries, unless it is given a consumer (consumername=)."
+            if trial.watched.is_used("XAUTOCLAIM"):
+                hint = "XAUTOCLAIM takes from everybody: find out by XPENDING what is ann's, and XCLAIM that."
+            raise trial.object(f"it took {entry_id} from {before.consumer}.", hint)
         if row.consumer != "ann" and row.idle_ms < _RENEWED_MS:
-            raise trial.object(
-                f"it renewed {entry_id}, which is {row.consumer}'s.",
-                f"if {row.consumer} is dead, nobody will ever take that over: renew for one's own name only.",
-            )
+            hint = f"if {row.consumer} is dead, nobody will ever take that over: renew for one's own name only."
+            raise trial.object(f"it renewed {entry_id}, which is {row.consumer}'s.", hint)
     missing = trial.before.keys() - after.keys() - set(trial.gone)
     if missing:
-        raise trial.object(
-            f"{min(missing)} is not pending any more.", "a heartbeat acknowledges nothing: the work is still under way."
-        )
+        hint = "a heartbeat acknowledges nothing: the work is still under way."
+        raise trial.object(f"{min(missing)} is not pending any more.", hint)
 
 
 def _check_counts(trial: _Trial, after: dict[str, PendingEntry]) -> None:
@@ -183,6 +161,3 @@ def _check_idle_times(trial: _Trial, after: dict[str, PendingEntry]) -> None:
 
 def _min_idle_ms(claim: Command) -> int:
     return int(claim.words[4]) if len(claim.words) > 4 and claim.words[4].isdecimal() else 0
-
-
-__all__ = ["heartbeat"]

@@ -9,21 +9,10 @@ from typing import Any, Final
 import redis.asyncio
 from redis.exceptions import ConnectionError, ResponseError, TimeoutError
 
-from streamlab.actors.events import (
-    ACKED,
-    CLAIMED,
-    DEAD_LETTERED,
-    DELIVERED,
-    DISCONNECTED,
-    GROUP_DESTROYED,
-    RECREATED,
-    REMOVED,
-    TRIMMED,
-    VOID,
-    EventKind,
-    Report,
-)
+from streamlab.actors.events import EventKind, Report
+from streamlab.checks.attempts import count_of
 from streamlab.checks.consumer_watch import Life, Lock, Sent, Walk, Watch
+from streamlab.checks.watched import words_of
 from streamlab.model import parse_id
 from streamlab.results.verdict import Objection
 from streamlab.virtual.pipeline import SimulatedPipeline
@@ -33,15 +22,16 @@ from streamlab.virtual.redis import SimulatedRedis
 _DEAF: Final = 5
 #: In place of the fields of an entry of which only the id was given.
 _ID_ONLY: Final = {"": ""}
+_ABOUT_REMOVAL: Final = (
+    "DELCONSUMER destroys what is pending. Leave the consumer in the group, or remove it only once XPENDING says that "
+    "it holds nothing."
+)
 
 
 class WatchedClient(redis.asyncio.Redis):
     """The client of one life of a learner's consumer.
 
-    Parameters
-    ----------
-    page
-        What a larger COUNT of XAUTOCLAIM is made to, so that lists need not be very long to be long; None: nothing.
+    A larger COUNT of XAUTOCLAIM is made to `page`, so that lists need not be very long to be long; None: it is not.
     """
 
     def __init__(
@@ -94,9 +84,7 @@ class WatchedClient(redis.asyncio.Redis):
         life, watch = self._life, self.noted
         if life.is_over or watch.objection is not None:
             await for_ever()
-        first, *rest = [arg if type(arg) is str else _text(arg) for arg in args]
-        name, *more = first.split(" ")
-        sent = Sent(asyncio.get_running_loop().time(), life.consumer, (name.upper(), *more, *rest))
+        sent = Sent(words_of(args), consumer=life.consumer, at=asyncio.get_running_loop().time())
         life.last_at = sent.at
         watch.sent.append(sent)
         watch.uses[sent.name] += 1
@@ -106,7 +94,7 @@ class WatchedClient(redis.asyncio.Redis):
         elif sent.name in ("XACK", "XCLAIM"):
             held = self._holders(sent.words[3:])
         elif sent.name == "XAUTOCLAIM" and self._page is not None:
-            args = _with_short_page(sent, args, self._page)
+            args = tuple(sent.with_count(args, self._page))
         if sent.name in ("XCLAIM", "XAUTOCLAIM") and len(sent.words) > 4:
             life.names[sent.words[3]] = None
             self._note_min_idle(sent)
@@ -121,7 +109,7 @@ class WatchedClient(redis.asyncio.Redis):
             life.losses.append(asyncio.get_running_loop().time())
             if not life.is_cut_off:
                 life.is_cut_off = True
-                self._report(DISCONNECTED, life.consumer)
+                self._report(EventKind.DISCONNECTED, life.consumer)
         elif isinstance(error, ResponseError) and str(error).startswith(
             ("unknown command", "unknown subcommand", "there is no Lua")
         ):
@@ -136,17 +124,17 @@ class WatchedClient(redis.asyncio.Redis):
             case "XREADGROUP":
                 for key, entries in reply or ():
                     if key == self._stream:
-                        self._given(DELIVERED, entries)
+                        self._given(EventKind.DELIVERED, entries)
             case "XCLAIM" if is_justid:  # of its own entries it is a heartbeat
                 self._given_ids([i for i in reply if held.get(i) not in self._life.names])
             case "XCLAIM":
-                self._given(CLAIMED, reply)
+                self._given(EventKind.CLAIMED, reply)
             case "XAUTOCLAIM" if is_justid:
                 self._given_ids(reply)
             case "XAUTOCLAIM":
                 start = words[5] if len(words) > 5 else "0-0"
                 self._life.walk = Walk(start, str(reply[0]), len(reply[1]))
-                self._given(CLAIMED, reply[1])
+                self._given(EventKind.CLAIMED, reply[1])
             case "XACK" if words[1] == self._stream:
                 for entry_id in words[3:]:
                     self._acked(entry_id, _plain(entry_id) in held)
@@ -215,18 +203,16 @@ class WatchedClient(redis.asyncio.Redis):
 
     def _given_ids(self, ids: Any) -> None:
         """Report entries of which only the ids were given (``JUSTID``)."""
-        self._given(CLAIMED, [(entry_id, _ID_ONLY) for entry_id in ids or ()])
+        self._given(EventKind.CLAIMED, [(entry_id, _ID_ONLY) for entry_id in ids or ()])
 
     def _acked(self, entry_id: str, was_pending: bool) -> None:
-        consumer = self._life.consumer
         if not was_pending:
-            self._report(VOID, consumer, entry_id)
+            kind = EventKind.VOID
         elif entry_id in self._life.ghosts or not self._fields_of(entry_id):
-            self._report(TRIMMED, consumer, entry_id)
-        elif self._is_dead_letter(entry_id):
-            self._report(DEAD_LETTERED, consumer, entry_id)
+            kind = EventKind.TRIMMED
         else:
-            self._report(ACKED, consumer, entry_id)
+            kind = EventKind.DEAD_LETTERED if self._is_dead_letter(entry_id) else EventKind.ACKED
+        self._report(kind, self._life.consumer, entry_id)
 
     def _is_dead_letter(self, entry_id: str) -> bool:
         """Return whether it was added to another stream: by its id among the values, or by all its fields."""
@@ -237,27 +223,21 @@ class WatchedClient(redis.asyncio.Redis):
     def _note_group(self, words: Sequence[str], reply: Any) -> None:
         consumer = self._life.consumer
         match words[1].upper():
-            case "CREATE":
-                self.noted.created_at.append(words[4])
-                self._report(RECREATED, consumer, words[4])
-            case "SETID":
-                self._report(RECREATED, consumer, words[4])
+            case "CREATE" | "SETID" as how:
+                if how == "CREATE":
+                    self.noted.created_at.append(words[4])
+                self._report(EventKind.RECREATED, consumer, words[4])
             case "DESTROY" if reply:
-                self._report(GROUP_DESTROYED, consumer)
+                self._report(EventKind.GROUP_DESTROYED, consumer)
             case "DELCONSUMER" if reply:
-                entries = "1 entry" if reply == 1 else f"{reply} entries"
                 removed = "itself" if words[4] == consumer else words[4]
-                self.noted.refuse(
-                    Objection(
-                        f"{consumer} removed {removed} from the group (XGROUP DELCONSUMER) with {entries} pending, "
-                        "which no consumer will ever be given again.",
-                        "DELCONSUMER destroys what is pending. Leave the consumer in the group, or remove it only "
-                        "once XPENDING says that it holds nothing.",
-                    ),
-                    consumer,
+                words = (
+                    f"{consumer} removed {removed} from the group (XGROUP DELCONSUMER) with {count_of(reply)} pending, "
+                    "which no consumer will ever be given again."
                 )
+                self.noted.refuse(Objection(words, _ABOUT_REMOVAL), consumer)
             case "DELCONSUMER":
-                self._report(REMOVED, words[4])
+                self._report(EventKind.REMOVED, words[4])
 
     # ---- a look at the model -------------------------------------------------------------------
 
@@ -334,21 +314,7 @@ async def for_ever() -> None:
     await asyncio.get_running_loop().create_future()
 
 
-def _with_short_page(sent: Sent, args: tuple[Any, ...], page: int) -> tuple[Any, ...]:
-    """Return an XAUTOCLAIM with a COUNT of at most `page`."""
-    count = sent.option("COUNT")
-    if count is None:
-        return (*args, "COUNT", page)
-    at = next(i for i, arg in enumerate(args) if _text(arg).upper() == "COUNT") + 1
-    is_large = count.isdecimal() and int(count) > page
-    return (*args[:at], page, *args[at + 1 :]) if is_large else args
-
-
 def _plain(entry_id: str) -> str:
     """Return an id as Redis writes it."""
     parsed = parse_id(entry_id)
     return entry_id if parsed is None else f"{parsed[0]}-{parsed[1]}"
-
-
-def _text(arg: object) -> str:
-    return arg.decode(errors="replace") if isinstance(arg, bytes) else str(arg)

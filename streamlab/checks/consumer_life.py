@@ -31,14 +31,8 @@ SIGNATURE = "(client, stream, group, consumer, handler, stop)"
 class OwnConsumer:
     """A learner's consumer, to be run by an engine in place of `streamlab.actors.consume`.
 
-    Parameters
-    ----------
-    answer
-        ``await answer(client, stream, group, consumer, handler, stop)``
-    impossible
-        By consumer: the how manieth entry that it handles is one which it can never do, though others can.
-    page
-        See `WatchedClient`.
+    It is ``await answer(client, stream, group, consumer, handler, stop)``. `impossible` says by consumer the how
+    manieth entry that it handles is one which it can never do, though others can; for `page` see `WatchedClient`.
     """
 
     def __init__(
@@ -128,8 +122,10 @@ class OwnConsumer:
             watch.is_untouched = True
             asyncio.get_running_loop().stop()
         elif not stop.is_set():
+            now = asyncio.get_running_loop().time()
+            moment = "at once" if now == life.began else f"at {now:.3f} s"
             words = (
-                f"{life.consumer} returned {_moment(life)}, and nothing had asked it to stop: what comes later is "
+                f"{life.consumer} returned {moment}, and nothing had asked it to stop: what comes later is "
                 "left to others, and lost to all if there are none."
             )
             hint = (
@@ -236,10 +232,8 @@ def not_async(answer: object, said: object = None) -> Objection:
         return Objection(f"{name} has a yield in it.", hint)
     if inspect.isclass(answer):
         return Objection(f"{name} is a class.", "give an instance of it, whose __call__ is async def.")
-    return Objection(
-        f"{name} is no async function.",
-        f"it has to be a coroutine: async def {name}{SIGNATURE}, with await before each command.",
-    )
+    hint = f"it has to be a coroutine: async def {name}{SIGNATURE}, with await before each command."
+    return Objection(f"{name} is no async function.", hint)
 
 
 # ---- tasks -----------------------------------------------------------------------------------------
@@ -263,8 +257,3 @@ def waits_in(task: asyncio.Task[Any]) -> str:
             line = linecache.getline(frame.f_code.co_filename, frame.f_lineno).strip() or line
         awaited = getattr(awaited, "cr_await", None)
     return line
-
-
-def _moment(life: Life) -> str:
-    now = asyncio.get_running_loop().time()
-    return "at once" if now == life.began else f"at {now:.3f} s"

@@ -10,34 +10,19 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from streamlab.checks.attempts import Stop
+from streamlab.checks.watched import Command
 from streamlab.results.verdict import Objection
 
 _N_REMEMBERED: Final = 400
 _MOST_OPEN_CALLS: Final = 1_000
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """A command that a consumer sent: when, and its words, the first in capitals."""
+@dataclass(slots=True)
+class Sent(Command):
+    """A command that a consumer sent, and when."""
 
-    at: float
-    consumer: str
-    words: tuple[str, ...]
-
-    @property
-    def name(self) -> str:
-        return self.words[0]
-
-    @property
-    def upper(self) -> list[str]:
-        """All its words in capitals, to look for options."""
-        return [word.upper() for word in self.words]
-
-    def option(self, name: str) -> str | None:
-        """Return the word after an option, such as ``COUNT``; None if there is none."""
-        upper = self.upper
-        at = upper.index(name) + 1 if name in upper else len(upper)
-        return self.words[at] if at < len(upper) else None
+    consumer: str = ""
+    at: float = 0.0
 
     def __str__(self) -> str:
         words = " ".join(self.words)
@@ -93,54 +78,31 @@ class Lock:
     left_ms: int = -2
 
 
+@dataclass(eq=False, slots=True)
 class Watch:
-    """What a learner's consumers did in one run.
+    """What a learner's consumers did in one run."""
 
-    Attributes
-    ----------
-    objection, culprit, error
-        What ended the run early, and is to be said; about whom; the error that it is about, if it is.
-    is_untouched
-        Whether the exercise is as it was given.
-    uses
-        How often each command was sent; also ``NOACK``, ``>`` and ``history`` (reads with an id).
-    unknown
-        Commands that the simulated server does not have.
-    created_at
-        The ids at which the group was made again.
-    min_idles
-        Those that were given to XCLAIM and XAUTOCLAIM, in ms; they may be fractions.
-    handled, failed
-        How often an entry was given to a handler; for whom its handler failed.
-    not_awaited
-        What was called and never awaited.
-    fields
-        By entry: what it was delivered with.
-    locks
-        By key: who has set it last if it was not there.
-    background
-        Errors that ended tasks which a consumer had started and did not wait for.
-    """
-
-    def __init__(self) -> None:
-        self.objection: Objection | None = None
-        self.culprit = ""
-        self.error: BaseException | None = None
-        self.is_untouched = False
-        self.uses: Counter[str] = Counter()
-        self.unknown: dict[str, None] = {}
-        self.created_at: list[str] = []
-        self.min_idles: set[float] = set()
-        self.lives: dict[str, list[Life]] = {}
-        self.sent: deque[Sent] = deque(maxlen=_N_REMEMBERED)
-        self.handled: Counter[str] = Counter()
-        self.failed: dict[str, list[str]] = {}
-        self.not_awaited: dict[str, None] = {}
-        self.fields: dict[str, dict[str, str]] = {}
-        self.locks: dict[str, Lock] = {}
-        self.background: list[BaseException] = []
-        self.dead_letters: list[dict[str, str]] = []
-        self._calls: list[tuple[str, Coroutine[Any, Any, Any]]] = []
+    objection: Objection | None = None  #: what ended the run early, and is to be said
+    culprit: str = ""  #: about whom
+    error: BaseException | None = None  #: the error that it is about, if it is
+    is_untouched: bool = False  #: whether the exercise is as it was given
+    #: How often each command was sent; also ``NOACK``, ``>`` and ``history`` (reads with an id).
+    uses: Counter[str] = field(default_factory=Counter)
+    unknown: dict[str, None] = field(default_factory=dict)  #: commands that the simulated server does not have
+    created_at: list[str] = field(default_factory=list)  #: the ids at which the group was made again
+    #: Those that were given to XCLAIM and XAUTOCLAIM, in ms; they may be fractions.
+    min_idles: set[float] = field(default_factory=set)
+    lives: dict[str, list[Life]] = field(default_factory=dict)
+    sent: deque[Sent] = field(default_factory=lambda: deque(maxlen=_N_REMEMBERED))
+    handled: Counter[str] = field(default_factory=Counter)  #: how often an entry was given to a handler
+    failed: dict[str, list[str]] = field(default_factory=dict)  #: for whom an entry's handler failed
+    not_awaited: dict[str, None] = field(default_factory=dict)  #: what was called and never awaited
+    fields: dict[str, dict[str, str]] = field(default_factory=dict)  #: by entry: what it was delivered with
+    locks: dict[str, Lock] = field(default_factory=dict)  #: by key: who has set it last if it was not there
+    #: Errors that ended tasks which a consumer had started and did not wait for.
+    background: list[BaseException] = field(default_factory=list)
+    dead_letters: list[dict[str, str]] = field(default_factory=list)
+    _calls: list[tuple[str, Coroutine[Any, Any, Any]]] = field(default_factory=list)
 
     def refuse(self, objection: Objection, culprit: str = "", error: BaseException | None = None) -> None:
         """End the run: this is to be said, unless something was before."""
@@ -194,7 +156,5 @@ class Watch:
     def about_await(self) -> Objection:
         """Return what to say where something was called and never awaited."""
         name = next(iter(self.not_awaited))
-        return Objection(
-            f"{name} was called without await, and so never ran.",
-            f"write await before it: {'await handler(entry_id, fields)' if name == 'handler' else 'await client.…'}.",
-        )
+        hint = f"write await before it: {'await handler(entry_id, fields)' if name == 'handler' else 'await client.…'}."
+        return Objection(f"{name} was called without await, and so never ran.", hint)

@@ -8,7 +8,18 @@ import random
 from collections import Counter
 from typing import Final
 
-from streamlab.checks.mishaps import GROUP, KEY, Died, Fields, Mishap, Streams, call, dies_at, each_step, no_mishap
+from streamlab.checks.mishaps import (
+    GROUP,
+    KEY,
+    Died,
+    Fields,
+    Mishap,
+    Streams,
+    comes_through,
+    dies_at,
+    each_step,
+    no_mishap,
+)
 from streamlab.results.verdict import Objection, Verdict, judged
 
 DEAD: Final = "{orders}:dead"
@@ -52,14 +63,11 @@ class _Kitchen(Streams):
 
     def handle(self, entry_id: str, fields: Fields) -> None:
         if entry_id not in self.ids:
-            self.worker.life.refuse(
-                f"The handler was given {entry_id!r}, which is pending for {OTHER}.",
-                "do what is pending for this consumer, and what is new: XREADGROUP with 0, then with >.",
-            )
+            hint = "do what is pending for this consumer, and what is new: XREADGROUP with 0, then with >."
+            self.worker.life.refuse(f"The handler was given {entry_id!r}, which is pending for {OTHER}.", hint)
         if self.pending().get(entry_id) != WORKER:
-            self.worker.life.refuse(
-                f"When {entry_id} was handled it was not pending any more.", "acknowledge after the work, not before."
-            )
+            hint = "acknowledge after the work, not before."
+            self.worker.life.refuse(f"When {entry_id} was handled it was not pending any more.", hint)
         if entry_id == self.poison:
             self.n_poisoned += 1
             self.worker.life.is_over = True  # whoever catches even this is dead all the same
@@ -72,11 +80,7 @@ class _Kitchen(Streams):
         case = f"At start {self.n_starts},"
         self.worker = self.process()
         args = (self.worker, KEY, GROUP, WORKER, self.handle, self.limit, DEAD)
-        try:
-            call(answer, case, *args, may_raise=may_raise)
-        except Died:
-            return False
-        return not self.worker.life.is_over
+        return comes_through(answer, case, self.worker.life, *args, may_raise=may_raise)
 
     def n_delivered(self) -> int:
         rows = self.client.xpending_range(KEY, GROUP, self.poison, self.poison, 1)
@@ -91,9 +95,8 @@ def _check_giving_up(answer: object, seed: int) -> None:
         hint = "before handle(…), ask XPENDING for times_delivered; give up what is above the limit."
         if kitchen.n_delivered() <= kitchen.limit:
             hint = "its delivery count does not grow: JUSTID does not count."
-        raise Objection(
-            f"{kitchen.poison} has killed it {kitchen.n_poisoned} times; the limit is {kitchen.limit}.", hint
-        )
+        words = f"{kitchen.poison} has killed it {kitchen.n_poisoned} times; the limit is {kitchen.limit}."
+        raise Objection(words, hint)
     _check_innocent(kitchen)
     _check_poison(kitchen)
     _check_letter(kitchen)
@@ -107,14 +110,10 @@ def _check_innocent(kitchen: _Kitchen) -> None:
         if entry_id == kitchen.poison or entry_id[0] not in given_up:
             continue
         if entry_id in kitchen.handled:
-            raise Objection(
-                f"{entry_id} was done, and is in the dead-letter stream.",
-                "a dead letter is what was delivered more often than the limit, and nothing else.",
-            )
-        raise Objection(
-            f"{entry_id} is in the dead-letter stream, and no handler ever saw it.",
-            "what is handed out together with an entry that kills is counted each time as well: read with count=1.",
-        )
+            hint = "a dead letter is what was delivered more often than the limit, and nothing else."
+            raise Objection(f"{entry_id} was done, and is in the dead-letter stream.", hint)
+        hint = "what is handed out together with an entry that kills is counted each time as well: read with count=1."
+        raise Objection(f"{entry_id} is in the dead-letter stream, and no handler ever saw it.", hint)
 
 
 def _check_poison(kitchen: _Kitchen) -> None:
@@ -122,20 +121,14 @@ def _check_poison(kitchen: _Kitchen) -> None:
     limit, poison, n = kitchen.limit, kitchen.poison, kitchen.n_poisoned
     pending = kitchen.pending()
     if not n and not kitchen.handled:
-        raise Objection(
-            "It came to its end, and its handler was given nothing.",
-            "XREADGROUP with 0 for what is pending, then with >, and handle(entry_id, fields) for each.",
-        )
+        hint = "XREADGROUP with 0 for what is pending, then with >, and handle(entry_id, fields) for each."
+        raise Objection("It came to its end, and its handler was given nothing.", hint)
     if pending.get(poison) == WORKER:
-        raise Objection(
-            f"{poison} killed the worker, and is still pending for it at the end.",
-            "it is not new any more: begin with the own history (0), then read >.",
-        )
+        hint = "it is not new any more: begin with the own history (0), then read >."
+        raise Objection(f"{poison} killed the worker, and is still pending for it at the end.", hint)
     if n > limit:
-        raise Objection(
-            f"The handler was given {poison} {n} times; the limit is {limit}.",
-            "times_delivered counts this delivery too: give up what is above the limit (>), before handle(…).",
-        )
+        hint = "times_delivered counts this delivery too: give up what is above the limit (>), before handle(…)."
+        raise Objection(f"The handler was given {poison} {n} times; the limit is {limit}.", hint)
     if n < limit:
         raise Objection(
             f"The handler was given {poison} {n} times; it may have it {limit} times.",
@@ -153,45 +146,32 @@ def _check_letter(kitchen: _Kitchen) -> None:
         if poison in fields.values() or fields.get("number") == poison[0]
     ]
     if not found:
-        raise Objection(
-            f"{poison} is neither pending nor in the dead-letter stream: it is lost.",
-            "XADD its fields to the stream dead, then XACK.",
-        )
+        hint = "XADD its fields to the stream dead, then XACK."
+        raise Objection(f"{poison} is neither pending nor in the dead-letter stream: it is lost.", hint)
     if len(found) > 1:
-        raise Objection(
-            f"{poison} is in the dead-letter stream {len(found)} times.",
-            "a letter is written once, when the count is above the limit; then XACK, or it will come again.",
-        )
+        hint = "a letter is written once, when the count is above the limit; then XACK, or it will come again."
+        raise Objection(f"{poison} is in the dead-letter stream {len(found)} times.", hint)
     ((letter_id, letter),) = found
     if letter.get("dish") != "soup" or letter.get("number") != poison[0]:
-        raise Objection(
-            f"The dead letter is {letter}.",
-            'it needs the fields of the entry, all of them: {**fields, "id": entry_id}.',
-        )
+        hint = 'it needs the fields of the entry, all of them: {**fields, "id": entry_id}.'
+        raise Objection(f"The dead letter is {letter}.", hint)
     if letter_id == poison:
-        raise Objection(
-            f"The dead letter has the entry's id, {poison}, as its own.",
-            "keep it as a field. A later entry may be given up first, and then XADD refuses the smaller id.",
-        )
+        hint = "keep it as a field. A later entry may be given up first, and then XADD refuses the smaller id."
+        raise Objection(f"The dead letter has the entry's id, {poison}, as its own.", hint)
     if poison not in letter.values():
-        raise Objection(
-            f"The dead letter {letter} does not tell which entry it was.",
-            f"add its original id ({poison}) as a field; the dead-letter stream gives it a new one.",
-        )
+        hint = f"add its original id ({poison}) as a field; the dead-letter stream gives it a new one."
+        raise Objection(f"The dead letter {letter} does not tell which entry it was.", hint)
 
 
 def _check_rest(kitchen: _Kitchen) -> None:
     for entry_id in kitchen.ids:
         if entry_id != kitchen.poison and entry_id not in kitchen.handled:
-            raise Objection(
-                f"{entry_id} was never handled.",
-                "go on after the dead letter, until there is nothing new: XREADGROUP with >.",
-            )
+            hint = "go on after the dead letter, until there is nothing new: XREADGROUP with >."
+            raise Objection(f"{entry_id} was never handled.", hint)
     pending = kitchen.pending()
     if pending.pop(kitchen.of_other, "") != OTHER:
-        raise Objection(
-            f"{kitchen.of_other} is not pending for {OTHER} any more.", f"{OTHER} is working on it: leave it alone."
-        )
+        hint = f"{OTHER} is working on it: leave it alone."
+        raise Objection(f"{kitchen.of_other} is not pending for {OTHER} any more.", hint)
     if pending:
         raise Objection(f"{next(iter(pending))} is still pending.", "XACK each entry once it is done.")
 
@@ -204,10 +184,8 @@ def _check_letter_first(answer: object) -> None:
         with contextlib.suppress(Exception):  # to say so in any way is right
             kitchen.start(answer, may_raise=Exception)
     if kitchen.pending().get(kitchen.poison) != WORKER:
-        raise Objection(
-            f"The dead-letter key was of another type (WRONGTYPE), and {kitchen.poison} is lost.",
-            "XADD first, and XACK only if that has succeeded; not both in MULTI, which executes XACK all the same.",
-        )
+        hint = "XADD first, and XACK only if that has succeeded; not both in MULTI, which executes XACK all the same."
+        raise Objection(f"The dead-letter key was of another type (WRONGTYPE), and {kitchen.poison} is lost.", hint)
 
 
 # ---- dead letters put back -------------------------------------------------------------------------
@@ -247,11 +225,7 @@ class _Office(Streams):
     ) -> bool:
         """Call the function in a process of its own; return whether that came through alive."""
         client = self.process(mishap)
-        try:
-            call(answer, case, client, DEAD, KEY, may_raise=may_raise)
-        except Died:
-            return False
-        return not client.life.is_over
+        return comes_through(answer, case, client.life, client, DEAD, KEY, may_raise=may_raise)
 
     def returned(self) -> list[Fields]:
         """Return the entries that were put back."""
@@ -278,17 +252,13 @@ def _check_putting_back(answer: object) -> None:
             raise Objection(f"{case} order {number} was put back {n} times.", hint)
     for fields in office.returned():
         if inside := [name for name in fields if name.startswith("dead:")]:
-            raise Objection(
-                f"{case} an entry came back with the field {inside[0]}.",
-                "that was the envelope: leave out the fields that begin with dead:.",
-            )
+            hint = "that was the envelope: leave out the fields that begin with dead:."
+            raise Objection(f"{case} an entry came back with the field {inside[0]}.", hint)
         if fields.get("dish") != "soup":
             raise Objection(f"{case} an entry came back as {fields}.", "with all the fields that it had before.")
     if office.n_left():
-        raise Objection(
-            f"{case} {office.n_left()} of them are in the dead-letter stream still.",
-            "XDEL each of them once it has been put back. (XACK takes nothing out of a stream.)",
-        )
+        hint = "XDEL each of them once it has been put back. (XACK takes nothing out of a stream.)"
+        raise Objection(f"{case} {office.n_left()} of them are in the dead-letter stream still.", hint)
 
 
 def _check_deaths(answer: object) -> int:
@@ -299,16 +269,12 @@ def _check_deaths(answer: object) -> int:
         office.call(answer, case)
         got = office.numbers()
         if office.n_left():
-            raise Objection(
-                f"{case} it left {office.n_left()} in the dead-letter stream.",
-                "what the first call has left must be found by the second.",
-            )
+            hint = "what the first call has left must be found by the second."
+            raise Objection(f"{case} it left {office.n_left()} in the dead-letter stream.", hint)
         for number in ("1", "2", "3"):
             if not got[number]:
-                raise Objection(
-                    f"{case} it did not put back order {number}, which is lost.",
-                    "XADD first, then XDEL: a letter that comes twice does no harm, a lost one does.",
-                )
+                hint = "XADD first, then XDEL: a letter that comes twice does no harm, a lost one does."
+                raise Objection(f"{case} it did not put back order {number}, which is lost.", hint)
         if survived:
             return n_deaths
     raise AssertionError("counting does not end")
@@ -324,10 +290,8 @@ def _check_late_letter(answer: object) -> None:
 
     office.call(answer, "While another letter arrived,", mishap)
     if not office.n_left() and not office.numbers()["5"]:
-        raise Objection(
-            "A letter that arrived while it was working is lost.",
-            "delete just the letters that were put back, by their ids (XDEL): not the stream (DEL, XTRIM).",
-        )
+        hint = "delete just the letters that were put back, by their ids (XDEL): not the stream (DEL, XTRIM)."
+        raise Objection("A letter that arrived while it was working is lost.", hint)
 
 
 def _check_stream_first(answer: object) -> None:
@@ -338,10 +302,5 @@ def _check_stream_first(answer: object) -> None:
     with contextlib.suppress(Exception):  # to say so in any way is right
         office.call(answer, "With a key of another type,", may_raise=Exception)
     if office.n_left() < 3:
-        raise Objection(
-            "XADD failed (WRONGTYPE), and a letter is gone from the dead-letter stream.",
-            "XDEL only if XADD has succeeded; not both in MULTI, which executes XDEL all the same.",
-        )
-
-
-__all__ = ["gives_up", "puts_back"]
+        hint = "XDEL only if XADD has succeeded; not both in MULTI, which executes XDEL all the same."
+        raise Objection("XADD failed (WRONGTYPE), and a letter is gone from the dead-letter stream.", hint)

@@ -14,13 +14,13 @@ import redis
 
 from streamlab.checks.mishaps import (
     KEY,
-    Died,
     Fields,
     Life,
     Mishap,
     MortalClient,
     Streams,
     call,
+    comes_through,
     dies_at,
     each_step,
     no_mishap,
@@ -111,12 +111,9 @@ class _Shop:
             sqlite3.Connection.execute(db, "PRAGMA synchronous = OFF")
             db.life.mishap = mishap
             try:
-                call(answer, case, db, entry_id, dict(order))
-            except Died:
-                return False
+                return comes_through(answer, case, db.life, db, entry_id, dict(order))
             finally:
                 db.undo()
-            return not db.life.is_over  # it may have caught even that
 
     def totals(self) -> dict[str, int]:
         """Return what each customer has been charged, as another process sees it."""
@@ -135,10 +132,8 @@ def books_once(answer: object) -> Verdict:
         _check_deliveries(answer, _Shop(folder.path))
         n_deaths = _check_deaths(answer, folder.path)
         _check_races(answer, folder.path)
-    return Verdict(
-        True,
-        f"Delivered twice, sent twice, killed at {n_deaths} places, booked by two at once: each order counts once.",
-    )
+    words = f"Delivered twice, sent twice, killed at {n_deaths} places, booked by two at once: each order counts once."
+    return Verdict(True, words)
 
 
 def _check_deliveries(answer: object, shop: _Shop) -> None:
@@ -157,19 +152,15 @@ def _check_deliveries(answer: object, shop: _Shop) -> None:
         )
     shop.deliver(answer, "Given an order under a second entry id,", "9000-0")
     if shop.totals() != expected:
-        raise Objection(
-            f"Order 7 came again under another entry id, 9000-0: the totals are {shop.totals()}, not {expected}.",
-            "a producer that sends twice makes two entries: remember order['number'], not entry_id.",
-        )
+        words = f"Order 7 came again under another entry id, 9000-0: the totals are {shop.totals()}, not {expected}."
+        raise Objection(words, "a producer that sends twice makes two entries: remember order['number'], not entry_id.")
 
 
 def _wrong_totals(order: Fields, totals: dict[str, int], expected: dict[str, int]) -> Objection:
     number, customer = order["number"], order["customer"]
     if not any(totals.values()):
-        return Objection(
-            f"Order {number} was booked and the connection closed: {customer}'s total is 0.",
-            "UPDATE accounts, and commit (with db: does it at its end). What is not committed is undone.",
-        )
+        hint = "UPDATE accounts, and commit (with db: does it at its end). What is not committed is undone."
+        return Objection(f"Order {number} was booked and the connection closed: {customer}'s total is 0.", hint)
     hint = "add the amount to what was there, of this customer only: SET total = total + ? WHERE customer = ?"
     if totals[customer] == expected[customer] - int(order["amount"]):
         hint = "customer and amount may be the same again: it is the number that tells orders apart."
@@ -181,10 +172,8 @@ def _check_deaths(answer: object, folder: Path) -> int:
     shop = _Shop(folder)
     shop.deliver(answer, "In another database,")
     if shop.totals()["mia"] == 0:
-        raise Objection(
-            "In another database, which does not know order 7, it was not booked.",
-            "what a process remembers dies with it: remember the number in the database, in booked.",
-        )
+        hint = "what a process remembers dies with it: remember the number in the database, in booked."
+        raise Objection("In another database, which does not know order 7, it was not booked.", hint)
     for n_deaths, (nth, when) in enumerate(each_step()):
         shop = _Shop(folder)
         survived = shop.deliver(answer, "Before it was killed,", mishap=dies_at(nth, when))
@@ -192,10 +181,9 @@ def _check_deaths(answer: object, folder: Path) -> int:
         total = shop.totals()["mia"]
         if total != 40:
             wrong = "remembered and not booked" if total < 40 else "booked and not remembered"
-            raise Objection(
-                f"It was killed {when} statement {nth}; the entry came again, and mia's total is {total}, not 40.",
-                f"{wrong}: do both in one transaction (with db: around the two), and commit nothing in between.",
-            )
+            words = f"It was killed {when} statement {nth}; the entry came again, and mia's total is {total}, not 40."
+            hint = f"{wrong}: do both in one transaction (with db: around the two), and commit nothing in between."
+            raise Objection(words, hint)
         if survived:
             return n_deaths
     raise AssertionError("counting does not end")
@@ -332,10 +320,8 @@ def _count(streams: Streams, case: str, order: Fields, *, is_lossy: bool, has_ot
             hint = "an error does not say that XADD was executed: look in the stream (XRANGE), and add what is missing."
         raise Objection(f"{case} order {number} is not in the stream.", hint)
     if streams.has_deletions():
-        raise Objection(
-            f"{case} it deletes entries again.",
-            "somebody may have read them by then: look before XADD, so that there is never a second one.",
-        )
+        hint = "somebody may have read them by then: look before XADD, so that there is never a second one."
+        raise Objection(f"{case} it deletes entries again.", hint)
     if len(found) > 1:
         hint = "look for its number (a text) in the stream (XRANGE) before XADD, at the beginning of every call."
         if has_others:
@@ -343,6 +329,3 @@ def _count(streams: Streams, case: str, order: Fields, *, is_lossy: bool, has_ot
         raise Objection(f"{case} order {number} is in the stream {len(found)} times.", hint)
     if found[0] != order:
         raise Objection(f"{case} the entry is {found[0]}, not {order}.", "add the fields as given.")
-
-
-__all__ = ["adds_once", "books_once"]

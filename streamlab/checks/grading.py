@@ -13,11 +13,12 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import inspect
-import io
+import os
 import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, Final
 
 from streamlab.actors import Recovery
@@ -26,9 +27,8 @@ from streamlab.checks.consumer_life import SIGNATURE, OwnConsumer, not_async
 from streamlab.checks.consumer_watch import Watch
 from streamlab.checks.crowd import Crowd
 from streamlab.checks.diagnosis import diagnosis
-from streamlab.checks.fault_words import with_faults
 from streamlab.checks.recoveries import about_units, as_recovery
-from streamlab.checks.schedules import Schedule, graded, schedule, with_random_faults
+from streamlab.checks.schedules import Schedule, graded, schedule, with_faults, with_random_faults
 from streamlab.checks.unexpected_ends import Diagnosis, commands_told, of_busy_loop, of_error, of_no_await
 from streamlab.lab.simulated import SimulatedEngine
 from streamlab.results.run import Run
@@ -102,10 +102,8 @@ def _may_be_own(answer: object) -> bool:
         raise nothing_yet()
     if inspect.iscoroutine(answer):
         answer.close()
-        raise Objection(
-            "That is a coroutine: the function was called.",
-            "give the function itself, without brackets; it is called for each worker.",
-        )
+        hint = "give the function itself, without brackets; it is called for each worker."
+        raise Objection("That is a coroutine: the function was called.", hint)
     if not callable(answer) or answer is Recovery:
         if isinstance(answer, str | Scenario) or answer is Recovery:
             as_recovery(answer)
@@ -114,9 +112,8 @@ def _may_be_own(answer: object) -> bool:
             hint = f"was the function called, or its result assigned? What is asked for is {hint}"
         raise Objection(f"{shown(answer)} is no Recovery, and no async function.", hint)
     if inspect.isasyncgenfunction(answer):
-        raise Objection(
-            f"{name_of(answer)} has a yield in it.", "it hands nothing out: await handler(entry_id, fields), and go on."
-        )
+        hint = "it hands nothing out: await handler(entry_id, fields), and go on."
+        raise Objection(f"{name_of(answer)} has a yield in it.", hint)
     try:
         signature = inspect.signature(answer)
         signature.bind(*range(6))
@@ -125,10 +122,8 @@ def _may_be_own(answer: object) -> bool:
     except TypeError:
         if inspect.isclass(answer):
             raise not_async(answer) from None
-        raise Objection(
-            f"{name_of(answer)}{signature} cannot be called with the six arguments that it is given.",
-            f"async def {name_of(answer)}{SIGNATURE}.",
-        ) from None
+        words = f"{name_of(answer)}{signature} cannot be called with the six arguments that it is given."
+        raise Objection(words, f"async def {name_of(answer)}{SIGNATURE}.") from None
     return True
 
 
@@ -170,7 +165,7 @@ def _try(tried: Schedule) -> Diagnosis | None:
             run = engine.run()
     except (TimeStandsStill, Deadlock, OutOfTime) as error:
         return Diagnosis(str(error) or "it took too long.", "are its times meant in seconds?")
-    for actor, words in run.crashes.items():
+    for actor, words in run.errors.items():
         version = "of a scenario that is given, redis_version says what the simulated server behaves as."
         return Diagnosis(f"{actor} ended by itself: {words.rstrip('.')}.", version)
     hint = about_units(scenario.recovery)
@@ -188,13 +183,7 @@ def _try(tried: Schedule) -> Diagnosis | None:
 
 
 def try_own(answer: Any, tried: Schedule) -> tuple[Diagnosis | None, Run | None]:
-    """Run a learner's consumer under a schedule; return what went wrong, if anything, and the run, if it ended.
-
-    Raises
-    ------
-    Objection
-        If there is no answer yet.
-    """
+    """Run a learner's consumer under a schedule; return what went wrong, and its run. Object if there is none yet."""
     watch = Watch()
     page = _PAGE if tried.n_crowd else None
     own = OwnConsumer(answer, watch, impossible=tried.impossible, page=page)
@@ -278,19 +267,10 @@ def _note_background(watch: Watch, context: dict[str, Any]) -> None:
 @contextlib.contextmanager
 def quiet(hold_back: bool) -> Iterator[None]:
     """Hold back what the learner's code prints, and warnings about it, which the verdict says in better words."""
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(warnings.catch_warnings())
+    with warnings.catch_warnings(), open(os.devnull, "w") as nowhere:
         warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
-        if hold_back:
-            stack.enter_context(contextlib.redirect_stdout(_Nowhere()))
-        yield
-
-
-class _Nowhere(io.TextIOBase):
-    """Takes what is printed."""
-
-    def write(self, text: str) -> int:
-        return len(text)
+        with contextlib.redirect_stdout(nowhere) if hold_back else contextlib.nullcontext():
+            yield
 
 
 class Progress:
@@ -321,24 +301,19 @@ def _display() -> Callable[[str], None] | None:
     A notebook that is executed by a program, and whose outputs are compared, cannot ask its user anything.
     """
     ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython is not None else None
+    shell: Any = ipython.get_ipython() if ipython is not None else None
     kernel = getattr(shell, "kernel", None)
     if kernel is not None:
         parent = kernel.get_parent("shell") or {}
         if not parent.get("content", {}).get("allow_stdin"):
             return None
-        return _in_notebook
+        return partial(_show_in_notebook, shell.display_pub)
     if not sys.stderr.isatty():
         return None
     return lambda text: print(f"\r{text:<40}\r{text}", end="", file=sys.stderr, flush=True)
 
 
-def _in_notebook(text: str) -> None:
-    from IPython.display import clear_output, display
-
-    clear_output(wait=bool(text))  # type: ignore[no-untyped-call]
+def _show_in_notebook(publisher: Any, text: str) -> None:
+    publisher.clear_output(wait=bool(text))
     if text:
-        display({"text/plain": text}, raw=True)  # type: ignore[no-untyped-call]
-
-
-__all__ = ["graded", "recovery", "with_random_faults"]
+        publisher.publish({"text/plain": text})

@@ -3,73 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import redis
 
-from streamlab.checks.attempts import shown
-from streamlab.checks.trial_streams import GROUP, KEY, Entry, Trial, compare, count_of, pending_of
+from streamlab.checks.attempts import count_of, shown
+from streamlab.checks.trial_streams import GROUP, KEY, Entry, Trial, compare, pending_of
 from streamlab.checks.watched import Command
-from streamlab.model.records import GroupState, parse_groups
+from streamlab.model.records import parse_groups
 from streamlab.results.verdict import Objection, Verdict, judged, nothing_yet
 
 
+@judged
 def pending_exactly(client: redis.Redis, key: str, group: str, expected: Mapping[str, Sequence[str]]) -> Verdict:
     """Check that of a stream all is delivered, and just this is pending: ids by consumer (``XPENDING``)."""
     try:
         return _pending_exactly(client, key, group, expected)
-    except Objection as objection:
-        return objection.verdict
     except redis.ResponseError as error:
-        return Verdict(
-            False,
-            f"Redis says of {key}: {error}.",
-            "the stream and its group are made in the first lines of the cell above: run it again.",
-        )
+        raise Objection(f"Redis says of {key}: {error}.", _MADE_ABOVE) from None
+
+
+_MADE_ABOVE: Final = "the stream and its group are made in the first lines of the cell above: run it again."
 
 
 def _pending_exactly(client: redis.Redis, key: str, group: str, expected: Mapping[str, Sequence[str]]) -> Verdict:
     states = {state.name: state for state in parse_groups(client.xinfo_groups(key))}
     if group not in states:
-        raise Objection(
-            f"The stream {key} has no group {group}.", "it is made in the first lines of the cell above: run it again."
-        )
-    if _is_untouched(states[group]):
+        raise Objection(f"The stream {key} has no group {group}.", _MADE_ABOVE)
+    if states[group].last_delivered_id == "0-0" and not states[group].pending:
         raise nothing_yet()
     holders = {entry_id: name for name, ids in expected.items() for entry_id in ids}
     held = pending_of(client, key, group)
     for entry_id, name in holders.items():
         if entry_id not in held:
-            raise Objection(
-                f"{entry_id} is not pending.",
-                f"it has to be delivered to {name} (XREADGROUP with >), and not acknowledged.",
-            )
+            hint = f"it has to be delivered to {name} (XREADGROUP with >), and not acknowledged."
+            raise Objection(f"{entry_id} is not pending.", hint)
         if held[entry_id] != name:
-            raise Objection(
-                f"{entry_id} is pending for {held[entry_id]}; {name} was asked for.",
-                f"it has to be {name} who reads it: mind the counts of the XREADGROUP before.",
-            )
+            hint = f"it has to be {name} who reads it: mind the counts of the XREADGROUP before."
+            raise Objection(f"{entry_id} is pending for {held[entry_id]}; {name} was asked for.", hint)
     info: Any = client.xinfo_stream(key)
     if str(info.get("max-deleted-entry-id", "0-0")) != "0-0":
-        raise Objection(
-            f"{info['max-deleted-entry-id']} was deleted from the stream.",
-            "XACK is what tells the group that an entry is done; XDEL takes it away from all groups.",
-        )
+        hint = "XACK is what tells the group that an entry is done; XDEL takes it away from all groups."
+        raise Objection(f"{info['max-deleted-entry-id']} was deleted from the stream.", hint)
     for entry_id, name in held.items():
         if entry_id not in holders:
             raise Objection(f"{entry_id} is pending, too, for {name}.", f"{name} is done with it: XACK.")
     undelivered: Any = client.xrange(key, f"({states[group].last_delivered_id}")
     if undelivered:
-        raise Objection(
-            f"{count_of(len(undelivered))} from {undelivered[0][0]} on still undelivered.",
-            "every entry has to be read by somebody: XREADGROUP with >.",
-        )
+        hint = "every entry has to be read by somebody: XREADGROUP with >."
+        raise Objection(f"{count_of(len(undelivered))} from {undelivered[0][0]} on still undelivered.", hint)
     told = "; ".join(f"{', '.join(ids)} for {name}" for name, ids in expected.items())
     return Verdict(True, f"Pending: {told}. All others are acknowledged.")
-
-
-def _is_untouched(group: GroupState) -> bool:
-    return group.last_delivered_id == "0-0" and not group.pending
 
 
 @judged
@@ -123,10 +107,8 @@ class _Worker:
         self.compare_all()
         left = self.trial.pending()
         if mine := [entry_id for entry_id in left if entry_id not in self.others]:
-            raise Objection(
-                f"{self.case} {count_of(len(mine))} still pending in the end: {mine[0]} for instance.",
-                "each is acknowledged once it is done: XACK.",
-            )
+            words = f"{self.case} {count_of(len(mine))} still pending in the end: {mine[0]} for instance."
+            raise Objection(words, "each is acknowledged once it is done: XACK.")
         if left != self.others:
             raise Objection(f"{self.case} it took over what is pending for bob.", "that is bob's work.")
 
@@ -147,26 +129,21 @@ class _Worker:
         """Take an entry as the learner's handler; fail once."""
         watched = self.trial.watched
         if self.trial.pending().get(entry_id) != "ann":
-            is_noack = any("NOACK" in map(str.upper, c.words) for c in watched.commands)
-            watched.refuse(
-                Objection(
-                    f"When {shown(entry_id)} was handled it was not pending for the consumer.",
-                    "with NOACK nothing is ever pending: a crash would lose it."
-                    if is_noack
-                    else "handle what XREADGROUP gave this consumer, and call handle(entry_id, fields).",
-                )
-            )
+            words = f"When {shown(entry_id)} was handled it was not pending for the consumer."
+            hint = "handle what XREADGROUP gave this consumer, and call handle(entry_id, fields)."
+            if any("NOACK" in command.upper for command in watched.commands):
+                hint = "with NOACK nothing is ever pending: a crash would lose it."
+            watched.refuse(Objection(words, hint))
         if entry_id in self.others:
             words = f"It took over {entry_id}, which is pending for bob."
             watched.refuse(Objection(words, "that is bob's work."))
         if self.done.get(entry_id) == self.n_failures:
-            watched.refuse(
-                Objection(
-                    f"{entry_id} was handled twice, though nothing had failed.",
-                    "XREADGROUP with 0 gives again what has not been acknowledged: XACK it when it is done, or "
-                    "go on from its id.",
-                )
+            words = f"{entry_id} was handled twice, though nothing had failed."
+            hint = (
+                "XREADGROUP with 0 gives again what has not been acknowledged: XACK it when it is done, or go on from "
+                "its id."
             )
+            watched.refuse(Objection(words, hint))
         if (entry_id, fields) not in self.tried:
             self.tried.append((entry_id, fields))
         if entry_id == self.fails_at and not self.n_failures:
@@ -183,9 +160,8 @@ class _Worker:
         if block is None:
             return args
         if block == "0":
-            self.trial.watched.refuse(
-                Objection("It waits for ever (BLOCK 0).", "it is to end when there is nothing left.")
-            )
+            hint = "it is to end when there is nothing left."
+            self.trial.watched.refuse(Objection("It waits for ever (BLOCK 0).", hint))
         # Nobody adds anything meanwhile: it would wait in vain.
         at = command.position("BLOCK") + len(args)
         return [*args[:at], *args[at + 2 :]]
@@ -208,16 +184,9 @@ class _Worker:
     def compare_all(self) -> None:
         """Object to what was not handled, or in another order."""
         got = [entry_id for entry_id, _ in self.tried]
-        has_read_history = set(self.left_over) & set(got)
-        compare(
-            self.tried,
-            self.expected,
-            self.case,
-            twice="",
-            order="first what was left over (XREADGROUP with 0), then what is new (with >); each from the oldest on."
-            if has_read_history
-            else "what was given to an earlier life of this consumer comes first: XREADGROUP with 0 in place of >.",
-            missing="go on with > until it gives nothing: its own history has only what was delivered before."
-            if has_read_history
-            else "call handle(entry_id, fields) for each entry that XREADGROUP gives: first with 0, then with >.",
-        )
+        order = "what was given to an earlier life of this consumer comes first: XREADGROUP with 0 in place of >."
+        missing = "call handle(entry_id, fields) for each entry that XREADGROUP gives: first with 0, then with >."
+        if set(self.left_over) & set(got):  # it has read its history
+            order = "first what was left over (XREADGROUP with 0), then what is new (with >); each from the oldest on."
+            missing = "go on with > until it gives nothing: its own history has only what was delivered before."
+        compare(self.tried, self.expected, self.case, twice="", order=order, missing=missing)

@@ -14,6 +14,7 @@ from redis.client import Pipeline
 
 from streamlab.checks import attempts
 from streamlab.checks.attempts import Stop
+from streamlab.checks.watched import text_of
 from streamlab.results.verdict import Objection
 from streamlab.servers.embedded import EmbeddedServer
 
@@ -74,10 +75,8 @@ class Life:
             raise Died
         self.n_steps += 1
         if self.n_steps > MOST_STEPS:
-            self.refuse(
-                f"After {MOST_STEPS} commands it was still going on.",
-                "what ends its loop? Each round has to leave less to do.",
-            )
+            hint = "what ends its loop? Each round has to leave less to do."
+            self.refuse(f"After {MOST_STEPS} commands it was still going on.", hint)
         try:
             self.mishap("before", words)
             said = do()
@@ -101,11 +100,10 @@ class MortalClient(redis.Redis):
         self.life = Life()
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
-        words = " ".join(map(_text, args))
+        words = " ".join(map(text_of, args))
         if " BLOCK " in words.upper():
-            self.life.refuse(
-                "It waits for entries (BLOCK).", "leave out block=: it is to return when there are none left."
-            )
+            hint = "leave out block=: it is to return when there are none left."
+            self.life.refuse("It waits for entries (BLOCK).", hint)
         execute: Any = super().execute_command
         return self.life.step(words, lambda: execute(*args, **options))
 
@@ -124,10 +122,6 @@ class _MortalPipeline(Pipeline):
     def execute(self, raise_on_error: bool = True) -> Any:
         execute: Any = super().execute
         return self.life.step("EXEC", lambda: execute(raise_on_error))
-
-
-def _text(word: object) -> str:
-    return word.decode(errors="replace") if isinstance(word, bytes) else str(word)
 
 
 class Streams:
@@ -166,9 +160,8 @@ def _look(ask: Callable[[], Any]) -> Any:
     try:
         return ask()
     except redis.ResponseError as error:
-        raise Objection(
-            f"Afterwards Redis says: {error}.", "leave keys and groups that are there as they are."
-        ) from error
+        hint = "leave keys and groups that are there as they are."
+        raise Objection(f"Afterwards Redis says: {error}.", hint) from error
 
 
 # ---- trying an answer ------------------------------------------------------------------------------
@@ -181,14 +174,26 @@ def call(answer: object, case: str, *args: object, may_raise: type[BaseException
         return attempts.call(answer, case, *args, may_raise=passing)
     except Objection as objection:
         error = objection.__cause__
-        hint = "" if error is None else _hint(str(error))
+        hint = next((hint for part, hint in _HINTS.items() if part in str(error)), "")
         if not hint:
             raise
         raise Objection(objection.verdict.words, hint) from error
 
 
+def comes_through(
+    answer: object, case: str, life: Life, *args: object, may_raise: type[BaseException] | tuple[()] = ()
+) -> bool:
+    """Call the learner's function as a process with this life; return whether it comes to its end alive."""
+    try:
+        call(answer, case, *args, may_raise=may_raise)
+    except Died:
+        return False
+    return not life.is_over  # it may have caught even that
+
+
 _NO_LUA: Final = "the server that it is tried on is a Redis 7.0 without Lua of yours: take single commands."
 _TABLES: Final = "the tables are accounts (customer, total) and booked (number)."
+#: What to think of, by what the errors say that these exercises bring about.
 _HINTS: Final = {
     "equal or smaller": "the stream has gone on since then: let Redis give the id (*).",
     "no Lua": _NO_LUA,
@@ -202,8 +207,3 @@ _HINTS: Final = {
     "BUSYGROUP": "a group that an earlier call has made is there already: that is no error, go on.",
     "NOGROUP": "there is a group, on the stream key: mind the order of the arguments.",
 }
-
-
-def _hint(said: str) -> str:
-    """Return what to think of, for the errors that these exercises bring about; "" for others."""
-    return next((hint for part, hint in _HINTS.items() if part in said), "")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 from streamlab.checks.attempts import call, returned, shown, whole_number
@@ -31,7 +31,9 @@ def left_after_trim(answer: object, *, n_entries: int, max_length: int) -> Verdi
     if said is None:
         hint = "a whole number of entries, without quotes."
         return Verdict(False, f"{shown(answer)} is not a number of entries.", hint)
-    model = _filled(n_entries)
+    model = StreamModel()
+    for n in range(1, n_entries + 1):
+        model.add(("number", str(n)), n, (n, 0))
     n_removed = model.trim(max_length=max_length, approximate=True)
     left = len(model.entries)
     if said == left:
@@ -39,37 +41,22 @@ def left_after_trim(answer: object, *, n_entries: int, max_length: int) -> Verdi
     return Verdict(False, *_why_not(said, left, n_entries, max_length))
 
 
-def _filled(n_entries: int) -> StreamModel:
-    model = StreamModel()
-    for n in range(1, n_entries + 1):
-        model.add(("number", str(n)), n, (n, 0))
-    return model
-
-
 def _why_not(said: int, left: int, n_entries: int, max_length: int) -> tuple[str, str]:
     """Return what is wrong with a number of entries left, and what to think of."""
     if said == n_entries - left:
         return f"{said} is how many go.", "the question is how many are left."
     if said == max_length:
-        return (
-            f"{said} would be left by MAXLEN =, which cuts a node in two.",
-            "MAXLEN ~ removes whole nodes only. Which of them can go?",
-        )
+        words = f"{said} would be left by MAXLEN =, which cuts a node in two."
+        return words, "MAXLEN ~ removes whole nodes only. Which of them can go?"
     if said < max_length:
-        return (
-            f"{said} are fewer than the {max_length} that were asked for.",
-            "a node stays if without it fewer than MAXLEN would be left.",
-        )
+        words = f"{said} are fewer than the {max_length} that were asked for."
+        return words, "a node stays if without it fewer than MAXLEN would be left."
     if said >= n_entries:
-        return (
-            f"There are {n_entries}, so {said} would mean that nothing goes.",
-            "how many can go, and how many whole nodes is that?",
-        )
+        words = f"There are {n_entries}, so {said} would mean that nothing goes."
+        return words, "how many can go, and how many whole nodes is that?"
     if said % 100 == 0:
-        return (
-            f"{said} would be whole nodes from the end.",
-            "nodes are filled from the oldest entry on: the one that is not full is the newest.",
-        )
+        hint = "nodes are filled from the oldest entry on: the one that is not full is the newest."
+        return f"{said} would be whole nodes from the end.", hint
     if said > left:
         return f"Fewer than {said} are left.", "can one more node go?"
     return f"More than {said} are left.", "how many entries are in the nodes that go altogether?"
@@ -88,11 +75,8 @@ def tiny_group(answer: object) -> Verdict:
     """
     for seed in range(_N_SEEDS):
         _SideBySide(answer, seed).run()
-    return Verdict(
-        True,
-        f"{_N_SEEDS} streams, {_N_STEPS} random steps on each: the same as the model after every one. "
-        "That is a consumer group.",
-    )
+    words = f"{_N_SEEDS} streams, {_N_STEPS} random steps on each: the same as the model after every one."
+    return Verdict(True, f"{words} That is a consumer group.")
 
 
 class _SideBySide:
@@ -161,10 +145,8 @@ class _SideBySide:
         step = f"read({self.stream}, {consumer!r}, {count})"
         got = self._ids(step, self.group.read, list(self.stream), consumer, count)
         if got != expected:
-            raise Objection(
-                f"{step} returned {got}; it should be {expected}.{self._story()}",
-                _hint_for_read(got, expected, last_id, count),
-            )
+            hint = _hint_for_read(got, expected, last_id, count)
+            raise Objection(f"{step} returned {got}; it should be {expected}.{self._story()}", hint)
         self._compare(step, "what is given goes on the list, with a delivery count of 1.")
         self.has_read = True
 
@@ -215,13 +197,11 @@ class _SideBySide:
         return list(said)
 
     def _held(self, step: str) -> Held:
-        pending = getattr(self.group, "pending", None)
-        hint = "keep it as it was given: pending = {}, entry id → (consumer, delivery count)."
-        if not isinstance(pending, Mapping):
-            raise Objection(f"After {step} pending is {shown(pending)}.", hint)
+        pending: Any = getattr(self.group, "pending", None)
         try:
             return {i: (owner, count) for i, (owner, count) in pending.items()}
-        except (TypeError, ValueError):
+        except (AttributeError, TypeError, ValueError):
+            hint = "keep it as it was given: pending = {}, entry id → (consumer, delivery count)."
             raise Objection(f"After {step} pending is {shown(pending)}.", hint) from None
 
     def _compare(self, step: str, hint: str) -> None:

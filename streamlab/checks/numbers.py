@@ -7,23 +7,16 @@ import math
 from collections.abc import Callable
 from typing import Final
 
-from streamlab.checks.attempts import call, is_about, real_number, returned, shown, whole_number
+from streamlab.checks.attempts import call, count_of, is_about, real_number, returned, shown, whole_number
 from streamlab.checks.scenarios import busy_part, run_of
 from streamlab.lab.lab import Lab
-from streamlab.results.run import Run
 from streamlab.results.verdict import Objection, Verdict, judged, nothing_yet
 from streamlab.scenario import Arrivals, Producer, Scenario, Service, consumers
 
 # ---- how long a backlog lasts ----------------------------------------------------------------------
 
 #: backlog (entries), rate (entries per second), service time (seconds)
-_DRAIN_CASES: Final = (
-    (200, 50.0, 0.010),
-    (300, 150.0, 0.004),
-    (60, 20.0, 0.020),
-    (100, 100.0, 0.012),
-    (50, 100.0, 0.010),
-)
+_DRAIN_CASES: Final = (200, 50.0, 0.01), (300, 150.0, 0.004), (60, 20.0, 0.02), (100, 100.0, 0.012), (50, 100.0, 0.01)
 
 
 @judged
@@ -44,20 +37,16 @@ def _check_drain_time(answer: object, backlog: int, rate: float, service: float)
     try:
         said = call(answer, f"In {case}", backlog, rate, service)
     except Objection as objection:
-        is_edge = math.isclose(rate * service, 1)
-        if is_edge and isinstance(objection.__cause__, ZeroDivisionError):
-            raise Objection(
-                objection.verdict.words, "here as many come as go, and the backlog stays as it is: return math.inf."
-            ) from None
+        if math.isclose(rate * service, 1) and isinstance(objection.__cause__, ZeroDivisionError):
+            hint = "here as many come as go, and the backlog stays as it is: return math.inf."
+            raise Objection(objection.verdict.words, hint) from None
         raise
     number = real_number(said)
     if number is None:
         raise returned(said, f"In {case}", "return a number of seconds; math.inf for never.")
     if math.isinf(truth) and number != math.inf:
-        raise Objection(
-            f"{case} returned {number:.3g}; but this backlog never goes away.",
-            "as much comes in as goes out, or more: return math.inf.",
-        )
+        hint = "as much comes in as goes out, or more: return math.inf."
+        raise Objection(f"{case} returned {number:.3g}; but this backlog never goes away.", hint)
     if is_about(number, truth):
         return
     words = f"{case} returned {number:.3g} s; in the simulation it took {truth:.3g} s."
@@ -103,21 +92,17 @@ def _edge(answer: object, variant: Callable[[int], Scenario], word: str, easier:
     n = _whole(answer, f"number of {word}s", 100)
     busy = busy_part(run_of(variant(n)))
     beyond = busy_part(run_of(variant(n - easier))) if n > easier else math.inf
-    words = f"With {_count(n, word)} the consumers are busy {busy:.1%} of the time"
+    words = f"With {count_of(n, word)} the consumers are busy {busy:.1%} of the time"
     load = "the load is rate × service time, over the number of consumers"
     if easier < 0:
         load = "the load is the sum of all rates × service time"
     if busy > limit:
-        return Verdict(
-            False, f"{words}; {limit:.0%} is the limit.", f"take {'more' if easier > 0 else 'fewer'} {word}s: {load}."
-        )
+        hint = f"take {'more' if easier > 0 else 'fewer'} {word}s: {load}."
+        return Verdict(False, f"{words}; {limit:.0%} is the limit.", hint)
     if beyond <= limit:
-        return Verdict(
-            False,
-            f"{words}, and with {_count(n - easier, word)} {beyond:.1%}, which is still allowed.",
-            f"{'fewer' if easier > 0 else 'more'} {word}s would do: {load}.",
-        )
-    other = f"; with {_count(n - easier, word)} it would be {beyond:.1%}" if beyond < math.inf else ""
+        words = f"{words}, and with {count_of(n - easier, word)} {beyond:.1%}, which is still allowed."
+        return Verdict(False, words, f"{'fewer' if easier > 0 else 'more'} {word}s would do: {load}.")
+    other = f"; with {count_of(n - easier, word)} it would be {beyond:.1%}" if beyond < math.inf else ""
     return Verdict(True, f"{words}{other}.")
 
 
@@ -129,34 +114,20 @@ def enough_maxlen(answer: object, scenario: Scenario) -> Verdict:
     """
     maxlen = _whole(answer, "MAXLEN", None)
     run = Lab(scenario.replace(maxlen=None)).run()
-    waiting, kept = run.backlog_max, _most_unfinished(run)
+    waiting = run.backlog_max
+    kept = max(b + p for b, p in zip(run.series.backlog, run.series.pending, strict=True))
     in_work = f"at most {waiting:,} entries waited, with {kept - waiting:,} in work"
     trimmed = Lab(scenario.replace(maxlen=maxlen)).run().trimmed
     if trimmed:
-        return Verdict(
-            False,
-            f"With MAXLEN ~ {maxlen:,}, {trimmed:,} entries were trimmed before any consumer had read them.",
-            "a stream has to hold at least the largest backlog.",
-        )
+        words = f"With MAXLEN ~ {maxlen:,}, {trimmed:,} entries were trimmed before any consumer had read them."
+        return Verdict(False, words, "a stream has to hold at least the largest backlog.")
     if maxlen < waiting:
-        return Verdict(
-            False,
-            f"Nothing was trimmed unread, but {in_work}: it was luck.",
-            "MAXLEN ~ may keep more than you ask for, and must not be relied on for it.",
-        )
+        hint = "MAXLEN ~ may keep more than you ask for, and must not be relied on for it."
+        return Verdict(False, f"Nothing was trimmed unread, but {in_work}: it was luck.", hint)
     if maxlen > 2 * kept:
-        return Verdict(
-            False,
-            f"Nothing was lost, but {in_work}, and {maxlen:,} is more than twice as many.",
-            f"memory is what MAXLEN is for: up to {2 * kept:,} is reasonable here.",
-        )
+        hint = f"memory is what MAXLEN is for: up to {2 * kept:,} is reasonable here."
+        return Verdict(False, f"Nothing was lost, but {in_work}, and {maxlen:,} is more than twice as many.", hint)
     return Verdict(True, f"Nothing was lost: {in_work}, and {maxlen:,} fit.")
-
-
-def _most_unfinished(run: Run) -> int:
-    """Return how many entries were waiting or in work at the same time, at the most."""
-    series = run.series
-    return max(b + p for b, p in zip(series.backlog, series.pending, strict=True))
 
 
 def _whole(answer: object, what: str, most: int | None) -> int:
@@ -176,10 +147,3 @@ def _whole(answer: object, what: str, most: int | None) -> int:
     elif isinstance(answer, float) and n is None:
         hint = f"{hint} Half a one is none: round to the side on which the limit is kept."
     raise Objection(f"{shown(answer)} is not a {what}.", hint)
-
-
-def _count(n: int, word: str) -> str:
-    return f"{n} {word}" if n == 1 else f"{n} {word}s"
-
-
-__all__ = ["drain_time", "enough_maxlen", "fewest_consumers", "most_producers"]

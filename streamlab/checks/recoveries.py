@@ -10,7 +10,7 @@ from typing import Final
 
 from streamlab.actors import RECOVERIES, Recovery
 from streamlab.checks.attempts import shown, whole_number
-from streamlab.checks.fault_words import told, with_faults
+from streamlab.checks.schedules import told, with_faults
 from streamlab.lab.lab import Lab
 from streamlab.results.invariants import NEEDLESS
 from streamlab.results.run import Run
@@ -19,7 +19,7 @@ from streamlab.results.stories import story_of
 from streamlab.results.verdict import Objection, Verdict, judged, nothing_yet
 from streamlab.scenario import Scenario
 from streamlab.scenario.actions import CrashBeforeAck, CrashBeforeEffect, Kill, Pause
-from streamlab.scenario.random_faults import Weights, random_faults
+from streamlab.scenario.random_faults import Weights
 
 #: What befalls the consumers in the schedules of `survives`.
 _WEIGHTS: Final = Weights({Kill: 4, CrashBeforeEffect: 2, CrashBeforeAck: 3, Pause: 1})
@@ -37,29 +37,22 @@ def left_behind(answer: object, scenario: Scenario) -> Verdict:
     """
     said = _numbers_by_name(answer)
     run = Lab(scenario).run()
-    number = {entry_id: n for n, entry_id in enumerate(sorted(run.ledger.added, key=id_key), 1)}
     truth: dict[str, set[int]] = {}
     for entry_id, name in run.final.pending.items():
-        truth.setdefault(name, set()).add(number[entry_id])
+        truth.setdefault(name, set()).add(run.numbers[entry_id])
     if unknown := sorted(said.keys() - {consumer.name for consumer in scenario.consumers}):
-        return Verdict(
-            False,
-            f"There is no consumer {shown(unknown[0])}.",
-            f"there are {', '.join(consumer.name for consumer in scenario.consumers)}.",
-        )
+        hint = f"there are {', '.join(consumer.name for consumer in scenario.consumers)}."
+        return Verdict(False, f"There is no consumer {shown(unknown[0])}.", hint)
     for name in sorted(said.keys() | truth.keys()):
         if wrong := said.get(name, set()) - truth.get(name, set()):
             one = min(wrong)
             hint = "it was never given to it, or it had been done and acknowledged before."
-            if one not in number.values():
-                hint = f"the entries are numbered from 1 to {len(number)}."
+            if one not in run.numbers.values():
+                hint = f"the entries are numbered from 1 to {len(run.numbers)}."
             return Verdict(False, f"{one} is not pending for {name}.", hint)
         if missing := truth.get(name, set()) - said.get(name, set()):
-            return Verdict(
-                False,
-                f"{len(missing)} more pending for {name}.",
-                "all that it was given and had not acknowledged, begun or not, is pending.",
-            )
+            hint = "all that it was given and had not acknowledged, begun or not, is pending."
+            return Verdict(False, f"{len(missing)} more pending for {name}.", hint)
     told = "; ".join(f"{', '.join(map(str, sorted(of)))} for {n}" for n, of in truth.items())
     return Verdict(True, f"Pending: {told or 'nothing'}.")
 
@@ -101,7 +94,9 @@ def survives(answer: object, scenario: Scenario, *, n_schedules: int = 20, withi
     if scenario.recovery.restart_after is not None:
         answer = dataclasses.replace(answer, restart_after=scenario.recovery.restart_after)
     for seed in range(1, n_schedules + 1):
-        run = _under_schedule(scenario, answer, seed)
+        rng = random.Random(f"survives/{seed}")
+        faults = scenario.random_faults(most=5, rng=rng, weights=_WEIGHTS)
+        run = Lab(scenario.replace(recovery=answer, faults=faults, seed=seed)).run()
         _object(run, seed, within)
         n_faults += len(run.scenario.faults)
         n_entries += run.added
@@ -132,10 +127,8 @@ def as_recovery(answer: object) -> Recovery:
         given = getattr(answer, name)
         if given is not None and given < _SHORTEST_WAIT:
             name = {"looks_every": "interval (by default half of min_idle)"}.get(name, name)
-            raise Objection(
-                f"{name} is {given:g} s.",
-                "it is given in seconds, and Redis counts idle time in whole milliseconds: less is no time at all.",
-            )
+            hint = "it is given in seconds, and Redis counts idle time in whole milliseconds: less is no time at all."
+            raise Objection(f"{name} is {given:g} s.", hint)
     return answer
 
 
@@ -149,50 +142,26 @@ def about_units(recovery: Recovery) -> str:
     return ""
 
 
-def _under_schedule(scenario: Scenario, recovery: Recovery, seed: int) -> Run:
-    faults = random_faults(
-        random.Random(f"survives/{seed}"),
-        consumers=[consumer.name for consumer in scenario.consumers],
-        producers=[producer.name for producer in scenario.producers],
-        duration=scenario.expected_duration(),
-        entries=scenario.expected_entries(),
-        most=5,
-        weights=_WEIGHTS,
-    )
-    return Lab(scenario.replace(recovery=recovery, faults=faults, seed=seed)).run()
-
-
 def _object(run: Run, seed: int, within: float) -> None:
     """Object to what went wrong in a run, the worst first; with the story of the entry that it befell."""
     pending = run.final.pending
     if pending:
         entry_id = min(pending, key=id_key)
-        raise _objection(
-            run,
-            seed,
-            f"{len(pending)} still pending at the end, {entry_id} for {pending[entry_id]}.",
-            "nothing is redelivered by itself: who takes over, or who starts the dead again?",
-            story_of(entry_id, run.events, run.final),
-        )
+        words = f"{len(pending)} still pending at the end, {entry_id} for {pending[entry_id]}."
+        hint = "nothing is redelivered by itself: who takes over, or who starts the dead again?"
+        raise _objection(run, seed, words, hint, story_of(entry_id, run.events, run.final))
     if run.undelivered:
-        raise _objection(
-            run,
-            seed,
-            f"{run.undelivered} entries were never delivered: no consumer was left to read them.",
-            "to take over is not enough when all have died: something has to start them again.",
-        )
+        words = f"{run.undelivered} entries were never delivered: no consumer was left to read them."
+        hint = "to take over is not enough when all have died: something has to start them again."
+        raise _objection(run, seed, words, hint)
     for verdict in sorted(run.verdicts, key=lambda verdict: verdict.rule == NEEDLESS):
         if not verdict:
             raise _objection(run, seed, f"{verdict.words}.", verdict.hint, verdict.story)
     slow = [lost for lost in run.recovery.lost_workers if lost.held and not lost.time <= within]
     if slow:
-        raise _objection(
-            run,
-            seed,
-            f"what {slow[0].consumer} held was done {slow[0].time:.2f} s after it was lost; {within:g} s were "
-            "asked for.",
-            "look sooner (min_idle, interval), and let a heartbeat protect those that are at work.",
-        )
+        took = f"what {slow[0].consumer} held was done {slow[0].time:.2f} s after it was lost"
+        hint = "look sooner (min_idle, interval), and let a heartbeat protect those that are at work."
+        raise _objection(run, seed, f"{took}; {within:g} s were asked for.", hint)
 
 
 def _objection(run: Run, seed: int, words: str, hint: str, story: tuple[str, ...] = ()) -> Objection:

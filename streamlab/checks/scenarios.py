@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
-from streamlab.checks.attempts import shown, whole_number
+from streamlab.checks.attempts import count_of, shown, whole_number
 from streamlab.lab.lab import Lab
 from streamlab.results.run import Run
 from streamlab.results.verdict import Objection, Verdict, judged, nothing_yet
@@ -37,13 +37,10 @@ def utilisation(answer: object, target: float, *, tolerance: float = 0.02) -> Ve
     elif abs(busy - target) <= tolerance:
         return Verdict(True, words)
     more = "more" if busy < target else "less"
-    return Verdict(
-        False,
-        words,
-        about_units(run.scenario)
-        or ("rate × service time, over the number of consumers, has to stay under 1." if is_growing else "")
-        or f"utilisation is rate × service time: one of the two has to be {more}.",
-    )
+    hint = f"utilisation is rate × service time: one of the two has to be {more}."
+    if is_growing:
+        hint = "rate × service time, over the number of consumers, has to stay under 1."
+    return Verdict(False, words, about_units(run.scenario) or hint)
 
 
 @judged
@@ -54,18 +51,13 @@ def share(answer: object, consumer: str, target: float, *, tolerance: float = 0.
         return Verdict(False, f"There is no {consumer} in it.", "change a consumer, do not remove one.")
     others = [c for c in run.scenario.consumers if c.name != consumer]
     if len({(c.service, c.count, c.ack) for c in others}) > 1:
-        return Verdict(
-            False,
-            f"{', '.join(c.name for c in others)} are not alike any more.",
-            f'leave them as they are, and change {consumer}: with_consumer("{consumer}", service=…).',
-        )
+        hint = f'leave them as they are, and change {consumer}: with_consumer("{consumer}", service=…).'
+        return Verdict(False, f"{', '.join(c.name for c in others)} are not alike any more.", hint)
     (changed,) = [c for c in run.scenario.consumers if c.name == consumer]
     if others and others[0].replace(name=consumer) == changed:
-        return Verdict(
-            False,
-            f"{consumer} is like the {len(others)} others, and gets as much as each of them.",
-            f'change {consumer}, and leave the others as they are: with_consumer("{consumer}", service=…).',
-        )
+        words = f"{consumer} is like the {len(others)} others, and gets as much as each of them."
+        hint = f'change {consumer}, and leave the others as they are: with_consumer("{consumer}", service=…).'
+        return Verdict(False, words, hint)
     got = run.shares[consumer]
     words = f"{consumer} got {got:.1%} of the entries; {target:.0%} was asked for."
     if abs(got - target) <= tolerance:
@@ -75,12 +67,12 @@ def share(answer: object, consumer: str, target: float, *, tolerance: float = 0.
 
 
 @judged
-def in_a_row(answer: object, n: int, *, least_consumers: int = 3) -> Verdict:
-    """Check that in a scenario one consumer is given `n` entries in a row, though others are there."""
+def in_a_row(answer: object, n: int) -> Verdict:
+    """Check that in a scenario one consumer is given `n` entries in a row, though two others are there."""
     run = run_of(answer)
-    if len(run.consumers) < least_consumers:
+    if len(run.consumers) < 3:
         there = "is 1 consumer" if len(run.consumers) == 1 else f"are {len(run.consumers)} consumers"
-        return Verdict(False, f"There {there}; {least_consumers} were asked for.", "leave them all in the group.")
+        return Verdict(False, f"There {there}; 3 were asked for.", "leave them all in the group.")
     stretches = itertools.groupby(name for _, name in run.assignment())
     length, name = max(((len(list(group)), name) for name, group in stretches), default=(0, "nobody"))
     words = f"The most entries in a row were {length}, for {name}; {n} were asked for."
@@ -88,13 +80,12 @@ def in_a_row(answer: object, n: int, *, least_consumers: int = 3) -> Verdict:
         return Verdict(True, words)
     if run.added < n:
         return Verdict(False, f"There are only {run.added} entries; {n} were asked for.", _BEGIN)
+    hint = "a consumer takes several at once if it asks for several (COUNT), and several are waiting."
     if max(c.count for c in run.scenario.consumers) > 1:
         hint = (
             "COUNT is the most that a consumer gets, not the least: several have to be waiting at the moment when it "
             "asks, as in a burst."
         )
-    else:
-        hint = "a consumer takes several at once if it asks for several (COUNT), and several are waiting."
     return Verdict(False, words, hint)
 
 
@@ -114,29 +105,21 @@ def assignment(answer: object, scenario: Scenario) -> Verdict:
     truth = [name for _, name in Lab(scenario).run().assignment()]
     said = _names_in_order(answer, known)
     if len(said) != len(truth):
-        return Verdict(
-            False,
-            f"You give {_count(len(said), 'name')}; there are {_count(len(truth), 'entry')}.",
-            "one name for each entry, in the order of the entries.",
-        )
+        words = f"You give {count_of(len(said), 'name')}; there are {count_of(len(truth))}."
+        return Verdict(False, words, "one name for each entry, in the order of the entries.")
     for number, (name, right) in enumerate(zip(said, truth, strict=True), 1):
         if name != right:
             before = {1: "", 2: "; the 1 before it is right"}.get(number, f"; the {number - 1} before it are right")
-            return Verdict(
-                False,
-                f"Entry {number} does not go to {name}{before}.",
-                f"who waits when entry {number} comes, and which of them has waited longest?",
-            )
+            hint = f"who waits when entry {number} comes, and which of them has waited longest?"
+            return Verdict(False, f"Entry {number} does not go to {name}{before}.", hint)
     told = ", ".join(f"{number}→{name}" for number, name in enumerate(truth, 1))
     return Verdict(True, f"{told}.")
 
 
 def _names_in_order(answer: object, known: list[str]) -> list[str]:
     """Return the names that are meant, in the order of the entries."""
-    refused = Objection(
-        f"{shown(answer)} is not a list of names.",
-        f"one name for each entry, in their order: for instance {shown([*known, '…'])}.",
-    )
+    hint = f"one name for each entry, in their order: for instance {shown([*known, '…'])}."
+    refused = Objection(f"{shown(answer)} is not a list of names.", hint)
     if isinstance(answer, str):
         for mark in ",;→->\n":
             answer = answer.replace(mark, " ")
@@ -197,10 +180,8 @@ def run_of(answer: object) -> Run:
         raise Objection(f"{shown(answer)} is not a Scenario.", _about_no_scenario(answer))
     expected = _expected_entries(answer)
     if expected > MOST_ENTRIES:
-        raise Objection(
-            f"That would be about {expected:,.0f} entries: too many to try.",
-            "rates are in entries per second; a smaller rate or a shorter duration will do.",
-        )
+        hint = "rates are in entries per second; a smaller rate or a shorter duration will do."
+        raise Objection(f"That would be about {expected:,.0f} entries: too many to try.", hint)
     n_actors = len(answer.consumers) + len(answer.producers)
     if n_actors > _MOST_ACTORS:
         raise Objection(f"That would be {n_actors:,} producers and consumers: too many to try.", "some dozens will do.")
@@ -245,11 +226,3 @@ def _expected_entries(scenario: Scenario) -> float:
 def _names(run: Run) -> str:
     names = list(run.consumers)
     return f"{names[0]} is" if len(names) == 1 else f"{', '.join(names)} are"
-
-
-def _count(n: int, word: str) -> str:
-    plural = {"entry": "entries"}.get(word, f"{word}s")
-    return f"{n} {word}" if n == 1 else f"{n} {plural}"
-
-
-__all__ = ["assignment", "in_a_row", "share", "utilisation"]

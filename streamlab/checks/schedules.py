@@ -9,36 +9,20 @@ goes away, entries that are deleted while pending, and nothing at all.
 from __future__ import annotations
 
 import dataclasses
+import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from streamlab.actors import Recovery
-from streamlab.checks.fault_words import ordinal, told
 from streamlab.scenario import Arrivals, Producer, Scenario, Service, consumers, producers
-from streamlab.scenario.action import Action
-from streamlab.scenario.actions import (
-    CrashBeforeAck,
-    CrashBeforeEffect,
-    Disconnect,
-    Fail,
-    GroupDestroyed,
-    Kill,
-    LostReply,
-    Pause,
-    PauseInWork,
-    Poison,
-    Restart,
-    ServerDown,
-    Slow,
-    StreamDeleted,
-    TrimWhilePending,
-)
+from streamlab.scenario.action import Action, ordinal
+from streamlab.scenario.actions import Poison
 from streamlab.scenario.random_faults import Weights, random_faults
 
 #: What kills a consumer.
-DEADLY: Final = (Kill, CrashBeforeEffect, CrashBeforeAck)
+DEADLY: Final = ("kill", "crash-before-effect", "crash-before-ack")
 #: Seconds: work, a lot of time for it, and how soon a supervisor starts a dead worker again.
 _SERVICE, _DRAIN = 0.008, 10.0
 
@@ -59,32 +43,35 @@ def graded() -> Scenario:
 
 @dataclass(frozen=True)
 class Schedule:
-    """What an answer is tried under.
-
-    Attributes
-    ----------
-    impossible
-        By consumer: the how manieth entry that it handles is one that it can never do, though others can.
-    n_crowd
-        How many entries another program holds, the oldest of all, and is working on.
-    """
+    """What an answer is tried under."""
 
     scenario: Scenario
+    #: By consumer: the how manieth entry that it handles is one that it can never do, though others can.
     impossible: dict[str, int] = field(default_factory=dict)
-    n_crowd: int = 0
+    n_crowd: int = 0  #: how many entries another program holds, the oldest of all, and is working on
 
     def told(self) -> tuple[str, ...]:
         """Return what goes wrong, a line for each."""
-        lines = list(told(self.scenario.faults))
+        lines = [*told(self.scenario.faults)]
         for name, nth in self.impossible.items():
             lines.append(f"the {ordinal(nth)} entry that {name} handles is one that it can never do; others can")
         if self.n_crowd:
-            lines.append(
-                f"another program of the group holds the {self.n_crowd} oldest entries, and is working on them"
-            )
+            words = f"another program of the group holds the {self.n_crowd} oldest entries, and is working on them"
+            lines.append(words)
         if restarts := self.scenario.recovery.restarts_after:
             lines.append(f"a supervisor starts what has died again, {restarts:.3g} s later")
         return tuple(lines) or ("nothing at all",)
+
+
+def told(faults: Iterable[Action[Any]]) -> tuple[str, ...]:
+    """Return a line for each fault, those with a moment first, in their order."""
+    return tuple(f.in_words() for f in sorted(faults, key=lambda f: f.when if f.is_dated else math.inf))
+
+
+def with_faults(faults: Iterable[str], story: Sequence[str]) -> tuple[str, ...]:
+    """Return a story with what goes wrong in its schedule, a line for each, before it."""
+    heading = () if not story or story[0].endswith(":") else ("What happened to the entry:",)
+    return ("What goes wrong in this schedule:", *(f"  - {line}" for line in faults), *heading, *story)
 
 
 def with_random_faults(
@@ -92,7 +79,7 @@ def with_random_faults(
     seed: int,
     *,
     poison: bool = False,
-    deadly: Sequence[type[Action[Any]]] = DEADLY,
+    deadly: Sequence[str] = DEADLY,
     weights: Weights | None = None,
 ) -> Scenario:
     """Return a scenario with faults from a seed, of which some consumer survives; those of `weights`, if given."""
@@ -112,13 +99,9 @@ def with_random_faults(
         weights=weights,
     )
     survivor = rng.choice(names)
-    restarts = scenario.recovery.restarts_after is not None
-    kept = [
-        fault
-        for fault in faults
-        if restarts or not isinstance(fault, tuple(deadly)) or getattr(fault, "target", "") != survivor
-    ]
-    return scenario.replace(seed=seed, faults=tuple(kept))
+    if scenario.recovery.restarts_after is None:
+        faults = tuple(f for f in faults if f.word not in deadly or getattr(f, "target", "") != survivor)
+    return scenario.replace(seed=seed, faults=faults)
 
 
 # ---- for consumers of one's own --------------------------------------------------------------------
@@ -126,10 +109,8 @@ def with_random_faults(
 
 def schedule(seed: int, *, poison: bool = False) -> Schedule:
     """Return the schedule of a seed."""
-    kinds = _KINDS
-    if poison:
-        kinds = (_whatever,)
-    made = kinds[(seed - 1) % len(kinds)](_Draw(seed, poison))
+    kind = _whatever if poison else _KINDS[(seed - 1) % len(_KINDS)]
+    made = kind(_Draw(seed, poison))
     return dataclasses.replace(made, scenario=made.scenario.replace(seed=seed))
 
 
@@ -137,8 +118,7 @@ class _Draw:
     """What the schedule of a seed is drawn from."""
 
     def __init__(self, seed: int, poison: bool) -> None:
-        self.seed = seed
-        self.poison = poison
+        self.seed, self.poison = seed, poison
         self.rng = random.Random(f"own {seed}")
         self.base = graded()
         names = [consumer.name for consumer in self.base.consumers]
@@ -153,35 +133,34 @@ class _Draw:
         """Return the number of an entry, or a command, of a consumer."""
         return self.rng.randint(least, most)
 
-    def death(self, name: str) -> Action[Any]:
+    def death(self, name: str) -> str:
         """Let a consumer die, in one way or another, with an entry in its hands."""
-        kind = self.rng.choice((CrashBeforeEffect, CrashBeforeAck))
-        return kind(name, self.nth())
+        return f"{self.rng.choice(('crash-before-effect', 'crash-before-ack'))} {name} nth {self.nth()}"
 
-    def with_faults(self, *faults: Action[Any], supervised: bool = False) -> Scenario:
-        scenario = self.base.replace(faults=faults)
-        return self.supervised(scenario) if supervised else scenario
+    def with_faults(self, *faults: str, supervised: bool = False, burst: int = 0) -> Scenario:
+        """Return the scenario with faults.
 
-    def supervised(self, scenario: Scenario) -> Scenario:
-        """Let a supervisor start again what has died."""
-        pause = round(self.rng.uniform(0.1, 0.4), 2)
-        return scenario.replace(recovery=Recovery("restart", restart_after=pause))
-
-    def in_bursts(self, scenario: Scenario, n: int = 50) -> Scenario:
-        """Let entries come so many at once, so that there is a backlog."""
-        bursts = producers(1, Arrivals("bursts", rate=200, burst=n))
-        return scenario.replace(producers=bursts)
+        `supervised`: a supervisor starts again what has died. `burst`: how many entries come at once, so that there is
+        a backlog; 0: one by one.
+        """
+        scenario = self.base.with_faults(*faults)
+        if supervised:
+            pause = round(self.rng.uniform(0.1, 0.4), 2)
+            scenario = scenario.replace(recovery=Recovery("restart", restart_after=pause))
+        if burst:
+            scenario = scenario.replace(producers=producers(1, Arrivals("bursts", rate=200, burst=burst)))
+        return scenario
 
 
 def _whatever(draw: _Draw) -> Schedule:
     """Whatever is drawn; who dies stays dead, and so does one whose handler's error is not caught."""
-    return Schedule(with_random_faults(draw.base, draw.seed, poison=draw.poison, deadly=(*DEADLY, Fail)))
+    return Schedule(with_random_faults(draw.base, draw.seed, poison=draw.poison, deadly=(*DEADLY, "fail")))
 
 
 def _started_again(draw: _Draw) -> Schedule:
     """Workers die, and a supervisor starts them again under their names."""
     a, b, c, d = draw.names
-    faults = [draw.death(a), draw.death(b), Kill(c, draw.at()), Fail(d, draw.nth())]
+    faults = [draw.death(a), draw.death(b), f"kill {c} at {draw.at()}", f"fail {d} nth {draw.nth()}"]
     return Schedule(draw.with_faults(*faults, supervised=True))
 
 
@@ -189,10 +168,10 @@ def _lost_replies(draw: _Draw) -> Schedule:
     """Replies are lost with their connections, of reads above all."""
     a, b, c, d = draw.names
     faults = [
-        LostReply(a, "XREADGROUP", draw.nth()),
-        LostReply(b, "XREADGROUP", draw.nth()),
-        LostReply(c, "XACK", draw.nth()),
-        Disconnect(d, draw.at()),
+        f"lost-reply {a} XREADGROUP nth {draw.nth()}",
+        f"lost-reply {b} XREADGROUP nth {draw.nth()}",
+        f"lost-reply {c} XACK nth {draw.nth()}",
+        f"disconnect {d} at {draw.at()}",
     ]
     return Schedule(draw.with_faults(*faults, supervised=True))
 
@@ -200,7 +179,7 @@ def _lost_replies(draw: _Draw) -> Schedule:
 def _long_list(draw: _Draw) -> Schedule:
     """The list of pending entries is long, and what the dead have left stands at its end."""
     a, b, c, _ = draw.names
-    faults = [draw.death(a), draw.death(b), Pause(c, draw.at(), 0.15)]
+    faults = [draw.death(a), draw.death(b), f"pause {c} at {draw.at()} for 0.15"]
     late = (Producer("P1", Arrivals("constant", rate=200, start=0.05)),)  # the others are the oldest
     scenario = draw.with_faults(*faults).replace(producers=late)
     return Schedule(scenario, n_crowd=draw.rng.randint(110, 150))
@@ -208,22 +187,21 @@ def _long_list(draw: _Draw) -> Schedule:
 
 def _group_gone(draw: _Draw) -> Schedule:
     """The group is destroyed, or the whole stream deleted, while entries wait for a consumer."""
-    a, _, _, _ = draw.names
     burst = draw.rng.choice((0.25, 0.5, 0.75))
-    faults: list[Action[Any]] = [GroupDestroyed(round(burst + draw.rng.uniform(0.01, 0.05), 3))]
+    faults = [f"group-destroyed at {round(burst + draw.rng.uniform(0.01, 0.05), 3)}"]
     if draw.seed % 20 > 10:
         between_bursts = draw.at(0.12, 0.22)  # when readers wait
-        faults = [StreamDeleted(between_bursts), GroupDestroyed(0.78)]
-    faults.append(Slow(a, draw.at(), 0.2, 5.0))
-    return Schedule(draw.in_bursts(draw.with_faults(*faults, supervised=True)))
+        faults = [f"stream-deleted at {between_bursts}", "group-destroyed at 0.78"]
+    faults.append(f"slow {draw.names[0]} at {draw.at()} for 0.2 factor 5")
+    return Schedule(draw.with_faults(*faults, supervised=True, burst=50))
 
 
 def _cannot_be_done(draw: _Draw) -> Schedule:
     """One consumer is given an entry that it can never do; another one dies, when nothing new comes any more."""
     a, b, c, _ = draw.names
-    last_burst = 0.75
-    faults = [Kill(b, round(last_burst + draw.rng.uniform(0.02, 0.06), 3)), PauseInWork(c, draw.nth(), 0.3)]
-    return Schedule(draw.in_bursts(draw.with_faults(*faults)), impossible={a: draw.nth(3, 20)})
+    after_the_last_burst = round(0.75 + draw.rng.uniform(0.02, 0.06), 3)
+    faults = [f"kill {b} at {after_the_last_burst}", f"pause-in-work {c} nth {draw.nth()} for 0.3"]
+    return Schedule(draw.with_faults(*faults, burst=50), impossible={a: draw.nth(3, 20)})
 
 
 def _asked_to_stop(draw: _Draw) -> Schedule:
@@ -232,23 +210,23 @@ def _asked_to_stop(draw: _Draw) -> Schedule:
     first, second = draw.nth(5, 15), draw.nth(20, 35)
     # Each handles about one entry in 20 ms.
     faults = [
-        Fail(a, first),
-        Restart(a, round(first * 0.02 + 0.03, 3)),
-        LostReply(b, "XREADGROUP", second),
-        Restart(b, round(second * 0.02 + 0.03, 3)),
-        Restart(c, draw.at()),
-        Restart(d, draw.at()),
+        f"fail {a} nth {first}",
+        f"restart {a} at {round(first * 0.02 + 0.03, 3)}",
+        f"lost-reply {b} XREADGROUP nth {second}",
+        f"restart {b} at {round(second * 0.02 + 0.03, 3)}",
+        f"restart {c} at {draw.at()}",
+        f"restart {d} at {draw.at()}",
     ]
-    return Schedule(draw.in_bursts(draw.with_faults(*faults, supervised=True), 20))
+    return Schedule(draw.with_faults(*faults, supervised=True, burst=20))
 
 
 def _server_away(draw: _Draw) -> Schedule:
     """The server goes away for longer than a few tries, and connections are cut."""
     a, b, c, _ = draw.names
     faults = [
-        ServerDown(draw.at(0.1, 0.8), round(draw.rng.uniform(0.3, 2.0), 2)),
-        Disconnect(a, draw.at()),
-        Disconnect(b, draw.at()),
+        f"server-down at {draw.at(0.1, 0.8)} for {round(draw.rng.uniform(0.3, 2.0), 2)}",
+        f"disconnect {a} at {draw.at()}",
+        f"disconnect {b} at {draw.at()}",
         draw.death(c),
     ]
     return Schedule(draw.with_faults(*faults))
@@ -259,21 +237,20 @@ def _trimmed(draw: _Draw) -> Schedule:
     a, b, c, _ = draw.names
     killed = draw.rng.choice((0.2, 0.4, 0.6)) + 0.03  # in the middle of a burst
     faults = [
-        Kill(b, killed),
+        f"kill {b} at {killed}",
         # XAUTOCLAIM drops what is gone, so that nothing may come between.
-        TrimWhilePending(round(killed + 0.0995, 4)),
-        PauseInWork(a, draw.nth(3, 10), 0.3),
-        Fail(c, draw.nth(), times=2),
+        f"trim-while-pending at {round(killed + 0.0995, 4)}",
+        f"pause-in-work {a} nth {draw.nth(3, 10)} for 0.3",
+        f"fail {c} nth {draw.nth()} times 2",
     ]
     # Started again before what it held has been idle for long enough to be taken over.
     quickly = Recovery("restart", restart_after=0.1)
-    scenario = draw.with_faults(*faults).replace(recovery=quickly)
-    return Schedule(draw.in_bursts(scenario, 40))
+    return Schedule(draw.with_faults(*faults, burst=40).replace(recovery=quickly))
 
 
 def _calm(draw: _Draw) -> Schedule:
     """Nothing goes wrong; entries come in bursts."""
-    return Schedule(draw.in_bursts(draw.with_faults(), draw.rng.choice((20, 40, 50, 100))))
+    return Schedule(draw.with_faults(burst=draw.rng.choice((20, 40, 50, 100))))
 
 
 _KINDS: Final[Sequence[Callable[[_Draw], Schedule]]] = (

@@ -6,13 +6,11 @@ of its own, by the commands that would do it at work.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import redis
 
-from streamlab.checks.attempts import call, listed, returned, shown
+from streamlab.checks.attempts import call, listed, shown
 from streamlab.results.verdict import Objection, Verdict, judged
 from streamlab.servers.embedded import EmbeddedServer
 
@@ -22,7 +20,6 @@ BEHIND, OLD, OFTEN, SILENT = 100, 600_000, 5, 60_000
 ALARMS: Final = ("unknown", "behind", "failing", "dead", "old")
 
 _KEY, _GROUP = "orders", "kitchen"
-_SECOND: Final = 1_000
 _FIRST_MS: Final = 1_767_225_600_000  # the beginning of 2026
 
 
@@ -35,20 +32,28 @@ class _State:
         self.client: redis.Redis = server.client()
         self.client.xgroup_create(_KEY, _GROUP, id="0", mkstream=True)
 
-    def wait(self, seconds: float) -> None:
-        self.now_ms += round(seconds * _SECOND)
-
-    def add(self, n_entries: int) -> list[str]:
-        return [str(self.client.xadd(_KEY, {"number": n})) for n in range(n_entries)]
-
-    def read(self, consumer: str, n_entries: int = 1) -> list[str]:
-        """Let a consumer have new entries (``XREADGROUP … >``)."""
-        reply: Any = self.client.xreadgroup(_GROUP, consumer, {_KEY: ">"}, n_entries)
-        return [entry_id for _, entries in reply for entry_id, _ in entries]
-
-    def finish(self, consumer: str, n_entries: int = 1) -> None:
-        """Let a consumer have new entries, and acknowledge them."""
-        self.client.xack(_KEY, _GROUP, *self.read(consumer, n_entries))
+    def bring_about(self, steps: str) -> None:
+        """Do what a case is made of, step by step; times are in seconds, entries counted from 0."""
+        stream, ids = (_KEY, _GROUP), list[str]()
+        for step in filter(None, steps.split("; ")):
+            match step.split():
+                case ["wait", seconds]:
+                    self.now_ms += int(seconds) * 1_000
+                case ["add", n_entries]:
+                    ids += [str(self.client.xadd(_KEY, {"number": i})) for i in range(int(n_entries))]
+                case ["delete", nth]:
+                    self.client.xdel(_KEY, ids[int(nth)])
+                case [consumer, "claims", nth]:
+                    self.client.xclaim(*stream, consumer, 0, [ids[int(nth)]])
+                case [consumer, "reads", n]:
+                    self.client.xreadgroup(_GROUP, consumer, {_KEY: ">"}, int(n))
+                case [consumer, "rereads", n]:  # its own history
+                    self.client.xreadgroup(_GROUP, consumer, {_KEY: "0"}, int(n))
+                case [consumer, "finishes", n]:
+                    reply: Any = self.client.xreadgroup(_GROUP, consumer, {_KEY: ">"}, int(n))
+                    self.client.xack(*stream, *[entry_id for entry_id, _ in reply[0][1]])
+                case _:
+                    raise AssertionError(f"no step: {step}")
 
     def replies(self) -> tuple[Any, Any, Any, int]:
         (group,) = self.client.xinfo_groups(_KEY)
@@ -57,135 +62,56 @@ class _State:
         return group, consumers, pending, self.now_ms
 
 
-@dataclass(frozen=True, slots=True)
-class _Case:
-    """How a group has come to be as it is, in words and commands; and the alarms that there should be."""
+class _Case(NamedTuple):
+    """How a group has come to be as it is, in words and steps; and the alarms that there should be."""
 
     words: str
-    bring_about: Callable[[_State], None]
-    alarms: frozenset[str]
+    steps: str
+    alarm: str = ""
+
+    @property
+    def alarms(self) -> set[str]:
+        return {*self.alarm.split()}
 
 
-def _nothing_yet(state: _State) -> None:
-    """Nobody has read anything, and there is nothing to read."""
-
-
-def _resting(state: _State) -> None:
-    state.add(8)
-    state.finish("C1", 4)
-    state.finish("C2", 4)
-    state.wait(3 * 3600)
-
-
-def _at_work(state: _State) -> None:
-    state.add(52)
-    state.finish("C2", 3)
-    state.read("C1", 9)
-    state.wait(20)
-    state.read("C2", 5)
-    state.wait(8)
-
-
-def _busy_for_hours(state: _State) -> None:
-    """An old stream, whose entries were all acknowledged but for the last ones."""
-    state.add(30)
-    state.finish("C1", 30)
-    state.wait(7200)
-    state.add(3)
-    state.read("C1", 3)
-    state.wait(45)
-
-
-def _far_behind(state: _State) -> None:
-    state.add(160)
-    state.finish("C1", 5)
-    state.wait(1)
-
-
-def _deleted_unread(state: _State) -> None:
-    ids = state.add(6)
-    state.finish("C1", 2)
-    state.client.xdel(_KEY, ids[4])
-    state.wait(1)
-
-
-def _passed_on(state: _State) -> None:
-    """Each claim has reset the idle time of an entry that has been pending for 40 minutes."""
-    state.add(3)
-    (entry_id,) = state.read("C1")
-    for consumer in ("C2", "C1", "C2"):
-        state.wait(800)
-        state.client.xclaim(_KEY, _GROUP, consumer, 0, [entry_id])
-    state.finish("C1", 2)
-    state.wait(2)
-
-
-def _tried_again(n_deliveries: int) -> Callable[[_State], None]:
-    def bring_about(state: _State) -> None:
-        state.add(4)
-        state.read("C1", 2)
-        for _ in range(n_deliveries - 1):
-            state.wait(1)
-            state.client.xreadgroup(_GROUP, "C1", {_KEY: "0"}, 1)
-        state.finish("C2", 2)
-        state.wait(1)
-
-    return bring_about
-
-
-def _one_is_gone(state: _State) -> None:
-    state.add(9)
-    state.finish("C1", 2)
-    state.read("C2", 3)
-    state.finish("C3", 4)
-    state.wait(150)
-    state.add(2)
-    state.finish("C1")
-    state.finish("C3")
-    state.wait(2)
-
-
-def _long_work(state: _State) -> None:
-    state.add(4)
-    state.read("C1")
-    state.wait(180)
-    state.read("C1")
-    state.finish("C2", 2)
-    state.wait(3)
-
-
-def _everything(state: _State) -> None:
-    ids = state.add(300)
-    state.read("C1", 2)
-    for _ in range(6):
-        state.wait(1)
-        state.client.xreadgroup(_GROUP, "C1", {_KEY: "0"})
-    state.client.xdel(_KEY, ids[-2])
-    state.wait(3600)
+def _delivered(n_times: int) -> str:
+    again = "wait 1; C1 rereads 1; " * (n_times - 1)
+    return f"add 4; C1 reads 2; {again}C2 finishes 2; wait 1"
 
 
 _CASES: Final = (
-    _Case("Of a group that is new and has no consumer,", _nothing_yet, frozenset()),
-    _Case("Of a group that has had nothing to do for hours,", _resting, frozenset()),
-    _Case("Of a group at work, with 38 entries to be read,", _at_work, frozenset()),
-    _Case("Of a group at work on the last entries of an old stream,", _busy_for_hours, frozenset()),
-    _Case("Of a group with 155 entries to be read,", _far_behind, frozenset({"behind"})),
-    _Case("After XDEL of an entry that nobody had read,", _deleted_unread, frozenset({"unknown"})),
+    _Case("Of a group that is new and has no consumer,", ""),
+    _Case("Of a group that has had nothing to do for hours,", "add 8; C1 finishes 4; C2 finishes 4; wait 10800"),
+    _Case(
+        "Of a group at work, with 38 entries to be read,",
+        "add 52; C2 finishes 3; C1 reads 9; wait 20; C2 reads 5; wait 8",
+    ),
+    _Case(
+        "Of a group at work on the last entries of an old stream,",
+        "add 30; C1 finishes 30; wait 7200; add 3; C1 reads 3; wait 45",
+    ),
+    _Case("Of a group with 155 entries to be read,", "add 160; C1 finishes 5; wait 1", "behind"),
+    _Case("After XDEL of an entry that nobody had read,", "add 6; C1 finishes 2; delete 4; wait 1", "unknown"),
     _Case(
         "Of an entry that is passed on from one consumer to the next, and that for 40 minutes,",
-        _passed_on,
-        frozenset({"old"}),
+        "add 3; C1 reads 1; wait 800; C2 claims 0; wait 800; C1 claims 0; wait 800; C2 claims 0; C1 finishes 2; wait 2",
+        "old",
     ),
-    _Case("Of an entry that was delivered 5 times,", _tried_again(5), frozenset()),
-    _Case("Of an entry that was delivered 6 times,", _tried_again(6), frozenset({"failing"})),
-    _Case("Of a consumer that was last heard of 152 s ago, and holds 3 entries,", _one_is_gone, frozenset({"dead"})),
+    _Case("Of an entry that was delivered 5 times,", _delivered(5)),
+    _Case("Of an entry that was delivered 6 times,", _delivered(6), "failing"),
     _Case(
-        "Of a consumer that has had one entry for 3 minutes, and asked for another 3 s ago,", _long_work, frozenset()
+        "Of a consumer that was last heard of 152 s ago, and holds 3 entries,",
+        "add 9; C1 finishes 2; C2 reads 3; C3 finishes 4; wait 150; add 2; C1 finishes 1; C3 finishes 1; wait 2",
+        "dead",
+    ),
+    _Case(
+        "Of a consumer that has had one entry for 3 minutes, and asked for another 3 s ago,",
+        "add 4; C1 reads 1; wait 180; C1 reads 1; C2 finishes 2; wait 3",
     ),
     _Case(
         "Of a group with an unknown lag, whose only consumer died an hour ago at its seventh try,",
-        _everything,
-        frozenset({"unknown", "failing", "dead", "old"}),
+        f"add 300; C1 reads 2; {'wait 1; C1 rereads 2; ' * 6}delete -2; wait 3600",
+        "unknown failing dead old",
     ),
 )
 
@@ -199,7 +125,7 @@ def alarms(answer: object) -> Verdict:
     """
     for case in _CASES:
         state = _State()
-        case.bring_about(state)
+        state.bring_about(case.steps)
         group, consumers, pending, now = state.replies()
         said = _said(answer, case, group, consumers, pending, now)
         for alarm in ALARMS:
@@ -215,14 +141,10 @@ def _said(answer: object, case: _Case, group: Any, *rest: Any) -> set[str]:
         made = call(answer, case.words, group, *rest)
     except Objection as objection:
         if group["lag"] is None and "NoneType" in objection.verdict.words:
-            raise Objection(
-                objection.verdict.words,
-                "the lag is None here, since Redis cannot tell it: ask for that before you compare it with a number.",
-            ) from None
+            hint = "the lag is None here, since Redis cannot tell it: ask for that before you compare it with a number."
+            raise Objection(objection.verdict.words, hint) from None
         raise
-    if made is None or isinstance(made, str | Mapping) or not isinstance(made, Iterable):
-        raise returned(made, case.words, wanted)
-    words = listed(made, case.words, 100)
+    words = listed(made, case.words, 100, wanted)
     unknown = [word for word in words if word not in ALARMS]
     if unknown:
         raise Objection(f"{case.words} {shown(unknown[0])} is none of the alarms.", wanted)
@@ -258,5 +180,3 @@ _MISSING: Final = {
     "old": "idle starts again with each claim, so it does not tell an entry's age. Its id does: up to the hyphen it is "
     "the time when it was added, in ms.",
 }
-
-__all__ = ["ALARMS", "alarms"]

@@ -5,11 +5,11 @@ A function is tried on random streams, in an embedded server of its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from streamlab.checks.attempts import Stop, listed, returned, shown
-from streamlab.checks.trial_streams import KEY, Entry, Trial, compare, count_of, is_entry
+from streamlab.checks.attempts import Stop, count_of, listed, returned, shown
+from streamlab.checks.trial_streams import KEY, Entry, Trial, compare, is_entry
 from streamlab.checks.watched import Command, WatchedRedis
 from streamlab.model import parse_id
 from streamlab.results.verdict import Objection, Verdict, judged
@@ -38,28 +38,24 @@ def _check_pages(answer: object, trial: Trial, size: int) -> None:
         "nothing comes."
     )
     made = watched.call(answer, case, KEY, size)
-    if not isinstance(made, Iterable) or isinstance(made, str | Mapping):
-        raise returned(made, case, "return a list of pages, or yield them one by one.")
-    got = listed(made, case, len(expected) + 2)
+    got = listed(made, case, len(expected) + 2, "return a list of pages, or yield them one by one.")
     if got and all(map(is_entry, got)):
         raise Objection(f"{case} it returned entries, not pages of them.", "return a list of lists: [page, page, …].")
     if not all(isinstance(page, list | tuple) and all(map(is_entry, page)) for page in got):
-        raise Objection(
-            f"{case} one of the pages is no list of entries: {shown(got)}.", "a page is what XRANGE returns."
-        )
+        hint = "a page is what XRANGE returns."
+        raise Objection(f"{case} one of the pages is no list of entries: {shown(got)}.", hint)
     longest = max([_longest_reply(watched), *map(len, got)])
     if longest > size:
-        raise Objection(
-            f"{case} it fetched {longest} entries at once.",
-            "give XRANGE a count: a stream may be larger than the memory of whoever reads it.",
-        )
+        hint = "give XRANGE a count: a stream may be larger than the memory of whoever reads it."
+        raise Objection(f"{case} it fetched {longest} entries at once.", hint)
+    twice = "the next page begins after the last id of this one."
+    if watched.is_used("XRANGE", "XREVRANGE"):
+        twice = "XRANGE includes the id that it begins with, unless ( stands before it."
     compare(
         [entry for page in got for entry in page],
         expected,
         case,
-        twice="XRANGE includes the id that it begins with, unless ( stands before it."
-        if watched.is_used("XRANGE", "XREVRANGE")
-        else "the next page begins after the last id of this one.",
+        twice=twice,
         order="from the oldest on, as XRANGE gives them. A page begins after the whole last id, 1000-1 and not 1000: "
         "several entries may have the same millisecond.",
         missing="go on, page after page, until nothing comes.",
@@ -101,12 +97,10 @@ def _check_bookmark(answer: object, trial: Trial) -> None:
         entries, next_id = said
         if isinstance(entries, str) or not isinstance(entries, Iterable):
             raise returned(said, case, "return the entries first, then the last_id.")
-        entries = listed(entries, case, len(trial.entries()) + 2)
+        entries = listed(entries, case, len(trial.entries()) + 2, "return the entries first, then the last_id.")
         if not all(map(is_entry, entries)):
-            raise Objection(
-                f"{case} these are not entries: {shown(entries)}.",
-                "XREAD replies with a list for each stream: reply[0][1] is that of the entries.",
-            )
+            hint = "XREAD replies with a list for each stream: reply[0][1] is that of the entries."
+            raise Objection(f"{case} these are not entries: {shown(entries)}.", hint)
         if not entries and not _same_id(next_id, last_id):
             raise Objection(
                 f"{case} it returned no entry, and {shown(next_id)} as the new bookmark.",
@@ -124,10 +118,8 @@ def _check_bookmark(answer: object, trial: Trial) -> None:
             missing="return all that is there: XREAD without COUNT, from the last_id that was given.",
         )
         if got and not _same_id(next_id, got[-1][0]):
-            raise Objection(
-                f"{case} the new bookmark is {shown(next_id)}; the last entry was {got[-1][0]}.",
-                "the bookmark is the id of the last entry that was read: entries[-1][0].",
-            )
+            hint = "the bookmark is the id of the last entry that was read: entries[-1][0]."
+            raise Objection(f"{case} the new bookmark is {shown(next_id)}; the last entry was {got[-1][0]}.", hint)
         last_id = str(next_id)
 
 
@@ -139,10 +131,6 @@ def _same_id(said: object, entry_id: str) -> bool:
 
 def _must_not_wait(command: Command, args: Sequence[Any]) -> Sequence[Any]:
     if command.option("BLOCK") is not None:
-        raise Stop(
-            Objection(
-                f"It waits for entries ({command.name} with BLOCK).",
-                "leave out block=: it is to return what is there, without waiting.",
-            )
-        )
+        hint = "leave out block=: it is to return what is there, without waiting."
+        raise Stop(Objection(f"It waits for entries ({command.name} with BLOCK).", hint))
     return args

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
-from streamlab.checks.attempts import listed, returned, shown
-from streamlab.checks.trial_streams import GROUP, KEY, Entry, Trial, count_of, is_entry
+from streamlab.checks.attempts import count_of, listed, shown
+from streamlab.checks.trial_streams import GROUP, KEY, Entry, Trial, is_entry
 from streamlab.checks.watched import Command, WatchedRedis
 from streamlab.results.verdict import Objection, Verdict, judged
 
@@ -53,23 +53,19 @@ def _check_take_over(answer: object, trial: Trial, stretches: Sequence[int]) -> 
         if theirs:
             client.xclaim(KEY, GROUP, name, 0, theirs, idle=_IDLE_MS, justid=True)
     client.xclaim(KEY, GROUP, "bob", 0, at_work, idle=_AT_WORK_MS, justid=True)
-    watched.before = _short_pages
+    watched.before = lambda command, args: command.with_count(args, _PAGE) if command.name == "XAUTOCLAIM" else args
     watched.most_commands = 300 + 4 * len(entries)
     watched.endless = (
         'the walk ends when the cursor is the text "0-0"; until then XAUTOCLAIM begins at the cursor that it returned.'
     )
     case = f"With {len(ids)} idle among {len(entries):,} pending,"
     said = watched.call(answer, case, KEY, GROUP, "ann", _MIN_IDLE_MS)
-    if not isinstance(said, Iterable) or isinstance(said, str | Mapping):
-        raise returned(said, case, "return the entries as a list.")
-    said = listed(said, case, len(entries) + 2)
+    said = listed(said, case, len(entries) + 2, "return the entries as a list.")
     held = trial.pending()
     for entry_id, _ in entries:
         if entry_id not in held:
-            raise Objection(
-                f"{case} {entry_id} is not pending any more.",
-                "it is to be taken over, not acknowledged: the work on it is still to be done.",
-            )
+            hint = "it is to be taken over, not acknowledged: the work on it is still to be done."
+            raise Objection(f"{case} {entry_id} is not pending any more.", hint)
         if entry_id not in owners and held[entry_id] != "bob":
             raise Objection(f"{case} it took {entry_id} from bob, who is working on it.", _about_min_idle(watched))
     left = [entry_id for entry_id in ids if held[entry_id] != "ann"]
@@ -85,18 +81,6 @@ def _check_take_over(answer: object, trial: Trial, stretches: Sequence[int]) -> 
                 "JUSTID does not count: without a count, no limit is ever reached.",
             )
     return max([_page_of(command) for command in watched.commands], default=0)
-
-
-def _short_pages(command: Command, args: Sequence[Any]) -> Sequence[Any]:
-    """Let XAUTOCLAIM look at no more entries than it does with a small COUNT."""
-    if command.name != "XAUTOCLAIM":
-        return args
-    count = command.option("COUNT")
-    if count is None:
-        return [*args, "COUNT", _PAGE]
-    at = command.position("COUNT") + 1 + len(args)
-    is_large = count.isdecimal() and int(count) > _PAGE
-    return [*args[:at], _PAGE, *args[at + 1 :]] if is_large else args
 
 
 def _page_of(command: Command) -> int:
@@ -170,10 +154,8 @@ def _check_returned(said: Sequence[Any], idle: Sequence[Entry], case: str) -> No
     ids = [entry_id for entry_id, _ in said]
     for entry_id, fields in idle:
         if entry_id not in ids:
-            raise Objection(
-                f"{case} {entry_id} was taken over, and is not among the {len(ids)} entries that it returned.",
-                "return what all the pages brought, not only the last one.",
-            )
+            words = f"{case} {entry_id} was taken over, and is not among the {len(ids)} entries that it returned."
+            raise Objection(words, "return what all the pages brought, not only the last one.")
         if said[ids.index(entry_id)][1] != fields:
             raise Objection(f"{case} {entry_id} is not as it is in the stream.", "(id, fields)")
     if len(ids) > len(idle):

@@ -77,7 +77,3 @@ def compare(
 def pending_of(client: redis.Redis, key: str, group: str) -> dict[str, str]:
     reply = client.xpending_range(key, group, min="-", max="+", count=10_000)
     return {pending.id: pending.consumer for pending in parse_pending_range(reply)}
-
-
-def count_of(n_entries: int) -> str:
-    return "1 entry" if n_entries == 1 else f"{n_entries} entries"

@@ -27,9 +27,14 @@ class Command:
     def name(self) -> str:
         return self.words[0]
 
+    @property
+    def upper(self) -> list[str]:
+        """All its words in capitals, to look for options."""
+        return [word.upper() for word in self.words]
+
     def position(self, option: str) -> int:
         """Return where an option stands, counted from the end; 0 if it is not there."""
-        upper = [word.upper() for word in self.words]
+        upper = self.upper
         return upper.index(option) - len(upper) if option in upper else 0
 
     def option(self, name: str) -> str | None:
@@ -37,30 +42,30 @@ class Command:
         at = self.position(name)
         return self.words[at + 1] if at < -1 else None
 
+    def with_count(self, args: Sequence[Any], most: int) -> Sequence[Any]:
+        """Return its arguments with a COUNT of at most `most`, so that lists need not be very long to be long."""
+        count = self.option("COUNT")
+        if count is None:
+            return [*args, "COUNT", most]
+        at = self.position("COUNT") + 1 + len(args)
+        is_large = count.isdecimal() and int(count) > most
+        return [*args[:at], most, *args[at + 1 :]] if is_large else args
+
 
 class WatchedRedis(redis.Redis):
     """A client that remembers its commands, in pipelines as well, and objects to some of them.
 
     What it objects to ends the learner's function, and is remembered: see `Stop`.
-
-    Attributes
-    ----------
-    commands
-        Those that were sent, with their replies.
-    before
-        Called with each command before it is sent; returns the arguments to send instead, or objects.
-    most_commands, endless
-        After how many commands it is ended, and the hint then.
-    objection
-        The first; raised at each command from then on, in case that the function has swallowed it.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.commands: list[Command] = []
+        self.commands: list[Command] = []  #: those that were sent, with their replies
+        #: Called with each command before it is sent; returns the arguments to send instead, or objects.
         self.before: Callable[[Command, Sequence[Any]], Sequence[Any]] = lambda command, args: args
+        self.most_commands = MOST_COMMANDS  #: after so many it is ended, with this hint:
         self.endless = "it begins again where it was before: what makes the next command another one?"
-        self.most_commands = MOST_COMMANDS
+        #: The first; raised at each command from then on, in case that the function has swallowed it.
         self.objection: Objection | None = None
 
     def call(self, answer: object, case: str, *args: object, may_raise: type[BaseException] | tuple[()] = ()) -> Any:
@@ -90,8 +95,7 @@ class WatchedRedis(redis.Redis):
         """Take note of a command that is about to be sent; return what to send."""
         if self.objection is not None:
             self.refuse(self.objection)
-        first, *rest = _words(args)
-        command = Command((first.upper(), *rest))
+        command = Command(words_of(args))
         self.commands.append(command)
         if len(self.commands) > self.most_commands:
             words = f"After {self.most_commands} commands it was still asking."
@@ -137,7 +141,12 @@ class _WatchedPipeline(Pipeline):
         return command.reply
 
 
-def _words(args: Sequence[Any]) -> list[str]:
-    """Return a command's arguments as text; those of two words in one, such as ``XGROUP CREATE``, as two."""
-    texts = [arg.decode(errors="replace") if isinstance(arg, bytes) else str(arg) for arg in args]
-    return [*texts[0].split(" "), *texts[1:]]
+def text_of(arg: object) -> str:
+    return arg.decode(errors="replace") if isinstance(arg, bytes) else str(arg)
+
+
+def words_of(args: Sequence[Any]) -> tuple[str, ...]:
+    """Return a command's arguments as text, its name in capitals; ``XGROUP CREATE`` in one is two words."""
+    first, *rest = map(text_of, args)
+    name, *more = first.split(" ")
+    return (name.upper(), *more, *rest)

@@ -16,7 +16,7 @@ from streamlab.servers.programs import best_server
 def require(package: str, words: str = "") -> None:
     """Raise `ScenarioError` if a package of the course extra is not installed."""
     if find_spec(package) is None:
-        raise ScenarioError(f"{words or f'{package} is'} not installed: pip install 'streamlab[course]'")
+        raise ScenarioError(f"{words or f'{package} is'} not installed: pip install 'consumer-group-lab[course]'")
 
 
 def open_course(folder: Path, *, no_browser: bool) -> int:
@@ -44,14 +44,15 @@ def open_course(folder: Path, *, no_browser: bool) -> int:
 
 
 def _course() -> Path:
-    """Return the folder that holds the course: that of this checkout."""
-    course = Path(__file__).parents[2] / "notebooks"
-    if not (course / working_copy.FIRST_LESSON).is_file():
-        raise ScenarioError(
-            "the notebooks are not installed with the package: install it from a checkout "
-            "(pip install -e '.[course]'), and run this again"
-        )
-    return course
+    """Return the folder that holds the course: that of the checkout, or the one within the package."""
+    package = Path(__file__).parents[1]
+    for course in (package.parent / "notebooks", package / "course"):
+        if (course / working_copy.FIRST_LESSON).is_file():
+            return course
+    raise ScenarioError(
+        "the notebooks are not where they were installed: install it again (pip install --force-reinstall "
+        "'consumer-group-lab[course]'), and run this again"
+    )
 
 
 def _tell_of_copy(copied: working_copy.Copied, folder: Path) -> None:

@@ -8,10 +8,10 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from streamlab.cli.report import length
 from streamlab.cli.terminal import console, is_styled
 from streamlab.lab.running import Progress
 from streamlab.scenario import Scenario
+from streamlab.scenario.small_table import length
 
 #: Seconds between two renewals; a run that takes no longer shows nothing.
 _EVERY: Final = 0.2

@@ -42,7 +42,7 @@ async def carry_out(action: Action[Any], course: Course) -> Any:
     ScenarioError
         If it cannot be done as things are.
     """
-    await befall(action, course.stage.client, course.scenario, course.log.report)
+    course.note(*await befall(action, course.stage.client, course.scenario, course.log.report))
 
 
 # ---- processes -------------------------------------------------------------------------------------
@@ -87,27 +87,32 @@ async def _(action: AddConsumer, course: Course) -> str:
 @carry_out.register(Slow)
 async def _(action: Slow, course: Course) -> None:
     course.slow_down(action.target, action.factor, action.duration)
+    course.note(f"slow {action.target}", f"no command; {action.factor:g} times as long for {action.duration:g} s")
 
 
 @carry_out.register(Disconnect)
 async def _(action: Disconnect, course: Course) -> None:
     await course.cut(action.target)
+    course.note(f"disconnect {action.target}", "no command; its connections are cut")
 
 
 @carry_out.register(ServerDown)
 async def _(action: ServerDown, course: Course) -> None:
     course.stage.check_outage()
     await course.take_down(action.duration)
+    course.note("server-down", f"no command is answered for {action.duration:g} s")
 
 
 @carry_out.register(CountedAction)
 async def _(action: CountedAction, course: Course) -> None:
     course.count(action)
+    course.note(f"{action.word} {action.target}", f"no command; it happens at entry {action.nth} from now on")
 
 
 @carry_out.register(LostReply)
 async def _(action: LostReply, course: Course) -> None:
     await course.lose_reply(action)
+    course.note(f"lost-reply {action.target}", f"it happens at {action.command} {action.nth} from now on")
 
 
 # ---- what is pending -------------------------------------------------------------------------------
@@ -172,12 +177,14 @@ async def _(action: SetRate, course: Course) -> None:
             raise ScenarioError(f"{course.scenario.name} replays recorded times and has no rate: change its speed")
     for producer in course.scenario.producers:
         course.set_pace(producer.name, action.rate / producer.arrivals.rate)
+    course.note(f"rate: {action.rate:g}/s each", "told to all producers")
 
 
 @carry_out.register(SetService)
 async def _(action: SetService, course: Course) -> None:
     for each in [action.consumer] if action.consumer is not None else list(course.consumers):
         course.set_service(each, action.mean)
+    course.note(f"service time: {action.mean:g} s", f"told to {action.consumer or 'all consumers'}")
 
 
 @carry_out.register(SetRecovery)

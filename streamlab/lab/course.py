@@ -14,7 +14,7 @@ from typing import Any
 
 import redis.exceptions
 
-from streamlab.actors.events import ADDED, CRASHED, STARTED, STOPPED
+from streamlab.actors.events import ADDED, CRASHED, STOPPED
 from streamlab.lab.cast import Cast
 from streamlab.lab.inspection import is_drained, pending_of, unseen
 from streamlab.lab.outage import Outage
@@ -55,9 +55,8 @@ class Course(Cast):
         self._planned = scenario
         #: By the loop's clock; NaN before the run has begun.
         self.origin = math.nan
-        self.crashes: dict[str, str] = {}
-        #: By how many seconds each life of an actor, counted from 1, began later than it was to.
-        self.late_starts: dict[tuple[str, int], float] = {}
+        #: The last words of each actor that ended by an error that nobody had planned; kills are events.
+        self.errors: dict[str, str] = {}
         self._is_dropped = False
         self._outage = Outage(stage, log, self.do)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -159,21 +158,24 @@ class Course(Cast):
                 if not process.has_ended:
                     why = self.stage.end_last(process)
                     if why:
-                        self.crashes[process.name] = why
+                        self.errors[process.name] = why
             for process in processes:
                 await process.gone.wait()
         if self._burials:
             await asyncio.wait(self._burials)
 
     def ended(self, process: Process, *, died_at: float | None = None, why: str = "") -> None:
-        """Take note that a process has ended: it died at a time of the loop's, for a reason; or it had stopped."""
+        """Take note that a process has ended: it died at a time of the loop's; or it had stopped.
+
+        `why` is what an error that nobody had planned said; "" after a kill or a planned crash.
+        """
         process.has_ended = True
         if self._is_dropped:
             return
         role = self._roles[process.name]
         process.has_died = died_at is not None
         if why:
-            self.crashes[process.name] = why
+            self.errors[process.name] = why
         if died_at is not None:
             self._bury(process, died_at)
             self.log.report(CRASHED, process.name, at=died_at)
@@ -247,9 +249,6 @@ class Course(Cast):
             self.stage.note_added(event.id)
         elif event.kind == STOPPED:
             self._roles[event.actor].stopped_at = event.at
-        elif event.kind == STARTED:
-            process = self._roles[event.actor].process
-            self.late_starts[event.actor, process.part.life] = max(event.at - process.begins_at, 0.0)
 
     async def drop(self) -> None:
         """Leave everything as it is: nothing is started, restarted or reported any more."""

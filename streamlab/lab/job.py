@@ -15,6 +15,7 @@ import redis.exceptions
 
 from streamlab.actors import Effect, Fields, Handler, RedisLost
 from streamlab.actors.events import PROCESSED, EventKind, Report
+from streamlab.actors.producing import sleep_of_loop
 from streamlab.scenario import Consumer
 from streamlab.scenario.action import POISON_FIELD, CountedAction
 from streamlab.scenario.actions import CrashBeforeAck, CrashBeforeEffect, Fail, PauseInWork
@@ -98,8 +99,9 @@ class Job:
         self._service = self._service.replace(mean=mean)
         self._sample = self._service.sampler(self._rng)
 
-    def handler(self, effect: Effect | None, *, sleep: Callable[[float], Awaitable[object]] = asyncio.sleep) -> Handler:
-        """Return the handler: the service time, by `sleep`, then the effect; and what goes wrong."""
+    def handler(self, effect: Effect | None) -> Handler:
+        """Return the handler: the service time, then the effect; and what goes wrong."""
+        sleep = sleep_of_loop()
 
         def serve(entry_id: str, fields: dict[str, str]) -> Awaitable[object]:
             return sleep(self._sample() * self.slowness)

@@ -41,6 +41,7 @@ from streamlab.results.snapshot import Snapshot
 from streamlab.scenario import Scenario, ScenarioError, actions, load_scenario
 from streamlab.scenario.action import Action, ActionError
 from streamlab.scenario.action_texts import parse_action
+from streamlab.scenario.small_table import ShowsItself, SmallTable, length
 
 __all__ = ["Lab", "LabError"]
 
@@ -50,7 +51,7 @@ R = TypeVar("R")
 _LOOK_EVERY = 0.02
 
 
-class Lab:
+class Lab(ShowsItself):
     """A scenario and an engine to run it on.
 
     `run` runs it to its end. Or it is played, and what happens then is done by hand, from any thread: by `do`, or
@@ -119,14 +120,18 @@ class Lab:
             return self._timeline.run(progress)
         if self._live is not None:
             return self._live.wait()
-        engine = LiveEngine(self.scenario, redis_url=self._redis_url)
+        engine = self.live_engine()
         return run_coroutine(run_live(engine, progress), lambda: engine.is_closing)
 
     async def run_async(self, progress: Progress | None = None) -> Run:
         """Run the scenario like `run`, on the event loop that is running."""
         if self.engine == "simulated":
             return self._timeline.run(progress)
-        return await run_live(LiveEngine(self.scenario, redis_url=self._redis_url), progress)
+        return await run_live(self.live_engine(), progress)
+
+    def live_engine(self, port: int | None = None) -> LiveEngine:
+        """Return the engine of a live run; with a port, its private server is reached there as well."""
+        return LiveEngine(self.scenario, redis_url=self._redis_url, port=port)
 
     # ---- time ----------------------------------------------------------------------------------
 
@@ -357,6 +362,13 @@ class Lab:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+    def as_table(self) -> SmallTable:
+        """Return what is run, on which engine, and how far it is."""
+        table = self.scenario.as_table()
+        first, *others = table.lines
+        by_hand = [action.in_short() for action in self.actions]
+        return table._replace(lines=[f"{first} ({self.engine}, at {length(self.now)})", *others, *by_hand])
 
     def __repr__(self) -> str:
         return f"<Lab of {self.scenario.name} ({self.engine})>"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from streamlab.lab.looker import Looker
 from streamlab.results.recent import Recent
-from streamlab.results.snapshot import Looker, Snapshot
+from streamlab.results.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from streamlab.lab.live import LiveEngine
@@ -37,4 +38,7 @@ class Lookout:
     async def look(self, finished: bool) -> Snapshot:
         """Take a snapshot."""
         engine, recent = self._engine, self.read()
-        return await self._looker.look(engine.client, recent, engine.now, finished, engine.course.pids())
+        course = engine.course
+        return await self._looker.look(
+            engine.client, recent, engine.now, finished, course.pids(), is_down=course.is_down
+        )

@@ -16,30 +16,37 @@ if TYPE_CHECKING:
 LAB = "lab"
 
 
-async def befall(action: Action[Any], client: Redis, scenario: Scenario, report: Report) -> None:
-    """Trim, or destroy the group or the stream; every entry that goes is reported as trimmed."""
+async def befall(action: Action[Any], client: Redis, scenario: Scenario, report: Report) -> tuple[str, str]:
+    """Trim, or destroy the group or the stream; return the command as it would be typed, and its reply.
+
+    Every entry that goes is reported as trimmed.
+    """
     stream, group = scenario.stream, scenario.group
     if isinstance(action, TrimWhilePending):
         groups = await client.xinfo_groups(stream) if await client.exists(stream) else []
         last = next((g["last-delivered-id"] for g in groups if g["name"] == group), "0-0")
-        delivered = await client.xrange(stream, max=last)
+        delivered = await client.xrange(stream, max=last) or []
+        ms, _, seq = last.partition("-")
+        minid = f"{ms}-{int(seq) + 1}"
         if delivered:
-            ms, _, seq = last.partition("-")
-            await client.xtrim(stream, minid=f"{ms}-{int(seq) + 1}", approximate=False)
+            await client.xtrim(stream, minid=minid, approximate=False)
         _report_trimmed(report, delivered)
-    elif isinstance(action, GroupDestroyed):
-        if await client.exists(stream):
+        return f"XTRIM {stream} MINID {minid}", str(len(delivered))
+    if isinstance(action, GroupDestroyed):
+        there = bool(await client.exists(stream))
+        if there:
             await client.xgroup_destroy(stream, group)
             report(GROUP_DESTROYED, LAB)
-    elif isinstance(action, StreamDeleted):
+        return f"XGROUP DESTROY {stream} {group}", "1" if there else "0"
+    if isinstance(action, StreamDeleted):
         pipe = client.pipeline(transaction=True)  # nothing may be added between the two
         pipe.xrange(stream)
         pipe.delete(stream)
-        entries, _ = await pipe.execute()
+        entries, n_deleted = await pipe.execute()
         report(STREAM_DELETED, LAB)
         _report_trimmed(report, entries)
-    else:
-        raise TypeError(f"{action} is nothing that befalls the stream")
+        return f"DEL {stream}", str(n_deleted)
+    raise TypeError(f"{action} is nothing that befalls the stream")
 
 
 def _report_trimmed(report: Report, entries: Any) -> None:

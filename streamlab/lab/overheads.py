@@ -24,7 +24,7 @@ from streamlab.lab.play import rng_of_life
 from streamlab.results.deliveries import Delivery
 from streamlab.results.run import Run
 from streamlab.scenario import Consumer, Scenario
-from streamlab.scenario.actions import Slow
+from streamlab.scenario.actions import AddConsumer, Restart, Slow
 
 #: Seconds by which a simulated actor may be ahead of the live one, or behind it, and be held up by the same delay.
 _SLIP = 0.010
@@ -108,7 +108,7 @@ class Overheads:
     round_trips: dict[str, Trace] = field(default_factory=dict)
     delays: dict[str, Trace] = field(default_factory=dict)
     wakes: dict[str, Trace] = field(default_factory=dict)
-    #: By how many seconds a life of an actor, counted from 1, begins later than it should.
+    #: By how many seconds a life of an actor, counted from 1, begins later than it was to.
     starts: dict[tuple[str, int], float] = field(default_factory=dict)
 
     @classmethod
@@ -123,6 +123,8 @@ class Overheads:
         - A consumer's timer is as late as processing took longer than the service time that was drawn for
           it, which the seed tells.
         - A producer's timer is as late as its XADD was sent later than planned.
+        - A life is as late as its process took longer to start than there was time for: since a supervisor was to
+          start it, or somebody asked for it.
 
         What an actor met while it was paused or slowed down, or the server was gone, is left out: that happens in the
         simulation as well, and there its own time passes with it.
@@ -169,6 +171,7 @@ class Overheads:
         for name, measured in waits.items():
             ways = ((overheads.round_trips[run.ledger.producer[i]].usual / 2, item) for i, item in measured)
             overheads.wakes[name] = Trace(item._replace(seconds=item.seconds - way) for way, item in ways)
+        overheads.starts.update(_late_starts(run))
         return overheads
 
 
@@ -181,7 +184,7 @@ def _processed_by(run: Run, consumer: str) -> list[Delivery]:
 def _drawn(
     scenario: Scenario, consumer: Consumer, deliveries: Iterable[Delivery], starts: list[float]
 ) -> Iterator[float]:
-    """Yield the service times that were drawn for what a consumer processed, in each of its lives anew."""
+    """Yield the service times that were drawn for what a consumer processed, starting afresh in each of its lives."""
     life = 0
     for delivery in deliveries:
         at_least = max(bisect(starts, delivery.delivered), 1)
@@ -189,6 +192,32 @@ def _drawn(
             life = at_least
             sample = consumer.service.sampler(rng_of_life(scenario, consumer.name, life))
         yield sample()
+
+
+def _late_starts(run: Run) -> Iterator[tuple[tuple[str, int], float]]:
+    """Yield who, in which life, began later than it was to, and by how many seconds.
+
+    The first lives of those who are there from the beginning are left out: the run waits for them.
+    """
+    asked: dict[str | None, list[float]] = defaultdict(list)
+    for action in run.scenario.actions:
+        if isinstance(action, Restart | AddConsumer):
+            asked[action.target].append(action.when)
+    lives: dict[str, int] = defaultdict(int)
+    #: When a life ended, and when the next one is to begin.
+    ended: dict[str, float] = defaultdict(float)
+    due: dict[str, float] = defaultdict(lambda: math.inf)
+    for at, kind, actor, *_ in run.events:
+        if kind == CRASHED:
+            delay = run.scenario.recovery.restarts_after
+            ended[actor], due[actor] = at, math.inf if delay is None else at + delay
+        elif kind == STOPPED:
+            ended[actor] = due[actor] = at
+        elif kind == STARTED:
+            lives[actor] += 1
+            begin = min([due[actor], *(when for when in asked[actor] if when >= ended[actor])])
+            if begin <= at:
+                yield (actor, lives[actor]), at - begin
 
 
 class _Faults:

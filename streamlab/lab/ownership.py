@@ -171,7 +171,7 @@ class OwnKeys:
         groups = [group["name"] for group in await ask.xinfo_groups(key)]
         if not first:
             return not groups or self._group in groups
-        # Our group alone proves nothing: consumers make it anew in whatever stream they find. But an entry may have
+        # Our group alone proves nothing: consumers recreate it in whatever stream they find. But an entry may have
         # been added without our having heard of it, if its producer was killed just then.
         added = self._added()
         if first[0][0] in added:

@@ -13,7 +13,18 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from streamlab.actors import Advice, Fields, Handler, Recovery, Report, consume, produce
+from streamlab.actors import (
+    Advice,
+    Effect,
+    Fields,
+    Handler,
+    Recovery,
+    Report,
+    consume,
+    idempotent_sink,
+    naive_sink,
+    produce,
+)
 from streamlab.lab.job import Job, Pace, ignore_error, paced
 from streamlab.scenario import Consumer, Producer, Scenario
 from streamlab.scenario.action import CountedAction
@@ -66,8 +77,6 @@ class World:
         Whether entries are counted that a consumer begins: else nothing can be done at one of them.
     longest_block
         Seconds after which a consumer looks up from a read at the latest.
-    sleep
-        How service and arrival times pass.
     act
         What consumers do instead of `consume`.
     """
@@ -80,13 +89,19 @@ class World:
     longest_block: float = math.inf
     counts: bool = True
     note_begun: Callable[[int], object] | None = None
-    sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
     act: Callable[..., Any] = consume
 
 
 def rng_of_life(scenario: Scenario, name: str, life: int) -> random.Random:
     """Return what a consumer's service times are drawn with: each life draws its own."""
     return scenario.rng(name if life == 1 else f"{name}/{life}")
+
+
+def effect_of(scenario: Scenario, client: Redis) -> Effect | None:
+    """Return what has the effect of an entry; None if there is none."""
+    if scenario.sink == "none":
+        return None
+    return (naive_sink if scenario.sink == "naive" else idempotent_sink)(client, scenario.ledger_key)
 
 
 class Play:
@@ -166,7 +181,7 @@ class Play:
             scenario.stream,
             scenario.group,
             consumer.name,
-            self.handler(job.handler(scenario.effect(self.client), sleep=world.sleep)),
+            self.handler(job.handler(effect_of(scenario, self.client))),
             count=consumer.count,
             block=self._block(consumer),
             ack=consumer.ack,
@@ -200,7 +215,6 @@ class Play:
             patience=world.patience,
             stop=self.stop,
             report=world.report,
-            sleep=world.sleep,
         )
 
     # ---- for engines that differ ---------------------------------------------------------------

@@ -14,7 +14,7 @@ class ProcessorWaits:
 
     Linux counts that (the second number of ``/proc/self/schedstat``), and it is asked at each `note`; everywhere, a
     timer that is late tells of it, also of what a virtual machine is kept waiting for by others. `sleep` is to be used
-    instead of `asyncio.sleep`.
+    instead of `asyncio.sleep`: an event loop that has one lends it to its actors.
     """
 
     def __init__(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import math
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, NoReturn, TypeVar
@@ -56,19 +57,23 @@ class SimulatedProcess(Process):
         self.client = engine.client_of(self)
         self._play = SimulatedPlay(engine, part, self)
         self._timer: asyncio.TimerHandle | None = None
+        #: Later than `begins_at` by what a real process took to start.
+        self._plays_from = math.inf
         self._task: asyncio.Task[int] | None = None
 
     def begin(self, at: float) -> None:
         overheads = self._engine.overheads
-        if overheads is not None:
-            at += overheads.starts.get((self.name, self.part.life), 0.0)
-        self.begins_at = at
+        late = overheads.starts.get((self.name, self.part.life), 0.0) if overheads is not None else 0.0
+        self.begins_at, self._plays_from = at, at + late
         if self._timer is not None:
             self._timer.cancel()
-        if at <= self._loop.time():
+        if self._plays_from <= self._loop.time():
             self._begin()
         else:
-            self._timer = self._loop.call_at(at, self._begin, context=contextvars.Context())
+            self._timer = self._loop.call_at(self._plays_from, self._begin, context=contextvars.Context())
+
+    def has_begun(self, now: float) -> bool:
+        return self._plays_from <= now
 
     def _begin(self) -> None:
         # What the actor's task starts is of the same process.
@@ -142,7 +147,6 @@ class SimulatedPlay(Play):
             pause=lambda seconds: engine.course.is_paused(process, engine.loop.time(), seconds, by_itself=False),
             unblock=process.client.unblock,
             patience=_PATIENCE,
-            sleep=engine.loop.sleep,
             act=engine.act,
             counts=engine.counts,
         )
@@ -342,7 +346,7 @@ class SimulatedEngine:
             wall=self._wall,
             n_commands=self.server.n_commands,
             n_round_trips=self.server.n_round_trips,
-            crashes=self.course.crashes,
+            errors=self.course.errors,
         )
 
     def call(self, question: Awaitable[T]) -> T:

@@ -23,7 +23,8 @@ class Host(Protocol):
     """Who hears of what processes do: their `Course`."""
 
     scenario: Scenario
-    crashes: dict[str, str]
+    #: The last words of each actor that ended by an error that nobody had planned.
+    errors: dict[str, str]
 
     @property
     def is_down(self) -> bool:
@@ -43,7 +44,7 @@ class Host(Protocol):
         """Take note that a process stands still by itself."""
 
     def ended(self, process: Process, *, died_at: float | None = None, why: str = "") -> None:
-        """Take note that a process has ended."""
+        """Take note that a process has ended, and `why` if that was an error that nobody had planned."""
 
 
 class Process(ABC):

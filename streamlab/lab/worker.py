@@ -72,6 +72,15 @@ def new_loop() -> asyncio.AbstractEventLoop:
     return asyncio.SelectorEventLoop(selectors.SelectSelector())
 
 
+class _Loop(asyncio.SelectorEventLoop):
+    """A worker's event loop: one that waits as `new_loop` does, and notes how late its `sleep` ends."""
+
+    def __init__(self) -> None:
+        super().__init__(selectors.SelectSelector())
+        self.waits = ProcessorWaits()
+        self.sleep = self.waits.sleep
+
+
 def main() -> int:
     """Do the task that comes on standard input; return the exit status."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the lab, which ends its workers
@@ -86,7 +95,7 @@ def main() -> int:
         )
         return 2
     task = Task.from_line(line)
-    with asyncio.Runner(loop_factory=new_loop) as runner:
+    with asyncio.Runner(loop_factory=_Loop) as runner:
         try:
             runner.run(_live(task, orders, events))
         except redis.exceptions.RedisError as error:
@@ -149,13 +158,14 @@ class _Life:
         self._task = task
         self._events = events
         self._loop = asyncio.get_running_loop()
+        assert isinstance(self._loop, _Loop)
+        self._waits = self._loop.waits
         self._name = f"streamlab-{task.part.name}"
         self._client = stream_client(task.url, name=self._name)
         self._old_pools: list[Any] = []  # of before it was told of a proxy
         self._begins_at: asyncio.Queue[float | None] = asyncio.Queue()
         self._errand: asyncio.Task[None] | None = None
         self._is_asked_again = False
-        self._waits = ProcessorWaits()
         world = World(
             report=self._report,
             die=self._die,
@@ -163,7 +173,6 @@ class _Life:
             unblock=self._unblock,
             patience=PATIENCE,
             longest_block=LONGEST_BLOCK,
-            sleep=self._waits.sleep,
             note_begun=lambda n: self._tell({"begun": n}),
         )
         self._play = Play(task.scenario, task.part, self._client, world)

@@ -5,10 +5,10 @@ grammar over it is `streamlab.model.commands`.
 """
 
 from .entry_log import EntryLog, Fields, StoredEntry
-from .groups import Consumer, Group
+from .groups import Group
 from .ids import MAX_ID, MIN_ID, StreamId, format_id, next_id, parse_id, previous_id
 from .model import References, StreamModel
-from .pending import Pending, PendingList
+from .pending import Consumer, Pending, PendingList
 from .plain_stream import StreamError
 from .versions import Behaviour
 

@@ -7,17 +7,14 @@ is the lag, unless entries were deleted that the group had not read: then nobody
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from .entry_log import StoredEntry
 from .groups import Group
 from .ids import MIN_ID, StreamId
-
-if TYPE_CHECKING:
-    from .model import StreamModel
+from .plain_stream import PlainStream
 
 
-def lag(stream: StreamModel, group: Group) -> int | None:
+def lag(stream: PlainStream, group: Group) -> int | None:
     """Return how many entries the group has not been given yet; None if it cannot be told."""
     if stream.entries_added == 0:
         return 0
@@ -32,7 +29,7 @@ def lag(stream: StreamModel, group: Group) -> int | None:
     return None if entries_read is None else stream.entries_added - entries_read
 
 
-def note_read(stream: StreamModel, group: Group, delivered: Sequence[StoredEntry]) -> None:
+def note_read(stream: PlainStream, group: Group, delivered: Sequence[StoredEntry]) -> None:
     """Move a group on to the entries that it is given now, and count them."""
     for n, (entry_id, _) in enumerate(delivered):
         if group.entries_read is not None:
@@ -51,7 +48,7 @@ def note_read(stream: StreamModel, group: Group, delivered: Sequence[StoredEntry
         group.last_id = entry_id
 
 
-def entries_up_to(stream: StreamModel, entry_id: StreamId) -> int | None:
+def entries_up_to(stream: PlainStream, entry_id: StreamId) -> int | None:
     """Return how many entries were ever added up to an id; None if it cannot be told.
 
     It can be told for the end of the stream, and for its beginning unless an entry behind that was
@@ -75,7 +72,7 @@ def entries_up_to(stream: StreamModel, entry_id: StreamId) -> int | None:
     return None
 
 
-def _has_hole_from(stream: StreamModel, entry_id: StreamId) -> bool:
+def _has_hole_from(stream: PlainStream, entry_id: StreamId) -> bool:
     """Tell whether an entry was deleted at an id or behind it."""
     deleted = stream.max_deleted_id
     if not stream.entries or deleted == MIN_ID:

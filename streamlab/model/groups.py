@@ -1,4 +1,4 @@
-"""Consumer groups and their consumers."""
+"""Consumer groups."""
 
 from __future__ import annotations
 
@@ -6,19 +6,7 @@ from collections.abc import Generator
 
 from .delivery_times import DeliveryTimes
 from .ids import StreamId
-from .pending import Pending, PendingList
-
-
-class Consumer:
-    """A named reader of a group, with the entries it was given and has not acknowledged."""
-
-    __slots__ = ("active_at_ms", "name", "pending", "seen_at_ms")
-
-    def __init__(self, name: str, now_ms: int) -> None:
-        self.name = name
-        self.seen_at_ms = now_ms  # last time it asked
-        self.active_at_ms: int | None = None  # last time it asked and was given something
-        self.pending = PendingList()
+from .pending import Consumer, Pending, PendingList
 
 
 class Group:

@@ -9,9 +9,9 @@ from typing import Literal
 
 from .counting import lag, note_read
 from .entry_log import Fields, StoredEntry
-from .groups import Consumer, Group
+from .groups import Group
 from .ids import MAX_ID, MIN_ID, StreamId, next_id
-from .pending import MANY, Pending, PendingList
+from .pending import MANY, Consumer, Pending, PendingList
 from .plain_stream import PlainStream, StreamError
 from .versions import OLDEST, Behaviour
 

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from .ids import MIN_ID, StreamId
-
-if TYPE_CHECKING:
-    from .groups import Consumer
 
 _BLOCK_SIZE = 128
 #: So many new entries are sorted in even if nobody has asked.
@@ -136,3 +132,15 @@ class PendingList(dict[StreamId, Pending]):
         live = sorted(self)
         cuts = range(0, len(live), _BLOCK_SIZE)
         self._blocks = [live[cut : cut + _BLOCK_SIZE] for cut in cuts] or [[]]
+
+
+class Consumer:
+    """A named reader of a group, with the entries it was given and has not acknowledged."""
+
+    __slots__ = ("active_at_ms", "name", "pending", "seen_at_ms")
+
+    def __init__(self, name: str, now_ms: int) -> None:
+        self.name = name
+        self.seen_at_ms = now_ms  # last time it asked
+        self.active_at_ms: int | None = None  # last time it asked and was given something
+        self.pending = PendingList()

@@ -8,7 +8,8 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 from streamlab.results.run import Run
-from streamlab.results.wait import Wait
+from streamlab.results.statistics import Wait
+from streamlab.scenario.small_table import ShowsItself, SmallTable
 
 #: From which part of a run on, spent waiting for a processor, a worker has been starved.
 _STARVED: Final = 0.05
@@ -24,6 +25,13 @@ class Agreement(StrEnum):
     INCONCLUSIVE = "inconclusive"  #: they differ, by no more than the machine may have caused
 
 
+_VERDICTS: Final = {
+    Agreement.AGREES: "agree",
+    Agreement.DIFFERS: "differ",
+    Agreement.INCONCLUSIVE: "cannot be told apart from this machine's delays",
+}
+
+
 class Row(NamedTuple):
     """A figure of two runs."""
 
@@ -34,7 +42,7 @@ class Row(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(ShowsItself):
     """Two runs side by side.
 
     They agree if each consumer's shares lie within `share_tolerance` (2 percentage points), the sojourn time's p50 and
@@ -57,7 +65,10 @@ class Comparison:
     def rows(self) -> list[Row]:
         """Return what is compared, the two values, and whether they agree."""
         one, other = self.one, self.other
-        wait, length = self._starvation(), max(one.duration, other.duration)
+        length = max(one.duration, other.duration)
+        _, wait = self._waited_longest()
+        if wait.total <= _STARVED * length:
+            wait = Wait(0.0, 0.0)
         # What a consumer would have done in the longest wait, others may have done: an entry at least.
         moved = max(wait.longest / other.service, 1) / other.acked if other.acked and other.service else 0.0
         rows = []
@@ -101,15 +112,14 @@ class Comparison:
         """Whether every row agrees."""
         return self.verdict == Agreement.AGREES
 
-    def __str__(self) -> str:
-        lines = [f"{'':<20}{self.one.engine:>14}{self.other.engine:>14}{'difference':>14}"]
+    def as_table(self) -> SmallTable:
+        """Return the rows as texts, and what they come to."""
+        rows = []
         for what, a, b, agreement in self.rows():
-            values = "".join(
-                f"{value:>14,}" if isinstance(value, int) else f"{value:>14.3f}" for value in (a, b, b - a)
-            )
-            word = agreement.upper() if agreement == Agreement.DIFFERS else agreement
-            lines.append(f"{what:<20}{values}  {word}")
-        return "\n".join([*lines, *filter(None, [self.reservation])])
+            values = (f"{value:,}" if isinstance(value, int) else f"{value:.3f}" for value in (a, b, b - a))
+            rows.append((what, *values, agreement.upper() if agreement == Agreement.DIFFERS else agreement))
+        lines = [f"{self.one.scenario.name}: the two runs {_VERDICTS[self.verdict]}", *filter(None, [self.reservation])]
+        return SmallTable(lines, ("", self.one.engine, self.other.engine, "difference", ""), rows)
 
     @property
     def reservation(self) -> str:
@@ -125,11 +135,6 @@ class Comparison:
     def _waited_longest(self) -> tuple[str, Wait]:
         waits = [*self.one.waits.items(), *self.other.waits.items()]
         return max(waits, key=lambda item: item[1].total, default=("", Wait(0.0, 0.0)))
-
-    def _starvation(self) -> Wait:
-        """Return how long the worker waited that waited longest; nothing if it was not starved."""
-        _, wait = self._waited_longest()
-        return wait if wait.total > _STARVED * max(self.one.duration, self.other.duration) else Wait(0.0, 0.0)
 
 
 def _row(what: str, a: float, b: float, tolerance: float = 0, doubt: float = 0.0, scale: float = 1) -> Row:

@@ -11,25 +11,13 @@ import math
 from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple, Protocol
 
-from streamlab.actors.events import (
-    ACKED,
-    ADDED,
-    CLAIMED,
-    DEAD_LETTERED,
-    DELIVERED,
-    FAILED,
-    PROCESSED,
-    REJECTED,
-    TRIMMED,
-    VOID,
-    EventKind,
-)
+from streamlab.actors.events import EventKind
 
-_OF_ENTRIES: Final = (
-    ADDED, DELIVERED, PROCESSED, ACKED, CLAIMED, DEAD_LETTERED, FAILED, VOID, REJECTED, TRIMMED,
+_OF_CONSUMERS: Final = (
+    "delivered", "processed", "acked", "claimed", "dead_lettered", "failed", "void", "rejected", "trimmed",
 )  # fmt: skip
 #: What the actor is called in JSON: an entry's events happen to a producer or a consumer.
-_ROLES: Final = {ADDED: "producer"} | dict.fromkeys(_OF_ENTRIES[1:], "consumer")
+_ROLES: Final = {EventKind.ADDED: "producer"} | dict.fromkeys(map(EventKind, _OF_CONSUMERS), "consumer")
 
 
 class Event(NamedTuple):

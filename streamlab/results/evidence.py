@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Collection, Iterator
 from typing import Final
 
@@ -10,6 +12,7 @@ from streamlab.results.actor_records import State
 from streamlab.results.events import Event, EventLog
 from streamlab.results.final_state import FinalState
 from streamlab.results.ledger import Ledger
+from streamlab.results.statistics import id_key
 from streamlab.scenario import Scenario
 from streamlab.scenario.actions import Slow
 
@@ -18,27 +21,19 @@ _BACK_OFF: Final = 1.5
 
 
 class Evidence:
-    """What is known of a run.
-
-    Attributes
-    ----------
-    dead
-        What consumers reported as dead-lettered, and with it what the dead-letter stream holds.
-    resets
-        When the group or the stream went or came: positions and delivery counts begin again.
-    living
-        Consumers that are not dead at the end.
-    last_trouble
-        When the last fault was over.
-    """
+    """What is known of a run."""
 
     def __init__(self, scenario: Scenario, events: EventLog, final: FinalState, ledger: Ledger | None = None) -> None:
         self.scenario, self.events, self.final = scenario, events, final
         self.ledger = Ledger.of(scenario, events) if ledger is None else ledger
+        #: What consumers reported as dead-lettered, and with it what the dead-letter stream holds.
         self.dead = {*self.ledger.dead_lettered, *final.dead_letters}
+        #: When the group or the stream went or came: positions and delivery counts begin again.
         self.resets = [reset.at for reset in self.ledger.resets]
+        #: Consumers that are not dead at the end.
         self.living = {name for name, record in self.ledger.consumers.items() if record.life != State.DEAD}
         ends = ((getattr(fault, "at", None) or 0.0) + getattr(fault, "duration", 0.0) for fault in scenario.actions)
+        #: When the last fault was over.
         self.last_trouble = max(self.ledger.actors.last_trouble, *ends, 0.0)
         self._events_of: dict[str, list[Event]] = {}
 
@@ -61,6 +56,20 @@ class Evidence:
                 if event.id in found and event.kind != RECREATED:
                     found[event.id].append(event)
             self._events_of |= found
+
+    @functools.cached_property
+    def missing(self) -> tuple[list[str], list[str]]:
+        """What was neither processed nor is still to come: entries that were trimmed from the stream, or are lost."""
+        ledger, final = self.ledger, self.final
+        known = (ledger.processed, self.dead, ledger.trimmed, final.pending, {*final.undelivered})
+        # What was trimmed may be pending still, and nobody can do it any more.
+        trimmed = [i for i in ledger.trimmed if i in ledger.added and i not in ledger.processed and i not in self.dead]
+        missing = [i for i in ledger.added if not any(i in places for places in known)]
+        if self.scenario.maxlen is None:
+            return trimmed, missing
+        first = id_key(final.first_id) if final.first_id else (math.inf, 0)
+        trimmed += [i for i in missing if id_key(i) < first]
+        return trimmed, [i for i in missing if id_key(i) >= first]
 
     @property
     def bound(self) -> float:

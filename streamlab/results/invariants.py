@@ -14,7 +14,6 @@ server has done for it; where that matters, a rule says nothing rather than some
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
@@ -27,6 +26,7 @@ from streamlab.results.statistics import id_key
 from streamlab.results.stories import story_of
 from streamlab.results.verdict import Verdict
 from streamlab.scenario import Scenario
+from streamlab.scenario.action import ordinal
 from streamlab.scenario.actions import Poison
 
 #: What is found to be wrong: the entry ("" for none), what about it, a hint.
@@ -63,20 +63,10 @@ def examine_one(rule: str, evidence: Evidence) -> Verdict:
 
 
 def _lost(evidence: Evidence) -> Iterator[Finding]:
-    final, scenario = evidence.final, evidence.scenario
-    ledger, undelivered = evidence.ledger, {*final.undelivered}
-    known = (evidence.dead, ledger.trimmed, final.pending, undelivered)
-    missing = [i for i in ledger.added if i not in ledger.processed and not any(i in places for places in known)]
-    if scenario.maxlen is not None:
-        first = id_key(final.first_id) if final.first_id else (math.inf, 0)
-        missing = [entry_id for entry_id in missing if id_key(entry_id) >= first]
+    ledger, (_, missing) = evidence.ledger, evidence.missing
     if missing:
-        n_added = len(ledger.added)
-        yield (
-            missing[0],
-            f"{len(missing)} of {n_added} entries are lost, the first is {missing[0]}",
-            "it was added, never processed, and nobody will be given it any more.",
-        )
+        hint = "it was added, never processed, and nobody will be given it any more."
+        yield missing[0], f"{len(missing)} of {len(ledger.added)} entries are lost, the first is {missing[0]}", hint
     for entry_id in ledger.dead_lettered:
         if not ledger.was_tried(entry_id):
             yield (
@@ -95,11 +85,8 @@ def _wrong_effects(evidence: Evidence) -> Iterator[Finding]:
     for entry_id in evidence.ledger.processed:
         n = evidence.final.effects.get(entry_id, 0)
         if n < 1 or (n > 1 and is_idempotent):
-            yield (
-                entry_id,
-                f"entry {entry_id} was processed, and its effect happened {n} times",
-                "the effect and the note that it has happened must be one command.",
-            )
+            hint = "the effect and the note that it has happened must be one command."
+            yield entry_id, f"entry {entry_id} was processed, and its effect happened {n} times", hint
 
 
 def _needless(evidence: Evidence) -> Iterator[Finding]:
@@ -130,11 +117,8 @@ def _needless(evidence: Evidence) -> Iterator[Finding]:
 
 def _acked_too_early(evidence: Evidence) -> Iterator[Finding]:
     for entry_id in evidence.ledger.acked_early:
-        yield (
-            entry_id,
-            f"entry {entry_id} was acknowledged before it was processed",
-            "XACK after the effect: else a crash between the two loses the entry.",
-        )
+        hint = "XACK after the effect: else a crash between the two loses the entry."
+        yield entry_id, f"entry {entry_id} was acknowledged before it was processed", hint
 
 
 # ---- who owns what ---------------------------------------------------------------------------------
@@ -143,11 +127,8 @@ def _acked_too_early(evidence: Evidence) -> Iterator[Finding]:
 def _acked_by_others(evidence: Evidence) -> Iterator[Finding]:
     for zombie in evidence.ledger.zombie_acks:
         if zombie.owner and not evidence.spans_a_reset(zombie.id):
-            yield (
-                zombie.id,
-                f"entry {zombie.id} was acknowledged by {zombie.consumer}, and {zombie.owner} owned it",
-                "a fenced acknowledgement looks who owns the entry by which delivery.",
-            )
+            words = f"entry {zombie.id} was acknowledged by {zombie.consumer}, and {zombie.owner} owned it"
+            yield zombie.id, words, "a fenced acknowledgement looks who owns the entry by which delivery."
 
 
 def _counts_fall(evidence: Evidence) -> Iterator[Finding]:
@@ -165,7 +146,7 @@ def _counts_fall(evidence: Evidence) -> Iterator[Finding]:
                 continue
             name, count, before = event.actor, event.delivery_count, seen.get(event.actor, 0)
             if is_whole and count <= before:
-                words = f"for the {_ordinal(count)} time, after the {_ordinal(before)}"
+                words = f"for the {ordinal(count)} time, after the {ordinal(before)}"
                 yield entry_id, f"entry {entry_id} was delivered to {name} {words}", hint
             elif event.kind == CLAIMED and count == 1:
                 words = "and has been delivered once: that was before, to another one"
@@ -177,7 +158,7 @@ def _counts_fall(evidence: Evidence) -> Iterator[Finding]:
 def _two_places(evidence: Evidence) -> Iterator[Finding]:
     """Find what is in two places at the end: done, pending, dead-lettered and undelivered are a partition."""
     if evidence.resets:
-        return  # a group that was made anew delivers again what was done
+        return  # a group that was recreated delivers again what was done
     final = evidence.final
     places = {
         "acknowledged": evidence.ledger.acked.keys(),
@@ -210,11 +191,9 @@ def _stuck(evidence: Evidence) -> Iterator[Finding]:
             continue  # it cannot be dead-lettered, and must not be processed: it is rightly kept
         for_ = min(calm, evidence.end - given[0].at) if given else calm
         if for_ > bound:
-            yield (
-                entry_id,
-                f"entry {entry_id} is still pending for {consumer}, {for_:.3g} s after all went well again",
-                "nothing is redelivered by itself: a consumer reads its own history, and claims what others left.",
-            )
+            words = f"entry {entry_id} is still pending for {consumer}, {for_:.3g} s after all went well again"
+            hint = "nothing is redelivered by itself: a consumer reads its own history, and claims what others left."
+            yield entry_id, words, hint
     since = evidence.end - evidence.ledger.last_work
     if final.undelivered and min(calm, since) > bound:
         yield (
@@ -265,20 +244,13 @@ def _removed_with_entries(evidence: Evidence) -> Iterator[Finding]:
             later = [e for e in evidence.events_of(entry_id) if e.at >= at and e.actor != name]
             gone = entry_id not in evidence.final.pending and entry_id not in evidence.ledger.processed
             if gone and not later and entry_id not in evidence.ledger.trimmed and not evidence.resets:
-                yield (
-                    entry_id,
-                    f"{name} was removed from the group with entry {entry_id}, which is gone with it",
-                    "XGROUP DELCONSUMER destroys what is pending: claim first, look, and do both in one script.",
-                )
+                hint = "XGROUP DELCONSUMER destroys what is pending: claim first, look, and do both in one script."
+                yield entry_id, f"{name} was removed from the group with entry {entry_id}, which is gone with it", hint
 
 
 def _undelivered_work(evidence: Evidence) -> Iterator[Finding]:
     for entry_id, event in evidence.ledger.processed_unasked.items():
         yield entry_id, f"{event.actor} processed entry {entry_id}, and was never given it", ""
-
-
-def _ordinal(n: int) -> str:
-    return f"{n}{'th' if 10 <= n % 100 <= 20 else {1: 'st', 2: 'nd', 3: 'rd'}.get(n % 10, 'th')}"
 
 
 # ---- which of them apply ---------------------------------------------------------------------------

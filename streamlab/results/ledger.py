@@ -271,9 +271,6 @@ class Ledger:
 
     def _rejected(self, at: float, kind: str, actor: str, entry_id: str) -> None:
         self.n_rejected += 1
-        owned = self._earlier.get((entry_id, actor))
-        if owned is not None:
-            self._end(owned, at, kind)
         consumer = self.actors.consumer(actor)
         self.actors.done_with(consumer, entry_id, at)
         consumer.free_at = at

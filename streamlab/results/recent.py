@@ -63,27 +63,15 @@ class _Read:
 
 
 class Recent:
-    """A run's ledger, kept up as events come, and what has happened last.
-
-    Attributes
-    ----------
-    ledger
-        What the events come to so far.
-    commands
-        The last commands.
-    moves
-        The last events of entries: ``(number, kind, actor, id)``, numbered from 1.
-    points
-        How the run stood, on a grid of times.
-    window
-        Seconds that curves and lanes look back: some services long.
-    """
+    """A run's ledger, kept up as events come, and what has happened last."""
 
     def __init__(self, scenario: Scenario) -> None:
-        self.ledger = Ledger(scenario)
-        self.commands: deque[Command] = deque(maxlen=N_COMMANDS)
+        self.ledger = Ledger(scenario)  #: what the events come to so far
+        self.commands: deque[Command] = deque(maxlen=N_COMMANDS)  #: the last ones
+        #: The last events of entries: ``(number, kind, actor, id)``, numbered from 1.
         self.moves: deque[tuple[int, str, str, str]] = deque(maxlen=_N_MOVES)
-        self.points: deque[Point] = deque(maxlen=N_POINTS + 20)
+        self.points: deque[Point] = deque(maxlen=N_POINTS + 20)  #: how the run stood, on a grid of times
+        #: Seconds that curves and lanes look back: some services long.
         self.window = max(20.0, 40 * max(c.service.mean for c in scenario.consumers))
         self._every = self.window / N_POINTS
         self._next_point = 0.0

@@ -8,28 +8,34 @@ import math
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from streamlab.results import invariants, run_file
 from streamlab.results.backlog import Series
 from streamlab.results.deliveries import ConsumerMetrics
 from streamlab.results.events import EventLog
+from streamlab.results.evidence import Evidence
 from streamlab.results.final_state import FinalState
 from streamlab.results.ledger import Ledger
 from streamlab.results.recovery import RecoveryMetrics, duplicate_effects, lost_workers, wasted_seconds
 from streamlab.results.run_file import RunFileError
-from streamlab.results.statistics import Spread, id_key, spread
+from streamlab.results.statistics import Spread, Wait, id_key, spread
 from streamlab.results.verdict import Verdict
-from streamlab.results.wait import Wait
 from streamlab.scenario import Scenario
+from streamlab.scenario.small_table import ShowsItself, SmallTable, length
 
 __all__ = ["EngineName", "FinalState", "Run", "RunFileError"]
 
 EngineName = Literal["simulated", "live"]
+#: The counts of a run's summary, by the names of its attributes.
+_COUNTS: Final = (
+    "added", "processed", "acked", "redelivered", "duplicates", "dead_lettered", "trimmed", "lost", "pending",
+    "undelivered", "backlog_max",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Run:
+class Run(ShowsItself):
     """A scenario that has run: its events, and all that follows from them.
 
     Attributes
@@ -42,8 +48,9 @@ class Run:
     n_commands, n_round_trips
         How many commands the actors sent, and how often they waited for the way there and back, which a
         pipeline does once (simulated engine only; 0 where it is not known).
-    crashes
-        What workers that ended by themselves said, by actor.
+    errors
+        The last words of each actor that ended by an error that nobody had planned, by name. Kills, and the crashes
+        and failures that a scenario plans, are events (``"crashed"``) and not here.
     waits
         How long the machine kept each worker waiting for a processor (live engine only).
     """
@@ -56,13 +63,18 @@ class Run:
     wall: float = 0.0
     n_commands: int = 0
     n_round_trips: int = 0
-    crashes: dict[str, str] = field(default_factory=dict)
+    errors: dict[str, str] = field(default_factory=dict)
     waits: dict[str, Wait] = field(default_factory=dict)
 
     @functools.cached_property
     def ledger(self) -> Ledger:
         """What the events come to: entries, deliveries, consumers."""
         return Ledger.of(self.scenario, self.events)
+
+    @functools.cached_property
+    def numbers(self) -> dict[str, int]:
+        """The number of each entry that was added: 1 is the one with the smallest id."""
+        return {entry_id: number for number, entry_id in enumerate(sorted(self.ledger.added, key=id_key), 1)}
 
     # ---- counts --------------------------------------------------------------------------------
 
@@ -113,23 +125,7 @@ class Run:
 
     @functools.cached_property
     def _missing(self) -> tuple[list[str], list[str]]:
-        """Entries that were neither processed nor are still to come: trimmed from the stream, or lost."""
-        ledger = self.ledger
-        to_come = self.final.pending.keys() | set(self.final.undelivered)
-        trimmed, missing = [], []
-        for entry_id in ledger.added:
-            if entry_id in ledger.processed or entry_id in self.dead_letters:
-                continue
-            # What was trimmed may be pending still, and nobody can do it any more.
-            if entry_id in ledger.trimmed:
-                trimmed.append(entry_id)
-            elif entry_id not in to_come:
-                missing.append(entry_id)
-        if self.scenario.maxlen is None:
-            return trimmed, missing
-        first = id_key(self.final.first_id) if self.final.first_id else (math.inf, 0)
-        trimmed += [i for i in missing if id_key(i) < first]
-        return trimmed, [i for i in missing if id_key(i) >= first]
+        return Evidence(self.scenario, self.events, self.final, self.ledger).missing
 
     @property
     def trimmed(self) -> int:
@@ -253,11 +249,10 @@ class Run:
 
     def assignment(self) -> list[tuple[int, str]]:
         """Return who was first given which entry: its number (1 is the first that was added), consumer."""
-        number = {entry_id: i for i, entry_id in enumerate(sorted(self.ledger.added, key=id_key), 1)}
         first: dict[int, str] = {}
         for delivery in self.ledger.deliveries:
-            if delivery.id in number:
-                first.setdefault(number[delivery.id], delivery.consumer)
+            if delivery.id in self.numbers:
+                first.setdefault(self.numbers[delivery.id], delivery.consumer)
         return sorted(first.items())
 
     @functools.cached_property
@@ -270,7 +265,7 @@ class Run:
 
         These are the `verdicts` on the invariants. To do something twice without need is not among it.
         """
-        lines = [f"{actor} ended by itself: {words}" for actor, words in self.crashes.items()]
+        lines = [f"{actor} ended by itself: {words}" for actor, words in self.errors.items()]
         return lines + [v.words for v in self.verdicts if not v and v.rule != invariants.NEEDLESS]
 
     # ---- export --------------------------------------------------------------------------------
@@ -285,23 +280,8 @@ class Run:
             "seed": self.scenario.seed,
             "duration": _rounded(self.duration),
             "wall": round(self.wall, 3),
-            "added": self.added,
-            "processed": self.processed,
-            "acked": self.acked,
-            "redelivered": self.redelivered,
-            "duplicates": self.duplicates,
-            "dead_lettered": self.dead_lettered,
-            "trimmed": self.trimmed,
-            "lost": self.lost,
-            "pending": self.pending,
-            "undelivered": self.undelivered,
-            "backlog_max": self.backlog_max,
-            "sojourn": {
-                "p50": _rounded(times.p50),
-                "p95": _rounded(times.p95),
-                "p99": _rounded(times.p99),
-                "max": _rounded(times.max),
-            },
+            **{name: getattr(self, name) for name in _COUNTS},
+            "sojourn": {name: _rounded(getattr(times, name)) for name in ("p50", "p95", "p99", "max")},
             "consumers": {
                 name: dataclasses.asdict(consumer) | {"utilisation": round(consumer.utilisation, 4)}
                 for name, consumer in self.consumers.items()
@@ -326,6 +306,38 @@ class Run:
             "rejected_acks": recovery.rejected,
             "round_trips": recovery.n_round_trips or None,
         }
+
+    def as_table(self) -> SmallTable:
+        """Return the run in figures, and a row for each consumer."""
+        rows = [
+            (name, f"{c.acked:,}", f"{self.shares[name]:.1%}", f"{c.pending:,}", f"{c.utilisation:.1%}")
+            for name, c in self.consumers.items()
+        ]
+        return SmallTable(self._figures(), ("consumer", "acked", "share", "pending", "utilisation"), rows)
+
+    def _figures(self) -> list[str]:
+        times = self.sojourn
+        lines = [
+            f"{self.scenario.name} on {self.server} ({self.engine}), seed {self.scenario.seed}: "
+            f"{length(self.duration)}",
+            f"added {self.added:,} · processed {self.processed:,} · acked {self.acked:,} · lost {self.lost:,} · "
+            f"duplicates {self.duplicates:,} · pending {self.pending:,} · undelivered {self.undelivered:,}"
+            + (f" · trimmed {self.trimmed:,}" if self.scenario.maxlen else ""),
+            f"{self.throughput:,.1f} entries/s · sojourn p50 {length(times.p50)}, p95 {length(times.p95)}, "
+            f"p99 {length(times.p99)} · backlog at most {self.backlog_max:,}",
+        ]
+        if self.scenario.faults:
+            recovery, n = self.recovery, len(self.recovery.lost_workers)
+            lost = f"{n} {'worker' if n == 1 else 'workers'} lost"
+            if any(recovery.times):
+                done = f"all done again within {length(recovery.time_max)}"
+                lost += f", {done if recovery.recovered else 'not all done again'}"
+            lines.append(
+                f"recovery {recovery.strategy}: {lost} · redelivered {recovery.redelivered:,} · "
+                f"duplicate effects {recovery.duplicate_effects:,} · dead letters {recovery.dead_lettered:,} · "
+                f"zombie acks {len(recovery.zombie_acks):,}"
+            )
+        return lines
 
     def save(self, path: str | Path) -> None:
         """Write the run as JSON lines, a header and then an event a line: whole, or not at all (`OSError`)."""

@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
-import streamlab
 from streamlab.results.events import Event, EventLog
 from streamlab.results.final_state import FinalState
-from streamlab.results.wait import Wait
+from streamlab.results.statistics import Wait
 from streamlab.results.whole_file import write_whole
 from streamlab.scenario import from_dict, to_dict
 from streamlab.scenario.values import located
+from streamlab.version import __version__
 
 
 class RunFileError(ValueError):
@@ -25,7 +25,7 @@ class RunFileError(ValueError):
 def save(path: Path, contents: Mapping[str, Any]) -> None:
     """Write what a `Run` is made of, by name: whole or not at all. Raises `OSError`."""
     events: EventLog = contents["events"]
-    header = {"streamlab": streamlab.__version__, "n_events": len(events), **contents}
+    header = {"streamlab": __version__, "n_events": len(events), **contents}
     header["scenario"] = to_dict(contents["scenario"])
     header["final"] = dataclasses.asdict(contents["final"])
     del header["events"]
@@ -41,10 +41,7 @@ def save(path: Path, contents: Mapping[str, Any]) -> None:
 def load(path: Path) -> dict[str, Any]:
     """Read what `save` wrote: what a `Run` is made of, by name.
 
-    Raises
-    ------
-    RunFileError
-        If the file cannot be read, or does not hold a whole run.
+    Raises `RunFileError` if the file cannot be read, or does not hold a whole run.
     """
     try:
         with path.open("rb") as file:
@@ -80,7 +77,7 @@ def _checked(header: Any, events: EventLog) -> dict[str, Any]:
         "wall": _of("wall", header["wall"], _is_seconds),
         "n_commands": _of("n_commands", header["n_commands"], _is_count),
         "n_round_trips": _of("n_round_trips", header["n_round_trips"], _is_count),
-        "crashes": _of("crashes", header["crashes"], _maps_to(_is_text)),
+        "errors": _of("errors", header["errors"], _maps_to(_is_text)),
         "waits": _waits(header.get("waits", {})),  # older files have none
     }
 

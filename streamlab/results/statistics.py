@@ -17,6 +17,13 @@ class Spread(NamedTuple):
     max: float
 
 
+class Wait(NamedTuple):
+    """How many seconds a worker was ready to go on and had no processor: in `total`, and the `longest` at a time."""
+
+    total: float
+    longest: float
+
+
 def id_key(entry_id: str) -> tuple[int, int]:
     """Return what entry ids are sorted by: milliseconds, then sequence number."""
     ms, _, seq = entry_id.partition("-")

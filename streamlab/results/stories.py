@@ -5,61 +5,38 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from streamlab.actors.events import (
-    ACKED,
-    ADDED,
-    CLAIMED,
-    CRASHED,
-    DEAD_LETTERED,
-    DELIVERED,
-    DISCONNECTED,
-    FAILED,
-    GROUP_DESTROYED,
-    PAUSED,
-    PROCESSED,
-    RECREATED,
-    REJECTED,
-    REMOVED,
-    RESUMED,
-    SERVER_DOWN,
-    SERVER_UP,
-    STARTED,
-    STOPPED,
-    STREAM_DELETED,
-    TRIMMED,
-    VOID,
-)
+from streamlab.actors.events import EventKind as Kind
 from streamlab.results.events import Event
 from streamlab.results.final_state import FinalState
 
 #: What befalls everybody.
-GENERAL: Final = (SERVER_DOWN, SERVER_UP, GROUP_DESTROYED, STREAM_DELETED, RECREATED)
+GENERAL: Final = (Kind.SERVER_DOWN, Kind.SERVER_UP, Kind.GROUP_DESTROYED, Kind.STREAM_DELETED, Kind.RECREATED)
 #: What befalls an actor.
-PERSONAL: Final = (STARTED, STOPPED, CRASHED, PAUSED, RESUMED, DISCONNECTED, REMOVED)
+PERSONAL: Final = (Kind.STARTED, Kind.STOPPED, Kind.CRASHED, Kind.PAUSED, Kind.RESUMED, Kind.DISCONNECTED, Kind.REMOVED)
 
 _WORDS: Final = {
-    ADDED: "added it",
-    DELIVERED: "was given it",
-    CLAIMED: "took it over",
-    PROCESSED: "had processed it",
-    ACKED: "acknowledged it",
-    DEAD_LETTERED: "moved it to the dead-letter stream",
-    FAILED: "failed at it, and left it pending",
-    VOID: "acknowledged it in vain: it was not pending any more",
-    REJECTED: "was refused its acknowledgement: another one owned it by then",
-    TRIMMED: "found it removed from the stream",
-    STARTED: "started",
-    STOPPED: "stopped",
-    CRASHED: "died",
-    PAUSED: "was paused",
-    RESUMED: "went on",
-    DISCONNECTED: "lost its connection",
-    REMOVED: "was removed from the group",
-    SERVER_DOWN: "the server went down",
-    SERVER_UP: "the server came up",
-    GROUP_DESTROYED: "the group was destroyed",
-    STREAM_DELETED: "the stream was deleted",
-    RECREATED: "made the group anew, from {id}",
+    Kind.ADDED: "added it",
+    Kind.DELIVERED: "was given it",
+    Kind.CLAIMED: "took it over",
+    Kind.PROCESSED: "had processed it",
+    Kind.ACKED: "acknowledged it",
+    Kind.DEAD_LETTERED: "moved it to the dead-letter stream",
+    Kind.FAILED: "failed at it, and left it pending",
+    Kind.VOID: "acknowledged it in vain: it was not pending any more",
+    Kind.REJECTED: "was refused its acknowledgement: another one owned it by then",
+    Kind.TRIMMED: "found it removed from the stream",
+    Kind.STARTED: "started",
+    Kind.STOPPED: "stopped",
+    Kind.CRASHED: "died",
+    Kind.PAUSED: "was paused",
+    Kind.RESUMED: "went on",
+    Kind.DISCONNECTED: "lost its connection",
+    Kind.REMOVED: "was removed from the group",
+    Kind.SERVER_DOWN: "the server went down",
+    Kind.SERVER_UP: "the server came up",
+    Kind.GROUP_DESTROYED: "the group was destroyed",
+    Kind.STREAM_DELETED: "the stream was deleted",
+    Kind.RECREATED: "recreated the group, from {id}",
 }
 _LONGEST = 40
 
@@ -75,9 +52,9 @@ def story_of(entry_id: str, events: Iterable[Event], final: FinalState) -> tuple
                 lines.append(_line(event))
         elif event.id == entry_id:
             lines.append(_line(event))
-            if kind in (DELIVERED, CLAIMED):
+            if kind in (Kind.DELIVERED, Kind.CLAIMED):
                 holders.add(actor)
-            elif kind in (ACKED, VOID, REJECTED, FAILED, DEAD_LETTERED):
+            elif kind in (Kind.ACKED, Kind.VOID, Kind.REJECTED, Kind.FAILED, Kind.DEAD_LETTERED):
                 holders.discard(actor)
         elif actor in holders and kind in PERSONAL:
             lines.append(_line(event))

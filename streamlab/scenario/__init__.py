@@ -3,8 +3,9 @@
 Everything here is imported when it is first used; neither redis nor asyncio is needed for any of it.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
+
+from streamlab.actors.on_demand import on_demand
 
 if TYPE_CHECKING:
     from streamlab.scenario.actors import Arrivals as Arrivals
@@ -22,24 +23,14 @@ if TYPE_CHECKING:
     from streamlab.scenario.scenario import EPOCH_MS as EPOCH_MS
     from streamlab.scenario.scenario import Scenario as Scenario
     from streamlab.scenario.values import ScenarioError as ScenarioError
-
-_PLACES: Final = {
-    "actors": "Arrivals Consumer Producer Service consumers producers",
-    "files": "from_dict from_toml to_dict to_toml",
-    "named": "SCENARIOS load_scenario",
-    "scenario": "EPOCH_MS Scenario",
-    "values": "ScenarioError",
-}
-_PLACE_OF: Final = {name: place for place, names in _PLACES.items() for name in names.split()}
-
-__all__ = sorted(_PLACE_OF)
-
-
-def __getattr__(name: str) -> object:
-    if name not in _PLACE_OF:
-        raise AttributeError(f"module 'streamlab.scenario' has no attribute {name!r}")
-    return getattr(import_module(f"streamlab.scenario.{_PLACE_OF[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return [*globals(), *__all__]
+else:
+    __all__, __getattr__, __dir__ = on_demand(
+        __name__,
+        {
+            "actors": "Arrivals Consumer Producer Service consumers producers",
+            "files": "from_dict from_toml to_dict to_toml",
+            "named": "SCENARIOS load_scenario",
+            "scenario": "EPOCH_MS Scenario",
+            "values": "ScenarioError",
+        },
+    )

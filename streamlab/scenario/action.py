@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
-from typing import Any, ClassVar, Final, Generic, TypeVar
+from typing import Any, ClassVar, Final, Generic, Literal, TypeVar
 
 import attrs
 
@@ -12,14 +12,50 @@ from streamlab.actors.recovery import Recovery
 
 #: The field by which an entry kills whoever touches it.
 POISON_FIELD: Final = "poison"
-#: Redis commands whose replies can be lost.
-LOSABLE: Final = ("XREADGROUP", "XACK", "XADD", "XAUTOCLAIM", "XCLAIM", "EVALSHA")
+#: Redis commands whose replies can be lost, and who sends them.
+LOSABLE: Final = {
+    "XREADGROUP": "consumer",
+    "XACK": "consumer",
+    "XADD": "producer",
+    "XAUTOCLAIM": "consumer",
+    "XCLAIM": "consumer",
+    "EVALSHA": "consumer",
+}
+
+#: Whom an action is for, or what it changes; an actor is a consumer or a producer.
+Aim = Literal[
+    "consumer",
+    "producer",
+    "actor",
+    "pending entries",
+    "group",
+    "stream",
+    "server",
+    "consumers",
+    "producers",
+    "recovery",
+]
 
 R_co = TypeVar("R_co", covariant=True)
 
 
 class ActionError(ValueError):
     """An action that makes no sense. The message says what to write instead."""
+
+
+@attrs.frozen
+class Button:
+    """How an action is offered where it is done by a click.
+
+    What is `at_hand` stands beside what it is for, all else in a menu. `needs` is what its target must be; an
+    action that `undoes` another one (its word) takes its place meanwhile.
+    """
+
+    label: str
+    aim: Aim
+    at_hand: bool = False
+    needs: Literal["", "alive", "paused"] = ""
+    undoes: str = ""
 
 
 @attrs.frozen
@@ -32,6 +68,9 @@ class Action(Generic[R_co]):
     word: ClassVar[str] = ""
     #: How it is written; what stands in brackets may be left out.
     form: ClassVar[str] = ""
+    button: ClassVar[Button]
+    #: What it does, for who was struck by it: a sentence with the names of its fields in braces.
+    sentence: ClassVar[str] = ""
     #: Whether its duration may be infinite.
     may_last_for_ever: ClassVar[bool] = False
 
@@ -59,6 +98,14 @@ class Action(Generic[R_co]):
     def in_short(self) -> str:
         """Return its text with a rounded time, to be shown."""
         return str(self.dated(round(self.when, 3)) if self.is_dated else self)
+
+    def in_words(self) -> str:
+        """Return what it does, and at which moment, as a sentence without a full stop; its text, if it has none."""
+        values = {item.name: getattr(self, item.name) for item in attrs.fields(type(self))}
+        if "nth" in values:
+            values["nth"] = ordinal(values["nth"])
+        moment = f"at {self.when:.3f} s " if isinstance(self, TimedAction) else ""
+        return moment + self.sentence.format(**values) if self.sentence else str(self)
 
     @property
     def is_dated(self) -> bool:
@@ -99,6 +146,11 @@ class CountedAction(Action[None]):
     def counted_from(self, n: int) -> CountedAction:
         """Return what happens at the same entry, when so many more are counted before it."""
         return attrs.evolve(self, nth=self.nth + n)
+
+
+def ordinal(n: int) -> str:
+    """Return ``1st``, ``2nd``, ``11th``, ``23rd``."""
+    return f"{n}{'th' if 10 <= n % 100 <= 20 else {1: 'st', 2: 'nd', 3: 'rd'}.get(n % 10, 'th')}"
 
 
 # ---- fields --------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import attrs
 
+from streamlab.scenario.small_table import length
 from streamlab.scenario.values import Record, a, finite, one_of, printable, text, whole
 
 if TYPE_CHECKING:
@@ -84,6 +85,13 @@ class Arrivals(Record):
 
         return ((self.start + at / self.speed, fields) for at, fields in replay(self.source))
 
+    def in_words(self) -> str:
+        """Say how fast entries arrive."""
+        if self.kind == "replay":
+            return f"{self.source}, {self.speed:g} times as fast" if self.speed != 1 else self.source
+        kind = {"constant": "", "poisson": ", at random", "bursts": f", {self.burst} at once"}[self.kind]
+        return f"{self.rate:g} entries/s{kind}"
+
     def faster(self, factor: float) -> Arrivals:
         """Return the same arrivals, `factor` times faster."""
         return self.replace(rate=self.rate * factor, start=self.start / factor, speed=self.speed * factor)
@@ -102,6 +110,10 @@ class Service(Record):
     kind: ServiceKind = attrs.field(default="constant", validator=one_of(ServiceKind))
     mean: float = attrs.field(default=0.004, validator=finite(of="seconds"))
     cv: float = attrs.field(default=1.0, validator=finite(above=True, most=1000))
+
+    def in_words(self) -> str:
+        """Say how long an entry takes."""
+        return f"{length(self.mean)} an entry{'' if self.kind == 'constant' else f', {self.kind}'}"
 
     def sampler(self, rng: random.Random) -> Callable[[], float]:
         """Return a function that draws a service time in seconds."""

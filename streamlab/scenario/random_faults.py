@@ -5,29 +5,13 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import attrs
 from attrs import field
 
+from streamlab.scenario import actions
 from streamlab.scenario.action import Action, CountedAction
-from streamlab.scenario.actions import (
-    CrashBeforeAck,
-    CrashBeforeEffect,
-    Disconnect,
-    Fail,
-    GroupDestroyed,
-    Kill,
-    LostReply,
-    Pause,
-    PauseInWork,
-    Poison,
-    Restart,
-    ServerDown,
-    Slow,
-    StreamDeleted,
-    TrimWhilePending,
-)
 
 
 @attrs.frozen
@@ -36,9 +20,10 @@ class Weights:
 
     of: dict[type[Action[Any]], float] = field(
         factory=lambda: {
-            Kill: 4, Pause: 2, Slow: 1, Restart: 1, Disconnect: 2, CrashBeforeEffect: 2,
-            CrashBeforeAck: 3, Fail: 2, PauseInWork: 1, LostReply: 4, Poison: 1, ServerDown: 1, TrimWhilePending: 0.5,
-            GroupDestroyed: 0.5, StreamDeleted: 0.25,
+            actions.Kill: 4, actions.Pause: 2, actions.Slow: 1, actions.Restart: 1, actions.Disconnect: 2,
+            actions.CrashBeforeEffect: 2, actions.CrashBeforeAck: 3, actions.Fail: 2, actions.PauseInWork: 1,
+            actions.LostReply: 4, actions.Poison: 1, actions.ServerDown: 1, actions.TrimWhilePending: 0.5,
+            actions.GroupDestroyed: 0.5, actions.StreamDeleted: 0.25,
         }
     )  # fmt: skip
 
@@ -63,7 +48,7 @@ def random_faults(
         values: dict[str, Any] = {}
         names = attrs.fields_dict(kind)
         if "target" in names:
-            values["target"] = rng.choice(producers if kind is Poison else consumers)
+            values["target"] = rng.choice(producers if kind is actions.Poison else consumers)
         if not issubclass(kind, CountedAction):
             values["at"] = at
         if "duration" in names:
@@ -81,9 +66,39 @@ def random_faults(
     return tuple(drawn)
 
 
+#: What befalls programs of somebody's own, as often: nothing of which only our own consumers know, and nothing that an
+#: operator does to the stream.
+_OF_PROGRAMS: Final[dict[type[Action[Any]], float]] = {
+    actions.Kill: 4, actions.Pause: 2, actions.Restart: 1, actions.Disconnect: 2, actions.CrashBeforeEffect: 2,
+    actions.CrashBeforeAck: 3, actions.PauseInWork: 1, actions.LostReply: 4, actions.ServerDown: 1,
+}  # fmt: skip
+
+
+def steady_faults(
+    rng: random.Random, *, consumers: Sequence[str], duration: float, every: float, server: bool = True
+) -> tuple[Action[Any], ...]:
+    """Draw a fault every `every` seconds on average; `server`: whether the server may be taken down."""
+    table = {kind: weight for kind, weight in _OF_PROGRAMS.items() if server or kind is not actions.ServerDown}
+    drawn: list[Action[Any]] = []
+    at = rng.expovariate(1 / every)
+    while at < duration * 0.95:
+        kind = rng.choices(list(table), list(table.values()))[0]
+        values: dict[str, Any] = {"at": round(at, 3)}
+        names = attrs.fields_dict(kind)
+        if "target" in names:
+            values["target"] = rng.choice(consumers)
+        if "duration" in names:
+            values["duration"] = round(rng.uniform(0.1, 2.0), 3)
+        if "command" in names:
+            values["command"] = rng.choice(("XREADGROUP", "XACK"))
+        drawn.append(kind(**values))
+        at += rng.expovariate(1 / every)
+    return tuple(drawn)
+
+
 def random_kills(
     rng: random.Random, *, consumers: Sequence[str], every: float, duration: float
 ) -> tuple[Action[Any], ...]:
     """Draw whom to kill, every so many seconds of a run."""
     n = math.ceil(duration / every) - 1
-    return tuple(Kill(rng.choice(consumers), round(i * every, 6)) for i in range(1, n + 1))
+    return tuple(actions.Kill(rng.choice(consumers), round(i * every, 6)) for i in range(1, n + 1))

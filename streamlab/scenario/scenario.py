@@ -21,7 +21,8 @@ from streamlab.scenario.action import POISON_FIELD, Action, ActionError, Counted
 from streamlab.scenario.action_texts import parse_action, seconds
 from streamlab.scenario.actions import AddConsumer, Poison, ServerDown, SetRecovery, check_target
 from streamlab.scenario.actors import Arrivals, Consumer, Producer, Service, producers
-from streamlab.scenario.random_faults import random_faults, random_kills
+from streamlab.scenario.random_faults import Weights, random_faults, random_kills
+from streamlab.scenario.small_table import ShowsItself, SmallTable, length
 from streamlab.scenario.values import (
     InvalidValue,
     Record,
@@ -40,9 +41,7 @@ from streamlab.scenario.values import (
 )
 
 if TYPE_CHECKING:
-    from redis.asyncio import Redis
-
-    from streamlab.actors import Effect, Fields
+    from streamlab.actors import Fields
 
 SinkKind = Literal["none", "naive", "idempotent"]
 
@@ -58,7 +57,7 @@ def _no_limit_or(validator: Any) -> Any:
 
 
 @attrs.frozen
-class Scenario(Record):
+class Scenario(Record, ShowsItself):
     """Producers, a stream, a consumer group, and for how long.
 
     Attributes
@@ -186,6 +185,18 @@ class Scenario(Record):
         """Whether a consumer is not there from the beginning, but is added later."""
         return any(isinstance(action, AddConsumer) and action.target == consumer.name for action in self.actions)
 
+    def as_table(self) -> SmallTable:
+        """Return who does what how fast, for how long, and what goes wrong."""
+        until = [f"{self.entries:,} entries"] if self.entries is not None else []
+        until += [length(self.duration)] if self.duration is not None else []
+        lines = [
+            f"{self.name}: {' or '.join(until) or 'a replay'}, seed {self.seed}, recovery {self.recovery.strategy}"
+        ]
+        lines += [action.in_short() for action in self.actions]
+        rows = [(producer.name, producer.arrivals.in_words()) for producer in self.producers]
+        rows += [(consumer.name, consumer.service.in_words()) for consumer in self.consumers]
+        return SmallTable(lines, ("actor", "pace"), rows)
+
     @property
     def ledger_key(self) -> str:
         """The key of the hash in which a sink counts effects."""
@@ -223,14 +234,6 @@ class Scenario(Record):
         poisoned = {action.nth for action in poison if action.target == producer.name}
         return _poisoned(entries, poisoned) if poisoned else entries
 
-    def effect(self, client: Redis) -> Effect | None:
-        """Return what has the effect of an entry in this scenario; None if there is none."""
-        if self.sink == "none":
-            return None
-        from streamlab.actors import idempotent_sink, naive_sink  # for a run only
-
-        return (naive_sink if self.sink == "naive" else idempotent_sink)(client, self.ledger_key)
-
     def _share_of(self, producer: Producer) -> int:
         """Return how many of the first `entries` arrivals, all producers together, are this one's."""
         assert self.entries is not None
@@ -251,15 +254,18 @@ class Scenario(Record):
         """Return the scenario with more faults; texts are read by `parse_action`, or are ``kill random every 1s``."""
         return self.replace(faults=(*self.faults, *faults))
 
-    def random_faults(self, *, most: int = 6) -> tuple[Action[Any], ...]:
-        """Draw one to `most` faults for this scenario, by its seed."""
+    def random_faults(
+        self, *, most: int = 6, rng: random.Random | None = None, weights: Weights | None = None
+    ) -> tuple[Action[Any], ...]:
+        """Draw one to `most` faults for this scenario, by its seed if no generator is given."""
         return random_faults(
-            self.rng("faults"),
+            rng or self.rng("faults"),
             consumers=[c.name for c in self.consumers],
             producers=[p.name for p in self.producers],
             duration=self.expected_duration(),
             entries=self.expected_entries(),
             most=most,
+            weights=weights,
         )
 
     def random_kills(self, every: float) -> tuple[Action[Any], ...]:

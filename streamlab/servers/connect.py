@@ -256,12 +256,6 @@ def _address(target: str | _Shared, db: int | None) -> str:
     return url if db is None else with_database(url, db)
 
 
-def shared_servers() -> dict[str, Connected]:
-    """Return the private and embedded servers of this process, by name."""
-    with _lock:
-        return {name: shared.connected for name, shared in _shared.items()}
-
-
 def close_servers(*names: str) -> None:
     """End private and embedded servers of these names, or all; what they hold is gone.
 

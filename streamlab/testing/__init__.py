@@ -12,8 +12,9 @@ lost, left or done twice. `docs/testing.md` tells the rest. The pytest plugin (`
 soon as streamlab is installed. Everything here is imported when it is first used.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
+
+from streamlab.actors.on_demand import on_demand
 
 if TYPE_CHECKING:
     from streamlab.testing.failing import ConsumerFailed as ConsumerFailed
@@ -21,24 +22,13 @@ if TYPE_CHECKING:
     from streamlab.testing.seeing import replay_lab as replay_lab
     from streamlab.testing.simulation import Simulation as Simulation
     from streamlab.testing.surviving import assert_survives as assert_survives
-
-_PLACE_OF: Final = {
-    "ConsumerFailed": "failing",
-    "Simulation": "simulation",
-    "assert_survives": "surviving",
-    "replay": "seeing",
-    "replay_lab": "seeing",
-}
-
-__all__ = sorted(_PLACE_OF)
-
-
-def __getattr__(name: str) -> object:
-    """Import on demand."""
-    if name not in _PLACE_OF:
-        raise AttributeError(f"module 'streamlab.testing' has no attribute {name!r}")
-    return getattr(import_module(f"streamlab.testing.{_PLACE_OF[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return [*globals(), *__all__]
+else:
+    __all__, __getattr__, __dir__ = on_demand(
+        __name__,
+        {
+            "failing": "ConsumerFailed",
+            "seeing": "replay replay_lab",
+            "simulation": "Simulation",
+            "surviving": "assert_survives",
+        },
+    )

@@ -77,7 +77,7 @@ class OwnClient(WatchedClient):
     def __init__(self, given: redis.asyncio.Redis, watched: WatchedClient) -> None:
         vars(self).update(vars(watched))
         pool = pool_like(given, watched.inner)
-        pool.when_lost = functools.partial(self.note_error, Sent(0.0, "", ("",)), redis.ConnectionError())
+        pool.when_lost = functools.partial(self.note_error, Sent(("",), consumer="", at=0.0), redis.ConnectionError())
         redis.asyncio.Redis.__init__(self, connection_pool=pool)
 
     def execute_command(self, *args: Any, **options: Any) -> Any:

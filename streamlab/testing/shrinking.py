@@ -54,7 +54,7 @@ def _fewer_consumers(scenario: Scenario) -> Iterator[Scenario]:
 
 def _somebody_survives(scenario: Scenario, names: set[str]) -> bool:
     """Whether the dead are started again, or there is one whom nothing kills."""
-    struck = {getattr(fault, "target", "") for fault in scenario.faults if isinstance(fault, DEADLY)}
+    struck = {getattr(fault, "target", "") for fault in scenario.faults if fault.word in DEADLY}
     return scenario.recovery.restarts_after is not None or not names <= struck
 
 

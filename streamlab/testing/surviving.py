@@ -59,7 +59,7 @@ def assert_survives(
     stream, group
         Where entries come from, for a consumer that does not ask for it.
     jobs
-        How many processes to use; needs joblib (``streamlab[jobs]``). The verdict is the same.
+        How many processes to use; needs joblib (``consumer-group-lab[jobs]``). The verdict is the same.
 
     Raises
     ------

@@ -121,7 +121,7 @@ def _first_of_jobs(consumer: Any, handler: Any, plan: Plan, seeds: Sequence[int]
         import joblib
     except ModuleNotFoundError:
         raise ModuleNotFoundError(
-            f"jobs={jobs} needs joblib: pip install 'streamlab[jobs]'; or leave jobs out", name="joblib"
+            f"jobs={jobs} needs joblib: pip install 'consumer-group-lab[jobs]'; or leave jobs out", name="joblib"
         ) from None
     first: int | None = None
 

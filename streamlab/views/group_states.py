@@ -19,6 +19,8 @@ from streamlab.views.plots.picture import Chart
 from streamlab.views.plots.style import HATCHES, INK, colour
 
 UNDELIVERED, PENDING, DONE = "undelivered", "pending", "done"
+#: What leads from a state to another.
+_COMMANDS = {(UNDELIVERED, PENDING): "XREADGROUP  >", (PENDING, PENDING): "XREADGROUP  0", (PENDING, DONE): "XACK"}
 #: Transitions by (state before, state after).
 Transitions = Counter[tuple[str, str]]
 States = dict[str, str]
@@ -122,7 +124,7 @@ def draw_transitions(counted: Transitions) -> Chart:
             ends, y, high = (start + step, end - step), 0.75, 0.82 - bend
         style = {"arrowstyle": "-|>", "connectionstyle": f"arc3,rad={bend}", "color": INK}
         ax.annotate("", (ends[1], y), (ends[0], y), arrowprops=style)
-        ax.text(sum(ends) / 2, high, f"{_command(before, after)}\n{n:,} ×", ha="center", fontsize=9)
+        ax.text(sum(ends) / 2, high, f"{_COMMANDS.get((before, after), '?')}\n{n:,} ×", ha="center", fontsize=9)
     title = "Some entries move back" if _leads_back(counted) else "Entries move forwards, and never back"
     ax.set_title(title, loc="left", fontsize=11.5)
     told = "; ".join(f"{before} to {after} {n} times" for (before, after), n in counted.items())
@@ -133,10 +135,3 @@ def draw_transitions(counted: Transitions) -> Chart:
 def _leads_back(counted: Transitions) -> bool:
     order = (UNDELIVERED, PENDING, DONE)
     return any(order.index(after) < order.index(before) for before, after in counted)
-
-
-def _command(before: str, after: str) -> str:
-    """Return what leads from a state to another."""
-    return {(UNDELIVERED, PENDING): "XREADGROUP  >", (PENDING, PENDING): "XREADGROUP  0", (PENDING, DONE): "XACK"}.get(
-        (before, after), "?"
-    )

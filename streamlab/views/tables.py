@@ -10,29 +10,22 @@ numbers. The same run gives the same frame.
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
-from streamlab.actors.events import (
-    ADDED,
-    CLAIMED,
-    CRASHED,
-    DELIVERED,
-    DISCONNECTED,
-    GROUP_DESTROYED,
-    PAUSED,
-    RECREATED,
-    RESUMED,
-    STARTED,
-    STREAM_DELETED,
-)
+from streamlab.actors.events import EventKind
 from streamlab.lab.strategies import RecoveryTable, as_dicts, compare
 from streamlab.results.comparison import Agreement, Comparison
 from streamlab.results.deliveries import Delivery
 from streamlab.results.ledger import Ledger
 from streamlab.results.run import Run
-from streamlab.results.statistics import id_key
+
+#: What befalls the one who has an entry, and what befalls all: part of an entry's story.
+_OF_OWNERS = [EventKind(word) for word in ("crashed", "paused", "resumed", "disconnected", "started")]
+_OF_ALL = [EventKind.GROUP_DESTROYED, EventKind.STREAM_DELETED]
+_BEGINNINGS = [EventKind.ADDED, EventKind.DELIVERED, EventKind.CLAIMED]
 
 
 def entries(run: Run) -> pd.DataFrame:
@@ -56,22 +49,24 @@ def entries(run: Run) -> pd.DataFrame:
         How it stood at the end, see `Run.state_of`.
     """
     ledger = run.ledger
-    by_entry: dict[str, list[Delivery]] = {entry_id: [] for entry_id in sorted(ledger.added, key=id_key)}
+    by_entry: dict[str, list[Delivery]] = {entry_id: [] for entry_id in run.numbers}
     for delivery in ledger.deliveries:
         if delivery.id in by_entry:
             by_entry[delivery.id].append(delivery)
-    frame = pd.DataFrame(
-        {
-            "id": pd.Series(list(by_entry), dtype="str"),
-            "producer": pd.Series([ledger.producer[entry_id] for entry_id in by_entry], dtype="str"),
-            "consumer": pd.Series([_last_consumer(ledger, entry_id) for entry_id in by_entry], dtype="str"),
-            "added": _seconds(ledger.added[entry_id] for entry_id in by_entry),
-            "delivered": _seconds(_first(deliveries, "delivered") for deliveries in by_entry.values()),
-            "begun": _seconds(_first(deliveries, "begun") for deliveries in by_entry.values()),
-            "processed": _seconds(ledger.processed.get(entry_id, math.nan) for entry_id in by_entry),
-            "acked": _seconds(_first(deliveries, "acked") for deliveries in by_entry.values()),
-        }
+    rows = (
+        (
+            entry_id,
+            ledger.producer[entry_id],
+            ledger.last[entry_id].consumer if entry_id in ledger.last else "",
+            ledger.added[entry_id],
+            *(_first(given, what) for what in ("delivered", "begun")),
+            ledger.processed.get(entry_id, math.nan),
+            _first(given, "acked"),
+        )
+        for entry_id, given in by_entry.items()
     )
+    types = dict.fromkeys(("id", "producer", "consumer"), "str")
+    frame = _frame(rows, types | dict.fromkeys(("added", "delivered", "begun", "processed", "acked"), "float64"))
     frame["waiting"] = frame["begun"] - frame["added"]
     frame["sojourn"] = frame["processed"] - frame["added"]
     frame["deliveries"] = pd.Series([len(deliveries) for deliveries in by_entry.values()], dtype="int64")
@@ -86,22 +81,11 @@ def deliveries(run: Run) -> pd.DataFrame:
     Columns: ``number`` and ``id`` of the entry, ``consumer``, ``delivery_count``, ``claimed``, and when it
     was ``delivered``, ``begun``, ``processed`` and ``acked``, in seconds.
     """
-    number = {id: i for i, id in enumerate(sorted(run.ledger.added, key=id_key), 1)}
-    rows = run.ledger.deliveries
-    return pd.DataFrame(
-        {
-            # 0 for an entry that was in the stream before the run.
-            "number": pd.Series([number.get(delivery.id, 0) for delivery in rows], dtype="int64"),
-            "id": pd.Series([delivery.id for delivery in rows], dtype="str"),
-            "consumer": pd.Series([delivery.consumer for delivery in rows], dtype="str"),
-            "delivery_count": pd.Series([delivery.delivery_count for delivery in rows], dtype="int64"),
-            "claimed": pd.Series([delivery.claimed for delivery in rows], dtype="bool"),
-            "delivered": _seconds(delivery.delivered for delivery in rows),
-            "begun": _seconds(delivery.begun for delivery in rows),
-            "processed": _seconds(delivery.processed for delivery in rows),
-            "acked": _seconds(delivery.acked for delivery in rows),
-        }
-    )
+    types = {"number": "int64", "id": "str", "consumer": "str", "delivery_count": "int64", "claimed": "bool"}
+    types |= dict.fromkeys(("delivered", "begun", "processed", "acked"), "float64")
+    of = operator.attrgetter(*list(types)[1:])
+    # 0 for an entry that was in the stream before the run.
+    return _frame(((run.numbers.get(d.id, 0), *of(d)) for d in run.ledger.deliveries), types)
 
 
 def consumers(run: Run) -> pd.DataFrame:
@@ -110,19 +94,10 @@ def consumers(run: Run) -> pd.DataFrame:
     Columns: ``delivered``, ``processed``, ``acked``, ``claimed``, ``pending`` (entries), ``share`` of what
     was acknowledged and ``utilisation`` (both from 0 to 1). The index is the consumer's name.
     """
-    rows, shares = run.consumers, run.shares
-    counts = {
-        what: pd.Series([getattr(consumer, what) for consumer in rows.values()], dtype="int64")
-        for what in ("delivered", "processed", "acked", "claimed", "pending")
-    }
-    frame = pd.DataFrame(
-        counts
-        | {
-            "share": _seconds(shares[name] for name in rows),
-            "utilisation": _seconds(consumer.utilisation for consumer in rows.values()),
-        }
-    )
-    frame.index = pd.Index(list(rows), dtype="str", name="consumer")
+    counts, shares = ("delivered", "processed", "acked", "claimed", "pending"), run.shares
+    rows = ((*(getattr(c, what) for what in counts), shares[name], c.utilisation) for name, c in run.consumers.items())
+    frame = _frame(rows, dict.fromkeys(counts, "int64") | {"share": "float64", "utilisation": "float64"})
+    frame.index = pd.Index(list(run.consumers), dtype="str", name="consumer")
     return frame
 
 
@@ -136,14 +111,8 @@ def backlog(run: Run) -> pd.DataFrame:
 
 def events(run: Run) -> pd.DataFrame:
     """Return a row for every event: ``at`` (seconds), ``kind``, ``actor``, ``id``, ``delivery_count``."""
-    columns = list(zip(*run.events, strict=True)) or [(), (), (), (), ()]
-    kinds = ("float64", "str", "str", "str", "int64")
-    return pd.DataFrame(
-        {
-            name: pd.Series(list(column), dtype=kind)
-            for name, column, kind in zip(("at", "kind", "actor", "id", "delivery_count"), columns, kinds, strict=True)
-        }
-    )
+    types = {"at": "float64", "kind": "str", "actor": "str", "id": "str", "delivery_count": "int64"}
+    return _frame(run.events, types)
 
 
 def recovery(run: Run) -> pd.DataFrame:
@@ -153,19 +122,18 @@ def recovery(run: Run) -> pd.DataFrame:
     pending for it), ``taken_over`` (of these, by others), ``settled`` (of these, in the end), ``time`` (seconds
     until the last of them was; missing if that never came) and ``recovered``.
     """
-    rows = run.recovery.lost_workers
-    return pd.DataFrame(
-        {
-            "consumer": pd.Series([lost.consumer for lost in rows], dtype="str"),
-            "kind": pd.Series([lost.kind for lost in rows], dtype="str"),
-            "at": _seconds(lost.at for lost in rows),
-            "held": pd.Series([len(lost.held) for lost in rows], dtype="int64"),
-            "taken_over": pd.Series([lost.taken_over for lost in rows], dtype="int64"),
-            "settled": pd.Series([sum(not math.isnan(at) for at in lost.settled) for lost in rows], dtype="int64"),
-            "time": _seconds(lost.time for lost in rows),
-            "recovered": pd.Series([lost.recovered for lost in rows], dtype="bool"),
-        }
-    )
+    rows = (
+        (
+            lost.consumer, lost.kind, lost.at, len(lost.held), lost.taken_over,
+            sum(not math.isnan(at) for at in lost.settled), lost.time, lost.recovered,
+        )
+        for lost in run.recovery.lost_workers
+    )  # fmt: skip
+    types = {
+        "consumer": "str", "kind": "str", "at": "float64", "held": "int64", "taken_over": "int64", "settled": "int64",
+        "time": "float64", "recovered": "bool",
+    }  # fmt: skip
+    return _frame(rows, types)
 
 
 def strategies(runs: Mapping[str, Sequence[Run]] | Iterable[Run] | RecoveryTable) -> pd.DataFrame:
@@ -189,29 +157,21 @@ def story(run: Run, entry_id: str) -> pd.DataFrame:
     ValueError
         If the run has no such entry.
     """
-    rows: list[tuple[float, str, str, int, str, float]] = []
+    rows: list[tuple[float, str, str, int | None, str, float]] = []
     ledger = Ledger(run.scenario)
     for event in run.events:
         at, kind, actor, id, delivery_count = event
-        is_own, owner = id == entry_id and kind != RECREATED, ledger.owner(entry_id)
-        is_owners = owner == actor and kind in (CRASHED, PAUSED, RESUMED, DISCONNECTED, STARTED)
-        if is_own or (owner and (is_owners or kind in (GROUP_DESTROYED, STREAM_DELETED))):
+        is_own, owner = id == entry_id and kind != EventKind.RECREATED, ledger.owner(entry_id)
+        is_owners = owner == actor and kind in _OF_OWNERS
+        if is_own or (owner and (is_owners or kind in _OF_ALL)):
             ledger.apply(event)
             last = ledger.last.get(entry_id)
             since = at - last.delivered if last is not None else math.nan
-            rows.append((at, kind, actor, delivery_count, ledger.owner(entry_id), since))
-    if not any(kind in (ADDED, DELIVERED, CLAIMED) for _, kind, *_ in rows):
+            rows.append((at, kind, plain(actor), delivery_count or None, plain(ledger.owner(entry_id)), since))
+    if not any(kind in _BEGINNINGS for _, kind, *_ in rows):
         raise ValueError(f"this run has no entry {plain(entry_id)!r}: see tables.entries(run)")
-    return pd.DataFrame(
-        {
-            "at": _seconds(row[0] for row in rows),
-            "event": pd.Series([row[1] for row in rows], dtype="str"),
-            "actor": pd.Series([plain(row[2]) for row in rows], dtype="str"),
-            "delivery_count": pd.Series([row[3] or None for row in rows], dtype="Int64"),
-            "owner": pd.Series([plain(row[4]) for row in rows], dtype="str"),
-            "since": _seconds(row[5] for row in rows),
-        }
-    )
+    types = {"at": "float64", "event": "str", "actor": "str", "delivery_count": "Int64", "owner": "str"}
+    return _frame(rows, types | {"since": "float64"})
 
 
 def plain(text: str) -> str:
@@ -240,21 +200,12 @@ def comparison(one: Run | Comparison, other: Run | None = None) -> pd.DataFrame:
     names = (one.one.engine, one.other.engine)
     first, second = names if names[0] != names[1] else ("one", "other")
     rows = one.rows()
-    frame = pd.DataFrame(
-        {
-            first: _seconds(a for _, a, _, _ in rows),
-            second: _seconds(b for _, _, b, _ in rows),
-            "difference": _seconds(b - a for _, a, b, _ in rows),
-            "agrees": pd.Series([row.agreement == Agreement.AGREES for row in rows], dtype="bool"),
-        }
+    frame = _frame(
+        ((a, b, b - a, agreement == Agreement.AGREES) for _, a, b, agreement in rows),
+        {first: "float64", second: "float64", "difference": "float64", "agrees": "bool"},
     )
-    frame.index = pd.Index([what for what, *_ in rows], dtype="str", name="")
+    frame.index = pd.Index([row.what for row in rows], dtype="str", name="")
     return frame
-
-
-def _last_consumer(ledger: Ledger, entry_id: str) -> str:
-    delivery = ledger.last.get(entry_id)
-    return delivery.consumer if delivery is not None else ""
 
 
 def _first(deliveries: list[Delivery], what: str) -> float:
@@ -263,5 +214,6 @@ def _first(deliveries: list[Delivery], what: str) -> float:
     return min((time for time in times if not math.isnan(time)), default=math.nan)
 
 
-def _seconds(values: Iterable[float]) -> pd.Series[float]:
-    return pd.Series(list(values), dtype="float64")
+def _frame(rows: Iterable[tuple[object, ...]], types: dict[str, str]) -> pd.DataFrame:
+    """Return rows as a frame whose columns have these types, also if there is no row."""
+    return pd.DataFrame(list(rows), columns=list(types)).astype(types)

@@ -1,6 +1,6 @@
 """What a simulation executes for every entry: XADD, XREADGROUP and XACK, without arguments to build and to parse.
 
-`ShortCuts` is the part of `SimulatedRedis` that does nothing new. Each command here does what redis-py's own would
+`FastPath` is the part of `SimulatedRedis` that does nothing new. Each command here does what redis-py's own would
 do by way of the grammar, if the command has its plain form and nothing can go wrong on its way: an entry with an
 id of its own (``*``), new entries (``>``) of one stream, the acknowledgement of one entry. The rest it leaves to
 redis-py and the grammar. Each is written out in one piece, since a call costs as much as what it does. A test holds
@@ -69,7 +69,7 @@ _FEW_FIELDS = 16
 _HandedOver = tuple[StreamId, str, dict[str, str]]
 
 
-class ShortCuts(redis.asyncio.Redis):
+class FastPath(redis.asyncio.Redis):
     """XADD, XREADGROUP and XACK of a `SimulatedRedis`, each in the form that a simulation executes for every entry.
 
     What is not of that form, or would be answered with an error, is left to redis-py's own method.

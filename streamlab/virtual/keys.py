@@ -74,7 +74,7 @@ def open_server(simulation: Simulation) -> VirtualServer:
     """
     if find_spec("fakeredis") is None:
         raise ImportError(
-            "a simulation needs fakeredis for all commands but those on streams: pip install 'fakeredis>=2.40,<2.41'"
+            "a simulation needs fakeredis for all commands but those on streams: pip install 'fakeredis>=2.40'"
         )
     from streamlab.servers.embedded.fake.virtual import VirtualServer
 

@@ -18,7 +18,7 @@ from redis.exceptions import ConnectionError, LockError
 
 from streamlab.actors import scripts
 from streamlab.model.commands import BlockedCommand, CommandError, Reply, StreamCommands
-from streamlab.virtual.fast_path import ConnectionLost, ShortCuts, as_redis_error, others_first
+from streamlab.virtual.fast_path import ConnectionLost, FastPath, as_redis_error, others_first
 from streamlab.virtual.keys import NO_CONNECTIONS, PlainStreams, Pool, as_text, is_answered_here, open_server
 from streamlab.virtual.loop import DEFAULT_EPOCH_MS, VirtualLoop
 from streamlab.virtual.pipeline import SimulatedPipeline
@@ -146,7 +146,7 @@ class SimulatedServer(WaitingReads):
         return SimulatedRedis(self, round_trip=round_trip, back=back, wake=wake, name=name, is_lab=is_lab)
 
 
-class SimulatedRedis(ShortCuts):
+class SimulatedRedis(FastPath):
     """A client of a `SimulatedServer`.
 
     Replies are text (``decode_responses=True``). Commands on streams are those of `StreamCommands`; all others, and

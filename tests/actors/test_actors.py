@@ -81,7 +81,8 @@ def test_producer_trims(world):
 
     async def main() -> int:
         await produce(world.client, "s", ((0.0, {"n": "x"}) for _ in range(1000)), maxlen=100)
-        return await world.client.xlen("s")
+        length: int = await world.client.xlen("s")
+        return length
 
     assert 100 <= world.run(main()) < 300
 

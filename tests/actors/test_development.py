@@ -55,6 +55,11 @@ def service(tmp_path: Path, embedded_url: str) -> Iterator[Service]:
         yield service
 
 
+def entries_of(client: Any) -> list[tuple[str, dict[str, str]]]:
+    entries: list[tuple[str, dict[str, str]]] = client.xrange(STREAM)
+    return entries
+
+
 def assert_all_is_well(service: Service, n: int, eventually: Eventually) -> None:
     """Let the service do all that there is, stop it, and look at what came of it."""
     eventually(lambda: service.n_done() >= n and not service.held_by(), f"{n} are booked", PATIENCE)
@@ -153,7 +158,7 @@ def test_its_own_history_comes_first(service: Service, eventually: Eventually) -
     eventually(lambda: service.n_done() >= 25, "some are booked", PATIENCE)
     service.kill("C1")
     n_before, held = service.n_done(), service.held_by("C1")
-    numbers = {entry_id: fields["number"] for entry_id, fields in service.client.xrange(STREAM)}
+    numbers = {entry_id: fields["number"] for entry_id, fields in entries_of(service.client)}
     waiting = [int(numbers[entry_id]) for entry_id in held]
     assert waiting
     service.start("C1")
@@ -282,7 +287,8 @@ def test_trimming_leaves_what_any_group_still_needs(service: Service) -> None:
     service.write_departures(450, rate=1e6)
     service.start("P").wait(PATIENCE)
     assert client.xlen(STREAM) == 450
-    ((_, entries),) = client.xreadgroup("audit", "A", {STREAM: ">"}, 420)
+    given: Any = client.xreadgroup("audit", "A", {STREAM: ">"}, 420)
+    ((_, entries),) = given
     ids = [entry_id for entry_id, _ in entries]
     client.xack(STREAM, "audit", *ids[:150], *ids[151:])
     client.xreadgroup(GROUP, "C", {STREAM: ">"}, 400)
@@ -290,9 +296,9 @@ def test_trimming_leaves_what_any_group_still_needs(service: Service) -> None:
 
     service.write_departures(700, rate=1e6)
     service.start("P").wait(PATIENCE)
-    there = [entry_id for entry_id, _ in client.xrange(STREAM)]
+    there = [entry_id for entry_id, _ in entries_of(client)]
     assert there.index(ids[150]) == 50, "blocks of a hundred entries went, up to that of the pending one"
-    numbers = [int(fields["number"]) for _, fields in client.xrange(STREAM)]
+    numbers = [int(fields["number"]) for _, fields in entries_of(client)]
     assert numbers == list(range(101, 701))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import redis.asyncio.lock
@@ -69,7 +69,7 @@ def life(client: redis.Redis) -> Iterator[Any]:
     # It may have no time to live, or be gone; or the key may hold something else.
     endless = client.lock("endless")
     yield endless.acquire()
-    yield client.evalsha(scripts.LOCK_EXTEND, 1, "endless", client.get("endless"), "5", "0")
+    yield client.evalsha(scripts.LOCK_EXTEND, 1, "endless", cast(str, client.get("endless")), "5", "0")
     yield endless.release()
     yield client.evalsha(scripts.LOCK_RELEASE, 1, "gone", "token")
     yield client.evalsha(scripts.LOCK_EXTEND, 1, "gone", "token", "5", "0")
@@ -105,7 +105,7 @@ def test_a_lock_is_taken_extended_and_given_back(connect: Any, protocol: int) ->
     """What each step gives is the same everywhere, and what real servers give."""
     with connect(redis.Redis, protocol=protocol) as client:
         load_locks(client)
-        seen, steps = [], life(Caught(client))
+        seen, steps = [], life(cast(Any, Caught(client)))
         for step in steps:
             seen.append(told(step))
     assert seen == STAYS + NOT_OWNED + ODD

@@ -31,8 +31,10 @@ def redis_py(url: str) -> redis.Redis:
     """
     path = parse_url(url)["path"]
     client = redis.Redis(unix_socket_path=path, decode_responses=True, protocol=2)
-    assert client.get_retry()._retries >= 3  # redis-py's own choice
-    client.set_retry(Retry(NoBackoff(), client.get_retry()._retries))
+    retry = client.get_retry()
+    assert retry is not None
+    assert retry._retries >= 3  # redis-py's own choice
+    client.set_retry(Retry(NoBackoff(), retry._retries))
     return client
 
 
@@ -48,7 +50,8 @@ def test_redis_py_adds_twice(redis_url: str) -> None:
                 proxy.lose_reply("XADD")
                 await asyncio.to_thread(client.xadd, "s", {"n": 1})
             assert proxy.n_lost == 1
-            assert [fields for _, fields in await direct.xrange("s")] == [{"n": "1"}] * 2
+            entries: Any = await direct.xrange("s")
+            assert [fields for _, fields in entries] == [{"n": "1"}] * 2
 
     run(scenario())
 
@@ -122,7 +125,7 @@ def test_an_asyncio_client_of_ours_adds_once(redis_url: str, client_class: type[
                 for command, is_transaction in (("XADD", False), ("EXEC", True)):
                     await direct.delete("s")
                     proxy.lose_reply(command)
-                    pipeline = client.pipeline(transaction=is_transaction)
+                    pipeline: Any = client.pipeline(transaction=is_transaction)
                     pipeline.xadd("s", {"n": 1}).xadd("s", {"n": 2})
                     with pytest.raises(redis.ConnectionError):
                         await pipeline.execute()
@@ -143,9 +146,9 @@ def test_what_was_read_is_in_the_history(redis_url: str) -> None:
             proxy.lose_reply("XREADGROUP")
             with pytest.raises(redis.ConnectionError):
                 await client.xreadgroup("g", "c", {"s": ">"}, count=2)
-            history = await client.xreadgroup("g", "c", {"s": "0"})
+            history: Any = await client.xreadgroup("g", "c", {"s": "0"})
             assert [entry_id for entry_id, _ in history[0][1]] == ["1-1", "2-1"]
-            new = await client.xreadgroup("g", "c", {"s": ">"})
+            new: Any = await client.xreadgroup("g", "c", {"s": ">"})
             assert [entry_id for entry_id, _ in new[0][1]] == ["3-1"]
 
     run(scenario())

@@ -1,10 +1,11 @@
-"""`Recovery`, and what consumers do by it: claim, renew, give up, fence, make a lost group anew."""
+"""`Recovery`, and what consumers do by it: claim, renew, give up, fence, recreate a lost group."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import re
+from typing import Any
 
 import pytest
 from redis.exceptions import AuthenticationError, ConnectionError, ResponseError, TimeoutError
@@ -159,7 +160,7 @@ def test_an_error_leaves_the_entry_pending_until_it_is_idle(world):
 
     async def main():
         await stream_of(world, 2)
-        tries = []
+        tries: list[Any] = []
 
         async def handle(entry_id, fields):
             tries.append(entry_id)
@@ -201,7 +202,7 @@ class Poisoned(BaseException):
 
 async def lives(world, n, recovery, poisonous, **options):
     """Let a consumer die of poison and start again under its name; return what its handler was given."""
-    tries = []
+    tries: list[Any] = []
 
     async def handle(entry_id, fields):
         tries.append(entry_id)
@@ -337,7 +338,7 @@ def test_a_group_is_ensured_once_the_server_is_back(world):
 
 
 def test_patience_doubles_its_pauses_up_to_a_second(world):
-    """0.05, 0.1, 0.2 … 1 s; and begins anew once a try has succeeded."""
+    """0.05, 0.1, 0.2 … 1 s; and is reset to the shortest once a try has succeeded."""
 
     async def main():
         patience, pauses = Patience(100), []
@@ -414,7 +415,7 @@ def test_a_producer_looks_before_it_sends_again(world):
 
 
 @pytest.mark.parametrize("down", [False, True])
-def test_a_lost_group_is_made_anew_from_where_all_was_done(world, down):
+def test_a_lost_group_is_recreated_from_where_all_was_done(world, down):
     """Destroyed while its consumer waits, also if the server goes down in that moment: nothing is lost."""
 
     async def main():

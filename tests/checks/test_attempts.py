@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -52,7 +52,7 @@ async def waits(x: int) -> None:
         (waits, "waits is an async function.", "without await"),
         (lambda x: waits(x), "<lambda> is an async function.", "without await"),
         (lambda: 1, "cannot be called with 1 argument: it is <lambda>().", "first line"),
-        (lambda x: None.id, "AttributeError: 'NoneType' object has no attribute 'id'", "is None"),
+        (lambda x: cast(Any, None).id, "AttributeError: 'NoneType' object has no attribute 'id'", "is None"),
         (lambda x: unknown, "NameError: name 'unknown' is not defined", "spelled"),  # type: ignore[name-defined]  # noqa: F821
         (lambda x: 1 / 0, "ZeroDivisionError", "in a cell of its own"),
         (..., "There is no answer yet.", "replace"),
@@ -143,8 +143,8 @@ def test_a_generator_that_never_yields_is_ended(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(attempts, "TIME_LIMIT", 0.2)
     endless = (x for x in itertools.count() if x < 0)
     with pytest.raises(Objection, match="still running"):
-        listed(endless, "", 3)
-    assert listed(itertools.count(), "", 3) == [0, 1, 2]
+        listed(endless, "", 3, "")
+    assert listed(itertools.count(), "", 3, "") == [0, 1, 2]
 
 
 @needs_alarms

@@ -17,9 +17,7 @@ from streamlab import checks
 from streamlab.actors import Recovery
 from streamlab.checks import grading
 from streamlab.checks.attempts import has_alarms
-from streamlab.checks.fault_words import in_words
-from streamlab.checks.grading import graded, with_random_faults
-from streamlab.checks.schedules import Schedule, schedule
+from streamlab.checks.schedules import Schedule, graded, schedule, with_random_faults
 from streamlab.results.verdict import Verdict
 from streamlab.scenario.action_texts import parse_action
 from streamlab.scenario.actions import FAULTS
@@ -295,7 +293,7 @@ def test_the_same_seed_gives_the_same_schedule() -> None:
 def test_each_fault_is_told_in_words(word: str) -> None:
     """None is left as it is written in a file."""
     form = re.sub(r"[\[\]]", "", FAULTS[word].form)
-    assert in_words(parse_action(form)) != str(parse_action(form))
+    assert parse_action(form).in_words() != str(parse_action(form))
 
 
 # ---- progress --------------------------------------------------------------------------------------
@@ -343,12 +341,14 @@ def test_progress_is_shown_in_a_notebook_that_somebody_looks_at(
     """A program that executes a notebook says that nobody can be asked anything, and compares outputs."""
     parent = {"content": {"allow_stdin": allow_stdin}}
     kernel = types.SimpleNamespace(get_parent=lambda channel: parent)
-    shown: list[str] = []
-    ipython = types.SimpleNamespace(get_ipython=lambda: types.SimpleNamespace(kernel=kernel))
-    monkeypatch.setitem(sys.modules, "IPython", ipython)  # type: ignore[arg-type]
-    monkeypatch.setattr(grading, "_in_notebook", shown.append)
+    shown: list[object] = []
+    publisher = types.SimpleNamespace(publish=shown.append, clear_output=lambda wait: shown.append(wait))
+    shell = types.SimpleNamespace(kernel=kernel, display_pub=publisher)
+    ipython = types.SimpleNamespace(get_ipython=lambda: shell)
+    monkeypatch.setitem(sys.modules, "IPython", ipython)
     assert checks.recovery(Recovery("restart"), schedules=3)
-    assert shown == (["1 of 3 schedules …", ""] if allow_stdin else [])
+    # Cleared for the line that follows at once, and at the end for nothing.
+    assert shown == ([True, {"text/plain": "1 of 3 schedules …"}, False] if allow_stdin else [])
 
 
 def test_a_verdict_shows_itself() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -162,7 +163,7 @@ def without_counting(client: Any, key: str, group: str, consumer: str, min_idle:
         lambda *args: list(walk(*args)),
         walk,
         by_xclaim,
-        lambda *args: by_xclaim(*args, count=1),
+        partial(by_xclaim, count=1),
         lambda *args: tuple(reversed(take_over(*args))),
     ],
 )
@@ -182,8 +183,8 @@ def test_taking_over_what_others_left(answer: Any) -> None:
         (from_the_start, "were left", "a page may be empty"),
         (lambda *args: from_the_start(*args) + from_the_start(*args), "were left", "began at 0-0 again"),
         (never_at_the_end, "still asking", 'the text "0-0"'),
-        (lambda *args: by_xclaim(*args, count=10, go_on=False), "were left", "gave 10 rows, as many as"),
-        (lambda *args: by_xclaim(*args, count=500, go_on=False), "were left", "gave 500 rows"),
+        (partial(by_xclaim, count=10, go_on=False), "were left", "gave 10 rows, as many as"),
+        (partial(by_xclaim, count=500, go_on=False), "were left", "gave 500 rows"),
         (lambda *args: args[0].xpending_range(*args[1:3], "-", "+", 10) and [], "were left", "gave 10 rows"),
         (lambda *args: take_over(*args[:4], 0), "from bob, who is working on it", "is given min_idle"),  # type: ignore[call-arg]
         (lambda *args: take_over(*args[:4], 30), "from bob, who is working", "in milliseconds"),  # type: ignore[call-arg]

@@ -82,7 +82,7 @@ def test_states_are_what_their_words_say() -> None:
     """The replies come from a server, and so is the time that is told with them."""
     for case in _CASES:
         state = _State()
-        case.bring_about(state)
+        state.bring_about(case.steps)
         group, consumers, pending, now = state.replies()
         assert judge(group, consumers, pending, now) == case.alarms, case.words
         assert group["pending"] == len(pending) == sum(c["pending"] for c in consumers)

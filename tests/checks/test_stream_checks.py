@@ -207,7 +207,7 @@ def test_what_is_deleted_is_not_done(six: redis.Redis) -> None:
     assert verdict.words == "6-0 was deleted from the stream."
 
 
-def test_pending_by_claim_is_right_too(six: redis.Redis) -> None:
+def test_pending_by_claim_is_right_too(six: Any) -> None:
     six.xreadgroup("g", "bob", {"s": ">"}, noack=True)
     for name, ids in EXPECTED.items():
         six.xclaim("s", "g", name, 0, ids, force=True)

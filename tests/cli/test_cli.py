@@ -14,6 +14,7 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,7 +29,8 @@ def listens(port: int) -> bool:
 
 
 def lines_of(capsys) -> list[str]:
-    return capsys.readouterr().out.splitlines()
+    out: str = capsys.readouterr().out
+    return out.splitlines()
 
 
 def test_one_to_many_as_json(capsys):
@@ -98,7 +100,7 @@ def test_a_report_for_reading(capsys):
     assert main(["run", "many-to-many", "--duration", "1"]) == 0
     out = capsys.readouterr().out
     assert "added 300 · processed 300 · acked 300 · lost 0" in out
-    assert "C3                 100    33.3%" in out
+    assert "C3          100  33.3%" in out
 
 
 def test_a_run_is_kept_and_drawn(tmp_path, capsys):
@@ -185,7 +187,7 @@ def test_the_course_opens_in_jupyterlab(tmp_path):
     """``streamlab lab`` serves a copy of the notebooks on 127.0.0.1 only, behind its token, until Ctrl-C."""
     pytest.importorskip("jupyterlab", reason="the course extra is not installed")
     private = {name: str(tmp_path) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")}
-    lab = subprocess.Popen(
+    lab: Any = subprocess.Popen(
         [sys.executable, "-m", "streamlab", "lab", "--no-browser", "--folder", str(tmp_path / "mine")],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -6,6 +6,7 @@ import asyncio
 import os
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -151,7 +152,7 @@ def test_the_server_named_by_url(
         ("valkey", (9, 1, 2), "; without XACKDEL"),
     ],
 )
-def test_what_a_server_cannot_do(kind: str, version: tuple[int, int, int], text: str) -> None:
+def test_what_a_server_cannot_do(kind: Any, version: tuple[int, int, int], text: str) -> None:
     """The later lessons' commands that a server lacks are named with the Redis that has them."""
     said = doctor._without(ServerInfo(kind, version))
     assert said.startswith(text)
@@ -198,12 +199,18 @@ def test_extras(monkeypatch: pytest.MonkeyPatch) -> None:
             "jupyterlab>=4; extra == 'course'",
             "pandas>=2 ; extra == 'course'",
             'faststream[redis]>=0.5; extra == "bench"',
-            "streamlab[test]; extra == 'dev'",
+            "consumer-group-lab[test]; extra == 'dev'",
             "hypothesis>=6.112,<7; extra == 'test'",
             "exotic; extra == 'course' and python_version < '3'",
         ],
     )
-    here = {"jupyterlab": "4.3", "pandas": None, "faststream": "0.7", "hypothesis": "6.9.1", "streamlab": "0.1"}
+    here = {
+        "jupyterlab": "4.3",
+        "pandas": None,
+        "faststream": "0.7",
+        "hypothesis": "6.9.1",
+        "consumer-group-lab": "0.1",
+    }
     pretend_version(monkeypatch, here)
     monkeypatch.setattr(doctor, "EXTRAS", dict.fromkeys(("course", "bench", "test", "dev"), "for somebody"))
     found = by_name(doctor._extras())
@@ -220,7 +227,7 @@ def test_extras(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_extras_are_those_of_the_project() -> None:
     """The list of extras here is the one in pyproject.toml."""
-    assert set(doctor.EXTRAS) == set(metadata.metadata("streamlab").get_all("Provides-Extra") or [])
+    assert set(doctor.EXTRAS) == set(metadata.metadata(doctor.DISTRIBUTION).get_all("Provides-Extra") or [])
 
 
 def test_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -237,8 +244,8 @@ def test_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("origin", "command"),
     [
-        (None, 'pip install "streamlab[course]"'),
-        ('{"url": "file:///x/a%20b", "dir_info": {}}', 'pip install "streamlab[course]"'),
+        (None, 'pip install "consumer-group-lab[course]"'),
+        ('{"url": "file:///x/a%20b", "dir_info": {}}', 'pip install "consumer-group-lab[course]"'),
         ('{"url": "file:///x/a%20b", "dir_info": {"editable": true}}', 'pip install -e "/x/a b[course]"'),
     ],
 )
@@ -249,7 +256,7 @@ def test_the_command_fits_the_installation(origin: str | None, command: str, mon
         def read_text(self, name: str) -> str | None:
             return origin if name == "direct_url.json" else None
 
-    pretend_version(monkeypatch, {"streamlab": "0.1.0"})
+    pretend_version(monkeypatch, {"consumer-group-lab": "0.1.0"})
     monkeypatch.setattr(metadata, "distribution", lambda _: Distribution())
     assert doctor._pip_install("course") == command
 

@@ -235,7 +235,6 @@ ALONE = Scenario(
 ).with_faults("crash-before-effect C1 nth 5")
 
 
-@pytest.mark.parametrize("engine", ["simulated", pytest.param("live", marks=pytest.mark.redis)])
 @pytest.mark.parametrize(
     ("recovery", "status", "words"),
     [

@@ -21,7 +21,8 @@ def lesson(text: str, *, output: str = "") -> str:
     if output:
         notebook.cells[0].outputs = [nbformat.v4.new_output("stream", text=output)]
         notebook.cells[0].execution_count = 1
-    return nbformat.writes(notebook)
+    written: str = nbformat.writes(notebook)
+    return written
 
 
 @pytest.fixture

@@ -185,7 +185,7 @@ class Pair:
     # --- the model's side ---------------------------------------------------------------------
 
     def reset_model(self) -> None:
-        """Begin anew with the model; nobody is blocked in it any more."""
+        """Reset the model; nobody is blocked in it any more."""
         self.model = StreamCommands(version=self.server.as_redis)
 
     def ask_model(self, args: Sequence[str], now_ms: int) -> Answer:

@@ -54,7 +54,7 @@ def pair(request: pytest.FixtureRequest, real_server: Server) -> Iterator[Pair]:
 FEW = [way for way in SINGLY if way.by == "socket" or way.protocol == 2]
 
 
-@pytest.fixture(params=FEW, ids=map(str, FEW))
+@pytest.fixture(params=FEW, ids=[str(way) for way in FEW])
 def embedded_pair(request: pytest.FixtureRequest, real_server: Server) -> Iterator[EmbeddedPair]:
     """An empty server and an empty embedded one, asked in each way but with pipelines."""
     pair = EmbeddedPair(real_server, request.param)

@@ -37,7 +37,8 @@ class Way:
         return "-".join((self.by, f"resp{self.protocol}", "pipelined" if self.is_pipelined else "single"))
 
 
-WAYS = [Way(*each) for each in product(("sync", "async", "socket"), (2, 3), (False, True))]
+_HOW: tuple[Literal["sync", "async", "socket"], ...] = ("sync", "async", "socket")
+WAYS = [Way(*each) for each in product(_HOW, (2, 3), (False, True))]
 
 
 class EmbeddedPair(Pair):
@@ -73,7 +74,7 @@ class EmbeddedPair(Pair):
                     break
             return execute(args, now_ms, may_block=may_block)
 
-        streams.execute = at_its_time  # type: ignore[method-assign]
+        streams.execute = at_its_time  # type: ignore[assignment, method-assign]
 
     # --- the model's side ---------------------------------------------------------------------
 
@@ -235,7 +236,7 @@ class _Coming(Future[Answer]):
         if not super().done():
             reply = self._connection.poll()
             if reply is not False:
-                self.set_result(reply)  # type: ignore[arg-type]
+                self.set_result(reply)
         return super().done()
 
     def result(self, timeout: float | None = None) -> Answer:

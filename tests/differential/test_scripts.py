@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -82,9 +83,10 @@ def test_scripts_and_the_model_agree(real_server: Server) -> None:
             model = StreamCommands(version=real_server.as_redis)
 
             def ask_model(args: list[str], model: StreamCommands = model) -> Answer:
-                seconds, micros = connection.ask("TIME")  # type: ignore[misc, union-attr]
+                now: Any = connection.ask("TIME")
+                seconds, micros = now
                 try:
-                    answer = model.execute(args, int(seconds) * 1000 + int(micros) // 1000)  # type: ignore[arg-type]
+                    answer = model.execute(args, int(seconds) * 1000 + int(micros) // 1000)
                 except CommandError as error:
                     return error
                 assert answer is None or isinstance(answer, str | int | list)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import select
 import socket
 from collections.abc import Sequence
+from typing import Any
 
 import hiredis
 
@@ -17,7 +18,7 @@ VALKEY_AS_REDIS = (7, 2, 4)
 Answer = Reply | CommandError
 
 
-class Map(list[Reply]):
+class Map(list[Any]):
     """A map of RESP3, laid out as RESP2 has it: a flat list, or for reads a list of pairs."""
 
 

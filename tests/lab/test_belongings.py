@@ -90,7 +90,7 @@ def test_dead_letters_asked_for_later_are_checked_then(kind: str, client: redis.
 def test_what_somebody_has_put_in_the_place_of_ours_is_left(
     key: str, kind: str, client: redis.Redis, redis_url: str, eventually: Eventually
 ) -> None:
-    """During the run a key is deleted and made anew by another program: then it is theirs."""
+    """During the run a key is deleted and recreated by another program: then it is theirs."""
     lab = Lab(LONG, engine="live", redis_url=redis_url)
     lab.play()
     eventually(lambda: client.xlen(SHORT.stream) > 3, "entries are added", timeout=10)
@@ -105,13 +105,13 @@ def test_what_somebody_has_put_in_the_place_of_ours_is_left(
 def test_a_stream_of_theirs_in_which_our_consumers_made_their_group_is_left(
     client: redis.Redis, redis_url: str, eventually: Eventually
 ) -> None:
-    """Our group in it does not make it ours: consumers make a group that is gone anew, wherever that is."""
+    """Our group in it does not make it ours: consumers recreate a group that is gone, wherever that is."""
     lab = Lab(LONG, engine="live", redis_url=redis_url)
     lab.play()
     eventually(lambda: client.xlen(SHORT.stream) > 3, "entries are added", timeout=10)
     lab.pause("P1")  # killed, it would let the run end
     put(client, "stream", SHORT.stream)
-    eventually(lambda: client.xinfo_groups(SHORT.stream), "consumers make their group anew", timeout=10)
+    eventually(lambda: client.xinfo_groups(SHORT.stream), "consumers recreate their group", timeout=10)
     lab.close()
     assert client.keys() == [SHORT.stream]
     assert client.xrange(SHORT.stream) == [("1-1", {"mine": "1"})]
@@ -173,7 +173,7 @@ def test_a_learner_s_own_files_are_not_imported(name: str, tmp_path: Path) -> No
         f"open({str(tmp_path / 'executed')!r}, 'w').close()\nraise SystemExit('wrong module')\n"
     )
     program = Path(sys.executable).with_name("streamlab")
-    command = [program, "run", "one-to-one", "--engine", "live", "--entries", "20"]
+    command = [str(program), "run", "one-to-one", "--engine", "live", "--entries", "20"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert not (tmp_path / "executed").exists()
@@ -193,7 +193,7 @@ def test_what_a_worker_prints_by_accident_does_not_end_the_run(tmp_path: Path, m
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     run = Lab(SHORT.replace(duration=1.0), engine="live").run()
     assert run.acked == run.added > 0
-    assert run.crashes == {}
+    assert run.errors == {}
 
 
 def test_a_paused_worker_can_be_told_any_number_of_things(eventually: Eventually) -> None:

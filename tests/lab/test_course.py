@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable
 
 import pytest
 
 from streamlab import Lab, Run, Scenario
 from streamlab.actors.events import CRASHED, PAUSED, RECREATED, RESUMED, STARTED, STOPPED
-from streamlab.lab.live import LiveEngine
 from streamlab.lab.overheads import Overheads
-from streamlab.lab.worker import new_loop
 from streamlab.scenario import Arrivals, Service, consumers, producers
 
 pytestmark = pytest.mark.alone("compares times of real processes")
@@ -113,20 +110,14 @@ def scenario(faults: Iterable[str], n_consumers: int) -> Scenario:
 def both(shown: Scenario) -> tuple[Run, Run]:
     """Run on both engines; a simulated process takes as long to start again as the real one did."""
 
-    async def run_live() -> tuple[Run, dict[tuple[str, int], float]]:
-        async with LiveEngine(shown) as engine:
-            return await engine.run(), engine.course.late_starts
-
-    with asyncio.Runner(loop_factory=new_loop) as runner:
-        live, late = runner.run(run_live())
-    again = {(name, life): seconds for (name, life), seconds in late.items() if life > 1}
-    return Lab(shown, overheads=Overheads(starts=again)).run(), live
+    live = Lab(shown, engine="live").run()
+    return Lab(shown, overheads=Overheads(starts=Overheads.of(live).starts)).run(), live
 
 
 def lives(run: Run) -> dict[str, list[tuple[str, float]]]:
     """Return what each actor's lives came to: kinds of events and their times, in order.
 
-    Who makes a group anew that all have found gone is whoever comes first.
+    Whoever comes first recreates a group that all have found gone.
     """
     found: dict[str, list[tuple[str, float]]] = {}
     for event in run.events:

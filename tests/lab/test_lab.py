@@ -1,16 +1,19 @@
-"""`Lab` on the simulated engine: run through, stepped, killed, dropped."""
+"""`Lab`: run through, stepped, killed, dropped; and what its simulation is charged with."""
 
 from __future__ import annotations
 
 import asyncio
 import dataclasses
 import math
+from typing import Any, cast
 
 import pytest
 
 from streamlab.lab.lab import Lab, LabError
 from streamlab.lab.overheads import Measured, Overheads, Trace
-from streamlab.scenario import Arrivals, Scenario, ScenarioError, Service, consumers, producers
+from streamlab.results.run import EngineName
+from streamlab.scenario import Arrivals, Scenario, ScenarioError, Service, consumers, load_scenario, producers
+from tests.process_table import runs
 
 SHORT = Scenario(
     name="short",
@@ -58,51 +61,6 @@ def test_time_does_not_run_back():
         lab.run_until(0.5)
 
 
-def test_a_killed_consumer_ends_where_it_stands_and_what_it_held_stays_pending():
-    """C1 is killed in the middle of an entry; C2 does all the rest, and nobody does that one."""
-    with Lab(SHORT.replace(drain=5.0)) as lab:
-        lab.run_until(0.1)
-        lab.kill("C1")
-        lab.kill("C1")  # dead already: nothing more happens
-        run = lab.run()
-        with pytest.raises(ScenarioError, match="there is no 'C9': there are C1, C2, P1, P2"):
-            lab.kill("C9")
-    assert [(e.at, e.actor) for e in run.events if e.kind == "crashed"] == [(math.nextafter(0.1, 1.0), "C1")]
-    assert list(run.final.pending.values()) == ["C1"]
-    assert (run.processed, run.added, run.lost) == (19, 20, 0)
-    assert run.consumers["C1"].processed == 0
-
-
-def test_a_run_ends_when_everybody_is_dead():
-    """Nobody is left to drain the stream: the run ends, and says what is undelivered."""
-    lab = Lab(SHORT)
-    lab.run_until(0.05)
-    lab.kill("C1")
-    lab.kill("C2")
-    run = lab.run()
-    assert (run.pending, run.undelivered, run.lost) == (1, 19, 0)
-    assert run.broken() == []
-
-
-def test_an_overloaded_consumer_leaves_the_rest_undelivered():
-    """When the time to drain is over, what is left is undelivered, not lost."""
-    scenario = SHORT.with_consumers(1).with_service(0.5).replace(drain=2.0)
-    run = Lab(scenario).run()
-    assert run.added == 20
-    assert run.processed + run.undelivered == 20
-    assert run.undelivered > 0
-    assert run.lost == 0
-
-
-def test_a_lab_runs_inside_a_running_loop():
-    """As in a notebook's cell, called or awaited."""
-
-    async def cell() -> bool:
-        return Lab(SHORT).run().events == (await Lab(SHORT).run_async()).events
-
-    assert asyncio.run(cell())
-
-
 def test_trimming_loses_what_was_not_read_and_the_run_says_so():
     """MAXLEN does not ask the group."""
     scenario = SHORT.with_consumers(1).with_service(0.01).with_rate(500).replace(maxlen=100, duration=4.0)
@@ -119,8 +77,8 @@ def test_overheads_cost_what_they_say():
     overheads = Overheads({"C1": Trace.constant(0.010), "P1": Trace.constant(0.010)}, {"C1": Trace.constant(0.005)})
     run = Lab(scenario, overheads=overheads).run()
     assert run.sojourn.p50 == pytest.approx(0.010 + 0.155)
-    (stint,) = run.ledger.deliveries
-    assert stint.acked - stint.processed == pytest.approx(0.010)
+    (delivery,) = run.ledger.deliveries
+    assert delivery.acked - delivery.processed == pytest.approx(0.010)
 
 
 def test_overheads_are_found_again_in_the_events_of_a_run():
@@ -135,6 +93,26 @@ def test_overheads_are_found_again_in_the_events_of_a_run():
         assert found.round_trips[name].reader(lambda: 1.0)() == pytest.approx(0.004, abs=1e-6), name
         assert found.delays[name].reader(lambda: 1.0)() == pytest.approx(0.002, abs=1e-6), name
     assert found.wakes["C1"].reader(lambda: 1.0)() == pytest.approx(0.002, abs=1e-6)
+
+
+def test_late_starts_are_found_again_in_the_events_of_a_run():
+    """However a life came about: by a supervisor, by hand before the supervisor's turn, after a stop, by joining."""
+    faults = ("kill C1 at 500ms", "restart C2 at 1s", "kill C3 at 1s", "restart C3 at 1.1s", "add-consumer C4 at 1.2s")
+    scenario = SHORT.with_consumers(3).with_recovery("restart", restart_after=0.4).with_faults(*faults)
+    scenario = scenario.replace(duration=4.0)
+    starts = {("C1", 2): 0.3, ("C2", 2): 0.25, ("C3", 2): 0.2, ("C4", 1): 0.15}
+    found = Overheads.of(Lab(scenario, overheads=Overheads(starts=starts)).run()).starts
+    assert {life: late for life, late in found.items() if late} == pytest.approx(starts)
+    assert not any(Overheads.of(Lab(scenario).run()).starts.values())
+
+
+def test_who_is_about_to_start_is_not_asked_again():
+    """Between the time at which it was to start and that at which it does, as long as a real process takes."""
+    scenario = SHORT.with_faults("restart C1 at 500ms", "restart C1 at 800ms")
+    run = Lab(scenario, overheads=Overheads(starts={("C1", 2): 0.6})).run()
+    stopped, *_ = (event.at for event in run.events if (event.kind, event.actor) == ("stopped", "C1"))
+    started = [event.at for event in run.events if (event.kind, event.actor) == ("started", "C1")]
+    assert started[1:] == pytest.approx([stopped + 0.6])
 
 
 def test_a_trace_gives_each_measurement_once_and_the_median_after_that():
@@ -201,8 +179,83 @@ def test_what_a_fault_does_is_not_charged_as_well():
 def test_what_a_lab_cannot_do_is_said():
     """An unknown engine, a URL for the simulation, stepping a live lab."""
     with pytest.raises(ScenarioError, match="known are simulated, live"):
-        Lab(SHORT, engine="virtual")
+        Lab(SHORT, engine=cast(Any, "virtual"))
     with pytest.raises(ScenarioError, match="leave the URL out"):
         Lab(SHORT, redis_url="redis://localhost")
     with pytest.raises(LabError, match="only a simulated lab can be stepped"):
         Lab(SHORT, engine="live").step()
+
+
+# ---- on both engines -----------------------------------------------------------------------------------
+
+
+def test_a_killed_consumer_ends_where_it_stands_and_what_it_held_stays_pending(engine: EngineName) -> None:
+    """C2 is killed in the middle of an entry; C1 does all the rest, and nobody does that one."""
+    scenario = SHORT.with_service(0.02).with_consumer("C2", service=30.0).replace(drain=1.0)
+    with Lab(scenario, engine=engine) as lab:
+        pid = lab.wait_until(lambda now: now.consumer("C2").holding).consumer("C2").pid
+        moment = lab.now
+        lab.kill("C2")
+        assert (lab.snapshot().consumer("C2").state, pid is None) == ("dead", engine == "simulated")
+        assert pid is None or not runs(pid)
+        lab.kill("C2")  # dead already: nothing more happens
+        with pytest.raises(ScenarioError, match="there is no 'C9': there are C1, C2, P1, P2"):
+            lab.kill("C9")
+        run = lab.run()
+    (crashed,) = [event for event in run.events if event.kind == "crashed"]
+    assert crashed.actor == "C2"
+    if engine == "simulated":  # just after all that happened at that moment
+        assert crashed.at == math.nextafter(moment, math.inf)
+    assert list(run.final.pending.values()) == ["C2"]
+    assert (run.processed, run.added, run.lost) == (19, 20, 0)
+    assert (run.consumers["C2"].processed, run.consumers["C2"].pending) == (0, 1)
+    assert run.broken() == []
+
+
+def test_a_run_ends_when_everybody_is_dead(engine: EngineName) -> None:
+    """Nobody is left to drain the stream: the run ends, and says what is undelivered."""
+    with Lab(SHORT.with_service(30.0).replace(drain=60.0), engine=engine) as lab:
+        lab.wait_until(lambda now: all(consumer.holding for consumer in now.consumers))
+        lab.kill("C1")
+        lab.kill("C2")
+        run = lab.run()
+        assert lab.now < 30.0
+    assert (run.pending, run.undelivered, run.lost) == (2, 18, 0)
+    assert run.broken() == []
+
+
+def test_an_overloaded_consumer_leaves_the_rest_undelivered(engine: EngineName) -> None:
+    """When the time to drain is over, what is left is undelivered, not lost."""
+    scenario = SHORT.with_consumers(1).with_service(0.5).replace(duration=1.0, drain=0.5)
+    run = Lab(scenario, engine=engine).run()
+    assert run.added == 10
+    assert run.processed + run.undelivered == 10
+    assert run.undelivered > 0
+    assert run.lost == 0
+
+
+def test_a_lab_runs_inside_a_running_loop(engine: EngineName) -> None:
+    """As in a notebook's cell: a plain call, and ``await`` as well, of one lab."""
+    scenario = SHORT.with_service(0.002).replace(duration=0.5)
+
+    async def cell() -> tuple[int, int]:
+        lab = Lab(scenario, engine=engine)
+        return lab.run().processed, (await lab.run_async()).processed
+
+    assert asyncio.run(cell()) == (5, 5)
+
+
+def test_consumers_wait_in_order_and_take_turns(engine: EngineName) -> None:
+    """1→C1, 2→C2, 3→C3, 4→C1, … while each waits when its turn comes."""
+    scenario = load_scenario("many-to-many").with_rate(5).with_service(0.001)
+    run = Lab(scenario.replace(entries=12, duration=None), engine=engine).run()
+    assert run.assignment() == [(n, f"C{(n - 1) % 3 + 1}") for n in range(1, 13)]
+
+
+def test_a_day_of_departures(engine: EngineName) -> None:
+    """All that departed on a day, 12,000 times as fast, at their times and in their order."""
+    scenario = load_scenario("departures-day").faster(12_000 / 3600)
+    run = Lab(scenario, engine=engine).run()
+    assert (run.added, run.processed, run.lost, run.duplicates, run.pending) == (977, 977, 0, 0, 0)
+    assert run.broken() == []
+    assert run.duration == pytest.approx(86_400 / 12_000, rel=0.1)

@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -44,7 +45,7 @@ def test_examples_are_small_and_listed() -> None:
 
 def test_the_readme_s_python() -> None:
     """Each block compiles, and what it imports is there; those that need no Redis at a port are run, in order."""
-    names: dict[str, object] = {}
+    names: dict[str, Any] = {}
     n_run = 0
     try:
         for block in BLOCKS:

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import nbformat
 import pytest
 from ipywidgets import Widget
 from nbval.plugin import get_sanitize_patterns  # type: ignore[import-untyped]
@@ -129,6 +130,31 @@ def test_each_solution_is_folded_under_its_verdict(name: str) -> None:
     for text, answer in zip(folded, answers, strict=True):
         assert text.startswith("<details><summary>A solution</summary>")
         assert f"```python\n{answer}\n```" in text
+
+
+def test_what_is_not_compared_stays_as_it_was_committed() -> None:
+    """The hour, and the ids of widgets; but not a picture, what is compared, or a cell that is another one now."""
+
+    def lesson(hour: str, **changes: Any) -> Any:
+        words = {"output_type": "stream", "name": "stdout", "text": hour}
+        picture = {"output_type": "display_data", "metadata": {}, "data": {"image/png": hour}}
+        view = {"application/vnd.jupyter.widget-view+json": {"model_id": hour}, "text/plain": "<Panel>"}
+        widget = {"output_type": "display_data", "metadata": {}, "data": view}
+        ignored = {"tags": ["nbval-ignore-output"]}
+        cells = [
+            {"id": "hour", "metadata": ignored, "outputs": [words]},
+            {"id": "picture", "metadata": ignored, "outputs": [picture]},
+            {"id": "compared", "metadata": {}, "outputs": [words]},
+            {"id": "widget", "metadata": {}, "outputs": [widget]},
+            {"id": "changed", "metadata": ignored, "outputs": [words], **changes},
+        ]
+        common = {"cell_type": "code", "source": "1", "execution_count": 1}
+        return nbformat.from_dict({"cells": [{**common, **cell} for cell in cells]})
+
+    for changes in ({"source": "2"}, {"execution_count": 2}):
+        made = build.keep_outputs(lesson("noon", **changes), lesson("night"))
+        kept = {cell.id for cell in made.cells if "night" in str(cell.outputs)}
+        assert kept == {"hour", "widget"}
 
 
 def test_a_solution_without_a_verdict_is_an_error() -> None:

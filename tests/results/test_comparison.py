@@ -7,17 +7,20 @@ import dataclasses
 import random
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from streamlab.lab import worker
+from streamlab.lab.job import Job
 from streamlab.lab.lab import Lab
 from streamlab.lab.overheads import Measured, Overheads, Trace
 from streamlab.lab.processor import ProcessorWaits
 from streamlab.results.comparison import Agreement, Comparison
 from streamlab.results.final_state import FinalState
 from streamlab.results.run import Run, RunFileError
-from streamlab.results.wait import Wait
-from streamlab.scenario import load_scenario
+from streamlab.results.statistics import Wait
+from streamlab.scenario import Consumer, Service, load_scenario
 from tests import agreement
 from tests.results.test_run import run_of, story
 
@@ -154,3 +157,19 @@ def test_a_late_timer_is_measured(counts: bool) -> None:
     # As far as timers tell: what the system counts besides depends on who else is at work.
     if not counts:
         assert asyncio.run(measure(True)).longest < 0.045
+
+
+def test_a_worker_measures_as_its_actors_wait() -> None:
+    """They sleep as their event loop does, and a worker's takes note of how late that ended."""
+
+    async def sleep() -> float:
+        loop: Any = asyncio.get_running_loop()
+        loop.waits._file, loop.waits._counted = -1, 0.0
+        job = Job((), Consumer(service=Service(mean=0.001)), random.Random(1), breakpoint, breakpoint, counts=False)
+        serving: asyncio.Future[object] = asyncio.ensure_future(job.handler(None)("1-0", {}))
+        loop.call_soon(time.sleep, 0.05)
+        await serving
+        return float(loop.waits.longest)
+
+    with asyncio.Runner(loop_factory=worker._Loop) as runner:
+        assert runner.run(sleep()) > 0.048

@@ -8,11 +8,13 @@ import pytest
 
 from streamlab import checks
 from streamlab.actors import Recovery
-from streamlab.results.events import Event, EventLog
+from streamlab.results.events import EventLog
+from streamlab.results.evidence import Evidence
 from streamlab.results.final_state import FinalState
 from streamlab.results.invariants import INVARIANTS, NEEDLESS, examine
 from streamlab.results.run import Run
 from streamlab.scenario import Consumer, Scenario
+from tests.events import event
 
 AUTOCLAIM = Recovery("autoclaim", min_idle=0.5)
 SCENARIO = Scenario(name="test", consumers=(Consumer("C1", block=1), Consumer("C2", block=1)), recovery=AUTOCLAIM)
@@ -26,7 +28,7 @@ def events(text: str) -> EventLog:
         at, actor, kind, *rest = line.split()
         entry_id = rest[0] if rest else ""
         count = int(rest[1]) if rest[1:] else int(kind == "delivered")
-        log.append(Event(float(at), kind, actor, entry_id, count))
+        log.append(event(float(at), kind, actor, entry_id, count))
     return log
 
 
@@ -152,7 +154,7 @@ def test_a_fence_that_lets_somebody_through():
 
 
 def test_a_delivery_count_that_does_not_rise():
-    """JUSTID gives an entry without counting; a group that was made anew begins at 1 again, rightly."""
+    """JUSTID gives an entry without counting; a group that was recreated begins at 1 again, rightly."""
     text = """
         0.0 P1 added 1-0
         0.0 C1 delivered 1-0 1
@@ -162,8 +164,8 @@ def test_a_delivery_count_that_does_not_rise():
         0.7 C1 acked 1-0
     """
     assert broken(text)["I5"] == "entry 1-0 was delivered to C1 for the 1st time, after the 1st"
-    anew = text.replace("0.6 C1 claimed", "0.5 C1 recreated 0-0\n0.6 C1 delivered")
-    assert "I5" not in broken(anew)
+    recreated = text.replace("0.6 C1 claimed", "0.5 C1 recreated 0-0\n0.6 C1 delivered")
+    assert "I5" not in broken(recreated)
     other = text.replace("0.6 C1 claimed", "0.6 C2 claimed")
     assert broken(other)["I5"].startswith("entry 1-0 was taken over by C2, and has been delivered once")
 
@@ -256,3 +258,10 @@ def test_a_long_story_is_cut_in_the_middle():
     story = checks.invariants(run).story
     assert len(story) < 50
     assert any("more" in line for line in story)
+
+
+def test_nobody_is_well_until_it_may_have_found_the_server_again():
+    """Whoever tries in vain backs off: for a second and a half after an outage it may not have noticed."""
+    evidence = Evidence(SCENARIO, events("1.0 lab server_down\n2.0 lab server_up"), NO_SUCH)
+    well = {at: evidence.was_well("C1", at, at + 0.1) for at in (0.5, 1.5, 2.1, 3.4, 3.6)}
+    assert well == {0.5: True, 1.5: False, 2.1: False, 3.4: False, 3.6: True}

@@ -10,6 +10,7 @@ import pytest
 from streamlab.actors.events import EventKind
 from streamlab.lab.lab import Lab
 from streamlab.results.actor_records import State
+from streamlab.results.deliveries import Reset
 from streamlab.results.events import Event
 from streamlab.results.ledger import Ledger
 from streamlab.results.run import Run
@@ -93,7 +94,8 @@ def test_a_number_with_one_name_has_one_value(first: int) -> None:
 
 def as_heard(events: list[Event], rng: Random, most: float = 0.02) -> list[Event]:
     """Return events as a lab hears of them from several processes: each one's in order, some later than others'."""
-    heard, last = [], {}
+    heard: list[Any] = []
+    last: dict[str, Any] = {}
     for number, event in enumerate(events):
         lag = 0.0 if event.actor == "lab" else rng.uniform(0, most)
         last[event.actor] = at = max(event.at + lag, last.get(event.actor, 0.0))
@@ -120,7 +122,7 @@ def written(*lines: str, n_consumers: int = 2) -> Ledger:
     ledger = Ledger(Scenario(name="written", consumers=consumers(n_consumers, Service())))
     for line in lines:
         at, actor, kind, *rest = line.split()
-        entry_id = f"{rest[0]}-0" if rest else ""
+        entry_id = f"{rest[0]}-0" if rest and rest[0] != "$" else "".join(rest[:1])
         ledger.apply(Event(float(at), EventKind(kind), actor, entry_id, int(rest[1]) if rest[1:] else 0))
     return ledger
 
@@ -180,7 +182,8 @@ def test_one_whose_handler_failed_is_free_again() -> None:
     consumer = ledger.consumers["C1"]
     assert [(d.begun, d.left) for d in ledger.deliveries] == [(0.0, 1.0), (1.0, 3.0)]
     assert (consumer.state, consumer.busy, consumer.idle_since) == (State.WAITING, 3.0, 3.0)
-    assert written(*lines[:4], lines[-1]).consumers["C1"].state == State.WAITING
+    consumer = written(*lines[:4], lines[-1]).consumers["C1"]
+    assert (consumer.state, consumer.idle_since) == (State.WAITING, 1.0)
     assert ledger.owner("1-0") == "C1"  # and yet it stays pending for it
 
 
@@ -210,3 +213,125 @@ def test_a_group_that_is_made_again_counts_from_one_again() -> None:
     )  # fmt: skip
     assert ledger.owner("1-0") == "C1"
     assert ledger.n_redelivered == 2
+
+
+def points(ledger: Ledger) -> list[tuple[float, int, int]]:
+    """Return when how many entries were in the backlog, and pending."""
+    return list(zip(*ledger.changes.series(), strict=True))
+
+
+def test_nothing_happens_to_an_entry_before_it_is_added() -> None:
+    """Whatever the clocks of two processes say."""
+    ledger = written("0.5 P1 added 1", "0.3 C1 delivered 1 1", "0.4 C1 acked 1")
+    assert points(ledger) == [(0.0, 0, 0), (0.5, 0, 0)]
+    gone = written("0.5 P1 added 1", "0.3 C1 trimmed 1")
+    assert points(gone) == [(0.0, 0, 0), (0.5, 0, 0)]
+
+
+def test_a_redelivery_is_known_by_a_claim_by_the_count_or_by_the_delivery_before() -> None:
+    """Also if nobody told of the first one; news that come late of an earlier delivery are none."""
+    ledger = written(
+        "0 P1 added 1", "0 P1 added 2", "0 P1 added 3", "1 C1 delivered 1 1", "1 C1 delivered 2 2", "1 C2 claimed 3"
+    )
+    assert (ledger.n_redelivered, [*ledger.redelivered]) == (2, ["2-0", "3-0"])
+    late = written("0 P1 added 1", "2 C2 claimed 1 2", "1 C1 delivered 1 1")
+    assert late.n_redelivered == 1
+
+
+def test_each_is_counted_once() -> None:
+    """An entry that is processed and acknowledged twice, of one delivery, was processed and acknowledged once."""
+    ledger = written(
+        "0 P1 added 1", "0 P1 added 2", "0 P1 added 3", "0 P1 added 4",
+        "1 C1 delivered 1 1", "1 C1 delivered 2 1", "1 C2 claimed 3 2", "1 C2 claimed 4 2",
+        "1.5 C1 processed 1", "1.5 C1 acked 1", "1.6 C1 processed 1", "1.6 C1 acked 1", "1.7 C1 processed 2",
+        "2 C2 void 3", "2.1 C2 void 4", "3 C1 rejected 2", "3.1 C1 rejected 2",
+    )  # fmt: skip
+    one, two = ledger.consumers["C1"], ledger.consumers["C2"]
+    assert (one.delivered, one.claimed, one.processed, one.acked) == (2, 0, 2, 1)
+    assert (two.delivered, two.claimed, two.processed, two.acked) == (0, 2, 0, 0)
+    assert (ledger.n_processed, ledger.n_acks, ledger.n_void, ledger.n_rejected) == (3, 2, 2, 2)
+    assert (ledger.processed, ledger.acked) == ({"1-0": 1.5, "2-0": 1.7}, {"1-0": 1.5})
+    assert ([*ledger.processed_again], ledger.processed_unasked, ledger.acked_early) == (["1-0"], {}, {})
+    assert [(d.id, d.over, d.outcome) for d in ledger.deliveries if d.outcome] == [
+        ("1-0", 1.5, "acked"), ("3-0", 2.0, "void"), ("4-0", 2.1, "void")
+    ]  # fmt: skip
+    assert ledger.owner("2-0") == "C1"
+    assert [consumer.free_at for consumer in (one, two)] == [3.1, 2.1]
+    assert [consumer.state for consumer in (one, two)] == [State.STOPPED, State.STOPPED]
+    assert ledger.longest_hold == pytest.approx(0.7)
+    assert (ledger.end, ledger.last_work, ledger.last_event) == (3.1, 1.7, 3.1)
+
+
+def test_what_a_consumer_processes_that_it_was_never_given_is_remembered() -> None:
+    """With the first such event; what was taken from it in the meantime it had been given."""
+    ledger = written(
+        "0 P1 added 1", "0 P1 added 2", "0 C1 delivered 1 1", "0 C1 delivered 2 1", "1 C1 crashed",
+        "2 C2 claimed 2 2", "3 C2 processed 2", "3 C2 processed 7", "4 C2 processed 7", "5 C1 processed 2",
+    )  # fmt: skip
+    assert {i: (event.at, event.actor) for i, event in ledger.processed_unasked.items()} == {"7-0": (3.0, "C2")}
+    # C1 was at work on the first entry when it died; for how long on the second, nobody can tell.
+    assert [(d.id, d.left) for d in ledger.wasted] == [("1-0", 1.0)]
+    assert ledger.was_tried("1-0")
+    assert [ledger.deliveries[i].processed for i in (1, 2)] == [5.0, 3.0]
+
+
+def test_an_outage_ends_with_the_next_news_of_the_server() -> None:
+    ledger = written(
+        "1 lab server_down", "2 lab server_up", "3 lab server_down", "4 lab server_up", "5 lab server_down"
+    )
+    assert ledger.outages == [(1.0, 2.0), (3.0, 4.0), (5.0, float("inf"))]
+    assert ledger.end == 0.0  # nothing has happened to an entry
+
+
+def test_who_held_what_nobody_told_of_is_known_though_a_claim_told_no_count() -> None:
+    """C1 stands still with an entry; the lab gives it to C2 (JUSTID), and C3 takes it: C1 had it, by the count."""
+    lines = "0 P1 added 1", "0.5 C1 paused", "1 C2 claimed 1"
+    assert written(*lines, "2 C2 delivered 1 2", n_consumers=3).owner("1-0") == "C2"
+    ledger = written(*lines, "2 C3 claimed 1 2", n_consumers=3)
+    assert ledger.consumers["C1"].overtaken == {"1-0": 2.0}
+    assert ledger.owner("1-0") == "C3"
+
+
+def test_what_is_trimmed_leaves_the_backlog_once() -> None:
+    """Whoever has trimmed it; what was delivered had left it already, and is pending until it is found gone."""
+    ledger = written(
+        "0 P1 added 1", "0 P1 added 2", "0 P1 added 3", "1 C1 delivered 1 1",
+        "2 lab trimmed 1", "2 lab trimmed 2", "3 C1 trimmed 1", "3 C1 trimmed 2",
+    )  # fmt: skip
+    assert points(ledger) == [(0.0, 3, 0), (1.0, 2, 1), (2.0, 1, 1), (3.0, 1, 0)]
+    assert (ledger.backlog.size, ledger.backlog.first(9), ledger.backlog.first(0)) == (1, ["3-0"], [])
+    assert ledger.trimmed == {"1-0": 2.0, "2-0": 2.0}
+    assert [(d.over, d.outcome) for d in ledger.deliveries] == [(3.0, "trimmed")]
+
+
+@pytest.mark.parametrize(("place", "left"), [("0", 5), ("2", 4), ("4", 2), ("$", 0)])
+def test_a_group_that_is_made_again_begins_where_it_is_told(place: str, left: int) -> None:
+    """Further back, further on, or at the end: what lies beyond is the backlog, and what is trimmed is not in it."""
+    ledger = written(
+        *(f"0 P1 added {number}" for number in (1, 2, 3, 4, 5, 6)), "0.5 lab trimmed 2",
+        "1 C1 delivered 1 1", "1 C1 delivered 3 1", "2 lab group_destroyed", f"3 C1 recreated {place}",
+    )  # fmt: skip
+    assert ledger.backlog.size == len(ledger.backlog.first(9)) == left
+    assert points(ledger)[1:] == [(0.5, 5, 0), (1.0, 3, 2), (2.0, 3, 0), (3.0, left, 0)]
+    assert ledger.resets[-1] == Reset(3.0, "recreated", place if place == "$" else f"{place}-0")
+
+
+def test_what_was_reached_before_a_group_went_is_forgotten_with_it() -> None:
+    """An entry that nobody has told to have added is delivered; what comes before it is in the new group's backlog."""
+    ledger = written("1 C1 delivered 9 1", "2 lab group_destroyed", "3 C1 recreated 0", "1 P1 added 1")
+    assert (ledger.backlog.size, ledger.backlog.first(9)) == (1, ["1-0"])
+
+
+@pytest.mark.parametrize("lines", [("1 C1 delivered 1 2",), ("1 C1 delivered 1 1", "2 C3 claimed 1 2")])
+def test_one_that_stands_still_is_not_said_to_have_held_what_others_had(lines: tuple[str, ...]) -> None:
+    """What a consumer reads of its own history was its own; what is claimed from one that told of it was that one's."""
+    ledger = written("0 P1 added 1", "0.5 C2 paused", *lines, n_consumers=3)
+    assert ledger.consumers["C2"].overtaken == {}
+
+
+def test_the_longest_hold_is_from_a_delivery_until_it_was_processed() -> None:
+    ledger = written(
+        "0 P1 added 1", "0 P1 added 2",
+        "0 C1 delivered 1 1", "1 C1 processed 1", "2 C1 delivered 2 1", "2.5 C1 processed 2",
+    )  # fmt: skip
+    assert ledger.longest_hold == 1.0

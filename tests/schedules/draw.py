@@ -34,7 +34,8 @@ def draw(seed: int) -> Scenario:
 
 
 def _usual(rng: Random, seed: int) -> Scenario:
-    count, kind = rng.choice((1, 1, 10)), rng.choice(("constant", "exponential"))
+    count = rng.choice((1, 1, 10))
+    kind: Any = rng.choice(("constant", "exponential"))
     service = Service(kind, rng.uniform(0.005, 0.011))
     names = [f"C{i}" for i in range(1, 5)]
     rate = rng.uniform(150, 350)
@@ -45,7 +46,7 @@ def _usual(rng: Random, seed: int) -> Scenario:
     )
     strategy = rng.choice(STRATEGIES)
     faults += _more(rng, names, duration, strategy)
-    ack = rng.choice(("each", "batch"))
+    ack: Any = rng.choice(("each", "batch"))
     return Scenario(
         name=f"schedule-{seed}",
         producers=producers,
@@ -62,7 +63,8 @@ def _usual(rng: Random, seed: int) -> Scenario:
 
 
 def _producers(rng: Random, rate: float) -> tuple[Producer, ...]:
-    n, kind = rng.choice((1, 1, 2)), rng.choice(("constant", "poisson", "bursts"))
+    n = rng.choice((1, 1, 2))
+    kind: Any = rng.choice(("constant", "poisson", "bursts"))
     return tuple(Producer(f"P{i}", Arrivals(kind, rate=rate / n)) for i in range(1, n + 1))
 
 
@@ -104,7 +106,7 @@ def _hoarder(rng: Random, seed: int) -> Scenario:
     crash: Action[Any] = rng.choice(
         (Kill("C2", round(rng.uniform(1.05, 1.6), 3)), CrashBeforeEffect("C2", nth), CrashBeforeAck("C2", nth))
     )
-    strategy = rng.choice(("claim", "autoclaim", "autoclaim", "nack"))
+    strategy: Any = rng.choice(("claim", "autoclaim", "autoclaim", "nack"))
     return Scenario(
         name=f"schedule-{seed}",
         producers=(Producer("P1", Arrivals("bursts", rate=250, burst=250)),),
@@ -126,7 +128,7 @@ def _with_poison_precautions(rng: Random, scenario: Scenario) -> Scenario:
     if poisons and recovery.max_deliveries is None:
         recovery = dataclasses.replace(recovery, max_deliveries=rng.randint(3, 5))
     n_deaths = sum(isinstance(f, Kill | CrashBeforeEffect | CrashBeforeAck) for f in faults)
-    # With its group, an entry's delivery count goes too: poison begins to kill anew.
+    # With its group, an entry's delivery count goes too: poison begins to kill again.
     n_resets = sum(isinstance(fault, GroupDestroyed | StreamDeleted) for fault in faults)
     n_deaths += len(poisons) * (recovery.max_deliveries or 0) * (1 + n_resets)
     if n_deaths >= len(scenario.consumers) and recovery.restart_after is None:

@@ -14,6 +14,7 @@ import pytest
 
 from streamlab.actors import processing, reading, scripts, work
 from streamlab.actors.events import CLAIMED, DELIVERED, TRIMMED
+from streamlab.actors.redis_calls import run_script
 from streamlab.actors.replies import entries_of
 from streamlab.actors.work import Work
 from streamlab.scenario import Scenario
@@ -102,12 +103,11 @@ def dead_letter_by_multi(patch: pytest.MonkeyPatch) -> None:
         pipe.xack(keys[0], group, entry_id)
         return (await pipe.execute())[0]
 
-    run_script = processing.run_script
     patch.setattr(processing, "run_script", multi)
 
 
-def group_anew_at_the_end(patch: pytest.MonkeyPatch) -> None:
-    """Make a lost group anew at $: what nobody has been given yet never comes."""
+def group_recreated_at_the_end(patch: pytest.MonkeyPatch) -> None:
+    """Recreate a lost group at $: what nobody has been given yet never comes."""
 
     async def at_the_end(client: Any, stream: str, safe_id: str) -> str:
         return "$"
@@ -131,7 +131,6 @@ def remove_unchecked(patch: pytest.MonkeyPatch) -> None:
             await client.xgroup_delconsumer(keys[0], group, name)
         return names
 
-    run_script = work.run_script
     patch.setattr(work, "run_script", unchecked)
 
 
@@ -177,10 +176,10 @@ MUTATIONS: dict[str, Mutation] = {
         claim_with_justid,
         ack_before_effect,
         dead_letter_by_multi,
-        group_anew_at_the_end,
+        group_recreated_at_the_end,
         remove_unchecked,
         count_0_for_count_1,
         no_history_after_a_lost_connection,
         min_idle_too_short,
     )
-}  # type: ignore[assignment]
+}

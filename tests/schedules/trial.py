@@ -29,7 +29,7 @@ def wrong(scenario: Scenario) -> list[Verdict]:
     except (TimeStandsStill, Deadlock) as error:
         return [Verdict(False, str(error), rule="the end")]
     found = [verdict for verdict in came.verdicts if not verdict]
-    for actor, words in came.crashes.items():
+    for actor, words in came.errors.items():
         found.append(Verdict(False, f"{actor} ended by itself: {words}", rule="crash"))
     return found
 

@@ -231,7 +231,9 @@ MAKERS = {
         for name in MAKERS
     ],
 )
-def test_every_folder_goes_with_its_owner(maker: str, tmp_path: Path, eventually: Eventually) -> None:
+def test_every_folder_goes_with_its_owner(
+    maker: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, eventually: Eventually
+) -> None:
     """Whoever makes one, and at whatever moment the owner is killed: nothing stays where temporary files are."""
     code = (
         "import asyncio, os, signal\n"
@@ -240,8 +242,7 @@ def test_every_folder_goes_with_its_owner(maker: str, tmp_path: Path, eventually
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     ) + textwrap.dedent(MAKERS[maker])
     code = code.replace("{print!r}", repr(str(tmp_path / "print")))
-    folder = tmp_path / "temporary"
-    folder.mkdir()
+    folder = tmp_path_factory.mktemp("t")  # of a short name: what has a socket goes elsewhere if its path is too long
     env = {**os.environ, "TMPDIR": str(folder)}
     done = subprocess.run([sys.executable, "-c", code], env=env, check=False)
     assert done.returncode == -signal.SIGKILL

@@ -19,7 +19,7 @@ import redis.asyncio
 import streamlab
 from streamlab import close_servers, connect, connect_async
 from streamlab.servers.client import ServerUnusable
-from streamlab.servers.connect import _shared, shared_servers
+from streamlab.servers.connect import _shared
 from streamlab.servers.private import PrivateServer
 from streamlab.servers.programs import ServerBinary
 from tests.conftest import Eventually
@@ -117,7 +117,7 @@ def test_the_environment_comes_before_the_path(
     monkeypatch.setenv("STREAMLAB_REDIS_URL", redis_url)
     with connect() as client:
         assert client.connected.how == "url"
-    assert shared_servers() == {}
+    assert _shared == {}
     monkeypatch.setenv("STREAMLAB_REDIS_URL", "redis://localhost:1")
     with connect(redis_url) as client:
         assert client.ping()
@@ -150,7 +150,7 @@ def test_a_server_that_cannot_be_used() -> None:
         connect("redis://localhost:1")
     with pytest.raises(ServerUnusable, match="no Redis server can be reached at localhost:1"):
         asyncio.run(connect_async("redis://localhost:1"))
-    assert shared_servers() == {}
+    assert _shared == {}
 
 
 def test_within_a_running_loop(redis_url: str) -> None:
@@ -198,7 +198,7 @@ def test_bytes(place: str | None) -> None:
 def test_a_database(place: str | None) -> None:
     """The number of a database leads to its keys, and so does the client's url; the others have keys of their own."""
 
-    async def read(**settings: int) -> object:
+    async def read(**settings: Any) -> object:
         async with await connect_async(place, **settings) as client:
             return await client.get("k")
 
@@ -261,7 +261,7 @@ def test_nonsense_is_refused(settings: dict[str, Any], says: str) -> None:
         connect(**settings)
     with pytest.raises(ValueError, match=says):
         asyncio.run(connect_async(**settings))
-    assert shared_servers() == {}
+    assert _shared == {}
 
 
 def test_a_url_and_a_number() -> None:
@@ -294,7 +294,7 @@ def test_the_same_name_the_same_data(url: str | None) -> None:
         assert (client.xlen("s"), other.xlen("s")) == (1, 0)
         with connect() as again:  # by its name only
             assert again.xlen("s") == 1
-    assert sorted(shared_servers()) == ["lab", "other"]
+    assert sorted(_shared) == ["lab", "other"]
 
 
 @pytest.mark.parametrize("url", ["embedded://", pytest.param(None, marks=pytest.mark.redis)])
@@ -416,7 +416,9 @@ def test_settings(url: str | None) -> None:
 
     async def asyncio_settings() -> None:
         async with await connect_async(url) as client:
-            assert client.get_retry()._retries == 0
+            retry = client.get_retry()
+            assert retry is not None
+            assert retry._retries == 0
             assert client.get_connection_kwargs()["socket_timeout"] is None
             assert await client.ping()
 
@@ -546,7 +548,7 @@ def test_the_package_imports_on_demand() -> None:
     said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
     assert said.stdout.split() == ["False", "True", "False", "True"]
     with pytest.raises(AttributeError, match="nosuch"):
-        streamlab.nosuch  # noqa: B018
+        streamlab.nosuch  # type: ignore[attr-defined]  # noqa: B018
 
 
 @pytest.mark.redis

@@ -70,6 +70,7 @@ def command(*args: object, **popen: object) -> Iterator[subprocess.Popen[bytes]]
 def ended(process: subprocess.Popen[bytes], limit: float = 10.0) -> tuple[int, str]:
     """Wait for the end of a command: return its exit status, and what it said."""
     status = process.wait(limit)
+    assert process.stderr is not None
     return status, process.stderr.read().decode()
 
 

@@ -98,7 +98,7 @@ class Service(Crew):
             return int(n)
         return 0
 
-    def held_by(self, *name: str) -> list[str]:
+    def held_by(self, *name: Any) -> list[str]:
         """Return the ids that are pending for a consumer, or for all (``XPENDING``)."""
         try:
             rows: Any = self.client.xpending_range(STREAM, GROUP, "-", "+", 100_000, *name)

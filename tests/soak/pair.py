@@ -13,6 +13,7 @@ import os
 import secrets
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -37,6 +38,7 @@ class Relay:
         self._path = path
         self._loop = asyncio.new_event_loop()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._writers: weakref.WeakSet[asyncio.StreamWriter] = weakref.WeakSet()
         self._is_ready = threading.Event()
         self._thread = threading.Thread(target=self._run, name="relay", daemon=True)
         self._thread.start()
@@ -58,8 +60,15 @@ class Relay:
         self._is_ready.set()
         await self._closing.wait()
         listener.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for writer in self._writers:  # also of a task that was cancelled before it began
+            writer.transport.abort()
+        await asyncio.gather(*(writer.wait_closed() for writer in self._writers), return_exceptions=True)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.add(writer)
         task = self._loop.create_task(self._pass_on(reader, writer))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -70,6 +79,7 @@ class Relay:
         except OSError:  # nobody is there
             writer.close()
             return
+        self._writers.add(back)
         await asyncio.gather(_copy(reader, back), _copy(there, writer))
 
 
@@ -108,7 +118,7 @@ class Node:
     def is_in_step(self) -> bool:
         """Whether this replica has all of its master's data, also on disk.
 
-        After a full synchronisation its append-only file is being written anew; what it acknowledged as a master
+        After a full synchronisation its append-only file is being rewritten; what it acknowledged as a master
         before that has ended, and was then killed, it would not find again.
         """
         if self.info("replication")["master_link_status"] != "up":

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from streamlab.servers.programs import ServerBinary
 from tests.soak.books import EVERYBODY, Fault, Figures, count_added, count_processed
@@ -131,11 +131,13 @@ class Storm:
 
     def stream(self) -> list[tuple[str, str]]:
         """Return id and key of each entry on the master."""
-        client, found, start = self.pair.master.client, [], "-"
+        client: Any = self.pair.master.client
+        found: list[tuple[str, str]] = []
+        start = "-"
         while page := client.xrange(STREAM, start, "+", 5000):
             found += [(entry_id, key_of(fields)) for entry_id, fields in page]
             start = f"({found[-1][0]}"
-        return found  # type: ignore[return-value]
+        return found
 
     def pending(self) -> dict[str, int]:
         """Return how many entries are pending in each group."""

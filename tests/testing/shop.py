@@ -9,7 +9,7 @@ from typing import Any
 import redis.asyncio as redis
 
 STREAM, GROUP = "shop", "billing"
-REDIS = redis.Redis.from_url("redis://localhost:1/0")
+REDIS: Any = redis.Redis.from_url("redis://localhost:1/0")
 
 
 async def charge(order: int, total: int) -> None:
@@ -52,7 +52,7 @@ async def bill(consumer: str) -> None:
 
 async def bill_hastily(consumer: str) -> None:
     """Acknowledge first; by a client that is made only now."""
-    client = redis.Redis(host="nowhere.invalid", decode_responses=True)
+    client: Any = redis.Redis(host="nowhere.invalid", decode_responses=True)
     while True:
         for _, entries in await client.xreadgroup(GROUP, consumer, {STREAM: ">"}, count=1, block=100):
             for entry_id, fields in entries:

@@ -144,13 +144,16 @@ import sys
 
 def test_nothing_is_imported():
     ours = [name for name in sys.modules if name.split(".")[0] == "streamlab"]
-    assert sorted(ours) == ["streamlab", "streamlab.testing", "streamlab.testing.asked", "streamlab.testing.plugin"]
+    assert sorted(ours) == [
+        "streamlab", "streamlab.actors", "streamlab.actors.on_demand", "streamlab.testing", "streamlab.testing.asked",
+        "streamlab.testing.plugin", "streamlab.version",
+    ]
     assert not {"redis", "fakeredis", "attrs", "numpy", "matplotlib", "asyncio"} & sys.modules.keys()
 """
 
 
 def test_whoever_does_not_ask_for_it_does_not_notice_it(tmp_path: Path) -> None:
-    """Nothing is imported for it but four small modules."""
+    """Nothing is imported for it but seven small modules."""
     alone = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": "-p streamlab.testing.plugin"}
     outcome = run_pytest(tmp_path, {"test_unconcerned.py": UNCONCERNED}, "-q", **alone)
     assert (outcome.status, "1 passed" in outcome.said) == (0, True), outcome.said

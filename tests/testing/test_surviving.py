@@ -204,7 +204,7 @@ async def stops_the_loop(stream: str, group: str, consumer: str, handler: Any) -
 
 async def reads_on(stream: str, group: str, consumer: str, handler: Any) -> None:
     """By a client that sends again what was lost, without a word: what the lost reply brought stays pending."""
-    client = redis.asyncio.Redis(decode_responses=True)
+    client: Any = redis.asyncio.Redis(decode_responses=True)
     start = "0"
     while True:
         for _, entries in await client.xreadgroup(group, consumer, {stream: start}, count=1, block=100):
@@ -317,5 +317,5 @@ def test_several_processes_find_the_same() -> None:
 
 def test_without_joblib_it_is_said_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "joblib", None)
-    with pytest.raises(ModuleNotFoundError, match=r"pip install 'streamlab\[jobs\]'"):
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'consumer-group-lab\[jobs\]'"):
         assert_survives(CONSUME, jobs=2)

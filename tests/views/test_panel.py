@@ -7,7 +7,8 @@ import json
 import sys
 import threading
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -15,6 +16,7 @@ from streamlab import cli
 from streamlab.cli import opening
 from streamlab.lab.lab import Lab
 from streamlab.scenario import Arrivals, Scenario, Service, consumers, producers
+from streamlab.scenario.actions import ACTIONS
 from tests.conftest import Eventually
 
 if TYPE_CHECKING:
@@ -82,6 +84,12 @@ def test_the_headline_tells_the_story(lab: Lab):
     assert headline_of(lab) == ["mending", "C2 is dead. C1 took over what was left, and is working on it."]
     lab.run_until(lab.now + 3.0)
     assert headline_of(lab)[1].startswith("C2 is dead. Nothing is stranded")
+    lab.server_down(duration=0.1)
+    assert state_of(lab)["headline"] == [
+        "alarm", "C2 is dead. The server is down: nothing can be added, read or acknowledged.",
+    ]  # fmt: skip
+    lab.run_until(lab.now + 0.2)
+    assert state_of(lab)["headline"] == headline_of(lab)
     lab.pause("C1")
     assert headline_of(lab)[1].startswith("C2 is dead. C1 is paused. 2 entries stay pending for C1.")
     lab.kill("C1")
@@ -91,6 +99,27 @@ def test_the_headline_tells_the_story(lab: Lab):
     ]  # fmt: skip
     lab.run()
     assert headline_of(lab) == ["calm", "The run has ended."]
+
+
+def test_a_producer_is_shown_as_it_is(lab: Lab):
+    """It works, stands still, or is dead."""
+
+    def states() -> list[str]:
+        return [producer["state"] for producer in state_of(lab)["producers"]]
+
+    assert states() == ["working", "working"]
+    lab.pause("P1", duration=1.0)
+    lab.kill("P2")
+    assert states() == ["paused", "dead"]
+    lab.run_until(lab.now + 1.5)
+    assert states() == ["working", "dead"]
+
+
+def test_the_buttons_are_sent_once(panel: panels.Panel):
+    """One for each kind of action: as what JSON can hold, beside the state."""
+    sent = panel.get_state()["buttons"]
+    assert json.loads(json.dumps(sent, allow_nan=False)) == sent
+    assert [button["word"] for button in sent] == [*ACTIONS]
 
 
 def test_an_action_is_a_method_of_the_lab(panel: panels.Panel, lab: Lab, eventually: Eventually):
@@ -180,7 +209,7 @@ def test_what_the_panel_has_no_button_for_is_not_done(
     assert [action.word for action in lab.actions] == ["set-service"]
     assert panel.state["notice"] == ""
     with pytest.raises(ValueError, match="the panel has no control 'run': it has play, freeze"):
-        panel.control("run")
+        panel.control(cast(Any, "run"))
 
 
 def test_closing_the_panel_leaves_the_lab_and_no_thread(lab: Lab, eventually: Eventually):
@@ -250,10 +279,9 @@ def test_nothing_is_displayed_and_its_name_is_short(panel: panels.Panel, capsys:
 
 def test_the_command_says_what_is_missing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     """One line, exit status 2."""
-    find = opening.find_spec
-    monkeypatch.setattr(opening, "find_spec", lambda name: None if name == "voila" else find(name))
+    monkeypatch.setattr(opening, "find_spec", lambda name: None if name == "voila" else find_spec(name))
     assert cli.main(["panel"]) == 2
-    assert capsys.readouterr().err == ("streamlab: voila is not installed: pip install 'streamlab[course]'\n")
+    assert capsys.readouterr().err == ("streamlab: voila is not installed: pip install 'consumer-group-lab[course]'\n")
     monkeypatch.undo()
     monkeypatch.setenv("PATH", "")
     assert cli.main(["panel", "--live"]) == 2

@@ -22,6 +22,7 @@ from streamlab.lab.lab import Lab
 from streamlab.scenario import Arrivals, Scenario, Service, consumers, load_scenario, producers, to_toml
 from streamlab.views import panel as panels
 from streamlab.views.panel.app import served
+from streamlab.views.panel.buttons import all_buttons
 from streamlab.views.panel.state import state_of
 from tests import browser
 from tests.conftest import Eventually
@@ -56,6 +57,12 @@ KILL_AND_TIME = """async () => {
         await new Promise(resolve => setTimeout(resolve, 10));
     }
     return performance.now() - began;
+}"""
+#: Whether nothing moves in the scene.
+STILL = """async () => {
+    const scene = document.querySelector('.streamlab-panel > canvas'), before = scene.toDataURL();
+    await new Promise(resolve => setTimeout(resolve, 300));
+    return scene.toDataURL() === before;
 }"""
 #: Let two seconds pass; tell how many nodes of the consumers' table were replaced, and how many texts changed.
 MUTATIONS = """async () => {
@@ -141,19 +148,37 @@ def story(page: Any, *, live: bool, automatic: bool, eventually: Eventually) -> 
     assert page.text_content("[data-figure=pending]") == "0"
 
 
-@pytest.fixture(params=["simulated", pytest.param("live", marks=pytest.mark.redis)])
-def engine(request: pytest.FixtureRequest) -> str:
-    """Each engine in turn."""
-    return str(request.param)
+def more_faults(page: Any) -> None:
+    """Open the menu with the keyboard, and take the server down for a second: the panel says so, and goes on."""
+    page.wait_for_function("() => Number(document.querySelector('[data-consumer=C1]').cells[5].textContent) > 0")
+    assert not page.is_visible("[aria-label=Fault]")
+    page.focus("text=More faults")
+    page.keyboard.press("Enter")
+    assert page.evaluate("() => document.activeElement.getAttribute('aria-label')") == "Fault"
+    page.keyboard.type("Take the server")
+    page.keyboard.press("Tab")
+    assert page.evaluate("() => document.activeElement.getAttribute('aria-label')") == "for"
+    assert page.text_content(".faults code") == 'lab.do("server-down for 1s")'
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    says = "words => document.querySelector('.headline').textContent.includes(words)"
+    page.wait_for_function(says, arg="The server is down")
+    assert "server-down → no command is answered for 1 s" in page.text_content("section.log tr.lab")
+    page.wait_for_function(says, arg="All 3 consumers live")
+    assert page.text_content(".notice") == ""
+    page.click("text=More faults")
+    assert not page.is_visible("[aria-label=Fault]")
 
 
 def test_in_voila(engine: str, eventually: Eventually) -> None:
     """`streamlab panel`: a page of its own; recovered by one click. Its processes end with it."""
     port = browser.free_port()
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     with served(CROWDED, live=engine == "live", port=port, **quiet) as voila:
         browser.wait_for(f"http://127.0.0.1:{port}/nothing", voila)
         with browser.open_page(f"http://127.0.0.1:{port}/") as page:
+            page.wait_for_selector("[data-consumer=C2]")
+            more_faults(page)
             story(page, live=engine == "live", automatic=False, eventually=eventually)
             pid = pid_of(page, "C1")
     if pid is not None:
@@ -201,11 +226,12 @@ def test_in_a_notebook(application: str, engine: str, tmp_path: Path, eventually
 
 
 #: Show a state by the view's own modules, as they are, with a model that keeps what is sent to it.
-SHOW = """async (state) => {
+SHOW = """async ([state, buttons]) => {
     const view = await import('/main.mjs');
     const el = document.body.appendChild(document.createElement('div'));
     window.sent = [];
-    const model = { get: () => state, on() {}, off() {}, send(message) { window.sent.push(message); } };
+    const get = (name) => ({ state, buttons })[name], send = (message) => window.sent.push(message);
+    const model = { get, send, on() {}, off() {} };
     view.default.render({ model, el });
 }"""
 
@@ -223,7 +249,7 @@ def test_what_each_control_sends() -> None:
 
             def sent(show: dict[str, Any], *doings: Callable[[], object]) -> list[dict[str, Any]]:
                 page.set_content("")
-                page.evaluate(SHOW, show)
+                page.evaluate(SHOW, [show, all_buttons()])
                 for do in doings:
                     do()
                 found: list[dict[str, Any]] = json.loads(page.evaluate("() => JSON.stringify(window.sent)"))
@@ -265,6 +291,27 @@ def test_what_each_control_sends() -> None:
             ]
             for message in actions:
                 panels._perform(lab, message["action"])
+            faults = sent(
+                state,
+                click("text=More faults"),
+                click(".fault"),
+                choose("Target", "C3"), fill("factor", 4), click(".fault"),
+                choose("Fault", "consumer lost-reply"), choose("command", "XREADGROUP"), fill("nth", 3),
+                click(".fault"),
+                choose("Fault", "producer lost-reply"), choose("Target", "P2"), click(".fault"),
+                choose("Fault", "producer pause"), click(".fault"), fill("for", 0.5), click(".fault"),
+                choose("Fault", "producer resume"), click(".fault"),  # it is not paused: nothing is sent
+                choose("Fault", " stream-deleted"), click(".fault"),
+            )  # fmt: skip
+            assert [message.get("action") for message in faults] == [
+                *("slow C1 for 1s factor 10", "slow C3 for 1s factor 4", "lost-reply C3 XREADGROUP nth 3"),
+                *("lost-reply P2 XADD nth 1", "pause P2", "pause P2 for 500ms", "stream-deleted"),
+            ]
+            for message in faults:
+                panels._perform(lab, message["action"])
+            state = {**state_of(lab), "notice": "", "playing": True}
+            dead = {**state, "consumers": [{**each, "state": "dead"} for each in state["consumers"]]}
+            assert sent(dead, click("text=More faults"), choose("Fault", "consumer disconnect"), click(".fault")) == []
             controls = (
                 click("text=Freeze"), click("text=Step"), choose("Speed", "5"), click("text=− 5 s"),
                 fill("Go to a moment of the run", 2), fill("Seed", 7), click("text=Begin again"),
@@ -278,7 +325,12 @@ def test_what_each_control_sends() -> None:
             ]
             assert sent({**state, "engine": "live"}, click("text=Stop")) == [{"control": "close"}]
             ended = {**state, "finished": True}
-            assert sent(ended, click("text=Freeze"), click("text=Step"), click("[data-consumer=C1] .kill")) == []
+            assert (
+                sent(
+                    ended, click("text=Freeze"), click("text=Step"), click("[data-consumer=C1] .kill"), click(".fault")
+                )
+                == []
+            )
         server.shutdown()
 
 
@@ -306,7 +358,7 @@ Panel(lab)
         assert page.evaluate("() => window.hacked") is None
 
 
-def test_figures(request: pytest.FixtureRequest) -> None:
+def test_figures(request: pytest.FixtureRequest, eventually: Eventually) -> None:
     """Four moments, for the README and the course: steady, just killed, waiting, recovered.
 
     The first shows all of the panel, the others what is in motion: so they are large enough to be read.
@@ -315,7 +367,7 @@ def test_figures(request: pytest.FixtureRequest) -> None:
     if folder is None:
         pytest.skip("no --panel-figures FOLDER to put the pictures into")
     port = browser.free_port()
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     with served(load_scenario("kill-and-recover"), port=port, **quiet) as voila:
         browser.wait_for(f"http://127.0.0.1:{port}/nothing", voila)
         with browser.open_page(f"http://127.0.0.1:{port}/") as page:
@@ -331,7 +383,10 @@ def test_figures(request: pytest.FixtureRequest) -> None:
             page.wait_for_function("() => parseFloat(document.querySelector('.clock').textContent) > 21")
             holds = "() => Number(document.querySelector('[data-consumer=C2]').cells[3].textContent) >= {}"
             page.wait_for_function(holds.format(2))
+            page.click("text=Freeze")
+            eventually(lambda: page.evaluate(STILL), "entries are drawn where the tables say they are", timeout=20.0)
             take("steady")
+            page.click("text=Play")
             page.wait_for_function(holds.format(3))
             page.click("[data-consumer=C2] .kill")
             page.wait_for_selector("tr.stranded")

@@ -3,23 +3,23 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { actions } from "../streamlab/views/panel/view/actions.mjs";
-import { Dots } from "../streamlab/views/panel/view/dots.mjs";
+import { asked, atHand, inMenu, inRow, suits, textOf } from "../../streamlab/views/panel/view/buttons.mjs";
+import { Dots } from "../../streamlab/views/panel/view/dots.mjs";
 import {
   curves, entryPlaces, firstWith, hiddenInStream, hiddenWith, lanes, lanesHeight, places, roomInStream, roomWith,
-} from "../streamlab/views/panel/view/layout.mjs";
-import main from "../streamlab/views/panel/view/main.mjs";
+} from "../../streamlab/views/panel/view/layout.mjs";
+import main from "../../streamlab/views/panel/view/main.mjs";
 import {
-  consumerRow, count, curvesLabel, eachRate, enabled, enabledFor, goBack, headline, lanesLabel, nearestSpeed,
-  newestFirst, notice, pendingCount, pendingRow, plural, sceneLabel, seconds, serviceTime, sliderPosition, sliderValue,
-} from "../streamlab/views/panel/view/state.mjs";
+  consumerRow, count, curvesLabel, goBack, headline, isTrouble, lanesLabel, nearestSpeed, newestFirst, notice, pace,
+  pendingCount, pendingRow, plural, runs, sceneLabel, seconds, sliderPosition, sliderValue,
+} from "../../streamlab/views/panel/view/state.mjs";
 
 const consumer = (name, state, more = {}) => ({ name, state, pending: 0, holding: 0, acked: 0, pid: null, ...more });
 
 function stateWith(changes = {}) {
   return {
     at: 30, window: 20, closed: false, finished: false, headline: ["calm", "All is well."], future: [], notice: "",
-    producers: ["P1", "P2"], backlog: 0, n_added: 0, n_acked: 0, n_pending: 0,
+    producers: [{ name: "P1", state: "working" }, { name: "P2", state: "working" }], backlog: 0, n_added: 0, n_acked: 0, n_pending: 0,
     consumers: [consumer("C1", "working"), consumer("C2", "dead"), consumer("C3", "paused")],
     waiting: [], pending: [], moves: [], bars: [], figures: { throughput: "4.0/s" },
     curves: { at: [], backlog: [], pending: [], throughput: [] },
@@ -27,7 +27,35 @@ function stateWith(changes = {}) {
   };
 }
 
-const byName = (state, name) => state.consumers.find((each) => each.name === name);
+// What the kernel sends of some actions: see streamlab/views/panel/buttons.py.
+const field = (name, keyword = "", more = {}) => ({
+  name, keyword, kind: "other", asked: true, default: null, choices: null, ...more,
+});
+const [whom, nth] = [field("target", "", { asked: false }), field("nth", "nth", { kind: "count", default: 1 })];
+const lasting = (seconds) => field("duration", "for", { kind: "time", default: seconds });
+const owner = field("consumer", "for", { asked: false });
+const LOSABLE = { XREADGROUP: "consumer", XACK: "consumer", XADD: "producer" };
+const declare = (word, aim, fields, more = {}) => ({
+  word, label: word, aim, at_hand: false, needs: "", undoes: "", hint: "", fields, ...more,
+});
+const BUTTONS = [
+  declare("kill", "actor", [whom], { at_hand: true, needs: "alive" }),
+  declare("pause", "actor", [whom, lasting(null)], { at_hand: true, needs: "alive" }),
+  declare("restart", "consumer", [whom], { at_hand: true }),
+  declare("slow", "consumer", [whom, lasting(1), field("factor", "factor", { default: 10 })]),
+  declare("resume", "actor", [whom], { at_hand: true, needs: "paused", undoes: "pause" }),
+  declare("lost-reply", "actor", [whom, field("command", "", { default: "XACK", choices: LOSABLE }), nth]),
+  declare("poison", "producer", [whom, nth]),
+  declare("server-down", "server", [lasting(1)]),
+  declare("group-destroyed", "group", []),
+  declare("add-consumer", "group", [whom], { at_hand: true }),
+  declare("claim", "pending entries", [field("ids", "", { asked: false }), owner], { at_hand: true }),
+  declare("set-rate", "producers", [field("rate")], { at_hand: true }),
+  declare("set-recovery", "recovery", [field("strategy"), field("min_idle", "min-idle", { kind: "time" })], {
+    at_hand: true,
+  }),
+];
+const byWord = (word) => BUTTONS.find((each) => each.word === word);
 
 // ---- words -----------------------------------------------------------------------------------------
 
@@ -43,8 +71,8 @@ test("counts are grouped by thousands, and agree with their words", () => {
 });
 
 test("what is planned is shown by two digits, without an exponent", () => {
-  assert.deepEqual([0.4, 139.54, 2.4].map(eachRate), ["0.4/s each", "140/s each", "2.4/s each"]);
-  assert.equal(serviceTime(0.1234), "0.12 s");
+  assert.deepEqual([0.4, 139.54, 2.4].map((value) => pace(value, false)), ["0.4/s each", "140/s each", "2.4/s each"]);
+  assert.equal(pace(0.1234, true), "0.12 s");
 });
 
 test("the headline is the kernel's, but for a lab that is closed", () => {
@@ -71,31 +99,51 @@ test("the drawings are told in words, too", () => {
 
 // ---- rows and buttons ------------------------------------------------------------------------------
 
-test("which buttons work depends on whether the run goes on, and on what is picked", () => {
-  const all = { play: true, step: true, stop: true, claim: true, autoclaim: true };
-  assert.deepEqual(enabled(stateWith(), 2), all);
-  assert.deepEqual(enabled(stateWith()), { ...all, claim: false });
-  const none = { play: false, step: false, claim: false, autoclaim: false };
-  assert.deepEqual(enabled(stateWith({ finished: true }), 2), { ...none, stop: true });
-  assert.deepEqual(enabled(stateWith({ closed: true }), 2), { ...none, stop: false });
+test("buttons work as long as the run goes on, each for those whom it does something to", () => {
+  assert.deepEqual([{}, { finished: true }, { closed: true }].map((each) => runs(stateWith(each))), [true, false, false]);
+  const [c1, c2, c3] = stateWith().consumers;
+  const whom = ({ does }) => [c1, c2, c3].map((each) => suits(does, each));
+  assert.deepEqual(inRow(BUTTONS).map(whom), [[true, false, true], [true, false, true], [true, true, true]]);
 });
 
-test("the dead are neither killed nor paused, but restarted; after the end nobody is", () => {
-  const state = stateWith();
-  const can = (name, of = state) => enabledFor(of, byName(of, name));
-  assert.deepEqual(can("C1"), { kill: true, pause: true, restart: true });
-  assert.deepEqual(can("C2"), { kill: false, pause: false, restart: true });
-  assert.deepEqual(can("C3"), { kill: true, pause: true, restart: true });
-  assert.deepEqual(can("C1", stateWith({ finished: true })), { kill: false, pause: false, restart: false });
+test("a consumer's row has what is at hand, and what undoes it in its place", () => {
+  const words = inRow(BUTTONS).map(({ does, undo }) => [does.word, undo?.word]);
+  assert.deepEqual(words, [["kill", undefined], ["pause", "resume"], ["restart", undefined]]);
+  const [, { undo }] = inRow(BUTTONS);
+  assert.deepEqual(stateWith().consumers.map((each) => suits(undo, each)), [false, false, true]);
+  assert.deepEqual(atHand(BUTTONS, "group").map(({ word }) => word), ["add-consumer"]);
 });
 
-test("a consumer's row stands out if entries are stranded with it; the paused can be resumed", () => {
+test("the menu has all that has no other place, by whom it is for; and all that can be done to a producer", () => {
+  assert.deepEqual(inMenu(BUTTONS).map(({ role, title, buttons }) => [role, title, buttons.map(({ word }) => word)]), [
+    ["consumer", "to a consumer", ["slow", "lost-reply"]],
+    ["producer", "to a producer", ["kill", "pause", "resume", "lost-reply", "poison"]],
+    ["", "to the server, group", ["server-down", "group-destroyed"]],
+  ]);
+});
+
+test("what is asked for beside a button has a value at first; commands are those of whom it is for", () => {
+  const of = (word, role) => asked(byWord(word), role).map(({ name, value, choices }) => [name, value, choices]);
+  assert.deepEqual(of("kill", "producer"), []);
+  assert.deepEqual(of("pause", "producer"), [["duration", null, null]]);
+  assert.deepEqual(of("slow", "consumer"), [["duration", 1, null], ["factor", 10, null]]);
+  assert.deepEqual(of("lost-reply", "consumer"), [["command", "XACK", ["XREADGROUP", "XACK"]], ["nth", 1, null]]);
+  assert.deepEqual(of("lost-reply", "producer")[0], ["command", "XADD", ["XADD"]]);
+});
+
+test("a consumer's row stands out if entries are stranded with it", () => {
   assert.deepEqual(consumerRow(consumer("C1", "working", { pending: 3, pid: 17 })),
-    { look: "", hint: "process 17", pauseWord: "Pause" });
+    { look: "", hint: "process 17" });
   assert.equal(consumerRow(consumer("C1", "dead", { pending: 3 })).look, "stranded");
   assert.equal(consumerRow(consumer("C1", "stopped", { pending: 3 })).look, "stranded");
   assert.equal(consumerRow(consumer("C1", "dead")).look, "");
-  assert.equal(consumerRow(consumer("C1", "paused")).pauseWord, "Resume");
+});
+
+test("the dead are trouble; one that has stopped is, if it left something", () => {
+  const of = (state, pending) => isTrouble(consumer("C1", state, { pending }));
+  assert.deepEqual([of("dead", 0), of("stopped", 0), of("stopped", 1), of("paused", 1), of("working", 1)], [
+    true, false, true, false, false,
+  ]);
 });
 
 test("a pending entry's row tells whose it is, for how long, and whether it can be claimed", () => {
@@ -135,30 +183,31 @@ test("the newest command is the first; those of others can be left out; the list
 
 // ---- actions ---------------------------------------------------------------------------------------
 
-test("an action is a text", () => {
+test("an action is a text: its word, and its fields in order, after their keywords; what is empty is left out", () => {
+  const text = (word, values) => textOf(byWord(word), values);
   assert.deepEqual([
-    actions.kill("C2"), actions.pause("C2"), actions.resume("C2"), actions.restart("C2"), actions.addConsumer(),
-    actions.claim(["17-0", "17-1"], "C1"), actions.claim(["17-0"], ""), actions.autoclaim("C1"), actions.autoclaim(""),
-    actions.setRecovery("autoclaim"),
+    text("kill", { target: "C2", consumer: "C1" }), text("server-down"), text("add-consumer", {}),
+    text("claim", { ids: ["17-0", "17-1"], consumer: "C1" }), text("claim", { ids: ["17-0"], consumer: "" }),
+    text("lost-reply", { nth: 3, command: "XACK", target: "C1" }), text("pause", { target: "P1", duration: "" }),
+    text("set-recovery", { strategy: "autoclaim" }), text("set-recovery", { min_idle: 2 }),
   ], [
-    "kill C2", "pause C2", "resume C2", "restart C2", "add-consumer",
-    "claim 17-0 17-1 for C1", "claim 17-0", "autoclaim for C1", "autoclaim",
-    "set-recovery autoclaim",
+    "kill C2", "server-down", "add-consumer",
+    "claim 17-0 17-1 for C1", "claim 17-0",
+    "lost-reply C1 XACK nth 3", "pause P1",
+    "set-recovery autoclaim", "set-recovery min-idle 2s",
   ]);
 });
 
 test("numbers and times in actions are short, and exact", () => {
-  assert.deepEqual([200, 0.1 + 0.2, 2.375].map(actions.setRate), ["set-rate 200", "set-rate 0.3", "set-rate 2.375"]);
-  assert.deepEqual([0.01, 0.0005, 0.3 * 3, 1, 2.5, 90].map(actions.setService), [
-    "set-service 10ms", "set-service 0.5ms", "set-service 900ms", "set-service 1s", "set-service 2.5s",
-    "set-service 90s",
-  ]);
-  assert.equal(actions.setMinIdle(2), "set-recovery min-idle 2s");
+  const rates = [200, 0.1 + 0.2, 2.375].map((rate) => textOf(byWord("set-rate"), { rate }));
+  assert.deepEqual(rates, ["set-rate 200", "set-rate 0.3", "set-rate 2.375"]);
+  const times = [0.01, 0.0005, 0.3 * 3, 1, 2.5, 90].map((duration) => textOf(byWord("server-down"), { duration }));
+  assert.deepEqual(times, ["10ms", "0.5ms", "900ms", "1s", "2.5s", "90s"].map((each) => `server-down for ${each}`));
 });
 
 test("a name that is not one word is quoted", () => {
-  assert.equal(actions.kill("my own"), 'kill "my own"');
-  assert.equal(actions.autoclaim('the "best"'), 'autoclaim for "the \\"best\\""');
+  assert.equal(textOf(byWord("kill"), { target: "my own" }), 'kill "my own"');
+  assert.equal(textOf(byWord("claim"), { ids: ["1-0"], consumer: 'the "best"' }), 'claim 1-0 for "the \\"best\\""');
 });
 
 // ---- the scene -------------------------------------------------------------------------------------
@@ -246,15 +295,14 @@ test("lanes have a height for few consumers, and for many", () => {
 
 test("counts go by steps, throughput goes straight; each curve has its own scale", () => {
   const [backlog, pending, throughput] = curves(stateWith({
-    backlog: 8, n_pending: 1,
+    backlog: 8, n_pending: 1, figures: { throughput: "0.6/s" },
     curves: { at: [10, 20, 30], backlog: [0, 8, 8], pending: [1, 1, 1], throughput: [0, 0.25, 0.5] },
   }), 330, 150);
   const [y0, high] = [43, 35];
   assert.deepEqual(backlog.points, [[128, y0], [228, y0], [228, y0 - high], [328, y0 - high], [328, y0 - high]]);
-  assert.deepEqual([backlog.now, pending.now, throughput.now], ["8", "1", "0.5/s"]);
+  assert.deepEqual([backlog.now, pending.now, throughput.now], ["8", "1", "0.6/s"]);
   assert.deepEqual([backlog.top, pending.top, throughput.top], [8, 4, 1]);
   assert.equal(throughput.points.length, 3);
-  assert.equal(curves(stateWith(), 330, 150)[2].now, "0.0/s");
 });
 
 // ---- motion ----------------------------------------------------------------------------------------

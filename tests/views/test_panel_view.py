@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
+import attrs
 import pytest
 
+from streamlab.scenario.action import Action
+from streamlab.scenario.action_texts import parse_action
+from streamlab.scenario.actions import ACTIONS, check_target
 from streamlab.views.panel import esm
+from streamlab.views.panel.buttons import all_buttons
 
 VIEW = Path(esm.__file__).parent / "view"
 PARTS = sorted(VIEW.glob("*.mjs"))
@@ -89,3 +96,45 @@ def test_the_parts_without_a_page() -> None:
     tested = node("--test", TESTS)
     assert tested.returncode == 0, tested.stdout
     assert re.search(r"^. pass [1-9]", tested.stdout, re.MULTILINE), tested.stdout
+
+
+#: The text of each action by its button: with all that has a value at first, for one that is there.
+_TEXTS = """
+import { asked, inMenu, textOf } from VIEW;
+import { readFileSync } from "node:fs";
+const { buttons, given } = JSON.parse(readFileSync(0));
+const text = (each, role, target) => {
+  const values = Object.fromEntries(asked(each, role).map(({ name, value }) => [name, value]));
+  return textOf(each, { ...values, ...given, target });
+};
+console.log(JSON.stringify({
+  all: buttons.map((each) => text(each, "consumer", "my own")),
+  menu: inMenu(buttons).flatMap(({ role, buttons }) => buttons.map((each) => text(each, role, role || null))),
+}));
+"""
+
+
+@with_node
+def test_each_action_has_a_button_whose_text_is_the_action(tmp_path: Path) -> None:
+    """What the view writes by what is declared, the kernel reads as that action, aimed at whom it is for."""
+    buttons = all_buttons()
+    assert [button["word"] for button in buttons] == [*ACTIONS]
+    assert all(button["label"] and button["hint"] for button in buttons)
+    assert len({(button["label"], button["aim"]) for button in buttons}) == len(buttons)
+    given = {"ids": ["1-0", "2-0"], "consumer": "C1", "rate": 2.5, "mean": 0.25, "strategy": "autoclaim"}
+    script = tmp_path / "texts.mjs"
+    script.write_text(_TEXTS.replace("VIEW", json.dumps((VIEW / "buttons.mjs").as_uri())))
+    told = node(script, stdin=json.dumps({"buttons": buttons, "given": given}))
+    assert told.returncode == 0, told.stderr
+    texts = json.loads(told.stdout)
+    written: list[Action[Any]] = [parse_action(text) for text in texts["all"]]
+    assert [type(action) for action in written] == [*ACTIONS.values()]
+    for action in written:
+        for item in attrs.fields(type(action)):
+            value = getattr(action, item.name)
+            expected = {**given, "target": "my own", "ids": ("1-0", "2-0")}.get(item.name, item.default)
+            assert value == (expected if item.name != "changes" else (("strategy", "autoclaim"),)), action
+    menu: list[Action[Any]] = [parse_action(text) for text in texts["menu"]]
+    assert len(menu) == len({str(action) for action in menu}) == 17
+    for action in menu:
+        check_target(action, ["consumer"], ["producer"])  # which raises, if it is for somebody else

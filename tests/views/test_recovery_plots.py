@@ -9,10 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytest.importorskip("matplotlib", reason="matplotlib comes with streamlab[course]")
+pytest.importorskip("matplotlib", reason="matplotlib comes with consumer-group-lab[course]")
 
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from streamlab import plots
 from streamlab.lab.lab import Lab
@@ -71,14 +69,15 @@ def zombie(*, fenced: bool) -> Run:
     )
 
 
-def lane_of(ax: Axes, y: float) -> str:
+def lane_of(ax: Any, y: float) -> str:
     """Return whose lane is at this height."""
     ticks = zip(ax.get_yticks(), ax.get_yticklabels(), strict=True)
     names = {tick: label.get_text() for tick, label in ticks}
-    return names[min(names, key=lambda tick: abs(tick - y))]
+    name: str = names[min(names, key=lambda tick: abs(tick - y))]
+    return name
 
 
-def boxes(ax: Axes, label: str) -> list[tuple[str, float, float]]:
+def boxes(ax: Any, label: str) -> list[tuple[str, float, float]]:
     """Return the bars of a kind: whose lane, start, end."""
     return sorted(
         (lane_of(ax, path.vertices[:, 1].mean()), path.vertices[:, 0].min(), path.vertices[:, 0].max())
@@ -88,7 +87,7 @@ def boxes(ax: Axes, label: str) -> list[tuple[str, float, float]]:
     )
 
 
-def marks(ax: Axes, label: str) -> list[tuple[str, float, str]]:
+def marks(ax: Any, label: str) -> list[tuple[str, float, str]]:
     """Return the markers of a kind: whose lane, when, which marker."""
     return [
         (lane_of(ax, line.get_ydata()[0]), line.get_xdata()[0], str(line.get_marker()))
@@ -97,22 +96,23 @@ def marks(ax: Axes, label: str) -> list[tuple[str, float, str]]:
     ]
 
 
-def way(ax: Axes) -> list[tuple[tuple[float, str], tuple[float, str]]]:
+def way(ax: Any) -> list[tuple[tuple[float, str], tuple[float, str]]]:
     """Return the pieces of the thick line: from when and whose lane to when and whose."""
     pieces = []
     for line in ax.lines:
         if line.get_label() == "_way":
             (x1, x2), (y1, y2) = line.get_xdata(), line.get_ydata()
             pieces.append(((x1, lane_of(ax, y1)), (x2, lane_of(ax, y2))))
-    return pieces  # type: ignore[return-value]
+    return pieces
 
 
-def told(ax: Axes) -> list[str]:
+def told(ax: Any) -> list[str]:
     return [text.get_text().replace("\n", " ") for text in ax.texts]
 
 
-def title(figure: Figure, panel: int = 0) -> str:
-    return figure.axes[panel].get_title(loc="left").replace("\n", " ")
+def title(figure: Any, panel: int = 0) -> str:
+    text: str = figure.axes[panel].get_title(loc="left").replace("\n", " ")
+    return text
 
 
 def near(at: float) -> Any:
@@ -138,7 +138,7 @@ def test_the_line_follows_the_entry_from_lane_to_lane(crash: Run) -> None:
 
 def test_work_and_stranded_entries_lie_where_they_were(crash: Run) -> None:
     """C2 was at entry 1 when it died; both lay there until 0.7 s; C3 did 1, then 2."""
-    ax = plots.recovery(crash).axes[0]
+    ax: Any = plots.recovery(crash).axes[0]
     assert boxes(ax, "stranded") == [("C2", near(0.3), near(0.7))] * 2
     assert boxes(ax, "lost too") == [("C2", near(0.1), near(0.3)), ("C3", near(0.7), near(0.8))]
     assert boxes(ax, "work") == [("C3", near(0.8), near(0.9))]
@@ -170,7 +170,7 @@ def test_another_entry_can_be_followed(crash: Run) -> None:
 
 def test_min_idle_is_a_bracket_from_the_delivery_on(crash: Run) -> None:
     """From 0.1 s, for 0.5 s. With a heartbeat, of which no event tells, there is none."""
-    ax = plots.recovery(crash).axes[0]
+    ax: Any = plots.recovery(crash).axes[0]
     (bracket,) = (line for line in ax.lines if line.get_label() == "_min-idle")
     assert (min(bracket.get_xdata()), max(bracket.get_xdata())) == (0.1, near(0.6))
     assert any(words.startswith("min-idle 500 ms") for words in told(ax))
@@ -184,7 +184,7 @@ def test_pending_entries_beneath_with_those_that_nobody_works_at(crash: Run) -> 
     episode = episode_of(crash, None)
     assert episode is not None
     assert sorted(all_orphaned(crash, episode.absences)) == [(0.3, 0.7)] * 2
-    below = plots.recovery(crash).axes[1]
+    below: Any = plots.recovery(crash).axes[1]
     areas = {str(c.get_label()): c for c in below.collections}
     assert areas["_pending"].get_paths()[0].get_extents().y1 == 2
     vertices = areas["_stranded"].get_paths()[0].vertices
@@ -303,7 +303,7 @@ def test_many_lanes_are_left_out_but_for_those_that_had_the_entry() -> None:
 # ---- zombies ---------------------------------------------------------------------------------------
 
 
-def owned(ax: Axes) -> list[tuple[str, float, float]]:
+def owned(ax: Any) -> list[tuple[str, float, float]]:
     """Return whose the entry was: name, from, to."""
     found = []
     for patch in ax.patches:
@@ -356,7 +356,7 @@ def test_strategies_side_by_side() -> None:
             row("restart", 0.4, 0.8),
         )
     )
-    figure = plots.strategies(table)
+    figure: Any = plots.strategies(table)
     times, left, again, trips = figure.axes
     assert [label.get_text() for label in times.get_yticklabels()] == ["none", "claim", "restart"]
     at = [(line.get_ydata()[0], line.get_xdata()[0]) for line in times.lines if line.get_label() == "_time"]
@@ -367,8 +367,8 @@ def test_strategies_side_by_side() -> None:
     widths = [[patch.get_width() for patch in ax.patches] for ax in (left, again, trips)]
     assert widths == [[7, 1, 0], [2, 5, 2], [0, 4.0, 4.0]]
     assert "not known" in told(trips)
-    assert figure.get_suptitle() == "Nothing is left undone with: restart"  # type: ignore[attr-defined]
-    assert "claim: half of the losses recovered within 500 ms, 95 % never" in figure.alt  # type: ignore[attr-defined]
+    assert figure.get_suptitle() == "Nothing is left undone with: restart"
+    assert "claim: half of the losses recovered within 500 ms, 95 % never" in figure.alt
     assert np.isfinite(times.get_xlim()).all()
 
 
@@ -381,7 +381,7 @@ def test_an_overview_shows_crashes_and_pauses() -> None:
         *BEGIN, (0.4, "paused", "C1"), (0.6, "resumed", "C1"), (0.7, "claimed", "C3", 1, 2),
         (0.9, "processed", "C3", 1), (0.9, "acked", "C3", 1),
     )  # fmt: skip
-    figure = plots.overview(run)
+    figure: Any = plots.overview(run)
     lanes, curves = figure.axes[:2]
     assert [line.get_xdata()[0] for line in lanes.lines if line.get_label() == "_crash C2"] == [0.3]
     assert [patch.get_label() for patch in lanes.patches if "paused" in str(patch.get_label())]

@@ -7,43 +7,38 @@ import math
 
 import pytest
 
-pytest.importorskip("pandas", reason="pandas comes with streamlab[course]")
+pytest.importorskip("pandas", reason="pandas comes with consumer-group-lab[course]")
 
 import pandas as pd
 
 from streamlab import tables
 from streamlab.lab.lab import Lab
 from streamlab.results.comparison import Comparison
-from streamlab.results.events import Event, EventLog
+from streamlab.results.events import EventLog
 from streamlab.results.run import FinalState, Run
 from streamlab.scenario import Consumer, Scenario
 from streamlab.scenario.named import many_to_many, one_to_many
+from tests.events import event
 
 NAN = math.nan
-
-
-@pytest.fixture(scope="module")
-def seven() -> Run:
-    """Scenario 4 as the course tells it: 7 entries, 3 producers, 3 consumers."""
-    return Lab(many_to_many().replace(entries=7, duration=None)).run()
 
 
 @pytest.fixture
 def eventful() -> Run:
     """One entry done, one claimed and done, one pending, one undelivered, one dead, one trimmed."""
     events = [
-        *(Event(0.1 * n, "added", "P1", f"{n}-0") for n in range(1, 7)),
-        Event(0.2, "delivered", "C1", "2-0", 1),
-        Event(0.3, "processed", "C1", "2-0"),
-        Event(0.3, "acked", "C1", "2-0"),
-        Event(0.4, "delivered", "C1", "3-0", 1),
-        Event(0.5, "delivered", "C1", "4-0", 1),
-        Event(0.6, "delivered", "C2", "5-0", 1),
-        Event(0.7, "crashed", "C1"),
-        Event(0.8, "claimed", "C2", "3-0", 2),
-        Event(0.9, "processed", "C2", "3-0"),
-        Event(1.0, "acked", "C2", "3-0"),
-        Event(1.1, "dead_lettered", "C2", "5-0"),
+        *(event(0.1 * n, "added", "P1", f"{n}-0") for n in range(1, 7)),
+        event(0.2, "delivered", "C1", "2-0", 1),
+        event(0.3, "processed", "C1", "2-0"),
+        event(0.3, "acked", "C1", "2-0"),
+        event(0.4, "delivered", "C1", "3-0", 1),
+        event(0.5, "delivered", "C1", "4-0", 1),
+        event(0.6, "delivered", "C2", "5-0", 1),
+        event(0.7, "crashed", "C1"),
+        event(0.8, "claimed", "C2", "3-0", 2),
+        event(0.9, "processed", "C2", "3-0"),
+        event(1.0, "acked", "C2", "3-0"),
+        event(1.1, "dead_lettered", "C2", "5-0"),
     ]
     return Run(
         Scenario(name="eventful", consumers=(Consumer("C1"), Consumer("C2")), maxlen=5),
@@ -137,7 +132,7 @@ def test_backlog_is_the_series(eventful: Run) -> None:
 def test_events_are_all_events(eventful: Run) -> None:
     """In their order, and back again."""
     frame = tables.events(eventful)
-    assert [Event(*row) for row in frame.itertuples(index=False)] == list(eventful.events)
+    assert [event(*row) for row in frame.itertuples(index=False)] == list(eventful.events)
     assert list(frame.columns) == ["at", "kind", "actor", "id", "delivery_count"]
 
 
@@ -193,7 +188,7 @@ def test_frames_do_not_change_from_run_to_run() -> None:
 
 def written(*rows: tuple[float, str, str, str, int]) -> Run:
     scenario = Scenario(name="written", consumers=(Consumer("C1"), Consumer("C2")))
-    events = EventLog.of(Event(*row) for row in rows)
+    events = EventLog.of(event(*row) for row in rows)
     return Run(scenario, "simulated", "a test", events, FinalState())
 
 
@@ -249,7 +244,7 @@ def test_an_entrys_story(crashed: Run) -> None:
 
 
 def test_a_group_that_is_gone_is_part_of_the_story() -> None:
-    """From then on nobody owns the entry, until it is delivered anew."""
+    """From then on nobody owns the entry, until it is delivered again."""
     run = written(
         (0.0, "added", "P1", "1-0", 0),
         (0.1, "delivered", "C1", "1-0", 1),
@@ -278,4 +273,4 @@ def test_strategies_as_a_table(crashed: Run) -> None:
     frame = tables.strategies({"claim": [crashed], "twice": [crashed, crashed]})
     assert list(frame.index) == ["claim", "twice"]
     assert list(frame["n_losses"]) == [2, 4]
-    assert math.isinf(frame.loc["claim", "time_p50"])
+    assert frame.loc["claim", "time_p50"] == math.inf

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from typing import Any
 
 import pytest
@@ -285,7 +285,7 @@ async def time_outs(tell: Tell) -> None:
 # ---- async generators --------------------------------------------------------------------------
 
 
-async def numbers(tell: Tell, name: str, *, slow: float = 0.0) -> AsyncIterator[int]:
+async def numbers(tell: Tell, name: str, *, slow: float = 0.0) -> AsyncGenerator[int, None]:
     try:
         for n in range(9):
             yield n
@@ -356,13 +356,13 @@ async def left_by_a_cancelled_task(tell: Tell) -> None:
 async def closed_by_hand(tell: Tell) -> None:
     one = numbers(tell, "by hand")
     tell(await anext(one))
-    await one.aclose()  # type: ignore[attr-defined]
+    await one.aclose()
     tell(await outcome(anext(one)))
     async with contextlib.aclosing(numbers(tell, "closing")) as two:
         tell(await anext(two))
     three = numbers(tell, "thrown into")
     tell(await anext(three))
-    tell(await outcome(three.athrow(LookupError("x"))))  # type: ignore[attr-defined]
+    tell(await outcome(three.athrow(LookupError("x"))))
     numbers(tell, "never begun")
 
 

@@ -6,34 +6,20 @@ That it does what servers do is told by `test_one_program`.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import contextvars
 import random
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-import redis.asyncio
-from redis.exceptions import AuthenticationError, ConnectionError, LockError, ResponseError, WatchError
+from redis.exceptions import ConnectionError, ResponseError, WatchError
 
-from streamlab.virtual.loop import PROCESS, Deadlock, VirtualLoop
+from streamlab.virtual.loop import Deadlock, VirtualLoop
 from streamlab.virtual.redis import SimulatedRedis, SimulatedServer
-
-
-@pytest.fixture
-def loop() -> Iterator[VirtualLoop]:
-    loop = VirtualLoop()
-    yield loop
-    loop.close()
-
-
-@pytest.fixture
-def server(loop: VirtualLoop) -> SimulatedServer:
-    return SimulatedServer(loop=loop, epoch_ms=0)
-
+from streamlab.virtual.task import PROCESS
 
 # ---- time --------------------------------------------------------------------------------------
 
@@ -108,7 +94,7 @@ def test_a_cancelled_wait_takes_nothing(loop: VirtualLoop, server: SimulatedServ
 
     async def main() -> None:
         client = server.client()
-        gone = asyncio.create_task(client.blpop("l", 0))
+        gone = asyncio.ensure_future(client.blpop("l", 0))
         await asyncio.sleep(1)
         gone.cancel()
         await asyncio.sleep(1)
@@ -148,7 +134,7 @@ async def _as_coroutine(awaitable: Awaitable[Any]) -> Any:
 
 
 def test_a_stream_that_expires_ends_short_reads_too(loop: VirtualLoop, server: SimulatedServer) -> None:
-    """Who waits by a short cut when EXPIRE comes hears of it; a stream without an expiry has its short cuts."""
+    """Who waits on the fast path when EXPIRE comes hears of it; a stream without an expiry keeps its fast path."""
 
     async def main() -> None:
         client, reader = server.client(), server.client()
@@ -183,12 +169,16 @@ async def _in_pipeline(client: Any) -> Any:
     return await pipe.execute()
 
 
-async def _of_ones_own(client: Any) -> Any:
+async def client_of_ones_own(client: Any) -> Any:
     async with client.client() as own:
         return await own.incr("n")
 
 
-COMMANDS: dict[str, Command] = {"INCR": lambda client: client.incr("n"), "EXEC": _in_pipeline, "client()": _of_ones_own}
+COMMANDS: dict[str, Command] = {
+    "INCR": lambda client: client.incr("n"),
+    "EXEC": _in_pipeline,
+    "client()": client_of_ones_own,
+}
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -219,7 +209,7 @@ def test_a_reply_to_one_who_waited_takes_the_time_to_wake(loop: VirtualLoop, ser
     async def main() -> None:
         client = server.client(round_trip=0.2, wake=lambda: 0.05)
         pusher = server.client()
-        waiting = asyncio.create_task(client.blpop("l", 0))
+        waiting = asyncio.ensure_future(client.blpop("l", 0))
         await asyncio.sleep(1)
         await pusher.lpush("l", "x")
         await waiting
@@ -257,7 +247,7 @@ def test_a_lost_reply_is_of_a_command_that_was_executed(loop: VirtualLoop, serve
 
 @pytest.mark.parametrize("how", ["cut", "down", "down and up"])
 def test_who_waits_hears_that_the_connection_is_lost(loop: VirtualLoop, server: SimulatedServer, how: str) -> None:
-    """Waits, subscriptions and watched keys are gone with it; the next command connects anew, if it can."""
+    """Waits, subscriptions and watched keys are gone with it; the next command reconnects, if it can."""
 
     async def main() -> None:
         client, lab = server.client(), server.client(is_lab=True)
@@ -293,7 +283,7 @@ def test_who_waits_hears_that_the_connection_is_lost(loop: VirtualLoop, server: 
             assert await lab.publish("news", "x") == 0
             return
         server.come_up()
-        # redis-py subscribes anew, if it can.
+        # redis-py subscribes again, if it can.
         assert await lab.publish("news", "x") == (how == "cut")
         assert await lab.rpush("l", "a") == 1
         await lab.xadd("s", {"f": "1"})
@@ -318,7 +308,7 @@ def test_a_severed_client_reaches_the_server_no_more(loop: VirtualLoop, server: 
         client, other = server.client(), server.client()
         inbox = client.pubsub()
         await inbox.subscribe("news")
-        waiting = asyncio.create_task(client.blpop("l", 0))
+        waiting = asyncio.ensure_future(client.blpop("l", 0))
         await asyncio.sleep(1)
         client.sever()
         assert await other.publish("news", "x") == 0
@@ -339,7 +329,7 @@ def test_who_is_unblocked_goes_on_with_nothing(loop: VirtualLoop, server: Simula
 
     async def main() -> None:
         client = server.client()
-        waiting = [asyncio.create_task(client.blpop("l", 0)) for _ in range(2)]
+        waiting = [asyncio.ensure_future(client.blpop("l", 0)) for _ in range(2)]
         await asyncio.sleep(1)
         client.unblock()
         assert await asyncio.gather(*waiting) == [None, None]
@@ -367,7 +357,7 @@ def test_a_process_that_is_held_back_is_served_and_does_not_notice(loop: Virtual
         loop.hold(process)
         await client.rpush("l", "a")
         assert await client.llen("l") == 0
-        waiting = asyncio.create_task(client.blpop("l", 2))
+        waiting = asyncio.ensure_future(client.blpop("l", 2))
         assert (await waiting, loop.time(), told) == (None, 3, [])
         loop.release(process)
         await asyncio.sleep(1)
@@ -485,205 +475,3 @@ def test_no_random_number_of_the_program_is_used_up(loop: VirtualLoop, server: S
     after = random.random()
     random.seed(7)
     assert after == random.random()
-
-
-# ---- nothing but the simulation ----------------------------------------------------------------
-
-
-async def _monitor(client: SimulatedRedis) -> None:
-    async with client.monitor() as monitor:
-        await monitor.next_command()
-
-
-async def _subscribe(client: SimulatedRedis) -> None:
-    async with client.pubsub() as inbox:
-        await inbox.subscribe("news")
-        await inbox.psubscribe("n*")
-        await inbox.get_message(timeout=1)
-
-
-async def _connection(client: SimulatedRedis) -> None:
-    connection = await client.connection_pool.get_connection()
-    await connection.send_command("PING")
-    assert await connection.read_response() == "PONG"
-    await client.connection_pool.release(connection)
-
-
-async def _watch(client: SimulatedRedis) -> None:
-    async with client.pipeline() as pipe:
-        await pipe.watch("k")
-        await pipe.unwatch()
-    await client.transaction(lambda pipe: pipe.multi() or pipe.set("k", 1), "k")
-
-
-async def _lock(client: SimulatedRedis) -> None:
-    async with client.lock("l", timeout=1):
-        pass
-
-
-async def _context(client: SimulatedRedis) -> None:
-    async with client as same:
-        await same.get("k")
-
-
-async def _script(client: SimulatedRedis) -> None:
-    from streamlab.actors import scripts
-
-    script = client.register_script(scripts.FENCED_ACK)
-    await client.xgroup_create("s", "g", mkstream=True)
-    assert await script(keys=["s"], args=["g", "c"]) == []
-    pipe = client.pipeline()
-    await script(keys=["s"], args=["g", "c"], client=pipe)
-    assert await pipe.execute() == [[]]
-
-
-WAYS: dict[str, Callable[[SimulatedRedis], Awaitable[Any]]] = {
-    "monitor": _monitor,
-    "pubsub": _subscribe,
-    "get_connection": _connection,
-    "watch": _watch,
-    "lock": _lock,
-    "client": _of_ones_own,
-    "async with": _context,
-    "script": _script,
-    "await client": lambda client: client.initialize(),
-    "scan_iter": lambda client: anext(client.scan_iter(), None),
-    "wait": lambda client: client.wait(1, 1),
-    "cluster": lambda client: client.execute_command("CLUSTER INFO"),
-    "replicaof": lambda client: client.replicaof("localhost", 6379),
-    "sentinel": lambda client: client.execute_command("SENTINEL MASTERS"),
-    "migrate": lambda client: client.migrate("localhost", 6379, "k", 0, 10),
-    "auth": lambda client: client.auth("password"),
-    "failover": lambda client: client.execute_command("FAILOVER"),
-    "shutdown": lambda client: client.shutdown(),
-}
-
-
-@pytest.mark.parametrize("way", WAYS)
-def test_a_client_reaches_nothing_but_its_simulation(
-    way: str, loop: VirtualLoop, server: SimulatedServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Whatever opens a connection of its own opens it to the simulation, or is refused by it."""
-    dialled: list[Any] = []
-
-    async def dial(self: Any) -> None:
-        dialled.append(self)
-        raise OSError("it dials")
-
-    for kind in ("Connection", "UnixDomainSocketConnection"):
-        monkeypatch.setattr(getattr(redis.asyncio, kind), "_connect", dial)
-
-    async def main() -> None:
-        client = server.client()
-        with contextlib.suppress(ResponseError, AuthenticationError):  # refused, by the simulation
-            await WAYS[way](client)
-        await client.aclose()
-        assert await client.incr("still works") == 1
-
-    loop.run_until_complete(main())
-    assert not dialled
-
-
-def test_what_a_simulation_has_not_is_refused_in_words(loop: VirtualLoop, server: SimulatedServer) -> None:
-    """One sentence that says that it is a simulation, and what it lacks; and nothing is half done."""
-
-    async def main() -> None:
-        client = server.client()
-        for words in (
-            "SELECT 1",
-            "SWAPDB 0 1",
-            "MOVE k 1",
-            "CLIENT LIST",
-            "CLIENT UNBLOCK 1",
-            "HEXPIRE h 1 FIELDS 1 f",
-            "LASTSAVE",
-            "EVAL return(1) 0",
-            "SCRIPT LOAD return(1)",
-        ):
-            with pytest.raises(ResponseError, match=r"simulation|no Lua"):
-                await client.execute_command(*words.split())
-            pipe = client.pipeline()
-            pipe.set("k", "1")
-            pipe.execute_command(*words.split())
-            with pytest.raises(ResponseError, match=r"simulation|no Lua"):
-                await pipe.execute()
-        assert await client.select(0) is True
-
-    loop.run_until_complete(main())
-
-
-def test_a_lock_that_could_not_be_released_is_not_acquired(loop: VirtualLoop, server: SimulatedServer) -> None:
-    """A lock with a script of its own is refused before it is taken."""
-    from redis.asyncio.lock import Lock
-
-    class Own(Lock):
-        LUA_RELEASE_SCRIPT = "return redis.call('unlink', KEYS[1])"
-
-    async def main() -> None:
-        with pytest.raises(LockError, match="could not be released"):
-            server.client().lock("l", lock_class=Own)
-
-    loop.run_until_complete(main())
-
-
-# ---- only when it is needed --------------------------------------------------------------------
-
-
-def _run_alone(program: str) -> str:
-    before = (
-        "import asyncio, sys\n"
-        "from streamlab.virtual.redis import SimulatedServer\n"
-        "from streamlab.virtual.loop import VirtualLoop\n"
-        "loop = VirtualLoop()\n"
-        "client = SimulatedServer(loop=loop).client()\n"
-        "run = loop.run_until_complete\n"
-    )
-    return subprocess.run(
-        [sys.executable, "-c", before + program], capture_output=True, text=True, timeout=60, check=True
-    ).stdout
-
-
-def test_streams_do_without_fakeredis() -> None:
-    """It is imported with the first command of another kind, and not before."""
-    said = _run_alone(
-        "run(client.xadd('s', {'f': '1'})); run(client.set('k', 'v')); run(client.delete('k'))\n"
-        "run(client.pipeline().xlen('s').execute()); client.pipeline(); client.connection_pool\n"
-        "print('fakeredis' in sys.modules)\n"
-        "run(client.incr('n'))\n"
-        "print('fakeredis' in sys.modules)\n"
-    )
-    assert said.split() == ["False", "True"]
-
-
-def test_without_fakeredis_it_is_said_what_to_install() -> None:
-    """Streams work; anything else says what is missing."""
-    said = _run_alone(
-        "import importlib.util\n"
-        "find = importlib.util.find_spec\n"
-        "import streamlab.virtual.keys as keys\n"
-        "keys.find_spec = lambda name, *more: None if name == 'fakeredis' else find(name, *more)\n"
-        "print(run(client.xadd('s', {'f': '1'}))[:4])\n"
-        "for what in (lambda: client.incr('n'), client.pubsub().ping):\n"
-        "    try:\n"
-        "        run(what())\n"
-        "    except ImportError as error:\n"
-        "        print(error)\n"
-    ).splitlines()
-    assert said[0] == "1767"
-    assert len(said) == 3
-    assert all("pip install 'fakeredis" in line for line in said[1:])
-
-
-def test_it_works_on_an_ordinary_loop_too() -> None:
-    """Time is then the machine's."""
-
-    async def main() -> None:
-        client = SimulatedServer().client()
-        assert await client.set("k", "1", px=20, nx=True) is True
-        waiting = asyncio.create_task(client.blpop("l", 5))
-        await asyncio.sleep(0.03)
-        assert await client.get("k") is None
-        await client.rpush("l", "x")
-        assert await waiting == ("l", "x")
-
-    asyncio.run(main())

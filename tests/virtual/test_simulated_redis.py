@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+from typing import Any
 
 import pytest
 from redis.exceptions import ConnectionError, DataError, ResponseError
 
-from streamlab.virtual.loop import PROCESS, VirtualLoop
 from streamlab.virtual.redis import SimulatedRedis, SimulatedServer
-
-
-@pytest.fixture
-def loop():
-    loop = VirtualLoop()
-    yield loop
-    loop.close()
+from streamlab.virtual.task import PROCESS
 
 
 def test_values_look_as_redis_py_gives_them(loop):
@@ -222,10 +216,11 @@ def test_bytes_that_are_not_text_survive(loop):
     """A payload may be anything; what is not UTF-8 comes back as surrogates, and is the same bytes."""
 
     async def main() -> bytes:
-        client = SimulatedServer().client()
+        client: Any = SimulatedServer().client()
         await client.xadd("s", {"raw": b"\xff\x00"})
         ((_, fields),) = await client.xrange("s")
-        return fields["raw"].encode("utf-8", "surrogateescape")
+        raw: str = fields["raw"]
+        return raw.encode("utf-8", "surrogateescape")
 
     assert loop.run_until_complete(main()) == b"\xff\x00"
 
@@ -239,9 +234,9 @@ def test_a_negative_round_trip_is_refused():
 # ---- what can go wrong between a client and its server -----------------------------------------------
 
 
-@pytest.fixture(params=["by the general path", "by the short cuts"])
+@pytest.fixture(params=["on the general path", "on the fast path"])
 def server(request, loop):
-    return SimulatedServer(loop=loop if request.param == "by the short cuts" else None)
+    return SimulatedServer(loop=loop if request.param == "on the fast path" else None)
 
 
 async def a_group(server: SimulatedServer) -> SimulatedRedis:
@@ -250,12 +245,12 @@ async def a_group(server: SimulatedServer) -> SimulatedRedis:
     return lab
 
 
-def test_a_cut_connection_ends_the_wait_and_the_next_command_connects_anew(loop, server):
+def test_a_cut_connection_ends_the_wait_and_the_next_command_reconnects(loop, server):
     """The blocked reader hears of it, is out of the queue, and takes no entry with it."""
 
     async def main():
         lab, client, other = await a_group(server), server.client(), server.client()
-        waiting = asyncio.create_task(client.xreadgroup("g", "C1", {"s": ">"}, 1, 0))
+        waiting = asyncio.ensure_future(client.xreadgroup("g", "C1", {"s": ">"}, 1, 0))
         behind = asyncio.create_task(other.xreadgroup("g", "C2", {"s": ">"}, 1, 0))
         await asyncio.sleep(1)
         client.cut()
@@ -275,14 +270,15 @@ def test_tasks_that_share_a_client_each_get_an_entry(loop, server):
         client, producer = server.client(), server.client()
 
         def read() -> asyncio.Task[list[object]]:
-            return asyncio.create_task(client.xreadgroup("g", "C1", {"s": ">"}, 1, 2000))
+            return asyncio.ensure_future(client.xreadgroup("g", "C1", {"s": ">"}, 1, 2000))
 
         first, second = read(), read()
         await asyncio.sleep(1)
         await producer.xadd("s", {"n": "1"})
         third = read()
         await producer.xadd("s", {"n": "2"})
-        got = [fields["n"] for ((_, ((_, fields),)),) in (await first, await second)]
+        given: list[Any] = [await first, await second]
+        got = [fields["n"] for ((_, ((_, fields),)),) in given]
         return got, await third, loop.now, await client.xpending("s", "g")
 
     got, third, when, pending = loop.run_until_complete(main())
@@ -330,7 +326,7 @@ def test_a_server_that_is_down_refuses_all_but_the_lab(loop, server):
         lab, client = await a_group(server), server.client()
         await client.xadd("s", {"n": "1"}, id="1-1")
         await client.xreadgroup("g", "C1", {"s": ">"}, 1)
-        waiting = asyncio.create_task(client.xreadgroup("g", "C1", {"s": ">"}, 1, 0))
+        waiting = asyncio.ensure_future(client.xreadgroup("g", "C1", {"s": ">"}, 1, 0))
         await asyncio.sleep(1)
         server.go_down()
         with pytest.raises(ConnectionError):
@@ -354,7 +350,7 @@ def test_a_reader_that_is_unblocked_goes_on_with_nothing(loop, server):
 
     async def main():
         lab, client, other = await a_group(server), server.client(), server.client()
-        waiting = asyncio.create_task(client.xreadgroup("g", "C1", {"s": ">"}, 1, 0))
+        waiting = asyncio.ensure_future(client.xreadgroup("g", "C1", {"s": ">"}, 1, 0))
         behind = asyncio.create_task(other.xreadgroup("g", "C2", {"s": ">"}, 1, 0))
         await asyncio.sleep(1)
         client.unblock()

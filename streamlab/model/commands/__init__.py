@@ -11,8 +11,7 @@ from contextlib import contextmanager
 from . import blocking
 from .arguments import CommandError, Reply, entry_id, shown, wrong_arity
 from .blocking import serve
-from .keyspace import BlockedCommand, Keyspace, Waiter
-from .reading import ReadRequest
+from .keyspace import BlockedCommand, Keyspace, ReadRequest, Waiter
 from .table import Command, commands_of, words_of
 
 __all__ = ["BlockedCommand", "CommandError", "ReadRequest", "Reply", "StreamCommands", "Waiter", "entry_id", "serve"]

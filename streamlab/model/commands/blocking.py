@@ -8,8 +8,8 @@ from dataclasses import replace
 from streamlab.model import StreamModel, format_id
 
 from .arguments import CommandError, Reply, entry_id
-from .keyspace import BlockedCommand, Keyspace, Waiter
-from .reading import ReadRequest, entries_reply, parse_read, position, read_now
+from .keyspace import BlockedCommand, Keyspace, ReadRequest, Waiter
+from .reading import entries_reply, parse_read, position, read_now
 
 
 def xread(db: Keyspace, args: Sequence[str], now_ms: int, may_block: bool) -> Reply | BlockedCommand:

@@ -4,18 +4,31 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 from streamlab.model import Behaviour, Group, StreamModel
 
 from .arguments import WRONG_TYPE, CommandError, shown
 
-if TYPE_CHECKING:
-    from .reading import ReadRequest
-
 
 def no_group(key: str, name: str, purpose: str = "") -> CommandError:
     return CommandError(f"NOGROUP No such key '{shown(key)}' or consumer group '{shown(name)}'{purpose}")
+
+
+@dataclass(frozen=True, slots=True)
+class ReadRequest:
+    """The arguments of XREAD, or of XREADGROUP (which has a group)."""
+
+    keys: tuple[str, ...]
+    places: tuple[tuple[str, str], ...]  # the keys, and the ids behind which to read
+    group: str | None = None
+    consumer: str = ""
+    count: int | None = None
+    block_ms: int | None = None
+    noack: bool = False
+    claim_ms: int | None = None
+    is_simple: bool = False  # new entries of one key, for a group, without CLAIM
 
 
 class Waiter:
@@ -30,7 +43,7 @@ class Waiter:
     __slots__ = ()
     request: ReadRequest
     retry_at_ms: int | None
-    is_plain: bool = False  # whether it takes a new entry as `ShortCuts.xadd` hands it over
+    is_plain: bool = False  # whether it takes a new entry as `FastPath.xadd` hands it over
     on_ready: Callable[[Any], None]
 
     @property

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import lru_cache
 
 from streamlab.model import MAX_ID, MIN_ID, Behaviour, Fields, StreamId, StreamModel, format_id, previous_id
 
 from .arguments import CommandError, Reply, count_of, entry_id, integer, syntax_error, timeout_ms
-from .keyspace import Keyspace, no_group
+from .keyspace import Keyspace, ReadRequest, no_group
 
 _NEW_ONLY = MAX_ID  # stands for ">", as in Redis
 
@@ -22,21 +21,6 @@ _MEANINGLESS_IN_GROUP = (
 _NEW_WITHOUT_GROUP = (
     "ERR The > ID can be specified only when calling XREADGROUP using the GROUP <group> <consumer> option."
 )
-
-
-@dataclass(frozen=True, slots=True)
-class ReadRequest:
-    """The arguments of XREAD, or of XREADGROUP (which has a group)."""
-
-    keys: tuple[str, ...]
-    places: tuple[tuple[str, str], ...]  # the keys, and the ids behind which to read
-    group: str | None = None
-    consumer: str = ""
-    count: int | None = None
-    block_ms: int | None = None
-    noack: bool = False
-    claim_ms: int | None = None
-    is_simple: bool = False  # new entries of one key, for a group, without CLAIM
 
 
 @lru_cache(maxsize=1024)  # readers repeat themselves

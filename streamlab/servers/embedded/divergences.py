@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -22,10 +21,6 @@ class Divergence:
     """The version of Redis that brought what is missing; None: all do it that streamlab supports."""
     valkey_only: bool = False
     """Whether only Valkey does it; the embedded server is none."""
-
-    def covers(self, words: Sequence[str]) -> bool:
-        """Tell whether a command, as it is written in capitals, is one of those that differ."""
-        return any(named.split()[0] == words[0] and {*named.split()} <= {*words} for named in self.what.split(", "))
 
 
 DIVERGENCES: tuple[Divergence, ...] = (

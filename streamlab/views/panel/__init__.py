@@ -28,11 +28,12 @@ try:
     import traitlets
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
-        "the control panel needs anywidget: pip install 'streamlab[course]'", name=error.name
+        "the control panel needs anywidget: pip install 'consumer-group-lab[course]'", name=error.name
     ) from None
 
 from streamlab.lab.lab import Lab, LabError
 from streamlab.scenario import ScenarioError
+from streamlab.views.panel.buttons import all_buttons
 from streamlab.views.panel.esm import bundle
 from streamlab.views.panel.state import state_of
 
@@ -65,6 +66,7 @@ class Panel(anywidget.AnyWidget):
     _css = _HERE / "view.css"
 
     state = traitlets.Dict().tag(sync=True)
+    buttons = traitlets.List(all_buttons()).tag(sync=True)
 
     def __init__(self, lab: Lab) -> None:
         super().__init__()

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any, Final
 
+from streamlab.actors.events import CRASHED
 from streamlab.lab.lab import Lab
 from streamlab.results.actor_records import State as Doing
-from streamlab.results.recent import Recent
+from streamlab.results.recent import N_POINTS, Recent
 from streamlab.results.snapshot import ConsumerView, Snapshot
+from streamlab.scenario.actions import SetRate, SetService
 
 State = dict[str, Any]
 
@@ -16,8 +18,8 @@ State = dict[str, Any]
 _N_WAITING: Final = 60
 _N_COMMANDS: Final = 60
 _N_BARS: Final = 160
-#: Points of a curve that the throughput is an average of.
-_SPAN: Final = 12
+#: Points of a curve that the throughput is an average of: as many seconds as it is in a snapshot.
+_SPAN: Final = N_POINTS // 8
 
 #: What the automatic recovery can be switched to, and what that is called.
 STRATEGIES: Final = {"autoclaim": "XAUTOCLAIM", "claim": "XPENDING, XCLAIM", "restart": "restarting the dead"}
@@ -39,12 +41,12 @@ def state_of(lab: Lab) -> State:
         "strategies": STRATEGIES,
         "strategy": recovery.strategy,
         "min_idle": recovery.min_idle,
-        "rate": lab.rate,
-        "service": lab.service,
-        "planned_rate": _planned_rate(lab),
-        "planned_service": lab.scenario.consumers[0].service.mean,
-        "headline": headline(snapshot, lab.recovery.claims),
-        "producers": [producer.name for producer in lab.scenario.producers],
+        "paces": {
+            SetRate.word: [lab.rate, _planned_rate(lab)],
+            SetService.word: [lab.service, lab.scenario.consumers[0].service.mean],
+        },
+        "headline": headline(snapshot, recovery.claims, is_down=_is_down(recent)),
+        "producers": [_producer(producer.name, recent) for producer in lab.scenario.producers],
         "stream": lab.scenario.stream,
         "group": lab.scenario.group,
         "figures": {
@@ -87,6 +89,17 @@ def state_of(lab: Lab) -> State:
 def _planned_rate(lab: Lab) -> float | None:
     rates = [p.arrivals.rate for p in lab.scenario.producers if p.arrivals.kind != "replay"]
     return rates[0] if rates else None
+
+
+def _is_down(recent: Recent) -> bool:
+    return any(until == math.inf for _, until in recent.ledger.outages)
+
+
+def _producer(name: str, recent: Recent) -> dict[str, Any]:
+    actors = recent.ledger.actors
+    is_dead = any(loss.kind == CRASHED and loss.consumer == name for loss in actors.losses)
+    is_paused = any(until == math.inf for _, until in actors.pauses.get(name, ()))
+    return {"name": name, "state": Doing.DEAD if is_dead else Doing.PAUSED if is_paused else Doing.WORKING}
 
 
 def _consumer(consumer: ConsumerView) -> dict[str, Any]:
@@ -151,7 +164,7 @@ def _or_none(at: float) -> float | None:
 # ---- in words ----------------------------------------------------------------------------------------
 
 
-def headline(snapshot: Snapshot, is_claiming: bool) -> list[str]:
+def headline(snapshot: Snapshot, is_claiming: bool, *, is_down: bool = False) -> list[str]:
     """Return what is going on, in a sentence or two, and how serious it is: calm, alarm or mending.
 
     No figure that changes from moment to moment: it is read aloud when it changes.
@@ -163,6 +176,8 @@ def headline(snapshot: Snapshot, is_claiming: bool) -> list[str]:
     again = sorted({row.owner for row in snapshot.pending if _taken_over(row.owner, snapshot)})
     if snapshot.finished:
         return ["calm", "The run has ended."]
+    if is_down:
+        return ["alarm", f"{away} The server is down: nothing can be added, read or acknowledged.".strip()]
     if len(gone) == len(snapshot.consumers):
         return ["alarm", "Nobody is left: entries are added, and no one is given them."]
     if stranded:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -16,12 +16,13 @@ from matplotlib.patches import Patch
 from streamlab.actors.events import CRASHED, GROUP_DESTROYED, PAUSED, SERVER_DOWN, STREAM_DELETED
 from streamlab.results.run import Run
 from streamlab.views.plots import style
-from streamlab.views.plots.deliveries import added
 from streamlab.views.plots.style import FAINT, INK, LINES, MARKERS, TROUBLE, Floats, LineStyle, colour
 from streamlab.views.plots.words import Runs, entries_text, named, time_text
 
 #: Parts into which the time axis is cut when a curve has more steps than a figure has pixels.
 N_PARTS: Final = 360
+#: The part of the height from which on a band is seen beside its line.
+_SEEN: Final = 0.03
 _EVENTS: Final = {
     CRASHED: ("{} crashes", TROUBLE),
     PAUSED: ("{} is paused", FAINT),
@@ -36,19 +37,11 @@ def backlog(runs: Runs, *, ax: Axes | None = None) -> Figure:
 
     *Backlog* is what has been added and not yet delivered (a group's lag), *pending* what has been
     delivered and not yet acknowledged (``XPENDING``). Several runs are drawn over each other, each from
-    its own start. Of curves with many points, each 360th of the time is drawn as its average, in a shaded
-    band from its lowest to its highest value.
-
-    Parameters
-    ----------
-    runs
-        A run, several, or several by the labels they shall have.
-    ax
-        Axes to draw on; None makes a new figure.
+    its own start (`Runs`), on the given axes or a new figure. Of curves with many points, each 360th of the time
+    is drawn as its average, in a shaded band from its lowest to its highest value.
     """
     by_label = named(runs)
     ax = style.axes_for(ax, 9, 3.6)
-    style.tidy(ax)
     end = max((run.duration for run in by_label.values()), default=0.0)
     style.time_axis(ax, 0.0, end * 1.02 or 1.0, "time since the start of the run")
     style.label_axes(ax, y="entries")
@@ -62,7 +55,7 @@ def backlog(runs: Runs, *, ax: Axes | None = None) -> Figure:
     ax.set_ylim(0, max(highest * 1.22, 1.2))
     if len(by_label) == 1:
         _mark_moments(ax, next(iter(by_label.values())), highest)
-    style.legend_below(ax, _key(ax, by_label))
+    style.legend_below(ax, _key(ax, by_label, highest))
     return style.finish(ax, _title(by_label), _alt(by_label))
 
 
@@ -118,19 +111,31 @@ def _is_dense(at: Sequence[float] | Floats) -> bool:
     return len(at) > 2 * N_PARTS
 
 
-def _key(ax: Axes, by_label: dict[str, Run]) -> list[Artist]:
+def _has_band(run: Run, highest: float) -> bool:
+    """Whether the shaded band of a run is wider than the line in it, so that it is seen."""
+    if not _is_dense(run.series.at):
+        return False
+    at = np.array([*run.series.at, run.duration])
+    for values in (run.series.backlog, run.series.pending):
+        _, least, _, most = envelope(at, np.array([*values, values[-1]], dtype=np.float64))
+        if max(most - least) > _SEEN * highest:
+            return True
+    return False
+
+
+def _key(ax: Axes, by_label: dict[str, Run], highest: float) -> list[Artist]:
     handles: list[Artist] = list(ax.get_legend_handles_labels()[0])
     if len(by_label) > 1:
         handles.append(Line2D([], [], color=INK, linewidth=0.9, label="thin line: pending"))
-    if any(_is_dense(run.series.at) for run in by_label.values()):
+    if any(_has_band(run, highest) for run in by_label.values()):
         handles.append(Patch(facecolor="#c8c8c8", label="shaded: lowest to highest; line: average"))
     return handles
 
 
 def _mark_moments(ax: Axes, run: Run, highest: float) -> None:
     """Mark what bends the curves: the end of production, and what goes wrong."""
-    moments = list(_mishaps(run))
-    last_added = max(added(run).values())
+    moments = [(e.at, _EVENTS[e.kind][0].format(e.actor), _EVENTS[e.kind][1]) for e in run.events if e.kind in _EVENTS]
+    last_added = max(run.ledger.added.values())
     index = int(np.searchsorted(run.series.at, last_added, side="right")) - 1
     left = run.series.backlog[max(index, 0)]
     if left > 0.05 * highest and left >= 10:
@@ -145,14 +150,6 @@ def _mark_moments(ax: Axes, run: Run, highest: float) -> None:
         dx, ha = (-4, "right") if at > 0.7 * width else (4, "left")
         frame = ("data", "axes fraction")
         style.note(ax, words, (at, 0.98 - 0.09 * row), (dx, 0), 8.5, xycoords=frame, ha=ha, va="top", color=ink)
-
-
-def _mishaps(run: Run) -> Iterator[tuple[float, str, str]]:
-    """Yield what befell actors, the stream and the server: when, in words, and the colour of the words."""
-    for at, kind, actor, _, _ in run.events:
-        if kind in _EVENTS:
-            words, ink = _EVENTS[kind]
-            yield at, words.format(actor), ink
 
 
 def envelope(at: Floats, values: Floats) -> tuple[Floats, Floats, Floats, Floats]:

@@ -1,4 +1,4 @@
-"""What figures show of deliveries, without drawing it. No other figure's module reads a run's record of them.
+"""What figures show of deliveries, without drawing it.
 
 A *delivery* is an entry in a consumer's hands, from when it was delivered or claimed until it was over.
 """
@@ -14,7 +14,6 @@ from typing import Final, NamedTuple
 from streamlab.actors.events import CRASHED, PAUSED, RESUMED, STARTED, STOPPED
 from streamlab.results.deliveries import Delivery
 from streamlab.results.run import Run
-from streamlab.results.statistics import id_key
 
 # The phases of an entry in a consumer's hands.
 WAITING: Final = "waiting"  #: delivered; the consumer is still busy with what came before it
@@ -80,34 +79,9 @@ class Lanes:
         return sorted((d for lane in self.lanes.values() for d in lane), key=lambda d: d.delivery.delivered)
 
 
-def deliveries(run: Run) -> Sequence[Delivery]:
-    """Return the deliveries and claims of a run, in the order of its log."""
-    return run.ledger.deliveries
-
-
 def redelivered(run: Run) -> list[Delivery]:
     """Return those of entries that had been delivered before."""
-    return [delivery for delivery in deliveries(run) if delivery.claimed or delivery.delivery_count > 1]
-
-
-def added(run: Run) -> Mapping[str, float]:
-    """Return when each entry was added, by id."""
-    return run.ledger.added
-
-
-def pauses(run: Run, consumer: str) -> Sequence[tuple[float, float]]:
-    """Return from when to when a consumer was paused."""
-    return run.ledger.pauses.get(consumer, ())
-
-
-def sojourns(run: Run) -> list[float]:
-    """Return the sojourn time of each entry that was processed, in seconds."""
-    return run.ledger.sojourns()
-
-
-def numbers(run: Run) -> dict[str, int]:
-    """Return the number of every entry: 1 is the one with the smallest id."""
-    return {entry_id: i for i, entry_id in enumerate(sorted(added(run), key=id_key), 1)}
+    return [delivery for delivery in run.ledger.deliveries if delivery.claimed or delivery.delivery_count > 1]
 
 
 def absences_of(run: Run) -> dict[str, list[Absence]]:
@@ -126,10 +100,7 @@ def absences_of(run: Run) -> dict[str, list[Absence]]:
 def lay_out(run: Run, start: float | None, end: float | None, max_entries: int) -> Lanes:
     """Choose what to show of a run, and where.
 
-    Raises
-    ------
-    ValueError
-        If the window has no length, or `max_entries` allows nothing.
+    Raises `ValueError` if the window has no length, or `max_entries` allows nothing.
     """
     if max_entries < 1:
         raise ValueError(f"max_entries is {max_entries}: give a whole number of at least 1")
@@ -137,16 +108,16 @@ def lay_out(run: Run, start: float | None, end: float | None, max_entries: int) 
     first, last = _window(run, absences, start, end)
     if not first < last:
         raise ValueError(f"the window from {first:g} s to {last:g} s has no length: give a later end")
-    candidates = list(_candidates(deliveries(run), absences, first, last))
+    candidates = list(_candidates(run.ledger.deliveries, absences, first, last))
     cut = len(candidates) > max_entries
     if cut:
         cut_at = candidates[max_entries][0].delivered
         last = cut_at if cut_at > first else last  # all in one batch: then the batch is cut
     lanes: dict[str, list[Drawn]] = {name: [] for name in run.consumers}
     rows: dict[str, list[float]] = {name: [] for name in run.consumers}
-    number_of = numbers(run)
+    number_of = run.numbers
     first_consumers: dict[str, str] = {}
-    for delivery in deliveries(run):
+    for delivery in run.ledger.deliveries:
         first_consumers.setdefault(delivery.id, delivery.consumer)
     for delivery, cut_up, following in candidates[:max_entries]:
         entry_id, consumer = delivery.id, delivery.consumer
@@ -155,11 +126,11 @@ def lay_out(run: Run, start: float | None, end: float | None, max_entries: int) 
         lanes[consumer].append(Drawn(delivery, number, row, cut_up, first_consumers[entry_id], producer, following))
     arrivals = sorted(
         (at, number_of[entry_id], producer_of.get(entry_id, ""))
-        for entry_id, at in added(run).items()
+        for entry_id, at in run.ledger.added.items()
         if first <= at < last
     )
     n_rows = {name: max(len(taken), 1) for name, taken in rows.items()}
-    return Lanes(first, last, lanes, arrivals, absences, len(deliveries(run)), cut, n_rows)
+    return Lanes(first, last, lanes, arrivals, absences, len(run.ledger.deliveries), cut, n_rows)
 
 
 def _candidates(
@@ -182,7 +153,7 @@ def _window(
 
     A short run is shown whole. Of a long one, the first trouble if there is any; otherwise its beginning.
     """
-    given = deliveries(run)
+    given = run.ledger.deliveries
     # A run's duration is that of its entries' lives; an actor may have crashed after that.
     crashes = [a.start for list_of in absences.values() for a in list_of if a.kind == CRASHED]
     whole = max(run.duration, *crashes, 0.0)
@@ -209,7 +180,7 @@ def _window(
     # The next delivery that is later: a batch is not cut in two.
     beyond = bisect.bisect_right(delivered, delivered[begin + readable - 1])
     last = delivered[beyond] if beyond < len(delivered) else whole * 1.03
-    first_added = min(added(run).values(), default=0.0)
+    first_added = min(run.ledger.added.values(), default=0.0)
     if start is None and trouble is None and first_added > 0.1 * last:
         first = first_added  # nothing happens before
     return first, last
@@ -295,7 +266,7 @@ def orphaned(delivery: Delivery, absences: Sequence[Absence]) -> tuple[float, fl
 
 def all_orphaned(run: Run, absences: Mapping[str, Sequence[Absence]]) -> list[tuple[float, float]]:
     """Return the same of each delivery of a run that was ever orphaned."""
-    spans = (orphaned(delivery, absences.get(delivery.consumer, ())) for delivery in deliveries(run))
+    spans = (orphaned(delivery, absences.get(delivery.consumer, ())) for delivery in run.ledger.deliveries)
     return [span for span in spans if span is not None]
 
 

@@ -13,7 +13,7 @@ from matplotlib.patheffects import withStroke
 from streamlab.actors.events import CRASHED, PAUSED
 from streamlab.results.deliveries import Delivery
 from streamlab.results.run import Run
-from streamlab.views.plots.deliveries import deliveries, orphaned, pauses
+from streamlab.views.plots.deliveries import orphaned
 from streamlab.views.plots.episode import Episode
 from streamlab.views.plots.lanes import ORPHAN_LOOK, Box, Lane, LanePainter, corners
 from streamlab.views.plots.style import GRID, INK, OTHERS, TROUBLE, mark, note
@@ -94,7 +94,7 @@ class EntryPainter(LanePainter):
         """Draw who is working on what: faintly what has nothing to do with the loss."""
         rows, high = self.episode.rows, self.row_height * 0.94
         boxes: dict[str, list[Box]] = {name: [] for name in ("others", "stranded", "lost too", "work")}
-        for delivery in deliveries(self.run):
+        for delivery in self.run.ledger.deliveries:
             consumer, entry_id = delivery.consumer, delivery.id
             if consumer not in self.lanes:
                 continue
@@ -120,7 +120,7 @@ class EntryPainter(LanePainter):
         if not (delivery.begun < self.end and left > self.start):
             return
         at, end = max(delivery.begun, self.start), min(left, self.end)
-        for paused, resumed in pauses(self.run, delivery.consumer):
+        for paused, resumed in self.run.ledger.pauses.get(delivery.consumer, ()):
             if at <= paused < end:
                 yield at, paused
                 at = min(resumed, end)

@@ -11,7 +11,7 @@ from streamlab.results.deliveries import Delivery
 from streamlab.results.events import Event
 from streamlab.results.recovery import LostWorker
 from streamlab.results.run import Run
-from streamlab.views.plots.deliveries import Absence, absences_of, deliveries, numbers, pauses, redelivered
+from streamlab.views.plots.deliveries import Absence, absences_of, redelivered
 
 #: More lanes than this are left out, but for those of consumers that had the entry.
 _MOST_LANES: Final = 6
@@ -51,17 +51,14 @@ class Episode:
 def episode_of(run: Run, entry: str | None) -> Episode | None:
     """Choose what to show: a given entry's way, or that of the one with the best story; None if all went well.
 
-    Raises
-    ------
-    ValueError
-        If nobody was ever given the entry.
+    Raises `ValueError` if nobody was ever given the entry.
     """
     lost_workers = [lost for lost in run.recovery.lost_workers if lost.held]
     if entry is None:
         entry = _most_telling(run, lost_workers)
         if entry is None:
             return None
-    given = tuple(delivery for delivery in deliveries(run) if delivery.id == entry)
+    given = tuple(delivery for delivery in run.ledger.deliveries if delivery.id == entry)
     if not given:
         raise ValueError(f"no consumer was given the entry {entry!r}: see tables.entries(run)")
     lost = next((lost for lost in lost_workers if entry in lost.held), None)
@@ -73,7 +70,7 @@ def episode_of(run: Run, entry: str | None) -> Episode | None:
     start, end = _window(run, lost, given, ends)
     return Episode(
         entry=entry,
-        number=numbers(run).get(entry, 0),
+        number=run.numbers.get(entry, 0),
         lost=lost,
         rows={entry_id: row for row, entry_id in enumerate(rows)},
         deliveries=given,
@@ -114,7 +111,7 @@ def _window(
         times += [lost.at, *(at for at in lost.settled if not math.isnan(at))]
     first, last = min(times), max(times)
     if lost is not None and lost.kind == PAUSED:
-        back = [end for start, end in pauses(run, lost.consumer) if start == lost.at]
+        back = [end for start, end in run.ledger.pauses.get(lost.consumer, ()) if start == lost.at]
         last = max(last, *(at for at in back if math.isfinite(at)))
     if lost is not None and not lost.recovered:
         # It goes on and on: as long as it would have taken to be claimed.

@@ -36,10 +36,6 @@ def overview(*runs: Run) -> Figure:
             ax.set_title(f"{label}: {ax.get_title(loc='left')}", loc="left", fontsize=11, color=INK)
     for column, draw in enumerate((backlog, sojourn, shares)):
         draw(by_label, ax=chart.add_subplot(grid[-1, column]))
-    chart.suptitle(_headline(by_label), fontsize=13, fontweight="bold", color=INK)
+    told = dict.fromkeys(f"{run.scenario.name}, {run.engine} ({run.server})" for run in by_label.values())
+    chart.suptitle("   |   ".join(told), fontsize=13, fontweight="bold", color=INK)
     return chart
-
-
-def _headline(by_label: dict[str, Run]) -> str:
-    told = [f"{run.scenario.name}, {run.engine} ({run.server})" for run in by_label.values()]
-    return "   |   ".join(dict.fromkeys(told))

@@ -48,8 +48,7 @@ def recovery(run: Run, entry: str | None = None) -> Figure:
     """
     episode = episode_of(run, entry)
     if episode is None:
-        ax = Chart(11, 3).add_subplot()
-        style.tidy(ax)
+        ax = style.axes_for(None, 11, 3)
         words, alt = "no worker was lost, and no entry was given twice", "A run in which nothing was lost: empty."
         return style.empty(ax, words, "Nothing had to be recovered", alt)
     dead_letters = "" if math.isnan(episode.dead_lettered) else _DEAD_LETTERS

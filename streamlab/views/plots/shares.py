@@ -24,20 +24,12 @@ def shares(runs: Runs, *, ax: Axes | None = None) -> Figure:
     """Draw each consumer's share of what was acknowledged, and which part of the time it was busy.
 
     Bars are shares, diamonds are utilisation; both are percentages, of all entries and of the run's time.
-    Several runs stand side by side, a bar each.
-
-    Parameters
-    ----------
-    runs
-        A run, several, or several by the labels they shall have.
-    ax
-        Axes to draw on; None makes a new figure.
+    Several runs (`Runs`) stand side by side, a bar each, on the given axes or a new figure.
     """
     by_label = named(runs)
     names = list(dict.fromkeys(name for run in by_label.values() for name in run.consumers))
     n_bars = len(names) * len(by_label)
     ax = style.axes_for(ax, 9, min(max(1.5 + 0.34 * n_bars, 2.4), 8.0))
-    style.tidy(ax)
     parts = [part for run in by_label.values() for part in run.shares.values()]
     busy = [c.utilisation for run in by_label.values() for c in run.consumers.values()]
     _draw_axes(ax, names, max(parts + busy, default=0.0), with_words=n_bars <= _MOST_WORDS)

@@ -13,7 +13,6 @@ from matplotlib.ticker import FuncFormatter
 from streamlab.results.run import Run
 from streamlab.results.statistics import quantile
 from streamlab.views.plots import style
-from streamlab.views.plots.deliveries import sojourns
 from streamlab.views.plots.style import FAINT, GRID, LINES, MARKERS, Floats, colour
 from streamlab.views.plots.words import Runs, entries_text, named, time_text
 
@@ -27,24 +26,17 @@ def sojourn(runs: Runs, *, ax: Axes | None = None) -> Figure:
 
     The sojourn time is from ``XADD`` until an entry has first been processed. The curve is the empirical
     distribution function: p50 and p95 are read where it crosses 50 % and 95 %, and are marked. The time
-    axis is logarithmic where the longest times would squeeze the others into its first pixels.
-
-    Parameters
-    ----------
-    runs
-        A run, several, or several by the labels they shall have.
-    ax
-        Axes to draw on; None makes a new figure.
+    axis is logarithmic where the longest times would squeeze the others into its first pixels. Several runs
+    (`Runs`) are drawn over each other, on the given axes or a new figure.
     """
     by_label = named(runs)
     ax = style.axes_for(ax, 9, 3.6)
-    style.tidy(ax)
     ax.set_ylim(0, 1.04)
     ax.set_yticks([0, 0.25, 0.5, 0.75, 0.95])
     ax.yaxis.set_major_formatter(style.percent())
     style.label_axes(ax, y="entries done within this time")
     ax.grid(axis="y", color=GRID, linewidth=0.8)
-    times = {label: np.sort(np.array(sojourns(run))) for label, run in by_label.items()}
+    times = {label: np.sort(np.array(run.ledger.sojourns())) for label, run in by_label.items()}
     done = {label: values for label, values in times.items() if len(values)}
     if not done:
         style.time_axis(ax, 0.0, 1.0, _TIME)

@@ -37,8 +37,10 @@ _GLUED: Final = re.compile(r"(?<=\d) (?=(?:µs|ms|s|min|h|d|%)(?!\w))| \([^()]*\
 
 
 def axes_for(ax: Axes | None, width: float, height: float) -> Axes:
-    """Return the axes to draw on: the caller's, or those of a new chart of this size in inches."""
-    return Chart(width, height).add_subplot() if ax is None else ax
+    """Return the axes to draw on, made tidy: the caller's, or those of a new chart of this size in inches."""
+    ax = Chart(width, height).add_subplot() if ax is None else ax
+    tidy(ax)
+    return ax
 
 
 def chart_of(ax: Axes) -> Figure:

@@ -273,7 +273,7 @@ def _title(lanes: Lanes) -> str:
     """Say what there is to see: a crash and what came of it, claims, or who was given what."""
     crash = _first_crash(lanes)
     if crash is not None:
-        name, at = crash
+        at, name = crash
         return f"{name} crashes at {time_text(at)} {_consequence(lanes, name, at)}"
     drawn = lanes.drawn
     claimed = [d for d in drawn if d.delivery.claimed]
@@ -320,18 +320,15 @@ def _twice(drawn: Sequence[Drawn]) -> str:
     return f"; {n:,} {'is' if n == 1 else 'are'} processed more than once" if n else ""
 
 
-def _first_crash(lanes: Lanes) -> tuple[str, float] | None:
-    """Return the first consumer that crashes in the window, and when."""
+def _first_crash(lanes: Lanes) -> tuple[float, str] | None:
+    """Return when a consumer first crashes in the window, and which."""
     crashes = [
         (away.start, name)
         for name in lanes.lanes
         for away in lanes.absences.get(name, ())
         if away.kind == CRASHED and lanes.start <= away.start <= lanes.end
     ]
-    if not crashes:
-        return None
-    at, name = min(crashes)
-    return name, at
+    return min(crashes, default=None)
 
 
 def _consequence(lanes: Lanes, name: str, at: float) -> str:

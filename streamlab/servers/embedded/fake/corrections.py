@@ -146,7 +146,7 @@ class Corrections(FakeSocket):
 
 
 def _one_or_many(found: Any, args: Sequence[bytes]) -> Any:
-    """Without a count it is one, or none, that is asked for; fakeredis gives a list with it."""
+    """Without a count it is one, or none, that is asked for; fakeredis gave a list with it until 2.40."""
     if args:
         return found or []
-    return found[0] if found else None
+    return (found[0] if isinstance(found, list) else found) if found else None

@@ -23,7 +23,7 @@ from streamlab.servers.embedded.replies import decoded, encoded
 from .pops import Pops
 
 Version = tuple[int, int, int]
-HUNG_UP = getattr(select, "POLLRDHUP", 0)  # POLLHUP and POLLERR are told in any case
+_HUNG_UP = getattr(select, "POLLRDHUP", 0)  # POLLHUP and POLLERR are told in any case
 
 
 class StreamValue(BaseModel):
@@ -246,7 +246,7 @@ class StreamServer(FakeServer):
         """
         assert self._hang_ups is not None
         self._watched[number] = socket
-        self._hang_ups.register(number, HUNG_UP)
+        self._hang_ups.register(number, _HUNG_UP)
 
     def unwatch(self, number: int) -> None:
         """Look no more."""

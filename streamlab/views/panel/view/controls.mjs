@@ -1,10 +1,8 @@
 // What is above and below the tables: the run's clock and seed, figures, and sliders for what is planned.
 
-import { actions } from "./actions.mjs";
+import { atHand } from "./buttons.mjs";
 import { attribute, button, enable, isFree, make, offer, show, write } from "./page.mjs";
-import {
-  eachRate, enabled, goBack, nearestSpeed, serviceTime, sliderPosition, sliderValue, SPEEDS,
-} from "./state.mjs";
+import { goBack, nearestSpeed, pace, runs, sliderPosition, sliderValue, SPEEDS } from "./state.mjs";
 
 // The header. Of a live lab the clock only runs: it has one button, which ends it.
 export function timeControls({ control }) {
@@ -33,14 +31,13 @@ export function timeControls({ control }) {
 
   function update(now) {
     state = now;
-    const isLive = state.engine === "live", can = enabled(state);
+    const isLive = state.engine === "live";
     write(title, state.title);
     write(badge, isLive ? "live: real processes, a real Redis" : "simulated: virtual time");
     write(clock, `${state.at.toFixed(1)} s`);
     write(play, state.playing ? "Freeze" : "Play");
-    enable(play, can.play);
-    enable(step, can.step);
-    enable(stop, can.stop);
+    for (const each of [play, step]) enable(each, runs(state));
+    enable(stop, !state.closed);
     for (const each of simulated) each.hidden = isLive;
     stop.hidden = !isLive;
     if (state.playing) show(speed, nearestSpeed(state.speed));
@@ -51,13 +48,12 @@ export function timeControls({ control }) {
   return { node, update };
 }
 
-export function streamPart({ action }) {
+export function streamPart({ act, buttons }) {
   const figures = new Map();
   const list = make("dl");
-  const rate = slider("arrival rate", eachRate, (value) => action(actions.setRate(value)));
-  const service = slider("service time", serviceTime, (value) => action(actions.setService(value)));
+  const sliders = atHand(buttons, "producers", "consumers").map((each) => slider(each, act));
   const title = make("h3", {}, "Stream and group");
-  const node = make("section", { "aria-label": "Stream and group" }, title, list, rate.node, service.node);
+  const node = make("section", { "aria-label": "Stream and group" }, title, list, ...sliders.map((each) => each.node));
 
   function figure(name) {
     if (!figures.has(name)) {
@@ -74,25 +70,28 @@ export function streamPart({ action }) {
       write(figure(name), value);
       attribute(figure(name), "title", String(value));
     }
-    rate.update(state.rate, state.planned_rate);
-    service.update(state.service, state.planned_service);
+    for (const each of sliders) each.update(state);
   }
   return { node, update };
 }
 
-function slider(words, unit, act) {
+// A slider for an action whose first field is an amount.
+function slider(each, act) {
+  const { word, label, hint, fields: [amount] } = each;
+  const unit = (value) => pace(value, amount.kind === "time");
   let planned = null;
   const chosen = () => sliderValue(Number(range.value), planned);
   const range = make("input", {
-    type: "range", min: "-3", max: "3", step: "0.25", "aria-label": words,
-    oninput: () => write(shown, unit(chosen())), onchange: () => act(chosen()),
+    type: "range", min: "-3", max: "3", step: "0.25", "aria-label": label,
+    oninput: () => write(shown, unit(chosen())), onchange: () => act(each, { [amount.name]: chosen() }),
   });
   const shown = make("span");
-  const node = make("div", { class: "slider" }, make("span", {}, words), range, shown);
+  const node = make("div", { class: "slider", title: hint }, make("span", {}, label), range, shown);
 
-  function update(value, plan) {
-    node.hidden = value === null || !plan;
-    planned = plan;
+  function update({ paces }) {
+    let value;
+    [value, planned] = paces[word];
+    node.hidden = value === null || !planned;
     if (node.hidden || !isFree(range)) return;
     range.value = String(sliderPosition(value, planned));
     write(shown, unit(value));

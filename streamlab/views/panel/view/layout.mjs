@@ -21,8 +21,8 @@ export function places(state, width) {
   return {
     width,
     height,
-    producers: new Map(state.producers.map((name, i) => [
-      name, { x: 8, y: row(i, nProducers, each), h: Math.min(30, each - 4) },
+    producers: new Map(state.producers.map((producer, i) => [
+      producer.name, { x: 8, y: row(i, nProducers, each), h: Math.min(30, each - 4), producer },
     ])),
     stream: { x0: 118, x1: width * 0.44, y: middle },
     consumers: new Map(state.consumers.map((consumer, i) => [
@@ -109,11 +109,10 @@ const CURVES_LEFT = 128;
 // The three curves below each other: what is written beside each, and its points; counts go by steps.
 export function curves(state, width, height) {
   const { at, backlog, pending, throughput } = state.curves;
-  const rate = throughput.length ? throughput[throughput.length - 1] : 0;
   const kinds = [
     { name: "backlog", values: backlog, now: `${state.backlog}`, least: 4, stepped: true },
     { name: "pending", values: pending, now: `${state.n_pending}`, least: 4, stepped: true },
-    { name: "throughput", values: throughput, now: `${rate.toFixed(1)}/s`, least: 1, stepped: false },
+    { name: "throughput", values: throughput, now: state.figures.throughput, least: 1, stepped: false },
   ];
   const each = height / kinds.length, high = each - 15;
   const x = (t) => CURVES_LEFT + ((t - state.at + state.window) / state.window) * (width - CURVES_LEFT - 2);

@@ -1,7 +1,9 @@
 // The view of streamlab's control panel: tables in HTML, and three drawings. Everything it shows comes as one object
-// of plain data (`state`). What goes back is {action: text} for what is done to the run, and {control, value} for its
-// clock. The kernel joins this file and those that it imports into the one module that anywidget takes (esm.py).
+// of plain data (`state`), and its buttons as another, which stays as it is (`buttons`). What goes back is
+// {action: text} for what is done to the run, and {control, value} for its clock. The kernel joins this file and those
+// that it imports into the one module that anywidget takes (esm.py).
 
+import { textOf } from "./buttons.mjs";
 import { streamPart, timeControls } from "./controls.mjs";
 import { Drawing } from "./drawing.mjs";
 import { drawCurves } from "./figures.mjs";
@@ -13,12 +15,11 @@ import { commandsPart, consumersPart, pendingPart } from "./tables.mjs";
 const LOOK_EVERY_MS = 2000;
 
 function render({ model, el }) {
-  const send = {
-    action: (text) => model.send({ action: text }),
-    control: (name, value) => model.send({ control: name, value }),
-  };
-  const time = timeControls(send), consumers = consumersPart(send), pending = pendingPart(send);
-  const stream = streamPart(send), commands = commandsPart();
+  const control = (name, value) => model.send({ control: name, value });
+  const act = (button, values) => model.send({ action: textOf(button, values) });
+  const does = { act, buttons: model.get("buttons") };
+  const time = timeControls({ control }), consumers = consumersPart(does), pending = pendingPart(does);
+  const stream = streamPart(does), commands = commandsPart();
   const parts = [time, consumers, pending, stream, commands];
   const mood = make("div", { class: "headline", role: "status", "aria-live": "polite" });
   const trouble = make("div", { class: "notice", role: "alert" });
@@ -46,7 +47,7 @@ function render({ model, el }) {
     const now = performance.now();
     if (now - lastLook > LOOK_EVERY_MS) { // so that the panel knows that somebody looks
       lastLook = now;
-      send.control("look");
+      control("look");
     }
   }
   const resized = new ResizeObserver(refresh);

@@ -29,11 +29,12 @@ export function classes(node, value) {
 
 // ---- controls --------------------------------------------------------------------------------------
 
-export function button(words, act, { look = "", label = "" } = {}) {
+export function button(words, act, { look = "", label = "", hint = "" } = {}) {
   const onclick = ({ currentTarget }) => {
     if (currentTarget.getAttribute("aria-disabled") !== "true") act();
   };
-  return make("button", { type: "button", class: look, onclick, ...(label && { "aria-label": label }) }, words);
+  const more = { ...(label && { "aria-label": label }), ...(hint && { title: hint }) };
+  return make("button", { type: "button", class: look, onclick, ...more }, words);
 }
 
 // A disabled button would lose the keyboard's focus: it only says that it does nothing.

@@ -6,7 +6,7 @@ import {
 } from "./drawing.mjs";
 import { CELL, hiddenInStream, hiddenWith, places } from "./layout.mjs";
 import { attribute } from "./page.mjs";
-import { count, isGone, isPaused, sceneLabel } from "./state.mjs";
+import { count, isGone, isPaused, isTrouble, sceneLabel } from "./state.mjs";
 
 const FRAME_MS = 30; // about thirty pictures a second are enough for the eye
 const LOOKS = {
@@ -99,9 +99,10 @@ export class Scene {
   }
 
   drawProducers(pen) {
-    for (const [name, { x, y, h }] of this.place.producers) {
-      box(pen, x, y - h / 2, 64, h, { fill: "#f5f7f9" });
-      text(pen, name, x + 32, y, { bold: true, align: "center" });
+    for (const [name, { x, y, h, producer }] of this.place.producers) {
+      const { box: look, sign, words } = actorLook(producer);
+      box(pen, x, y - h / 2, 64, h, { fill: "#f5f7f9", ...look });
+      text(pen, `${sign}${name}`, x + 32, y, { bold: true, align: "center", ...words });
     }
   }
 
@@ -115,13 +116,10 @@ export class Scene {
 
   drawConsumer(pen, place) {
     const { x, y, w, h, consumer } = place;
-    const gone = isGone(consumer), paused = isPaused(consumer);
-    let look = { stroke: consumer.state === "working" ? BLUE : GREY }, words = consumer.state;
-    if (gone) [look, words] = [{ fill: "#fdf0e8", stroke: TROUBLE, dash: [5, 4], line: 2 }, `✕ ${words}`];
-    if (paused) [look, words] = [{ fill: "#eceff1", stroke: "#767676", dash: [2, 3], line: 2 }, `❙❙ ${words}`];
-    box(pen, x, y - h / 2, w, h, look);
+    const { box: look, sign, words } = actorLook(consumer);
+    box(pen, x, y - h / 2, w, h, { stroke: consumer.state === "working" ? BLUE : GREY, ...look });
     text(pen, consumer.name, x + 10, y, { bold: true });
-    text(pen, words, x + 46, y, { size: 12, bold: gone, colour: gone ? DARK_TROUBLE : FAINT });
+    text(pen, `${sign}${consumer.state}`, x + 46, y, { size: 12, colour: FAINT, ...words });
     const hidden = hiddenWith(this.state, place);
     if (hidden > 0) text(pen, `+${hidden}`, x + w - 8, y, { size: 12, bold: true, align: "right" });
   }
@@ -131,6 +129,17 @@ export class Scene {
     box(pen, x - 40, y - 20, 80, 40, { fill: "#eef8f4", stroke: GREEN });
     text(pen, `✓ ${count(this.state.n_acked)}`, x, y, { bold: true, align: "center", colour: DARK_GREEN });
   }
+}
+
+// How those who do not run stand out: not by colour alone.
+function actorLook(actor) {
+  if (isGone(actor) && isTrouble(actor)) {
+    const look = { fill: "#fdf0e8", stroke: TROUBLE, dash: [5, 4], line: 2 };
+    return { box: look, sign: "✕ ", words: { bold: true, colour: DARK_TROUBLE } };
+  }
+  const still = { fill: "#eceff1", stroke: "#767676", dash: [2, 3], line: 2 };
+  if (isPaused(actor)) return { box: still, sign: "❙❙ " };
+  return isGone(actor) ? { box: { ...still, dash: [], line: 1 }, sign: "■ " } : { sign: "" };
 }
 
 function drawWay(pen, x0, y0, x1, y1) {

@@ -42,13 +42,14 @@ export function lanesLabel({ window, consumers }) {
 // ---- consumers and what is pending for them --------------------------------------------------------
 
 export const isGone = (consumer) => consumer.state === "dead" || consumer.state === "stopped";
+// One that stopped in good order and left nothing is gone, but no trouble.
+export const isTrouble = (consumer) => consumer.state === "dead" || (isGone(consumer) && consumer.pending > 0);
 export const isPaused = (consumer) => consumer.state === "paused";
 
 export function consumerRow(consumer) {
   return {
     look: isGone(consumer) && consumer.pending ? "stranded" : "",
     hint: consumer.pid ? `process ${consumer.pid}` : "",
-    pauseWord: isPaused(consumer) ? "Resume" : "Pause",
   };
 }
 
@@ -71,16 +72,8 @@ export function pendingCount({ n_pending, pending }) {
 
 // ---- controls --------------------------------------------------------------------------------------
 
-// Which buttons work now; `nPicked` is how many pending entries are picked.
-export function enabled(state, nPicked = 0) {
-  const runs = !state.closed && !state.finished;
-  return { play: runs, step: runs, stop: !state.closed, claim: runs && nPicked > 0, autoclaim: runs };
-}
-
-export function enabledFor(state, consumer) {
-  const runs = !state.closed && !state.finished;
-  return { kill: runs && !isGone(consumer), pause: runs && !isGone(consumer), restart: runs };
-}
+// Whether the run goes on, so that something can be done to it.
+export const runs = (state) => !state.closed && !state.finished;
 
 export const nearestSpeed = (speed) => SPEEDS.find((each) => each >= speed) || SPEEDS.at(-1);
 export const goBack = (at, by) => Math.max(0, Number((at - by).toFixed(3)));
@@ -90,8 +83,7 @@ export const sliderPosition = (value, planned) => Math.log2(value / planned);
 export const sliderValue = (position, planned) => {
   return position === 0 ? planned : Number((planned * 2 ** position).toPrecision(3));
 };
-export const eachRate = (value) => `${twoDigits(value)}/s each`;
-export const serviceTime = (value) => `${twoDigits(value)} s`;
+export const pace = (value, isTime) => `${twoDigits(value)}${isTime ? " s" : "/s each"}`;
 
 export function newestFirst(commands, onlyOfLab) {
   return commands.filter(([, by]) => !onlyOfLab || by === "lab").reverse();

@@ -1,83 +1,95 @@
 // The tables: consumers with their buttons, what is pending and how it is claimed, and the commands.
 
-import { actions } from "./actions.mjs";
+import { atHand, inRow, suits } from "./buttons.mjs";
 import { Drawing } from "./drawing.mjs";
+import { faultsMenu } from "./faults.mjs";
 import { drawLanes } from "./figures.mjs";
 import { attribute, button, classes, enable, head, isFree, make, offer, Rows, show, write } from "./page.mjs";
-import { consumerRow, enabled, enabledFor, newestFirst, pendingCount, pendingRow, seconds } from "./state.mjs";
+import { consumerRow, newestFirst, pendingCount, pendingRow, runs, seconds } from "./state.mjs";
 
 const ROW = 25, PENDING_HEIGHT = 232; // pixels, of the list of pending entries: as in view.css
 const bar = (...children) => make("div", { class: "bar" }, ...children);
 
 // ---- consumers -------------------------------------------------------------------------------------
 
-export function consumersPart({ action }) {
-  const body = make("tbody"), lanes = new Drawing("", 110);
-  const rows = new Rows(body, (name) => newConsumer(name, action));
+export function consumersPart(does) {
+  const { act, buttons } = does;
+  const body = make("tbody"), lanes = new Drawing("", 110), faults = faultsMenu(does);
+  const rows = new Rows(body, (name) => newConsumer(name, does));
   const heads = head("name", "state", "#holds", "#pending", "#delivered", "#acked", "#idle", "");
-  const add = button("Add consumer", () => action(actions.addConsumer()));
+  const ofGroup = atHand(buttons, "group").map((each) => button(each.label, () => act(each), each));
   const node = make("section", { class: "holders", "aria-label": "Consumers" },
-    bar(make("h3", {}, "Consumers"), add),
+    bar(make("h3", {}, "Consumers"), ...ofGroup, faults.opener), faults.node,
     make("div", { class: "scroll consumers" }, make("table", {}, heads, body)), lanes.canvas);
 
   function update(state) {
     rows.update(state.consumers, (c) => c.name, (row, c) => row.fill(state, c));
+    faults.update(state);
     drawLanes(lanes, state);
   }
   return { node, update };
 }
 
-function newConsumer(name, action) {
-  let word = "";
+function newConsumer(name, { act, buttons }) {
   const how = make("span", { class: "state" }), label = make("strong", {}, name);
   const counts = ["holding", "pending", "delivered", "acked"].map((key) => [key, make("td", { class: "n" })]);
   const idle = make("td", { class: "n" });
-  const kill = button("Kill", () => action(actions.kill(name)), { look: "kill", label: `Kill ${name}` });
-  const pause = button("Pause", () => action(word === "Pause" ? actions.pause(name) : actions.resume(name)), {
-    look: "pause", label: `Pause ${name}`,
-  });
-  const restart = button("Restart", () => action(actions.restart(name)), { look: "restart", label: `Restart ${name}` });
+  const places = inRow(buttons).map((place) => newPlace(name, act, place));
   const node = make("tr", { "data-consumer": name }, make("td", {}, label), make("td", {}, how),
     ...counts.map(([, cell]) => cell), idle,
-    make("td", {}, make("span", { class: "buttons" }, kill, pause, restart)));
+    make("td", {}, make("span", { class: "buttons" }, ...places.map((place) => place.node))));
 
   function fill(state, consumer) {
-    const row = consumerRow(consumer), can = enabledFor(state, consumer);
-    word = row.pauseWord;
+    const row = consumerRow(consumer);
     classes(node, row.look);
     attribute(node, "title", row.hint);
     classes(how, `state ${consumer.state}`);
     write(how, consumer.state);
     for (const [key, cell] of counts) write(cell, consumer[key]);
     write(idle, seconds(consumer.idle));
-    write(pause, word);
-    attribute(pause, "aria-label", `${word} ${name}`);
-    enable(kill, can.kill);
-    enable(pause, can.pause);
-    enable(restart, can.restart);
+    for (const place of places) place.fill(state, consumer);
+  }
+  return { node, fill };
+}
+
+// A button for one consumer, in whose place another one stands as long as there is something to undo.
+function newPlace(name, act, { does, undo }) {
+  let now = does;
+  const node = button(does.label, () => act(now, { target: name }), { look: does.word });
+
+  function fill(state, consumer) {
+    now = undo && suits(undo, consumer) ? undo : does;
+    write(node, now.label);
+    attribute(node, "aria-label", `${now.label} ${name}`);
+    attribute(node, "title", now.hint);
+    enable(node, runs(state) && suits(now, consumer));
   }
   return { node, fill };
 }
 
 // ---- what is pending -------------------------------------------------------------------------------
 
-export function pendingPart({ action }) {
+export function pendingPart({ act, buttons }) {
+  const [recovery] = atHand(buttons, "recovery");
   let state = null, scrolled = 0;
   const picked = new Set();
   const body = make("tbody");
   const rows = new Rows(body, (id) => newPending(id, picked, () => update(state)));
   const owner = make("select", { "aria-label": "New owner" });
-  const claimPicked = () => {
-    action(actions.claim([...picked], owner.value));
-    picked.clear();
-  };
-  const claim = button("XCLAIM picked", claimPicked, { look: "claim" });
-  const autoclaim = button("XAUTOCLAIM", () => action(actions.autoclaim(owner.value)), { look: "main autoclaim" });
+  const claims = atHand(buttons, "pending entries").map((each) => {
+    const ofPicked = each.fields.some(({ name }) => name === "ids");
+    const claim = () => {
+      act(each, { ids: [...picked], consumer: owner.value });
+      if (ofPicked) picked.clear();
+    };
+    const look = ofPicked ? each.word : `main ${each.word}`;
+    return { ...each, ofPicked, node: button(each.label, claim, { look, hint: each.hint }) };
+  });
   const minIdle = make("input", {
     type: "number", min: "0.1", step: "0.5", "aria-label": "min-idle, in seconds",
-    onchange: () => action(actions.setMinIdle(Number(minIdle.value))),
+    onchange: () => act(recovery, { min_idle: Number(minIdle.value) }),
   });
-  const recover = (isOn) => action(actions.setRecovery(isOn ? strategy.value : "none"));
+  const recover = (isOn) => act(recovery, { strategy: isOn ? strategy.value : "none" });
   const automatic = make("input", { type: "checkbox", class: "automatic", onchange: () => recover(automatic.checked) });
   const strategy = make("select", {
     "aria-label": "Strategy of automatic recovery", onchange: () => automatic.checked && recover(true),
@@ -91,10 +103,11 @@ export function pendingPart({ action }) {
   const scroll = make("div", { class: "scroll", onscroll }, make("table", { class: "pending-table" }, heads, body));
   const node = make("section", { "aria-label": "Pending entries list" },
     bar(make("h3", {}, "Pending entries list"), total, make("span", { class: "grow" }),
-      make("label", { title: "the mark in the bars of idle time" }, "min-idle ", minIdle, " s"), claim, autoclaim),
+      make("label", { title: "the mark in the bars of idle time" }, "min-idle ", minIdle, " s"),
+      ...claims.map((claim) => claim.node)),
     scroll,
     make("div", { class: "bar below" }, make("label", {}, "new owner ", owner),
-      make("label", {}, automatic, " recover automatically by "), strategy));
+      make("label", { title: recovery.hint }, automatic, ` ${recovery.label} by `), strategy));
 
   function update(now) {
     state = now;
@@ -104,12 +117,12 @@ export function pendingPart({ action }) {
     rows.update(state.pending, ([id]) => id, (row, entry, i) => {
       row.fill(entry, owners.get(entry[1]), state.min_idle, Math.abs(i * ROW - scrolled) < 2 * PENDING_HEIGHT);
     });
-    const can = enabled(state, picked.size);
     write(total, pendingCount(state));
     offer(owner, [["", "who holds least"], ...state.consumers.map((c) => [c.name, c.name])]);
-    enable(claim, can.claim);
-    write(claim, picked.size ? `XCLAIM ${picked.size} picked` : "XCLAIM picked");
-    enable(autoclaim, can.autoclaim);
+    for (const { label, ofPicked, node } of claims) {
+      enable(node, runs(state) && (!ofPicked || picked.size > 0));
+      if (ofPicked) write(node, picked.size ? `${label} ${picked.size} picked` : `${label} picked`);
+    }
     offer(strategy, Object.entries(state.strategies));
     if (isFree(automatic)) automatic.checked = state.strategy !== "none";
     if (state.strategies[state.strategy]) show(strategy, state.strategy);

@@ -9,7 +9,7 @@ import pytest
 import redis.asyncio
 from redis.exceptions import DataError, RedisError
 
-from streamlab.virtual.fast_path import ShortCuts
+from streamlab.virtual.fast_path import FastPath
 from streamlab.virtual.loop import VirtualLoop
 from streamlab.virtual.redis import SimulatedRedis, SimulatedServer
 from tests.schedules import trial
@@ -19,9 +19,9 @@ from tests.schedules.draw import draw
 class Grammatical(SimulatedRedis):
     """A client on which redis-py builds the arguments of every command, and the grammar parses them."""
 
-    xadd = redis.asyncio.Redis.xadd
-    xreadgroup = redis.asyncio.Redis.xreadgroup
-    xack = redis.asyncio.Redis.xack
+    xadd: Any = redis.asyncio.Redis.xadd
+    xreadgroup: Any = redis.asyncio.Redis.xreadgroup
+    xack: Any = redis.asyncio.Redis.xack
 
 
 async def attempt(command: Any) -> Any:
@@ -78,7 +78,7 @@ async def handed_over(client: SimulatedRedis) -> list[Any]:
             )
             for group, consumer in [("workers", "C1"), ("others", "C2"), ("others", "C3")]
         ]
-        readers.append(asyncio.create_task(client.xread({"orders": "$"}, block=1000)))
+        readers.append(asyncio.ensure_future(client.xread({"orders": "$"}, block=1000)))
         await asyncio.sleep(0.01)
         for command in between:
             told.append(await attempt(command))
@@ -182,7 +182,8 @@ async def troubles(kind: type[SimulatedRedis], server: SimulatedServer) -> list[
     producer.lose_reply("XADD")
     await asyncio.gather(*waiting)
     # What Redis refuses, and what redis-py takes by position as well.
-    for numbers in ({"count": 2**64}, {"block": 2**63 - 1}, {"block": 2**63}, {"block": 10**400}):
+    refused: list[Any] = [{"count": 2**64}, {"block": 2**63 - 1}, {"block": 2**63}, {"block": 10**400}]
+    for numbers in refused:
         reading = start("refused", read(second, **numbers))
         await asyncio.sleep(0.01)
         reading.cancel()
@@ -204,15 +205,15 @@ def test_what_befalls_a_command_under_way_befalls_a_short_one(version: tuple[int
             if has_opened:
                 server.open()
             told.append(loop.run_until_complete(troubles(kind, server)))
-    short = told[0]
-    assert told == [short] * 4
-    assert {name for name, *_ in short[:-1]} >= {"late", "lost", "cancelled", "added", "refused"}
+    fast = told[0]
+    assert told == [fast] * 4
+    assert {name for name, *_ in fast[:-1]} >= {"late", "lost", "cancelled", "added", "refused"}
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_a_run_with_faults_is_the_same_without_short_cuts(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every event comes at the same time and in the same order, whoever gets his turn when."""
-    short = list(trial.run(draw(seed)).events)
+def test_a_run_with_faults_is_the_same_without_the_fast_path(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every event comes at the same time and in the same order, whoever gets a turn when."""
+    fast = list(trial.run(draw(seed)).events)
     for name in ("xadd", "xreadgroup", "xack"):
-        monkeypatch.delattr(ShortCuts, name)
-    assert short == list(trial.run(draw(seed)).events)
+        monkeypatch.delattr(FastPath, name)
+    assert fast == list(trial.run(draw(seed)).events)

@@ -1,0 +1,136 @@
+"""`Looker`: takes snapshots of a running lab.
+
+What the server knows is asked of it (``XINFO``, ``XPENDING``, ``XLEN``), what only the workers know is told by
+their events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from redis.exceptions import ConnectionError, ResponseError
+
+from streamlab.results.recent import Recent
+from streamlab.results.snapshot import ConsumerView, PendingView, Snapshot
+from streamlab.scenario import Scenario
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+#: Pending entries that are listed, the oldest first; how many there are in all is told as well.
+MOST_PENDING: Final = 200
+#: Characters of a field and of its value, and fields of an entry, that are kept.
+_LONGEST_TEXT: Final = 60
+_MOST_FIELDS: Final = 8
+
+
+class Looker:
+    """Takes snapshots. Remembers what the server said last, and fields of what is pending: an entry's never change."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self._scenario = scenario
+        self._fields: dict[str, dict[str, str]] = {}
+        self._said: list[Any] = [None] * 5
+
+    async def look(
+        self, client: Redis, recent: Recent, now: float, finished: bool, pids: dict[str, int], *, is_down: bool = False
+    ) -> Snapshot:
+        """Ask the server how things are (``XINFO``, ``XPENDING``, ``XLEN``), in one round trip or two.
+
+        What a server that `is_down` cannot be asked is as it said last.
+        """
+        stream, group = self._scenario.stream, self._scenario.group
+        pipe = client.pipeline(transaction=False)
+        pipe.xinfo_groups(stream)
+        pipe.xinfo_consumers(stream, group)
+        pipe.xpending_range(stream, group, "-", "+", MOST_PENDING)
+        pipe.xlen(stream)
+        pipe.xlen(self._scenario.dead_letter_key)
+        try:
+            self._said = [_or_nothing(reply) for reply in await pipe.execute(False)]
+        except ConnectionError:
+            if not is_down:
+                raise
+        groups, asked, rows, length, dead = self._said
+        info: dict[str, Any] = next((g for g in groups or () if g["name"] == group), {})
+        fields = await self._fields_of(client, [row["message_id"] for row in rows or ()])
+        known = {row["name"]: row for row in asked or ()}
+        ledger = recent.ledger
+        arrival_rate, throughput = recent.rates(now)
+        return Snapshot(
+            at=now,
+            finished=finished,
+            consumers=tuple(
+                ConsumerView(
+                    name=name,
+                    state=record.state,
+                    holding=record.holding,
+                    delivered=record.delivered,
+                    acked=record.acked,
+                    claimed=record.claimed,
+                    pending=known[name]["pending"] if name in known else 0,
+                    idle=known[name]["idle"] / 1000 if name in known else None,
+                    pid=pids.get(name),
+                )
+                for name, record in ledger.consumers.items()
+            ),
+            pending=tuple(
+                PendingView(
+                    id=row["message_id"],
+                    owner=row["consumer"],
+                    idle=row["time_since_delivered"] / 1000,
+                    delivery_count=row["times_delivered"],
+                    fields=fields.get(row["message_id"], {}),
+                )
+                for row in rows or ()
+            ),
+            n_pending=info.get("pending", 0),
+            backlog=ledger.backlog.size,
+            length=length or 0,
+            last_delivered_id=info.get("last-delivered-id", "0-0"),
+            lag=info.get("lag"),
+            dead_letters=dead or 0,
+            n_added=len(ledger.added),
+            n_acked=len(ledger.acked),
+            arrival_rate=arrival_rate,
+            throughput=throughput,
+        )
+
+    async def _fields_of(self, client: Redis, ids: Sequence[str]) -> dict[str, dict[str, str]]:
+        """Return the fields of these entries, cut short; nothing of one that is not in the stream any more."""
+        known = self._fields
+        unknown = [entry_id for entry_id in ids if entry_id not in known]
+        if unknown:
+            pipe = client.pipeline(transaction=False)
+            for entry_id in unknown:
+                pipe.xrange(self._scenario.stream, entry_id, entry_id)
+            for entry_id, reply in zip(unknown, await pipe.execute(False), strict=True):
+                entries = _or_nothing(reply)
+                known[entry_id] = _cut(entries[0][1]) if entries else {}
+        self._fields = {entry_id: known[entry_id] for entry_id in ids}
+        return self._fields
+
+
+def _or_nothing(reply: Any) -> Any:
+    """Return a reply; nothing where the stream or the group is gone."""
+    if isinstance(reply, ResponseError):
+        return None
+    if isinstance(reply, Exception):
+        raise reply
+    return reply
+
+
+def _cut(fields: dict[str, str]) -> dict[str, str]:
+    shown = list(fields.items())[:_MOST_FIELDS]
+    return {harmless(name): harmless(value) for name, value in shown}
+
+
+def harmless(text: str) -> str:
+    """Return a text from who knows where, cut to some dozen characters, without control characters.
+
+    What is not printable is shown as a dot, with those that turn the direction of writing.
+    """
+    cut = text[:_LONGEST_TEXT]
+    clean = "".join(c if c.isprintable() else "·" for c in cut)
+    return f"{clean}… ({len(text):,} characters)" if len(text) > _LONGEST_TEXT else clean

@@ -1,0 +1,168 @@
+"""``%redis`` and ``%%redis``: commands as redis-cli takes them, replies as it prints them.
+
+    %load_ext streamlab
+    %redis XADD orders * item tea
+
+    %%redis
+    XGROUP CREATE orders billing 0
+    XREADGROUP GROUP billing alice STREAMS orders >
+
+They go to the server of `connect()`, or to that of a client of yours: ``%redis --client r XLEN orders``.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import redis
+from IPython.core.error import UsageError
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.core.magic import Magics, line_cell_magic, magics_class
+
+from streamlab.servers.connect import connect
+
+#: Between double quotes, what follows a backslash stands for another character.
+_ESCAPED = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "a": "\a"}
+_ESCAPES = {ord(char): f"\\{name}" for name, char in [*_ESCAPED.items(), ('"', '"'), ("\\", "\\")]}
+#: A word: what stands between quotes, which end it, or else anything without a space.
+_WORD = re.compile(
+    r"""\s*(?:"(?P<double>(?:\\.|[^"\\])*)"|'(?P<single>(?:\\'|[^'])*)'|(?P<plain>[^\s"'][^\s"']*))(?=\s|$)"""
+)
+#: What a server says as a status, which redis-cli prints without quotes. A client cannot tell it from a string.
+_STATUSES = {b"OK", b"PONG", b"QUEUED"}
+#: Commands whose one-word reply is a status.
+_SAY_A_STATUS = {"TYPE"}
+_OF_ANOTHER_KIND = {"SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE", "MONITOR", "HELLO", "SYNC", "PSYNC"}
+
+
+@magics_class
+class RedisMagics(Magics):
+    """What ``%load_ext streamlab`` brings."""
+
+    shell: Any  # an `InteractiveShell`, whose methods have no types
+
+    def __init__(self, shell: InteractiveShell) -> None:
+        super().__init__(shell)
+        self._connection: Any = None
+        self._client: Any = None
+
+    @line_cell_magic
+    def redis(self, line: str, cell: str | None = None) -> None:
+        """Send a command to Redis, or one for each line of a cell; print the replies as redis-cli does.
+
+        ``{name}`` and ``$name`` stand for a Python variable. Lines that are empty or begin with # are left out.
+        The connection stays: MULTI in one cell is still open in the next.
+
+        Raises
+        ------
+        UsageError
+            What stands there is no command, or no client goes by that name.
+        """
+        lines = [line] if cell is None else [self.shell.var_expand(text) for text in cell.splitlines()]
+        words = [_words(text) for text in lines]
+        option = words if cell is None else [_words(line)]
+        name = ""
+        if option[0][:1] == ["--client"]:
+            name, option[0] = str((option[0] + [""])[1]), option[0][2:]
+        if cell is not None and option[0]:
+            raise UsageError(f"%%redis takes its commands from the lines below it, not {line.strip()!r}")
+        commands = [command for command in words if command]
+        if not commands:
+            raise UsageError("a command is missing: %redis PING")
+        for command in commands:
+            if str(command[0]).upper() in _OF_ANOTHER_KIND:
+                raise UsageError(f"{str(command[0]).upper()} does not end with one reply: use redis-cli in a terminal")
+        self._use(self._client_called(name))
+        for command in commands:
+            print(self._ask(command))
+
+    def _client_called(self, name: str) -> Any:
+        if not name:
+            return connect()
+        client = self.shell.user_ns.get(name)
+        if not isinstance(client, redis.Redis):
+            raise UsageError(f"{name} is not a client of Redis: give the name of one, as in --client r")
+        return client
+
+    def _use(self, client: Any) -> None:
+        """Keep a connection to a client's server: of RESP2, whose replies are those that redis-cli prints."""
+        pool = client.connection_pool
+        if self._client is not None and self._client.connection_pool is pool:
+            return
+        if self._connection is not None:
+            self._connection.disconnect()
+        settings = {**pool.connection_kwargs, "protocol": 2, "decode_responses": False}
+        self._client, self._connection = client, pool.connection_class(**settings)
+
+    def _ask(self, command: list[str | bytes]) -> str:
+        try:
+            self._connection.send_command(*command)
+            reply = self._connection.read_response()
+        except redis.exceptions.ResponseError as error:
+            return f"(error) {_with_prefix(error)}"
+        except BaseException:  # what is left of the reply is nobody's
+            self._connection.disconnect()
+            raise
+        if isinstance(reply, bytes) and (reply in _STATUSES or str(command[0]).upper() in _SAY_A_STATUS):
+            return reply.decode()
+        return "\n".join(printed(reply))
+
+
+def _words(line: str) -> list[str | bytes]:
+    """Split a line as redis-cli does."""
+    line = line.strip()
+    words: list[str | bytes] = []
+    at = 0
+    while at < len(line) and not line.startswith("#"):
+        found = _WORD.match(line, at)
+        if found is None:
+            raise UsageError(f"its quotes do not pair, or a word goes on behind one: {line}")
+        at = found.end()
+        if found["double"] is not None:
+            words.append(_unescaped(found["double"]))
+        else:
+            words.append(found["plain"] or found["single"].replace("\\'", "'"))
+    return words
+
+
+def _unescaped(text: str) -> bytes:
+    def char(found: re.Match[str]) -> str:
+        return chr(int(found[1], 16)) if found[1] else _ESCAPED.get(found[2], found[2])
+
+    # A byte each: \xff is one byte, and ü, as it is written, is two.
+    return re.sub(r"\\(?:x([0-9a-fA-F]{2})|(.))", char, text.encode().decode("latin-1")).encode("latin-1")
+
+
+def _with_prefix(error: redis.exceptions.ResponseError) -> str:
+    """Return an error as the server said it: redis-py takes the first word of some away."""
+    prefix = getattr(error, "status_code", None)
+    said = str(error)
+    return said if prefix is None or said.startswith(prefix) else f"{prefix} {said}"
+
+
+def printed(reply: Any) -> list[str]:
+    """Return the lines that redis-cli prints for a reply."""
+    if reply is None:
+        return ["(nil)"]
+    if isinstance(reply, int):
+        return [f"(integer) {reply}"]
+    if isinstance(reply, redis.exceptions.ResponseError):  # within that of EXEC
+        return [f"(error) {_with_prefix(reply)}"]
+    if isinstance(reply, bytes):
+        escaped = "".join(_ESCAPES.get(b, chr(b) if 32 <= b < 127 else f"\\x{b:02x}") for b in reply)
+        return [f'"{escaped}"']
+    if not reply:
+        return ["(empty array)"]
+    width = len(str(len(reply)))
+    lines = []
+    for number, item in enumerate(reply, 1):
+        first, *rest = printed(item)
+        lines.append(f"{number:>{width}}) {first}")
+        lines += [f"{'':{width + 2}}{line}" for line in rest]
+    return lines
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """Bring ``%redis`` and ``%%redis`` to a notebook: what ``%load_ext streamlab`` calls."""
+    shell.register_magics(RedisMagics)
