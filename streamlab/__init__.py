@@ -6,7 +6,7 @@
     plots.show(plots.recovery(run))
 
 Everything here is imported when it is first used. Paths within the package may change; these names, and those of
-`streamlab.actors`, do not.
+`streamlab.actors` and `streamlab.testing`, do not.
 """
 
 from typing import TYPE_CHECKING

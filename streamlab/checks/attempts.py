@@ -31,6 +31,8 @@ from streamlab.results.verdict import Objection, nothing_yet
 TIME_LIMIT: Final = 3.0
 
 _NONE_RETURNED: Final = "a function that ends without `return` gives back None."
+#: The hint where nothing better is known of an error.
+BY_ITSELF: Final = "call it by itself on a small example, in a cell of its own, and look at what it does there."
 _LONGEST: Final = 90
 #: Seconds after which an alarm that was swallowed is repeated.
 _AGAIN: Final = 0.1
@@ -152,7 +154,7 @@ def hint_for(error: BaseException) -> str:
         return "no such group at that key: are key and group where the method wants them? r.xack(key, group, …)."
     if type(error).__module__.startswith("redis"):
         return "that is Redis' answer to the command in that line: are its arguments in order?"
-    return "call it by itself on a small example, in a cell of its own, and look at what it does there."
+    return BY_ITSELF
 
 
 def in_line(error: BaseException) -> str:

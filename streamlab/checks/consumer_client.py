@@ -11,7 +11,7 @@ from redis.exceptions import ConnectionError, ResponseError, TimeoutError
 
 from streamlab.actors.events import EventKind, Report
 from streamlab.checks.attempts import count_of
-from streamlab.checks.consumer_watch import Life, Sent, Walk, Watch
+from streamlab.checks.consumer_watch import Life, Lock, Sent, Walk, Watch
 from streamlab.checks.watched import words_of
 from streamlab.model import parse_id
 from streamlab.results.verdict import Objection
@@ -24,6 +24,8 @@ _ABOUT_REMOVAL: Final = (
     "DELCONSUMER destroys what is pending. Leave the consumer in the group, or remove it only once XPENDING says that "
     "it holds nothing."
 )
+#: In place of the fields of an entry of which only the id was given.
+_ID_ONLY: Final = {"": ""}
 
 
 class WatchedClient(redis.asyncio.Redis):
@@ -94,6 +96,7 @@ class WatchedClient(redis.asyncio.Redis):
         elif sent.name == "XAUTOCLAIM" and self._page is not None:
             args = tuple(sent.with_count(args, self._page))
         if sent.name in ("XCLAIM", "XAUTOCLAIM") and len(sent.words) > 4:
+            life.names[sent.words[3]] = None
             self._note_min_idle(sent)
         return sent, args, held
 
@@ -123,7 +126,7 @@ class WatchedClient(redis.asyncio.Redis):
                     if key == self._stream:
                         self._given(EventKind.DELIVERED, entries)
             case "XCLAIM" if is_justid:  # of its own entries it is a heartbeat
-                self._given_ids([i for i in reply if held.get(i) != self._life.consumer])
+                self._given_ids([i for i in reply if held.get(i) not in self._life.names])
             case "XCLAIM":
                 self._given(EventKind.CLAIMED, reply)
             case "XAUTOCLAIM" if is_justid:
@@ -137,6 +140,10 @@ class WatchedClient(redis.asyncio.Redis):
                     self._acked(entry_id, _plain(entry_id) in held)
             case "XADD" if words[1] != self._stream:
                 self.noted.dead_letters.append(dict(zip(words[3::2], words[4::2], strict=False)))
+            case "SETNX":
+                self._note_lock(words[1], bool(reply))
+            case "SET" if "NX" in sent.upper[3:]:
+                self._note_lock(words[1], reply is not None)
             case "XGROUP" if words[2:4] == (self._stream, self._group):
                 self._note_group(words, reply)
 
@@ -144,6 +151,8 @@ class WatchedClient(redis.asyncio.Redis):
 
     def _note_read(self, sent: Sent) -> None:
         watch, life, upper = self.noted, self._life, sent.upper
+        if name := sent.words[upper.index("GROUP") + 2 :][:1] if "GROUP" in upper else []:
+            life.names[name[0]] = None
         if "NOACK" in upper:
             watch.uses["NOACK"] += 1
         at = upper.index("STREAMS") + 1 if "STREAMS" in upper else len(upper)
@@ -173,19 +182,28 @@ class WatchedClient(redis.asyncio.Redis):
         if ids and not is_heartbeat:
             self.noted.min_idles.add(min_idle)
 
+    def _note_lock(self, key: str, is_set: bool) -> None:
+        locks = self.noted.locks
+        if is_set:
+            locks[key] = Lock(key, self._life)
+        elif key in locks and locks[key].life is not self._life:
+            locks[key].kept_out[self._life.consumer] = None
+
     def _given(self, kind: EventKind, entries: Any) -> None:
         """Report entries that were given, each with its delivery count."""
         group = self._group_now()
         for entry_id, fields in entries or ():
             if not fields:
                 self._life.ghosts.add(entry_id)
+            elif fields is not _ID_ONLY:
+                self.noted.fields.setdefault(entry_id, fields)
             pending = group.pending.get(parse_id(entry_id)) if group is not None else None
             count = pending.delivery_count if pending is not None else 1
             self._report(kind, self._life.consumer, entry_id, count)
 
     def _given_ids(self, ids: Any) -> None:
         """Report entries of which only the ids were given (``JUSTID``)."""
-        self._given(EventKind.CLAIMED, [(entry_id, {"": ""}) for entry_id in ids or ()])
+        self._given(EventKind.CLAIMED, [(entry_id, _ID_ONLY) for entry_id in ids or ()])
 
     def _acked(self, entry_id: str, was_pending: bool) -> None:
         if not was_pending:
@@ -247,12 +265,11 @@ class WatchedClient(redis.asyncio.Redis):
 WatchedClient.__name__ = WatchedClient.__qualname__ = "Redis"
 
 
-class _WatchedPipeline(SimulatedPipeline):
-    """A pipeline of a `WatchedClient`."""
+class NotedPipeline:
+    """What takes note of the commands of a pipeline: mixed into one of `_watched`."""
 
-    def __init__(self, watched: WatchedClient, transaction: bool, shard_hint: str | None) -> None:
-        super().__init__(watched.inner, transaction, shard_hint)
-        self._watched = watched
+    _watched: WatchedClient
+    command_stack: Any
 
     def execute(self, raise_on_error: bool = True) -> Any:
         return self._watched.noted.call("execute", self._execute_watched(raise_on_error))
@@ -264,7 +281,7 @@ class _WatchedPipeline(SimulatedPipeline):
             self.command_stack[number] = (args_sent, options)
             notes.append((sent, held))
         try:
-            replies = await super().execute(raise_on_error=False)
+            replies = await super().execute(raise_on_error=False)  # type: ignore[misc]
         except Exception as error:
             self._watched.note_error(notes[0][0], error)
             raise
@@ -276,11 +293,20 @@ class _WatchedPipeline(SimulatedPipeline):
         for reply in replies if raise_on_error else ():
             if isinstance(reply, Exception):
                 raise reply
-        return replies
+        done: list[Any] = replies
+        return done
 
     def immediate_execute_command(self, *args: Any, **options: Any) -> Any:
-        by = super().immediate_execute_command
+        by = super().immediate_execute_command  # type: ignore[misc]
         return self._watched.noted.call(str(args[0]), self._watched.send(by, args, options))
+
+
+class _WatchedPipeline(NotedPipeline, SimulatedPipeline):  # type: ignore[misc]  # as redis-py's own
+    """A pipeline of a `WatchedClient`."""
+
+    def __init__(self, watched: WatchedClient, transaction: bool, shard_hint: str | None) -> None:
+        super().__init__(watched.inner, transaction, shard_hint)
+        self._watched = watched
 
 
 async def for_ever() -> None:

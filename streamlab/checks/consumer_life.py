@@ -23,6 +23,8 @@ from streamlab.virtual.task import PROCESS
 _FIRST_MOMENT = 1e-6
 #: After so many failures of a consumer's handler at one entry, no more tries are awaited.
 _MOST_TRIES = 50
+#: Seconds for which a handler works on what it cannot do.
+_IN_VAIN = 0.008
 SIGNATURE = "(client, stream, group, consumer, handler, stop)"
 
 
@@ -156,6 +158,8 @@ class OwnConsumer:
             watch.handled[entry_id] += 1
             try:
                 if self._cannot_do(consumer, entry_id):
+                    # In no time, it would be the first to find it idle again, each time.
+                    await asyncio.sleep(_IN_VAIN)
                     raise InjectedError(f"{consumer} cannot do entry {entry_id}; others can")
                 if not fields:
                     raise KeyError("n")  # as any handler that looks into its entry

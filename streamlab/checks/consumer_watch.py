@@ -45,7 +45,7 @@ class Life:
     `histories` and `losses` are the times at which it read its own history, and met a lost connection; `ghosts` are
     entries that came to it without fields, since they are gone from the stream; `waits_in` is the learner's line in
     which it waited when it was ended; `last_error` and `n_errors` are the last error that a command was
-    answered with, and how many in a row.
+    answered with, and how many in a row; `names` are those by which it read, which may be others than its own.
     """
 
     consumer: str
@@ -54,6 +54,7 @@ class Life:
     is_cut_off: bool = False
     last_error: str = ""
     n_errors: int = 0
+    names: dict[str, None] = field(default_factory=dict)
     histories: list[float] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
     ghosts: set[str] = field(default_factory=set)
@@ -62,6 +63,19 @@ class Life:
     n_after_stop: int = 0
     last_at: float = 0.0
     task: asyncio.Task[Any] | None = None
+
+
+@dataclass(eq=False, slots=True)
+class Lock:
+    """A key that was set if it was not there (``SET … NX``): by which life, and whom it has kept out since.
+
+    `left_ms` is what PTTL says of it at the end: -1 if it never expires, -2 if it is gone.
+    """
+
+    key: str
+    life: Life
+    kept_out: dict[str, None] = field(default_factory=dict)
+    left_ms: int = -2
 
 
 @dataclass(eq=False, slots=True)
@@ -83,6 +97,8 @@ class Watch:
     handled: Counter[str] = field(default_factory=Counter)  #: how often an entry was given to a handler
     failed: dict[str, list[str]] = field(default_factory=dict)  #: for whom an entry's handler failed
     not_awaited: dict[str, None] = field(default_factory=dict)  #: what was called and never awaited
+    fields: dict[str, dict[str, str]] = field(default_factory=dict)  #: by entry: what it was delivered with
+    locks: dict[str, Lock] = field(default_factory=dict)  #: by key: who has set it last if it was not there
     #: Errors that ended tasks which a consumer had started and did not wait for.
     background: list[BaseException] = field(default_factory=list)
     dead_letters: list[dict[str, str]] = field(default_factory=list)
@@ -97,6 +113,11 @@ class Watch:
     def last_life(self, consumer: str) -> Life | None:
         lives = self.lives.get(consumer)
         return lives[-1] if lives else None
+
+    def life_named(self, name: str) -> Life | None:
+        """Return the last life that has read by a name."""
+        lives = [life for lives in self.lives.values() for life in lives if name in life.names]
+        return max(lives, key=lambda life: life.began, default=None)
 
     def last_commands(self, consumer: str, n: int) -> list[Sent]:
         """Return the last commands of a consumer; of all of them, if it is ``""``."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 
 from streamlab.actors.events import ACKED, CLAIMED, DELIVERED, FAILED, PROCESSED
@@ -30,6 +31,8 @@ _ALL_DEAD: Final = (
     "all consumers are dead, some by an error of their handler: catch it, leave the entry pending, and go on."
 )
 _ASK_ON: Final = "Begin the next one at the cursor, until it is 0-0."
+#: Milliseconds for which no lock is waited for.
+_FOR_LONG: Final = 2_000
 
 
 def diagnosis(run: Run, watch: Watch, *, is_cut_short: bool = False) -> Diagnosis | None:
@@ -47,6 +50,8 @@ def diagnosis(run: Run, watch: Watch, *, is_cut_short: bool = False) -> Diagnosi
     found = next(case.findings(is_cut_short), None)
     if found is None:
         return None
+    if hint := case.about_names() or case.about_locks():
+        found = replace(found, hint=hint)
     if watch.not_awaited:
         verdict = watch.about_await().verdict
         return Diagnosis(verdict.words, verdict.hint, found.story)
@@ -87,6 +92,40 @@ class _Case:
 
     def events(self, entry_id: str, *kinds: str) -> list[Event]:
         return [e for e in self.evidence.events_of(entry_id) if e.kind in kinds]
+
+    # ---- whatever it led to --------------------------------------------------------------------
+
+    def about_names(self) -> str:
+        """Return what to say of consumers of one name; nothing if each has its own."""
+        by_name: dict[str, set[str]] = {}
+        for consumer, lives in self.watch.lives.items():
+            for name in (name for life in lives for name in life.names):
+                by_name.setdefault(name, set()).add(consumer)
+        shared = next((name for name, of in by_name.items() if len(of) > 1), "")
+        return shared and (
+            f"{len(by_name[shared])} consumers read by one name, {shared}: what is pending for one is pending for all, "
+            "and each takes it for its own history. Give each a name of its own, which it keeps when it starts again."
+        )
+
+    def about_locks(self) -> str:
+        """Return what to say of a key that was set with NX by one that is dead, and keeps others out; else nothing."""
+        for lock in self.watch.locks.values():
+            holder = lock.life.consumer
+            lives_on = holder in self.evidence.living and lock.life is self.watch.last_life(holder)
+            if lives_on or not lock.kept_out:
+                continue
+            if lock.left_ms == -1:
+                last = "and it never expires: nobody can take it any more, and nobody takes up what it stands for"
+            elif lock.left_ms > _FOR_LONG:
+                last = f"and it expires only in {lock.left_ms / 1000:.0f} s: until then nobody can take it"
+            else:
+                continue
+            return (
+                f"{holder} had taken the lock {lock.key!r} (SET … NX) and died; it is still there, {last}. "
+                "A process that dies forgets its locks: let them expire soon (lock(…, timeout=…), SET … NX PX), and "
+                "renew them while the work goes on."
+            )
+        return ""
 
     # ---- acknowledged too early, or lost -------------------------------------------------------
 
@@ -196,16 +235,22 @@ class _Case:
                 "Acknowledge it."
             )
         if life is None:
-            return _NOTHING_COMES_BACK
+            life = watch.life_named(holder)
+            if life is None or claims:
+                return self.about_claims() if claims else _NOTHING_COMES_BACK
+            return self.about_other_name(holder, life)
         if not evidence.living:
             return _ALL_DEAD
         if holder not in evidence.living:
             if claims:
                 return self.about_claims()
-            return (
+            hint = (
                 f"{holder} is dead, and nothing starts it again: others have to take over what it left. XAUTOCLAIM, "
                 "now and then, until the cursor is 0-0."
             )
+            if not watch.uses["history"]:
+                hint += " And one that is started again has to read its own history first (XREADGROUP with 0)."
+            return hint
         if watch.failed.get(entry_id, [""])[-1] == holder:
             return self.about_failure(holder)
         given = self.events(entry_id, DELIVERED, CLAIMED)
@@ -226,6 +271,16 @@ class _Case:
                 "history: after a lost connection read that again (XREADGROUP with 0), and then go on with >."
             )
         return self.about_claims() if claims else _NOTHING_COMES_BACK
+
+    def about_other_name(self, name: str, life: Life) -> str:
+        """Return what to say of a consumer that read by a name of its own making."""
+        others = [other for one in self.watch.lives[life.consumer] for other in one.names if other != name]
+        now = f", and {others[-1]} in its next life" if others else ""
+        return (
+            f"{name} is what {life.consumer} called itself in a life that is over{now}. With a new name in each life, "
+            "nobody ever reads that history again. Take a name that stays (the parameter consumer; a host's or a "
+            "pod's), or claim what others left (XAUTOCLAIM)."
+        )
 
     def about_failure(self, holder: str) -> str:
         if self.watch.uses["XCLAIM"] + self.watch.uses["XAUTOCLAIM"]:

@@ -79,8 +79,8 @@ def recovery(
     if not is_own:
         answer = as_recovery(answer)
     _check_count(schedules)
-    progress = _Progress(schedules)
-    with _quiet(hold_back=schedules > 1), contextlib.closing(progress):
+    progress = Progress(schedules)
+    with quiet(hold_back=schedules > 1), contextlib.closing(progress):
         for number in range(seed, seed + schedules):
             if is_own and scenario is None:
                 tried = schedule(number, poison=poison)
@@ -89,7 +89,7 @@ def recovery(
                 if isinstance(answer, Recovery):
                     base = base.replace(recovery=answer)
                 tried = Schedule(with_random_faults(base, number, poison=poison))
-            wrong = _try_own(answer, tried) if is_own else _try(tried)
+            wrong = try_own(answer, tried)[0] if is_own else _try(tried)
             if wrong is not None:
                 return _verdict(wrong, tried, number, answer, poison, scenario)
             progress.step()
@@ -182,8 +182,14 @@ def _try(tried: Schedule) -> Diagnosis | None:
     return None
 
 
-def _try_own(answer: Any, tried: Schedule) -> Diagnosis | None:
-    """Run a learner's consumer under a schedule; return what went wrong, if anything. Object if there is none yet."""
+def try_own(answer: Any, tried: Schedule) -> tuple[Diagnosis | None, Run | None]:
+    """Run a learner's consumer under a schedule; return what went wrong, if anything, and the run, if it ended.
+
+    Raises
+    ------
+    Objection
+        If there is no answer yet.
+    """
     watch = Watch()
     page = _PAGE if tried.n_crowd else None
     own = OwnConsumer(answer, watch, impossible=tried.impossible, page=page)
@@ -205,8 +211,13 @@ def _try_own(answer: Any, tried: Schedule) -> Diagnosis | None:
         raise nothing_yet()
     if run is not None:
         found = diagnosis(run, watch, is_cut_short=watch.objection is not None)
-    if found is not None or watch.objection is None:
-        return found
+    return found or _objected(watch), run
+
+
+def _objected(watch: Watch) -> Diagnosis | None:
+    """Return what ended a run early, if anything did."""
+    if watch.objection is None:
+        return None
     if isinstance(watch.error, OutOfTime):
         return of_no_await(watch, _TIME_LIMIT, watch.error)
     if watch.error is not None:
@@ -224,6 +235,8 @@ def _run(engine: SimulatedEngine, watch: Watch, tried: Schedule) -> Run:
         if watch.objection is None and not watch.is_untouched:
             raise
         run = engine.result()
+    for lock in watch.locks.values():
+        lock.left_ms = engine.call(engine.client.pttl(lock.key))
     return run if crowd is None else dataclasses.replace(run, final=crowd.without(run.final))
 
 
@@ -258,7 +271,7 @@ def _note_background(watch: Watch, context: dict[str, Any]) -> None:
 
 
 @contextlib.contextmanager
-def _quiet(hold_back: bool) -> Iterator[None]:
+def quiet(hold_back: bool) -> Iterator[None]:
     """Hold back what the learner's code prints, and warnings about it, which the verdict says in better words."""
     with warnings.catch_warnings(), open(os.devnull, "w") as nowhere:
         warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
@@ -266,7 +279,7 @@ def _quiet(hold_back: bool) -> Iterator[None]:
             yield
 
 
-class _Progress:
+class Progress:
     """Says how many schedules are done, once it takes long and if somebody watches: in a terminal or a notebook."""
 
     def __init__(self, n: int) -> None:

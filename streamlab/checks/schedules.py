@@ -21,7 +21,8 @@ from streamlab.scenario.action import Action, ordinal
 from streamlab.scenario.actions import Poison
 from streamlab.scenario.random_faults import Weights, random_faults
 
-_DEADLY: Final = ("kill", "crash-before-effect", "crash-before-ack")
+#: What kills a consumer.
+DEADLY: Final = ("kill", "crash-before-effect", "crash-before-ack")
 #: Seconds: work, a lot of time for it, and how soon a supervisor starts a dead worker again.
 _SERVICE, _DRAIN = 0.008, 10.0
 
@@ -74,12 +75,17 @@ def with_faults(faults: Iterable[str], story: Sequence[str]) -> tuple[str, ...]:
 
 
 def with_random_faults(
-    scenario: Scenario, seed: int, *, poison: bool = False, deadly: Sequence[str] = _DEADLY
+    scenario: Scenario,
+    seed: int,
+    *,
+    poison: bool = False,
+    deadly: Sequence[str] = DEADLY,
+    weights: Weights | None = None,
 ) -> Scenario:
-    """Return a scenario with faults from a seed, of which some consumer survives."""
-    weights = Weights()
+    """Return a scenario with faults from a seed, of which some consumer survives; those of `weights`, if given."""
+    weights = weights or Weights()
     if not poison:
-        weights.of.pop(Poison)
+        weights.of.pop(Poison, None)
     rng = random.Random(f"grading {seed}")
     rate = sum(producer.arrivals.rate for producer in scenario.producers)
     entries = scenario.entries or round(rate * (scenario.duration or 1.0))
@@ -148,7 +154,7 @@ class _Draw:
 
 def _whatever(draw: _Draw) -> Schedule:
     """Whatever is drawn; who dies stays dead, and so does one whose handler's error is not caught."""
-    return Schedule(with_random_faults(draw.base, draw.seed, poison=draw.poison, deadly=(*_DEADLY, "fail")))
+    return Schedule(with_random_faults(draw.base, draw.seed, poison=draw.poison, deadly=(*DEADLY, "fail")))
 
 
 def _started_again(draw: _Draw) -> Schedule:

@@ -17,7 +17,8 @@ _OF_ERROR: Final = {
     "NOGROUP": "the group, or the whole stream, was destroyed: make it again (XGROUP CREATE … 0 MKSTREAM), and go on.",
     "UNBLOCKED": "the stream was deleted while a read waited for it; from Redis 7.2 on that is called NOGROUP as well. "
     "Make the group again (XGROUP CREATE … 0 MKSTREAM), and go on.",
-    "BUSYGROUP": "another consumer was faster in making the group again: BUSYGROUP is no error then.",
+    "BUSYGROUP": "the group is there already, another consumer or an earlier life has made it: BUSYGROUP is no error, "
+    "go on.",
     "The XGROUP subcommand requires": "the whole stream was deleted: with MKSTREAM, XGROUP CREATE makes it as well.",
 }
 _LOST: Final = (
@@ -36,17 +37,18 @@ _VIRTUAL: Final = (
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What is to be said of a run that went wrong: in words, with a hint and a story."""
+    """What is to be said of a run that went wrong: in words, with a hint and a story; and about which error."""
 
     words: str
     hint: str
     story: tuple[str, ...] = ()
+    error: BaseException | None = None
 
 
 def of_error(error: BaseException, culprit: str, watch: Watch) -> Diagnosis:
     """Return what to say of a consumer that ended by an error of its own."""
     words = f"{culprit} ended by itself: {told(error)}{in_line(error)}."
-    return Diagnosis(words, _hint_for(error, watch), commands_told(watch, culprit))
+    return Diagnosis(words, _hint_for(error, watch), commands_told(watch, culprit), error)
 
 
 def _hint_for(error: BaseException, watch: Watch) -> str:

@@ -7,7 +7,6 @@
     lab.play()                                                      # in the background
     lab.kill("C2")                                                  # its entries stay pending
     lab.autoclaim("C1")                                             # until somebody claims them
-    lab.snapshot()                                                  # who holds what
     lab.close()
 
 A simulated lab can also be stepped (`Lab.run_until`, `Lab.step`), and go back in time (`Lab.go_to`).
@@ -32,6 +31,7 @@ from streamlab.lab.methods import doing
 from streamlab.lab.overheads import Overheads
 from streamlab.lab.reasonable import check_length, check_replays
 from streamlab.lab.running import Progress, run_coroutine, run_live
+from streamlab.lab.simulated import SimulatedEngine
 from streamlab.lab.simulated_server import check_recovery
 from streamlab.lab.timeline import Timeline
 from streamlab.results.recent import Command, Recent
@@ -62,12 +62,13 @@ class Lab(ShowsItself):
     scenario
         A `Scenario`, the name of one, or the path of a TOML file.
     engine
-        ``"simulated"`` (virtual time, in this process) or ``"live"`` (a process for each producer and
-        consumer, real time).
+        ``"simulated"`` (virtual time, in this process) or ``"live"`` (real time, a process for each actor).
     redis_url
         The server for the live engine; None starts a private one, which ends with the run.
     overheads
         What commands and timers cost in the simulation: nothing, unless given (see `Overheads.of`).
+    engine_of
+        What makes a scenario's simulation, if not the usual one.
 
     Raises
     ------
@@ -82,6 +83,7 @@ class Lab(ShowsItself):
         engine: EngineName = "simulated",
         redis_url: str | None = None,
         overheads: Overheads | None = None,
+        engine_of: Callable[[Scenario], SimulatedEngine] | None = None,
     ) -> None:
         self.scenario = scenario if isinstance(scenario, Scenario) else load_scenario(scenario)
         if engine not in ("simulated", "live"):
@@ -94,7 +96,7 @@ class Lab(ShowsItself):
             check_recovery(self.scenario.recovery, self.scenario)
         self.engine: EngineName = engine
         self._redis_url = redis_url
-        self._timeline = Timeline(self.scenario, overheads)
+        self._timeline = Timeline(self.scenario, overheads, engine_of)
         self._live: LiveDriver | None = None
         self._is_closed = False
 
@@ -363,8 +365,8 @@ class Lab(ShowsItself):
         """Return what is run, on which engine, and how far it is."""
         table = self.scenario.as_table()
         first, *others = table.lines
-        by_hand = [action.in_short() for action in self.actions]
-        return table._replace(lines=[f"{first} ({self.engine}, at {length(self.now)})", *others, *by_hand])
+        first += f" ({self.engine}, at {length(self.now)})"
+        return table._replace(lines=[first, *others, *(action.in_short() for action in self.actions)])
 
     def __repr__(self) -> str:
         return f"<Lab of {self.scenario.name} ({self.engine})>"

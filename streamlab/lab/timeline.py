@@ -30,9 +30,14 @@ class Timeline:
     earlier moment.
     """
 
-    def __init__(self, scenario: Scenario, overheads: Overheads | None) -> None:
+    def __init__(
+        self,
+        scenario: Scenario,
+        overheads: Overheads | None,
+        engine_of: Callable[[Scenario], SimulatedEngine] | None = None,
+    ) -> None:
         self._scenario = scenario
-        self._overheads = overheads
+        self._engine_of = engine_of or (lambda planned: SimulatedEngine(planned, overheads=overheads))
         self._engine: SimulatedEngine | None = None
         self._lookout: Lookout | None = None
         self._pacer: Pacer | None = None
@@ -189,7 +194,7 @@ class Timeline:
 
     def _simulation(self) -> SimulatedEngine:
         if self._engine is None:
-            self._engine = SimulatedEngine(self._scenario, overheads=self._overheads)
+            self._engine = self._engine_of(self._scenario)
             self._lookout = Lookout(self._engine)
         if self._interrupted_at is not None:
             when, self._interrupted_at = self._interrupted_at, None

@@ -163,7 +163,7 @@ def test_a_scenario_of_ones_own_says_whether_the_dead_are_started_again() -> Non
 def test_all_that_die_of_their_handlers_errors() -> None:
     """Nobody is left: the hint is about the handler."""
     scenario = graded().with_faults(*(f"fail C{n} nth {n}" for n in range(1, 5)))
-    found = grading._try_own(consumer_of(work=dies_of_errors), Schedule(scenario))
+    found, _ = grading.try_own(consumer_of(work=dies_of_errors), Schedule(scenario))
     assert found is not None
     assert "never delivered" in found.words or "still pending" in found.words
     assert "handler" in found.hint
@@ -190,7 +190,7 @@ def test_a_handler_in_another_task_dies_with_its_process() -> None:
                         tasks.create_task(one(*entry))
 
     scenario = graded().with_recovery("restart", restart_after=0.2).with_faults("crash-before-effect C2 nth 5")
-    grading._try_own(my_consumer, Schedule(scenario))
+    grading.try_own(my_consumer, Schedule(scenario))
     assert after == []
 
 

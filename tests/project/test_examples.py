@@ -30,7 +30,7 @@ WITH_DOCTESTS = [path for path in sorted((ROOT / "streamlab").rglob("*.py")) if 
 def test_an_example_prints_what_is_beside_it(path: Path) -> None:
     """Each program ends well, says nothing on stderr, and prints its .txt."""
     done = subprocess.run(
-        [sys.executable, "-W", "error", path], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-W", "error", path], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == path.with_suffix(".txt").read_text()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
 
+from streamlab.checks.schedules import Schedule
 from streamlab.lab.simulated import SimulatedEngine
 from streamlab.results.run import Run
 from streamlab.results.verdict import Verdict
 from streamlab.scenario import Scenario
+from streamlab.testing import shrinking
 from streamlab.virtual.loop import Deadlock, TimeStandsStill
 
 #: More than this at one virtual moment is a loop that never waits.
@@ -33,28 +34,6 @@ def wrong(scenario: Scenario) -> list[Verdict]:
     return found
 
 
-def shrunk(scenario: Scenario, is_wrong: Callable[[Scenario], object] = wrong) -> Scenario:
-    """Return a scenario that is still wrong, with the fewest faults, then entries, then consumers."""
-    smaller = True
-    while smaller:
-        smaller = False
-        for candidate in _smaller(scenario):
-            if is_wrong(candidate):
-                scenario, smaller = candidate, True
-                break
-    return scenario
-
-
-def _smaller(scenario: Scenario) -> Iterator[Scenario]:
-    faults = scenario.faults
-    for i in range(len(faults)):
-        yield scenario.replace(faults=faults[:i] + faults[i + 1 :])
-    entries = scenario.entries or 0
-    for fewer in (entries // 2, entries * 3 // 4, entries - 10):
-        if 0 < fewer < entries:
-            yield scenario.replace(entries=fewer)
-    aimed_at = {getattr(fault, "target", "") for fault in faults}
-    for consumer in scenario.consumers:
-        if consumer.name not in aimed_at and len(scenario.consumers) > 1:
-            rest = tuple(c for c in scenario.consumers if c is not consumer)
-            yield scenario.replace(consumers=rest)
+def shrunk(scenario: Scenario) -> Scenario:
+    """Return a scenario that is still wrong, with the fewest entries, faults and consumers."""
+    return shrinking.shrunk(Schedule(scenario), lambda schedule: wrong(schedule.scenario)).scenario
