@@ -10,7 +10,7 @@ import typer
 
 from streamlab import __version__
 from streamlab.cli.helping import EXAMPLES, Command, Group
-from streamlab.cli.options import RunOptions, ScenarioName, taking_options
+from streamlab.cli.options import RunOptions, ScenarioName, WatchOptions, taking_options
 from streamlab.cli.terminal import is_styled
 
 _NAME: Final = "streamlab"
@@ -25,6 +25,10 @@ _LAB: Final = (
     "Open your own copy of the course in JupyterLab.\n\n"
     "The copy is made the first time; later, lessons that are new are added, and nothing that you have changed is "
     "written over. Delete a lesson to get it afresh."
+)
+_WATCH: Final = (
+    "Watch a stream on a server of yours: groups, consumers, what is pending.\n\n"
+    "It only looks: no write, no blocking command, one connection. Ctrl-C ends it."
 )
 
 
@@ -59,9 +63,10 @@ def _app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback(invoke_without_command=True)(_alone)
-    app.command("run", cls=Command, help=_RUN)(taking_options(_run))
+    app.command("run", cls=Command, help=_RUN)(taking_options(_run, RunOptions))
     app.command("lab", cls=Command, help=_LAB)(_lab)
     app.command("panel", cls=Command)(_panel)
+    app.command("watch", cls=Command, help=_WATCH)(taking_options(_watch, WatchOptions))
     app.command("worker", cls=Command)(_worker)
     app.command("doctor", cls=Command)(_doctor)
     return app
@@ -113,6 +118,12 @@ def _panel(
     from streamlab.cli.opening import open_panel
 
     return open_panel(scenario, live=live, port=port, no_browser=no_browser)
+
+
+def _watch(options: WatchOptions) -> int:
+    from streamlab.cli.watch import watch
+
+    return watch(options)
 
 
 def _worker() -> int:

@@ -26,6 +26,11 @@ EXAMPLES: Final[dict[str, list[tuple[str, str]]]] = {
         ("streamlab panel", "three consumers, simulated"),
         ("streamlab panel crash --live", "another scenario, with real processes"),
     ],
+    "watch": [
+        ("streamlab watch redis://localhost orders", "all groups, renewed each second until Ctrl-C"),
+        ("streamlab watch redis://localhost orders --group billing --once", "one look at one group"),
+        ("streamlab watch redis://localhost orders --every 10s --json", "a line of JSON every ten seconds"),
+    ],
     "worker": [("streamlab run one-to-one --engine live", "starts a worker for each actor; it is not run by hand")],
     "doctor": [
         ("streamlab doctor", "engines, servers, Python packages, extras"),

@@ -1,10 +1,10 @@
-"""The options of ``streamlab run``, as data."""
+"""The options of ``streamlab run`` and ``streamlab watch``, as data."""
 
 import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 from typer import Argument, Option
 
@@ -113,13 +113,33 @@ class RunOptions:
     plot: Annotated[Path | None, _option("FILE.png", "Draw the run.", _RESULT)] = None
 
 
-def taking_options(command: Callable[[RunOptions], int]) -> Callable[..., int]:
-    """Return a function with an argument for each of `RunOptions`, as typer reads them."""
+@dataclass(frozen=True, slots=True)
+class WatchOptions:
+    """What ``streamlab watch`` was given."""
+
+    url: Annotated[str, Argument(metavar="URL", help="The server: redis://, rediss:// or unix://.")]
+    stream: Annotated[str, Argument(metavar="STREAM", help="The stream's key.")]
+    group: Annotated[str | None, _option("G", "Only this group (default: all).")] = None
+    every: Annotated[str, Option(metavar="TIME", help="Time between two looks: 500ms, 5s.")] = "1s"
+    dead_after: Annotated[
+        str, Option(metavar="TIME", help="How long a consumer with pending entries is idle until it is probably dead.")
+    ] = "60s"
+    oldest: Annotated[int, Option(metavar="N", help="Pending entries of each group to list, the oldest first.")] = 5
+    dead_letters: Annotated[str | None, _option("KEY", "The dead-letter stream, to tell its length.")] = None
+    once: Annotated[bool, Option("--once", help="Look once, and end.")] = False
+    json: Annotated[bool, Option("--json", help="Print each look as one line of JSON.")] = False
+
+
+_Options = TypeVar("_Options")
+
+
+def taking_options(command: Callable[[_Options], int], options_class: type[_Options]) -> Callable[..., int]:
+    """Return a function with an argument for each of the options, as typer reads them."""
 
     def called(**options: Any) -> int:
-        return command(RunOptions(**options))
+        return command(options_class(**options))
 
-    called.__signature__ = inspect.signature(RunOptions)  # type: ignore[attr-defined]
-    called.__annotations__ = RunOptions.__init__.__annotations__
+    called.__signature__ = inspect.signature(options_class)  # type: ignore[attr-defined]
+    called.__annotations__ = options_class.__init__.__annotations__
     called.__doc__ = command.__doc__
     return called
