@@ -47,11 +47,11 @@ def print_comparison(comparison: Comparison) -> None:
         screen.print(comparison.reservation)
 
 
-def empty_table(head: tuple[str, ...]) -> Table:
+def empty_table(head: tuple[str, ...], *, show_edge: bool = True) -> Table:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=show_edge, header_style="bold")
     for number, name in enumerate(head):
         table.add_column(name, justify="right" if number else "left", overflow="fold")
     return table

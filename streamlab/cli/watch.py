@@ -65,7 +65,7 @@ def _shown(options: WatchOptions) -> Iterator[Callable[[Look], None]]:
 
     screen = console(sys.stdout)
     with Live(console=screen, auto_refresh=False, redirect_stdout=False, redirect_stderr=False) as live:
-        yield lambda look: live.update(_drawn(look), refresh=True)
+        yield lambda look: live.update(_drawn(look, screen.height), refresh=True)
 
 
 def _print_json(look: Look) -> None:
@@ -79,16 +79,23 @@ def _print(look: Look) -> None:
         print(look, end="\n\n", flush=True)
 
 
-def _drawn(look: Look) -> RenderableType:
+def _drawn(look: Look, height: int | None = None) -> RenderableType:
+    """Draw the tables, with no more rows than there is room for."""
     from rich.console import Group
     from rich.text import Text
 
     from streamlab.cli.report import empty_table
 
+    tables = look.as_tables()
     parts: list[RenderableType] = []
-    for shown in look.as_tables():
+    for shown in tables:
+        if height is not None:
+            # Of a table, two lines are its head; above all but the first are an empty line and a title.
+            room = height - 1 - len(tables[0].lines) - 4 * len(tables) + 2
+            shown = shown.at_most(max(2, room // len(tables)))
+        parts += [Text("")] if parts else []
         parts += [Text(line) for line in shown.lines]
-        drawn = empty_table(shown.head)
+        drawn = empty_table(shown.head, show_edge=False)
         for row in shown.rows:
             drawn.add_row(*row, style="yellow" if "probably dead" in row else None)
         parts.append(drawn)

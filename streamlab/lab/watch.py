@@ -73,7 +73,9 @@ class Watch:
         elif isinstance(server, redis.Redis):
             self._client = server
         else:
-            raise TypeError(f"Watch takes a URL or a redis.Redis, not {type(server).__module__}.{type(server).__name__}")
+            raise TypeError(
+                f"Watch takes a URL or a redis.Redis, not {type(server).__module__}.{type(server).__name__}"
+            )
         self._is_own = isinstance(server, str)
         self._where = address(self._client)
         self._stream, self._group, self._dead_letters = stream, group, dead_letters

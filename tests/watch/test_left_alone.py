@@ -78,9 +78,10 @@ def test_one_connection(real: Place, eventually: Callable[..., None]) -> None:
 
 def test_a_clients_own_connection_stays_open(real: Place) -> None:
     """It is not the watch's to close."""
+    connection = real.others.client_id()
     with Watch(real.others, STREAM) as watch:
         watch.look()
-    assert real.others.connection_pool._available_connections  # closing would have emptied the pool
+    assert real.others.client_id() == connection
 
 
 def test_a_look_costs_the_same_with_a_long_pending_list(real: Place) -> None:

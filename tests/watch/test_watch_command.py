@@ -70,6 +70,19 @@ def test_a_table_that_is_renewed_on_a_terminal(real: Place) -> None:
     assert not re.search("Traceback|interrupted", said)
 
 
+def test_all_tables_fit_on_a_low_terminal(real: Place) -> None:
+    """By leaving out rows: the lines of a look are no more than the terminal has."""
+    for number in range(20):
+        real.others.xgroup_createconsumer(STREAM, GROUP, f"W{number}")
+    more = {"interrupt_at": "0.0 added per second", "LINES": "24"}
+    _, said = on_a_terminal("watch", real.url, STREAM, "--every", "100ms", **more)
+    last = re.sub(r"\x1b\[[\d;?]*\w", "", said.rpartition(f"{ESCAPE}[2K")[2]).split("\r\n")
+    assert len(last) <= 24
+    assert last[0].startswith(f"{STREAM} at ")
+    assert sum("… " in line for line in last) == 2
+    assert "delivery count" in "".join(last)
+
+
 @pytest.mark.parametrize("columns", ["60", "100"])
 def test_it_keeps_within_a_terminal(real: Place, columns: str) -> None:
     _, said = on_a_terminal("watch", real.url, STREAM, "--once", COLUMNS=columns)
