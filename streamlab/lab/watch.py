@@ -222,9 +222,8 @@ class Watch:
             ) from None
         except (redis.RedisError, OSError) as error:
             if "WRONGTYPE" in str(error):
-                raise ServerUnusable(
-                    f"the key {self._stream!r} or {self._dead_letters!r} at {self._where} holds no stream"
-                ) from None
+                keys = " or ".join(repr(key) for key in (self._stream, self._dead_letters) if key is not None)
+                raise ServerUnusable(f"the key {keys} at {self._where} holds no stream: name another") from None
             raise ServerUnusable(explain(error, self._where, _ANSWER_WITHIN)) from None
 
     def _ask_groups(self, states: Sequence[GroupState]) -> list[tuple[Any, Any]]:

@@ -91,8 +91,10 @@ def test_no_such_stream(place: Place) -> None:
     assert str(caught.value).endswith(f"; streams there are: '{DEAD}', '{STREAM}'")
     with pytest.raises(ServerUnusable, match=f"has no group 'mail'; its groups are: '{GROUP}'"):
         Watch(place.url, STREAM, "mail").look()
-    with pytest.raises(ServerUnusable, match="holds no stream"):
+    with pytest.raises(ServerUnusable, match=r"the key 'text' at .* holds no stream"):
         Watch(place.url, "text").look()
+    with pytest.raises(ServerUnusable, match=f"the key '{STREAM}' or 'text' at .* holds no stream"):
+        Watch(place.url, STREAM, dead_letters="text").look()
 
 
 def test_of_many_streams_a_few_are_named(real: Place) -> None:
