@@ -31,6 +31,8 @@ _CLAIM_AT_ONCE: Final = 100
 _STREAMS_NAMED: Final = 10
 _SCANS: Final = 20
 _SCAN_COUNT: Final = 100
+#: What a user has to be allowed; the last is for the name in CLIENT LIST.
+_PERMISSIONS: Final = "+xinfo +xpending +xlen +client|setname"
 #: How redis-py is told which form of a command it was.
 _FORMS: Final[dict[str, dict[str, bool]]] = {"XPENDING": {"parse_detail": True}, "XCLAIM": {"parse_justid": True}}
 
@@ -218,7 +220,11 @@ class Watch:
         except redis.exceptions.NoPermissionError as error:
             raise ServerUnusable(
                 f"this user may not look at {self._stream!r} at {self._where} ({error}): allow it "
-                f"(ACL SETUSER … +xinfo +xpending +xlen ~{self._stream})"
+                f"(ACL SETUSER … {_PERMISSIONS} ~{self._stream})"
+            ) from None
+        except redis.exceptions.MovedError as error:
+            raise ServerUnusable(
+                f"{self._stream!r} is on another node of this cluster: watch that at {error.host}:{error.port}"
             ) from None
         except (redis.RedisError, OSError) as error:
             if "WRONGTYPE" in str(error):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import socketserver
+import threading
 from typing import Any
 
 import pytest
@@ -77,6 +79,40 @@ def test_no_password_is_shown(default_server_binary: ServerBinary) -> None:
     with pytest.raises(ServerUnusable) as caught:
         watch.look()
     assert "s3cr3t" not in "".join([*said, str(caught.value)])
+
+
+def test_a_user_who_may_do_no_more_than_is_asked_for(default_server_binary: ServerBinary) -> None:
+    """What the refusal tells to allow is enough."""
+    with PrivateServer(default_server_binary) as server, sync_stream_client(server.url) as client:
+        fill(client)
+        url = server.url.replace("unix://", "unix://watcher:s3cr3t@")
+        client.execute_command("ACL SETUSER", "watcher", "on", ">s3cr3t", "+xinfo")
+        with pytest.raises(ServerUnusable, match=f"this user may not look at '{STREAM}'") as caught:
+            Watch(url, STREAM).look()
+        allowed = str(caught.value).partition("ACL SETUSER … ")[2].removesuffix(")").split()
+        client.execute_command("ACL SETUSER", "watcher", *allowed)
+        assert Watch(url, STREAM).look().group(GROUP).pending == 17
+
+
+class _AnotherNode(socketserver.StreamRequestHandler):
+    """Answers each command as a node of a cluster does that has other keys."""
+
+    def handle(self) -> None:
+        for line in self.rfile:
+            if line.startswith(b"*"):
+                self.wfile.write(b"-MOVED 3999 10.0.0.7:6381\r\n")
+
+
+def test_the_node_of_a_cluster_that_has_the_stream_is_named() -> None:
+    """It is not followed there: the watch has one connection."""
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _AnotherNode) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,)).start()
+        with (
+            redis.Redis(port=server.server_address[1]) as client,
+            pytest.raises(ServerUnusable, match=r"watch that at 10\.0\.0\.7:6381$"),
+        ):
+            Watch(client, STREAM).look()
+        server.shutdown()
 
 
 # ---- what is not there -----------------------------------------------------------------------------
