@@ -152,9 +152,10 @@ def test_text_and_html_show_all_tables() -> None:
 def test_the_dead_come_first_where_there_are_many(real: Place) -> None:
     """Of a hundred consumers a dozen are shown, and it is said how many more there are."""
     for number in range(100):
-        real.others.xgroup_createconsumer(STREAM, GROUP, f"W{number}")
+        real.others.xgroup_createconsumer(STREAM, GROUP, f"A{number}")
     time.sleep(0.01)
     look = Watch(real.url, STREAM, dead_after=0.005).look()
+    assert [consumer.name for consumer in look.group(GROUP).consumers[:2]] == ["C1", "C2"]
     _, table, _ = look.as_tables()
     assert [row[0] for row in table.rows[:2]] == ["C1", "C2"]
     assert (len(table.rows), table.rows[-1][0]) == (12, "… 91 more")
