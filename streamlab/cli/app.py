@@ -10,8 +10,10 @@ import typer
 
 from streamlab import __version__
 from streamlab.cli.helping import EXAMPLES, Command, Group
-from streamlab.cli.options import RunOptions, ScenarioName, WatchOptions, taking_options
+from streamlab.cli.options import RunOptions, ScenarioName, scenarios, taking_options
 from streamlab.cli.terminal import is_styled
+from streamlab.cli.torture_options import TortureOptions
+from streamlab.cli.watch_options import WatchOptions
 
 _NAME: Final = "streamlab"
 _NoBrowser = Annotated[bool, typer.Option("--no-browser", help="Only print the address to open.")]
@@ -20,6 +22,13 @@ _RUN: Final = (
     "Run a scenario, simulated or on a real Redis.\n\n"
     "Exit status: 0; 1 when an invariant is broken or the engines differ; 2 for wrong use; 3 when something is still "
     "pending that the recovery should have dealt with."
+)
+_TORTURE: Final = (
+    "Run a consumer of your own, in any language, under faults.\n\n"
+    "Several processes of it are started, each with REDIS_URL, STREAM, GROUP and CONSUMER in its environment; entries "
+    "are added, and processes are killed, paused and cut off.\n\n"
+    "Exit status: 0; 1 when something is lost, done twice or acknowledged too early, or the program cannot be run; 2 "
+    "for wrong use; 3 when something is left pending."
 )
 _LAB: Final = (
     "Open your own copy of the course in JupyterLab.\n\n"
@@ -64,9 +73,11 @@ def _app() -> typer.Typer:
     )
     app.callback(invoke_without_command=True)(_alone)
     app.command("run", cls=Command, help=_RUN)(taking_options(_run, RunOptions))
+    app.command("torture", cls=Command, help=_TORTURE)(taking_options(_torture, TortureOptions))
     app.command("lab", cls=Command, help=_LAB)(_lab)
     app.command("panel", cls=Command)(_panel)
     app.command("watch", cls=Command, help=_WATCH)(taking_options(_watch, WatchOptions))
+    app.command("serve", cls=Command)(_serve)
     app.command("worker", cls=Command)(_worker)
     app.command("doctor", cls=Command)(_doctor)
     return app
@@ -92,6 +103,12 @@ def _run(options: RunOptions) -> int:
     from streamlab.cli.run import run
 
     return run(options)
+
+
+def _torture(options: TortureOptions) -> int:
+    from streamlab.cli.torture import torture
+
+    return torture(options)
 
 
 def _lab(
@@ -124,6 +141,27 @@ def _watch(options: WatchOptions) -> int:
     from streamlab.cli.watch import watch
 
     return watch(options)
+
+
+def _serve(
+    port: Annotated[int, typer.Option(metavar="N", help="The TCP port.", show_default="any that is free")] = 0,
+    host: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="The address: any other than this one is open to others.")
+    ] = "127.0.0.1",
+    scenario: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|FILE.toml", help="Play its producers and consumers into it.", autocompletion=scenarios
+        ),
+    ] = None,
+) -> int:
+    """Serve the embedded server to redis-cli and to programs in any language, until Ctrl-C.
+
+    It is for courses and tools, and no production server: there is no password, and nothing is kept.
+    """
+    from streamlab.cli.serving import serve
+
+    return serve(host=host, port=port, scenario=scenario)
 
 
 def _worker() -> int:

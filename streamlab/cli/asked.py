@@ -37,7 +37,7 @@ def scenario_of(options: RunOptions) -> Scenario:
 def _with_failures(scenario: Scenario, options: RunOptions) -> Scenario:
     """Return the scenario with what is to go wrong in it, and how it is to recover."""
     changes: dict[str, object] = {
-        name: _seconds(value, f"--{name.replace('_', '-')}")
+        name: time_of(value, f"--{name.replace('_', '-')}")
         for name in ("min_idle", "interval", "heartbeat", "restart_after")
         if (value := getattr(options, name)) is not None
     }
@@ -53,7 +53,7 @@ def _with_failures(scenario: Scenario, options: RunOptions) -> Scenario:
     if options.sink is not None:
         scenario = scenario.replace(sink=options.sink)
     for text in options.fault or ():
-        scenario = scenario.with_faults(*_expanded(text, scenario))
+        scenario = scenario.with_faults(*expanded(text, scenario))
     if options.faults == "random":
         scenario = scenario.with_faults(*scenario.random_faults())
     return scenario
@@ -62,14 +62,15 @@ def _with_failures(scenario: Scenario, options: RunOptions) -> Scenario:
 _RANDOM_KILLS = "kill random every "
 
 
-def _expanded(text: str, scenario: Scenario) -> tuple[Action[Any] | str, ...]:
+def expanded(text: str, scenario: Scenario) -> tuple[Action[Any] | str, ...]:
     """Return a fault; or, for ``kill random every 1s``, one for each time."""
     if not text.startswith(_RANDOM_KILLS):
         return (text,)
-    return scenario.random_kills(_seconds(text.removeprefix(_RANDOM_KILLS), "every"))
+    return scenario.random_kills(time_of(text.removeprefix(_RANDOM_KILLS), "every"))
 
 
-def _seconds(text: str, what: str) -> float:
+def time_of(text: str, what: str) -> float:
+    """Read an option's time; raise `ScenarioError` if it is none."""
     try:
         return seconds(text)
     except ActionError as error:

@@ -18,7 +18,7 @@ def check_files(options: RunOptions) -> None:
     if options.save is not None:
         if options.engine == "both":
             raise ScenarioError("--save keeps one run: take --engine simulated or --engine live")
-        _check_writable(options.save, "--save")
+        check_writable(options.save, "--save")
     if options.plot is not None:
         if find_spec("matplotlib") is None:
             raise ScenarioError(
@@ -31,10 +31,10 @@ def check_files(options: RunOptions) -> None:
             raise ScenarioError(
                 f"--plot {options.plot}: the name has to end in {', '.join(f'.{each}' for each in known)}"
             )
-        _check_writable(options.plot, "--plot")
+        check_writable(options.plot, "--plot")
 
 
-def _check_writable(path: Path, option: str) -> None:
+def check_writable(path: Path, option: str) -> None:
     """Raise `ScenarioError` if a file of this name cannot be written."""
     folder = path.parent
     if path.is_dir():

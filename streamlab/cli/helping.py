@@ -16,7 +16,16 @@ EXAMPLES: Final[dict[str, list[tuple[str, str]]]] = {
         ("streamlab run one-to-many --engine both", "simulated and on a real Redis, side by side"),
         ("streamlab run crash --plot crash.png", "two workers die; draw what became of it"),
         ("streamlab run one-to-many --fault 'kill C2 at 3s' --recovery autoclaim", "another consumer takes over"),
+        ("streamlab run crash --engine live --keep", "its server stays, for redis-cli, until Ctrl-C"),
         ("streamlab run my-scenario.toml --json", "a scenario of your own; one JSON object"),
+    ],
+    "torture": [
+        ("streamlab torture --worker 'python consumer.py' --effects effects --faults random", "ten seconds of faults"),
+        (
+            "streamlab torture --worker 'node consumer.js {url}' --fault 'kill C2 at 3s' --no-restart",
+            "do the others claim what it leaves?",
+        ),
+        ("streamlab torture --worker ./consumer --effects stdout --duration 5min --json", "one JSON object"),
     ],
     "lab": [
         ("streamlab lab", "make your copy, or bring it up to date, and open it"),
@@ -30,6 +39,10 @@ EXAMPLES: Final[dict[str, list[tuple[str, str]]]] = {
         ("streamlab watch redis://localhost orders", "all groups, renewed each second until Ctrl-C"),
         ("streamlab watch redis://localhost orders --group billing --once", "one look at one group"),
         ("streamlab watch redis://localhost orders --every 10s --json", "a line of JSON every ten seconds"),
+    ],
+    "serve": [
+        ("streamlab serve --port 6380", "then, elsewhere: redis-cli -p 6380"),
+        ("streamlab serve --scenario kill-and-recover", "run it into the server, and look at what it leaves"),
     ],
     "worker": [("streamlab run one-to-one --engine live", "starts a worker for each actor; it is not run by hand")],
     "doctor": [
@@ -48,13 +61,15 @@ EXAMPLES: Final[dict[str, list[tuple[str, str]]]] = {
 def _sections(name: str) -> list[tuple[str, list[tuple[str, str]]]]:
     """Return what stands below a command's options: headings, and lines of two columns."""
     sections = [("Examples", EXAMPLES[name])]
-    if name == "run":
+    if name in ("run", "torture"):
         from streamlab.scenario import SCENARIOS
-        from streamlab.scenario.actions import FAULTS
+        from streamlab.scenario.actions import FAULTS, OURS_ALONE
 
-        faults = [(kind.form, _first_line(kind)) for kind in FAULTS.values()]
+        kinds = [kind for kind in FAULTS.values() if name == "run" or not issubclass(kind, OURS_ALONE)]
+        faults = [(kind.form, _first_line(kind)) for kind in kinds]
         faults.append(("kill random every 1s", "A consumer, drawn by the seed, is killed each time."))
-        sections.append(("Scenarios", [(word, _first_line(make)) for word, make in SCENARIOS.items()]))
+        if name == "run":
+            sections.append(("Scenarios", [(word, _first_line(make)) for word, make in SCENARIOS.items()]))
         sections.append(("Faults", faults))
     return sections
 

@@ -1,4 +1,4 @@
-"""The options of ``streamlab run`` and ``streamlab watch``, as data."""
+"""The options of ``streamlab run``, as data; and how options are declared."""
 
 import inspect
 from collections.abc import Callable, Iterator
@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 
 from typer import Argument, Option
 
+Given = TypeVar("Given")
 _SIZE: Final = "Size and speed"
 _FAILURES: Final = "Faults and recovery"
 _RESULT: Final = "Result"
@@ -16,7 +17,7 @@ _RESULT: Final = "Result"
 Strategy = Literal["none", "restart", "claim", "autoclaim", "read-claim", "nack"]
 
 
-def _scenarios(incomplete: str) -> Iterator[tuple[str, str]]:
+def scenarios(incomplete: str) -> Iterator[tuple[str, str]]:
     """Complete a scenario's name, or the path of a TOML file or of a folder on the way to one."""
     from streamlab.scenario import SCENARIOS
 
@@ -37,21 +38,24 @@ ScenarioName = Annotated[
     Argument(
         metavar="NAME|FILE.toml",
         help="A named scenario, or a file with one of your own.",
-        autocompletion=_scenarios,
+        autocompletion=scenarios,
         show_default=False,
     ),
 ]
 
 
-def _option(metavar: str, text: str, panel: str | None = None) -> Any:
+def option(metavar: str, text: str, panel: str | None = None) -> Any:
+    """Return an option that takes a value."""
     return Option(metavar=metavar, help=text, rich_help_panel=panel, show_default=False)
 
 
-def _flag(name: str, text: str, panel: str) -> Any:
+def flag(name: str, text: str, panel: str) -> Any:
+    """Return an option that is there or not."""
     return Option(name, help=text, rich_help_panel=panel)  # named, or typer adds --no-…
 
 
-def _choice(text: str, panel: str | None = None) -> Any:
+def choice(text: str, panel: str | None = None) -> Any:
+    """Return an option that takes one of a few words."""
     return Option(help=text, rich_help_panel=panel, show_default=False)
 
 
@@ -61,29 +65,27 @@ class RunOptions:
 
     scenario: ScenarioName
     engine: Annotated[
-        Literal["simulated", "live", "both"], _choice("In virtual time (default), on a real Redis, or on both.")
+        Literal["simulated", "live", "both"], choice("In virtual time (default), on a real Redis, or on both.")
     ] = "simulated"
-    redis: Annotated[str | None, _option("URL", "The server for a live run (default: a private one).")] = None
-    seed: Annotated[int | None, _option("N", "For whatever is random in the scenario.")] = None
+    redis: Annotated[str | None, option("URL", "The server for a live run (default: a private one).")] = None
+    seed: Annotated[int | None, option("N", "For whatever is random in the scenario.")] = None
 
-    duration: Annotated[float | None, _option("S", "Seconds of production.", _SIZE)] = None
-    entries: Annotated[int | None, _option("N", "Entries to produce, all producers together.", _SIZE)] = None
-    rate: Annotated[float | None, _option("R", "Entries per second of each producer.", _SIZE)] = None
-    producers: Annotated[int | None, _option("N", "Producers, all like the first.", _SIZE)] = None
-    consumers: Annotated[int | None, _option("N", "Consumers, all like the first.", _SIZE)] = None
-    service: Annotated[float | None, _option("S", "Mean seconds a consumer takes for an entry.", _SIZE)] = None
-    count: Annotated[int | None, _option("N", "Entries a consumer asks for at once (COUNT).", _SIZE)] = None
-    speed: Annotated[float | None, _option("X", "Arrivals and service, X times faster.", _SIZE)] = None
+    duration: Annotated[float | None, option("S", "Seconds of production.", _SIZE)] = None
+    entries: Annotated[int | None, option("N", "Entries to produce, all producers together.", _SIZE)] = None
+    rate: Annotated[float | None, option("R", "Entries per second of each producer.", _SIZE)] = None
+    producers: Annotated[int | None, option("N", "Producers, all like the first.", _SIZE)] = None
+    consumers: Annotated[int | None, option("N", "Consumers, all like the first.", _SIZE)] = None
+    service: Annotated[float | None, option("S", "Mean seconds a consumer takes for an entry.", _SIZE)] = None
+    count: Annotated[int | None, option("N", "Entries a consumer asks for at once (COUNT).", _SIZE)] = None
+    speed: Annotated[float | None, option("X", "Arrivals and service, X times faster.", _SIZE)] = None
 
     fault: Annotated[
-        list[str] | None, _option("TEXT", "What goes wrong, in the words below. May be given several times.", _FAILURES)
+        list[str] | None, option("TEXT", "What goes wrong, in the words below. May be given several times.", _FAILURES)
     ] = None
-    faults: Annotated[Literal["random"] | None, _choice("Draw a few faults of any kind, by the seed.", _FAILURES)] = (
-        None
-    )
+    faults: Annotated[Literal["random"] | None, choice("Draw a few faults of any kind, by the seed.", _FAILURES)] = None
     recovery: Annotated[
         Strategy | None,
-        _option(
+        option(
             "HOW",
             "How unfinished entries come back: none, restart, claim, autoclaim, read-claim (Redis 8.4), "
             "nack (Redis 8.8; simulated: as autoclaim).",
@@ -91,55 +93,41 @@ class RunOptions:
         ),
     ] = None
     min_idle: Annotated[
-        str | None, _option("TIME", "How long an entry lies before another may claim it: 500ms, 2s.", _FAILURES)
+        str | None, option("TIME", "How long an entry lies before another may claim it: 500ms, 2s.", _FAILURES)
     ] = None
-    interval: Annotated[str | None, _option("TIME", "Time between two looks for idle entries.", _FAILURES)] = None
-    heartbeat: Annotated[str | None, _option("TIME", "Renew what is held so often.", _FAILURES)] = None
-    restart_after: Annotated[str | None, _option("TIME", "Time until a dead consumer is started again.", _FAILURES)] = (
+    interval: Annotated[str | None, option("TIME", "Time between two looks for idle entries.", _FAILURES)] = None
+    heartbeat: Annotated[str | None, option("TIME", "Renew what is held so often.", _FAILURES)] = None
+    restart_after: Annotated[str | None, option("TIME", "Time until a dead consumer is started again.", _FAILURES)] = (
         None
     )
     max_deliveries: Annotated[
-        int | None, _option("N", "Tries before an entry goes to the dead-letter stream.", _FAILURES)
+        int | None, option("N", "Tries before an entry goes to the dead-letter stream.", _FAILURES)
     ] = None
-    fenced: Annotated[bool, _flag("--fenced", "Acknowledge only what the consumer still owns.", _FAILURES)] = False
+    fenced: Annotated[bool, flag("--fenced", "Acknowledge only what the consumer still owns.", _FAILURES)] = False
     sink: Annotated[
         Literal["none", "naive", "idempotent"] | None,
-        _option("KIND", "Count effects in a hash on the server: none, naive, idempotent.", _FAILURES),
+        option("KIND", "Count effects in a hash on the server: none, naive, idempotent.", _FAILURES),
     ] = None
 
-    json: Annotated[bool, _flag("--json", "Print the result as one JSON object.", _RESULT)] = False
-    events: Annotated[bool, _flag("--events", "Print every event as a line of JSON.", _RESULT)] = False
-    save: Annotated[Path | None, _option("FILE", "Keep the run (JSON lines).", _RESULT)] = None
-    plot: Annotated[Path | None, _option("FILE.png", "Draw the run.", _RESULT)] = None
+    json: Annotated[bool, flag("--json", "Print the result as one JSON object.", _RESULT)] = False
+    events: Annotated[bool, flag("--events", "Print every event as a line of JSON.", _RESULT)] = False
+    keep: Annotated[
+        bool, flag("--keep", "Leave a live run's server as it is until Ctrl-C, for redis-cli and the like.", _RESULT)
+    ] = False
+    port: Annotated[
+        int | None, option("N", "With --keep: the server's TCP port on 127.0.0.1 (default: any).", _RESULT)
+    ] = None
+    save: Annotated[Path | None, option("FILE", "Keep the run (JSON lines).", _RESULT)] = None
+    plot: Annotated[Path | None, option("FILE.png", "Draw the run.", _RESULT)] = None
 
 
-@dataclass(frozen=True, slots=True)
-class WatchOptions:
-    """What ``streamlab watch`` was given."""
+def taking_options(command: Callable[[Given], int], options: type[Given]) -> Callable[..., int]:
+    """Return a function with an argument for each of a class's fields, as typer reads them."""
 
-    url: Annotated[str, Argument(metavar="URL", help="The server: redis://, rediss:// or unix://.")]
-    stream: Annotated[str, Argument(metavar="STREAM", help="The stream's key.")]
-    group: Annotated[str | None, _option("G", "Only this group (default: all).")] = None
-    every: Annotated[str, Option(metavar="TIME", help="Time between two looks: 500ms, 5s.")] = "1s"
-    dead_after: Annotated[
-        str, Option(metavar="TIME", help="How long a consumer with pending entries is idle until it is probably dead.")
-    ] = "60s"
-    oldest: Annotated[int, Option(metavar="N", help="Pending entries of each group to list, the oldest first.")] = 5
-    dead_letters: Annotated[str | None, _option("KEY", "The dead-letter stream, to tell its length.")] = None
-    once: Annotated[bool, Option("--once", help="Look once, and end.")] = False
-    json: Annotated[bool, Option("--json", help="Print each look as one line of JSON.")] = False
+    def called(**given: Any) -> int:
+        return command(options(**given))
 
-
-_Options = TypeVar("_Options")
-
-
-def taking_options(command: Callable[[_Options], int], options_class: type[_Options]) -> Callable[..., int]:
-    """Return a function with an argument for each of the options, as typer reads them."""
-
-    def called(**options: Any) -> int:
-        return command(options_class(**options))
-
-    called.__signature__ = inspect.signature(options_class)  # type: ignore[attr-defined]
-    called.__annotations__ = options_class.__init__.__annotations__
+    called.__signature__ = inspect.signature(options)  # type: ignore[attr-defined]
+    called.__annotations__ = options.__init__.__annotations__
     called.__doc__ = command.__doc__
     return called

@@ -12,11 +12,14 @@ from streamlab.cli.left_pending import left_pending
 from streamlab.cli.options import RunOptions
 from streamlab.cli.progress import progress
 from streamlab.cli.report import print_comparison, print_run
+from streamlab.cli.serving import check_port, free_port, run_and_stay
 from streamlab.lab.both import run_both
 from streamlab.lab.lab import Lab
 from streamlab.results.comparison import Agreement, Comparison
 from streamlab.results.run import Run
-from streamlab.scenario import ScenarioError
+from streamlab.scenario import Scenario, ScenarioError
+from streamlab.servers.client import redact
+from streamlab.servers.stopping import Stopped
 
 
 def run(options: RunOptions) -> int:
@@ -24,7 +27,10 @@ def run(options: RunOptions) -> int:
     scenario = scenario_of(options)
     if options.engine == "simulated" and options.redis is not None:
         raise ScenarioError("--redis is for a real run: add --engine live or --engine both")
+    _check_keep(options)
     check_files(options)  # before the run: what is found out after it has cost that run
+    if options.keep:
+        return _run_and_keep(scenario, options)
     comparison = None
     with progress(scenario, quiet=options.json or options.events) as show:
         if options.engine == "both":
@@ -35,6 +41,40 @@ def run(options: RunOptions) -> int:
     _print(options, runs, comparison)
     write_files(options, runs)
     return _judge(runs, comparison)
+
+
+def _check_keep(options: RunOptions) -> None:
+    """Refuse to keep a server where there is none."""
+    if options.keep and options.engine != "live":
+        raise ScenarioError("--keep is for a real server that a run has: add --engine live")
+    if options.port is not None and not options.keep:
+        raise ScenarioError("--port is where a server that stays is reached: add --keep")
+    if options.port is not None and options.redis is not None:
+        raise ScenarioError("--port is for a private server, and --redis names one that has its port: leave one out")
+    check_port(options.port)
+
+
+def _run_and_keep(scenario: Scenario, options: RunOptions) -> int:
+    """Run a scenario live, and leave its server as it is until a signal comes; return the run's exit status."""
+    port = (options.port or free_port()) if options.redis is None else None
+    engine = Lab(scenario, engine="live", redis_url=options.redis).live_engine(port)
+    status: list[int] = []
+
+    def tell(run: Run) -> None:
+        _print(options, [run], None)
+        write_files(options, [run])
+        status.append(_judge([run], None))
+        where = redact(engine.stage.public_url)
+        what = "and then this server is ended" if options.redis is None else "and then this run's keys are deleted"
+        print(f"streamlab: {where} stays as it is: Ctrl-C ends this command, {what}", file=sys.stderr, flush=True)
+
+    try:
+        with progress(scenario, quiet=options.json or options.events) as show:
+            run_and_stay(engine, show, tell)
+    except Stopped:
+        if not status:
+            raise
+    return status[0]
 
 
 def _print(options: RunOptions, runs: list[Run], comparison: Comparison | None) -> None:

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from streamlab.cli.options import WatchOptions
 from streamlab.cli.terminal import console, is_styled
+from streamlab.cli.watch_options import WatchOptions
 from streamlab.lab.watch import Watch
 from streamlab.results.look import Look
 from streamlab.scenario import ScenarioError

@@ -116,14 +116,18 @@ class Lab(ShowsItself):
             return self._timeline.run(progress)
         if self._live is not None:
             return self._live.wait()
-        engine = LiveEngine(self.scenario, redis_url=self._redis_url)
+        engine = self.live_engine()
         return run_coroutine(run_live(engine, progress), lambda: engine.is_closing)
 
     async def run_async(self, progress: Progress | None = None) -> Run:
         """Run the scenario like `run`, on the event loop that is running."""
         if self.engine == "simulated":
             return self._timeline.run(progress)
-        return await run_live(LiveEngine(self.scenario, redis_url=self._redis_url), progress)
+        return await run_live(self.live_engine(), progress)
+
+    def live_engine(self, port: int | None = None) -> LiveEngine:
+        """Return the engine of a live run; with a port, its private server is reached there as well."""
+        return LiveEngine(self.scenario, redis_url=self._redis_url, port=port)
 
     # ---- time ----------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import redis.exceptions
 
@@ -17,7 +17,8 @@ from streamlab.lab.carry_out import carry_out
 from streamlab.lab.course import Course
 from streamlab.lab.estate import Estate
 from streamlab.lab.inspection import final_state
-from streamlab.lab.live_process import LabError, LiveProcess
+from streamlab.lab.live_process import LiveProcess
+from streamlab.lab.machine_process import LabError, MachineProcess
 from streamlab.lab.ownership import OwnKeys
 from streamlab.lab.patience import to_its_end, within
 from streamlab.lab.play import Part
@@ -28,7 +29,7 @@ from streamlab.results.run import Run
 from streamlab.scenario import Scenario, ScenarioError
 from streamlab.scenario.actions import LostReply
 from streamlab.servers.client import ServerInfo, ServerUnusable, check_server, check_stream_key, stream_client
-from streamlab.servers.private import PrivateServer
+from streamlab.servers.private import Persistence, PrivateServer
 from streamlab.servers.proxy import Proxy
 
 if TYPE_CHECKING:
@@ -39,6 +40,11 @@ if TYPE_CHECKING:
 _LOOK_EVERY = 0.02
 #: Seconds within which a worker has to be ready.
 _START_LIMIT = 60.0
+#: Seconds within which a server has to have loaded what it had.
+_RELOAD_LIMIT = 60.0
+#: By "everysec", what was answered may wait for two seconds to be written, while a disk is slow. And what a long run
+#: has written is to be loaded in a moment.
+_PERSISTENCE = {"appendfsync": "no", "auto-aof-rewrite-min-size": "4mb"}
 #: Seconds that closing a connection may take.
 _PARTING = 1.0
 
@@ -57,10 +63,14 @@ class LiveStage(Stage):
     last_call = 10.0
     longest_look = 0.01
 
-    def __init__(self, scenario: Scenario, redis_url: str | None, *, keeps: bool) -> None:
+    #: Of a private server.
+    password: str | None = None
+
+    def __init__(self, scenario: Scenario, redis_url: str | None, *, keeps: bool, port: int | None = None) -> None:
         self._scenario = scenario
         self._keeps = keeps
         self._redis_url = redis_url
+        self._port = port
         self._private: PrivateServer | None = None
         self._proxies: dict[str, Proxy] = {}
         self._client: Redis | None = None
@@ -69,7 +79,7 @@ class LiveStage(Stage):
         self._estate: Estate | None = None  # of keys on a server that is somebody's
         self._course: Host | None = None
         #: Whose output has not been read to its end.
-        self.lives: list[LiveProcess] = []
+        self.lives: list[MachineProcess] = []
 
     @property
     def url(self) -> str:
@@ -79,6 +89,11 @@ class LiveStage(Stage):
         if self._private is None:
             raise LabError("this engine has not been opened: write `async with` around its use")
         return self._private.url
+
+    @property
+    def public_url(self) -> str:
+        """The URL for other programs: that of a private server's port, or of the server that was given."""
+        return self.url if self._private is None or self._port is None else self._private.tcp_url
 
     @property
     def client(self) -> Redis:
@@ -92,7 +107,10 @@ class LiveStage(Stage):
         """Start the server or connect to it, and make the stream and its group; `added` are the ids of the run's."""
         scenario = self._scenario
         if self._redis_url is None:
-            self._private = PrivateServer(persistence="aof" if self._keeps else "none")
+            persistence: Persistence = "aof" if self._keeps else "none"
+            self._private = PrivateServer(
+                persistence=persistence, port=self._port, password=self.password, options=_PERSISTENCE
+            )
             await self._in_thread(self._private.start)
         self._client = stream_client(self.url, name="streamlab-lab")
         self.info = await check_server(self._client)
@@ -111,7 +129,8 @@ class LiveStage(Stage):
     def inform_estate(self, *, now: bool = True) -> None:
         """Let somebody know what has to be deleted if this process is killed."""
         if self._estate is not None:
-            self._estate.keep_up((process.process.pid for process in self.lives), now=now)
+            workers = [process.pid for process in self.lives]
+            self._estate.keep_up((pid for pid in workers if pid is not None), now=now)
 
     def note_added(self, entry_id: str) -> None:
         """Note an entry that the run has added."""
@@ -142,7 +161,8 @@ class LiveStage(Stage):
 
     async def come_up(self) -> None:
         assert self._private is not None
-        await self._in_thread(self._private.restart)
+        private = self._private
+        await self._in_thread(lambda: private.restart(_RELOAD_LIMIT))
 
     async def _in_thread(self, start: Callable[[], object]) -> None:
         """Start the server in a thread; if that is cancelled, see the thread end, so that the server can be stopped."""
@@ -191,7 +211,7 @@ class LiveStage(Stage):
     async def open(self, course: Host) -> None:
         self._course = course
 
-    def spawn(self, part: Part) -> LiveProcess:
+    def spawn(self, part: Part) -> MachineProcess:
         course = self._course
         assert course is not None
         proxy = self._proxies.get(part.name)
@@ -236,7 +256,7 @@ class LiveStage(Stage):
         return time.monotonic() + 0.05
 
     def end_last(self, process: Process) -> str:
-        assert isinstance(process, LiveProcess)
+        assert isinstance(process, MachineProcess)
         why = f"did not stop within {self.last_call:g} s, and was killed"
         process.give_up(why)
         return why
@@ -245,21 +265,28 @@ class LiveStage(Stage):
 class LiveEngine:
     """One run of a scenario by worker processes, on a private server or on the one at `redis_url`.
 
+    A private one listens on TCP as well if it is given a `port`: else it can be reached by the run alone.
     To be used on one event loop: ``async with LiveEngine(scenario) as engine: await engine.run()``.
     When it is left, however it is left, no worker and no private server is running any more, and the
     scenario's stream has been deleted from the server that was given.
     """
 
-    def __init__(self, scenario: Scenario, *, redis_url: str | None = None, interactive: bool = False) -> None:
+    def __init__(
+        self, scenario: Scenario, *, redis_url: str | None = None, interactive: bool = False, port: int | None = None
+    ) -> None:
         if redis_url is not None and scenario.needs_persistence:
             raise LabError("the fault server-down kills the server: on a private one only, so leave the URL out")
         self.log = EventLog(clock=_Clock())
-        self.stage = LiveStage(scenario, redis_url, keeps=interactive or scenario.needs_persistence)
+        self.stage = self._stage(scenario, redis_url, interactive or scenario.needs_persistence, port)
         self.course = Course(scenario, self.stage, self.log, carry_out)
         #: Whether it is ending everything that it holds: nobody may tear that.
         self.is_closing = False
 
-    async def __aenter__(self) -> LiveEngine:
+    def _stage(self, scenario: Scenario, redis_url: str | None, keeps: bool, port: int | None) -> LiveStage:
+        """Return what the run is played on."""
+        return LiveStage(scenario, redis_url, keeps=keeps, port=port)
+
+    async def __aenter__(self) -> Self:
         try:
             await self.stage.prepare(self._added)
         except BaseException:

@@ -14,42 +14,35 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-from streamlab.lab.stage import Host, Process
+from streamlab.lab.machine_process import LabError, MachineProcess
+from streamlab.lab.stage import Host
 from streamlab.lab.worker import READY, Task
 from streamlab.results.events import Event
 from streamlab.results.statistics import Wait
 from streamlab.scenario.action import CountedAction
 from streamlab.scenario.action_texts import parse_counted
-from streamlab.servers.processes import GuardedProcess, guarded_popen
+from streamlab.servers.processes import guarded_popen
 
-#: Bytes of a worker's error output that are kept.
-_LAST_WORDS = 10_000
+__all__ = ["LabError", "LiveProcess"]
+
 #: What a worker runs: by its path, and with -P, so that it imports nothing from the current folder, where a learner
 #: may have a redis.py or a queue.py of their own.
 _PROGRAM = str(Path(__file__).parents[1] / "__main__.py")
 
 
-class LabError(RuntimeError):
-    """A run that could not go on. The message says what happened, and what to do."""
-
-
-class LiveProcess(Process):
+class LiveProcess(MachineProcess):
     """A worker process. What it writes is read when `read` is called."""
 
     def __init__(self, task: Task, lab: Host, cut: Callable[[str], Coroutine[Any, Any, None]]) -> None:
-        super().__init__(task.part)
-        self._lab = lab
+        super().__init__(task.part, lab)
         self._cut = cut
         self.ready = asyncio.Event()
         #: How long it waited for a processor; None: it has not ended, or not by itself.
         self.waited: Wait | None = None
-        self._died_at: float | None = None
-        self._why = ""
         self._rest = b""
         self._unsent = b""
-        self._said = b""
         try:
-            self.process: GuardedProcess = guarded_popen(
+            self.process = guarded_popen(
                 [sys.executable, "-P", _PROGRAM, "worker"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -70,36 +63,14 @@ class LiveProcess(Process):
     def has_begun(self, now: float) -> bool:
         return self.ready.is_set() and self.begins_at <= now
 
-    @property
-    def pid(self) -> int | None:
-        return self.process.pid if self.process.alive else None
-
     # ---- what can be done to it --------------------------------------------------------------------
 
     def begin(self, at: float) -> None:
         self.begins_at = at
         self._write(json.dumps(at))
 
-    def kill(self) -> None:
-        self.process.kill()
-        self._died_at = time.monotonic()
-        self._read_to_the_end()
-        if self.process.alive:
-            raise LabError(f"{self.name} (process {self.process.pid}) was killed and is still there")
-
-    def give_up(self, why: str) -> None:
-        """Kill it, for a reason."""
-        self._why = why
-        self.kill()
-
-    def hold(self) -> None:
-        self.process.pause()
-
-    def release(self) -> None:
-        self.process.resume()
-
     def stop(self, *, at_end: bool = False) -> None:
-        self.process.terminate()
+        self._running.terminate()
 
     def cut(self) -> Coroutine[Any, Any, None]:
         return self._cut(self.name)
@@ -117,27 +88,17 @@ class LiveProcess(Process):
         if self.has_ended:
             return
         self._pump()
-        assert self.process.stdout is not None
+        assert self._running.stdout is not None
         try:
-            data = os.read(self.process.stdout.fileno(), 1 << 20)
+            data = os.read(self._running.stdout.fileno(), 1 << 20)
         except BlockingIOError:
             return
         if data:
             *lines, self._rest = (self._rest + data).split(b"\n")
             for line in lines:
                 self._take(line.decode())
-        elif not self.process.alive:
+        elif not self._running.alive:
             self._note_end()
-
-    def close(self) -> None:
-        """Kill it, and read the rest of what it has written."""
-        self.process.kill()
-        self._read_to_the_end()
-        self.process.close()
-
-    def _read_to_the_end(self) -> None:
-        while not self.has_ended and not self.process.alive:
-            self.read()
 
     def _write(self, line: str) -> None:
         """Write a line to the worker, now or as soon as it reads; no matter if it has gone."""
@@ -148,15 +109,13 @@ class LiveProcess(Process):
         """Write what it has not been told yet, and take in what it says on its error output."""
         if self.has_ended:
             return  # and its pipes are closed
-        assert self.process.stdin is not None
-        assert self.process.stderr is not None
+        stdin = self._running.stdin
+        assert stdin is not None
         # A worker that has died cannot be told anything; that it has died is seen by reading from it.
         if self._unsent:
             with contextlib.suppress(BlockingIOError, BrokenPipeError):
-                self._unsent = self._unsent[os.write(self.process.stdin.fileno(), self._unsent) :]
-        with contextlib.suppress(BlockingIOError):
-            while said := os.read(self.process.stderr.fileno(), 1 << 16):
-                self._said = (self._said + said)[-_LAST_WORDS:]
+                self._unsent = self._unsent[os.write(stdin.fileno(), self._unsent) :]
+        self._hear()
 
     def _take(self, line: str) -> None:
         if not self.ready.is_set():
@@ -177,13 +136,13 @@ class LiveProcess(Process):
             self._lab.heard(Event.from_json(line))
 
     def _note_end(self) -> None:
-        status = self.process.returncode
+        status = self._running.returncode
         was_asked = status == -signal.SIGTERM and not self.ready.is_set()  # before it could hear it
         if self._died_at is None and status != 0 and not was_asked:
             self._died_at = time.monotonic()
             self._why = self.last_words()
         self._pump()
-        self.process.close()
+        self._running.close()
         self.ready.set()  # nobody need wait for it any longer
         self._lab.ended(self, died_at=self._died_at, why=self._why)
 
@@ -191,4 +150,4 @@ class LiveProcess(Process):
         """Return the last line of what the worker said on its error output."""
         self._pump()
         said = self._said.decode(errors="replace").strip()
-        return said.splitlines()[-1] if said else f"exit status {self.process.returncode}"
+        return said.splitlines()[-1] if said else f"exit status {self._running.returncode}"

@@ -312,6 +312,10 @@ ACTIONS: Final[dict[str, type[Action[Any]]]] = FAULTS | {
 }
 
 
+#: What only streamlab's own consumers and entries know of.
+OURS_ALONE: Final = (Slow, Fail, Poison, SetService, SetRecovery)
+
+
 def check_target(action: Action[Any], consumers: Iterable[str], producers: Iterable[str]) -> None:
     """Require that an action is aimed at somebody who is there; raise `ActionError`."""
     target = getattr(action, "consumer", None) or getattr(action, "target", None)

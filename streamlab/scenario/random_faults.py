@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import attrs
 from attrs import field
@@ -63,6 +63,36 @@ def random_faults(
             if command == "XADD":
                 values["target"] = rng.choice(producers)
         drawn.append(kind(**values))
+    return tuple(drawn)
+
+
+#: What befalls programs of somebody's own, as often: nothing of which only our own consumers know, and nothing that an
+#: operator does to the stream.
+_OF_PROGRAMS: Final[dict[type[Action[Any]], float]] = {
+    actions.Kill: 4, actions.Pause: 2, actions.Restart: 1, actions.Disconnect: 2, actions.CrashBeforeEffect: 2,
+    actions.CrashBeforeAck: 3, actions.PauseInWork: 1, actions.LostReply: 4, actions.ServerDown: 1,
+}  # fmt: skip
+
+
+def steady_faults(
+    rng: random.Random, *, consumers: Sequence[str], duration: float, every: float, server: bool = True
+) -> tuple[Action[Any], ...]:
+    """Draw a fault every `every` seconds on average; `server`: whether the server may be taken down."""
+    table = {kind: weight for kind, weight in _OF_PROGRAMS.items() if server or kind is not actions.ServerDown}
+    drawn: list[Action[Any]] = []
+    at = rng.expovariate(1 / every)
+    while at < duration * 0.95:
+        kind = rng.choices(list(table), list(table.values()))[0]
+        values: dict[str, Any] = {"at": round(at, 3)}
+        names = attrs.fields_dict(kind)
+        if "target" in names:
+            values["target"] = rng.choice(consumers)
+        if "duration" in names:
+            values["duration"] = round(rng.uniform(0.1, 2.0), 3)
+        if "command" in names:
+            values["command"] = rng.choice(("XREADGROUP", "XACK"))
+        drawn.append(kind(**values))
+        at += rng.expovariate(1 / every)
     return tuple(drawn)
 
 

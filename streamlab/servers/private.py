@@ -1,7 +1,7 @@
 """Private real servers: a redis-server or valkey-server of one's own, started, killed and paused at will.
 
-A `PrivateServer` listens on a unix socket that only its owner may open, on no TCP port, keeps nothing
-unless asked to, and is gone when its owner is, with its folder.
+A `PrivateServer` listens on a unix socket that only its owner may open, on a TCP port only if it is asked to, keeps
+nothing unless asked to, and is gone when its owner is, with its folder.
 """
 
 from __future__ import annotations
@@ -57,6 +57,7 @@ class PrivateServer:
     ``binary`` is a program's name or path, or one of `find_servers`; by default it is the first of those that is
     new enough and starts, and `passed_over` says why others were not taken.
     ``persistence`` is "none", "rdb" (Redis' default snapshots) or "aof" (fsync every second).
+    ``port`` is a TCP port of 127.0.0.1 on which it listens as well: every program of this machine reaches it there.
     ``options`` are further lines of redis.conf: name and value as they would stand there. The folder
     lives until `stop`, so that `kill` and `restart` show what a persistence mode brings back.
     """
@@ -67,11 +68,13 @@ class PrivateServer:
         *,
         persistence: Persistence = "none",
         password: str | None = None,
+        port: int | None = None,
         options: Mapping[str, str | int] | None = None,
     ) -> None:
         self._wanted = binary
         self._persistence: Persistence = persistence
         self._password = password
+        self._port = port
         self._options = dict(options or {})
         self._binary: ServerBinary | None = None
         self._folder: GuardedFolder | None = None
@@ -119,8 +122,18 @@ class PrivateServer:
     @property
     def url(self) -> str:
         """The URL for redis-py, ``unix:///…``; it holds the password, if there is one."""
-        secret = f":{quote(self._password, safe='')}@" if self._password else ""
-        return f"unix://{secret}{quote(str(self.socket_path))}"
+        return f"unix://{self._secret}{quote(str(self.socket_path))}"
+
+    @property
+    def tcp_url(self) -> str:
+        """The URL for clients that know no unix sockets, ``redis://127.0.0.1:…``: of a server that was given a port."""
+        if self._port is None:
+            raise RuntimeError("the server listens on no TCP port: give it one, PrivateServer(port=…)")
+        return f"redis://{self._secret}127.0.0.1:{self._port}"
+
+    @property
+    def _secret(self) -> str:
+        return f":{quote(self._password, safe='')}@" if self._password else ""
 
     @property
     def pid(self) -> int:
@@ -238,7 +251,8 @@ class PrivateServer:
     def _configuration(self) -> str:
         # In a file, since arguments are shown to everybody by `ps`, a password with them.
         settings = [
-            ("port", "0"),
+            ("port", str(self._port or 0)),
+            ("bind", "127.0.0.1"),
             ("unixsocket", _quoted(str(self.socket_path))),
             ("unixsocketperm", "700"),
             ("dir", _quoted(str(self.folder))),
@@ -258,7 +272,11 @@ class PrivateServer:
         with (folder / _CONFIGURATION).open("rb") as configuration, (folder / _LOG).open("ab") as log:
             try:
                 self._process = guarded_popen(
-                    [self.binary.path, "-", "--port", "0"], stdin=configuration, stdout=log, stderr=log, cwd=folder
+                    [self.binary.path, "-", "--port", str(self._port or 0)],
+                    stdin=configuration,
+                    stdout=log,
+                    stderr=log,
+                    cwd=folder,
                 )
             except OSError as error:
                 raise ServerStartError(f"cannot start {self.binary}: {error}") from error

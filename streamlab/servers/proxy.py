@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from typing import Self
+from collections.abc import Callable
+from typing import Protocol, Self
 from urllib.parse import quote, urlencode
 
 from redis.connection import parse_url
@@ -18,27 +19,44 @@ from streamlab.servers.client import check_url, redact
 from streamlab.servers.private import private_folder
 from streamlab.servers.processes import GuardedFolder
 from streamlab.servers.resp_frames import Commands, Frames
+from streamlab.servers.resp_values import Values
 
 _PIECE = 1 << 16  # bytes passed on at a time
 _NO_REPLIES = (b">", b"|")  # RESP3: messages that nobody asked for, and remarks on the reply that follows
 _MANY_REPLIES = frozenset({b"SUBSCRIBE", b"PSUBSCRIBE", b"SSUBSCRIBE", b"MONITOR"})
 
 
+class Watcher(Protocol):
+    """What looks on at one client's connection."""
+
+    def sent(self, command: list[bytes]) -> bool:
+        """Take note of a command; return whether it may be passed on: if not, the connection is closed."""
+
+    def answered(self, reply: object) -> None:
+        """Take note of the reply to the oldest command that has none yet; it may be on its way to be lost."""
+
+    def closed(self, *, by_client: bool) -> None:
+        """Take note of the connection's end; what has not been answered will not be."""
+
+
 class Proxy:
     """A proxy before a Redis server, on a private unix socket; ``async with``, or `start` and `close` it.
 
-    ``url`` is that of the server: ``unix://`` or ``redis://``. Clients connect to `url`. Nothing but what it
-    is told to lose is lost; commands behind a lost reply on the same connection have been passed on as
+    ``url`` is that of the server: ``unix://`` or ``redis://``. Clients connect to `url`; those that know no unix
+    sockets on a port of 127.0.0.1, if it is ``tcp``. ``watch`` makes what looks on at a new connection. Nothing but
+    what it is told to lose is lost; commands behind a lost reply on the same connection have been passed on as
     far as they had come. It cannot lose replies on a connection that subscribes or monitors.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, tcp: bool = False, watch: Callable[[], Watcher | None] = lambda: None) -> None:
         check_url(url)
         target = parse_url(url)  # type: ignore[no-untyped-call]
         if not url.startswith(("unix://", "redis://")):
             raise ValueError(f"a proxy cannot read what passes over TLS: {redact(url)} is no redis:// or unix://")
         self._server_url = url
         self._target = target
+        self._tcp = tcp
+        self._watch = watch
         self._folder: GuardedFolder | None = None
         self._listener: asyncio.Server | None = None
         self._connections: set[_Connection] = set()
@@ -51,7 +69,7 @@ class Proxy:
     @property
     def url(self) -> str:
         """The URL for clients: user, password and database are those of the server's URL."""
-        if self._folder is None:
+        if self._listener is None:
             raise RuntimeError("the proxy has not been started: await start()")
         target = self._target
         secret = ""
@@ -59,6 +77,8 @@ class Proxy:
             user, password = target.get("username") or "", target["password"]
             secret = f"{quote(user, safe='')}:{quote(password, safe='')}@"
         database = f"?{urlencode({'db': target['db']})}" if target.get("db") else ""
+        if self._folder is None:
+            return f"redis://{secret}127.0.0.1:{self._listener.sockets[0].getsockname()[1]}/{target.get('db') or 0}"
         return f"unix://{secret}{quote(str(self._folder.path / 'proxy.sock'))}{database}"
 
     @property
@@ -89,8 +109,11 @@ class Proxy:
 
     async def start(self) -> Self:
         """Listen on the socket."""
-        if self._folder is not None:
+        if self._listener is not None:
             raise RuntimeError(f"{self!r} runs already")
+        if self._tcp:
+            self._listener = await asyncio.start_server(self._accept, "127.0.0.1", limit=_PIECE)
+            return self
         self._folder = private_folder("proxy.sock")
         path = self._folder.path / "proxy.sock"
         try:
@@ -115,13 +138,13 @@ class Proxy:
             self._folder = None
 
     async def __aenter__(self) -> Self:
-        return await self.start() if self._folder is None else self
+        return await self.start() if self._listener is None else self
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     def __repr__(self) -> str:
-        state = f"{self.n_connections} connections" if self._folder else "not running"
+        state = f"{self.n_connections} connections" if self._listener else "not running"
         return f"<Proxy before {redact(self._server_url)}: {state}, {self.n_lost} replies lost>"
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -170,6 +193,8 @@ class _Connection:
         self._doomed: deque[bool] = deque()  # of each command that has no reply yet
         self._replies_are_counted = True
         self._is_cut = False
+        self._watcher = proxy._watch()
+        self._sent, self._answered = Values(), Values()
 
     def abort(self) -> None:
         self._is_cut = True
@@ -197,6 +222,9 @@ class _Connection:
             ended = await asyncio.gather(there, back, return_exceptions=True)
             if True in ended:
                 await self._let_server_finish(*self._server)
+            if self._watcher is not None:
+                is_cut = ended[0] is not False or not isinstance(ended[1], asyncio.CancelledError)
+                self._watcher.closed(by_client=not is_cut and not self._is_aborted())
             for error in ended:
                 if isinstance(error, Exception) and not isinstance(error, OSError):
                     raise error
@@ -206,20 +234,43 @@ class _Connection:
                 with contextlib.suppress(OSError):  # broken by whoever was there
                     await writer.wait_closed()
 
-    async def _pass_commands(self, client: asyncio.StreamReader, server: asyncio.StreamWriter) -> None:
+    def _is_aborted(self) -> bool:
+        return self._is_cut
+
+    async def _pass_commands(self, client: asyncio.StreamReader, server: asyncio.StreamWriter) -> bool:
+        """Pass commands on until the client closes, or until one must not be passed on: then return True."""
         commands = Commands()
         while piece := await client.read(_PIECE):
             for name in commands.names(piece):
                 self._doomed.append(self._proxy._is_doomed(name))
                 if name in _MANY_REPLIES:
                     self._replies_are_counted = False
-            server.write(piece)
+                    self._watcher = None
+            refused = self._watch_commands(piece, commands.begins)
+            server.write(piece[:refused])
             await server.drain()
+            if refused is not None:
+                self._client[1].transport.abort()
+                return True
+        return False
+
+    def _watch_commands(self, piece: bytes, begins: list[int]) -> int | None:
+        """Let the watcher see the commands in a piece; return where the one begins that must not be passed on."""
+        for command, begin in zip(self._sent.read(piece) if self._watcher else (), begins, strict=False):
+            if self._watcher is not None and isinstance(command, list) and not self._watcher.sent(command):
+                return begin
+        return None
+
+    def _watch_replies(self, piece: bytes) -> None:
+        for reply in self._answered.read(piece) if self._watcher else ():
+            if self._watcher is not None:
+                self._watcher.answered(reply)
 
     async def _pass_replies(self, server: asyncio.StreamReader, client: asyncio.StreamWriter) -> bool:
         """Pass replies on until the server closes, or until one is lost: then return True."""
         replies = Frames()
         while piece := await server.read(_PIECE):
+            self._watch_replies(piece)
             for at, kind in replies.begun(piece):
                 is_reply = kind not in _NO_REPLIES and self._replies_are_counted
                 if is_reply and self._doomed and self._doomed.popleft():
@@ -235,5 +286,5 @@ class _Connection:
         """See that the server executes what it has been sent behind the command whose reply is lost."""
         with contextlib.suppress(OSError):  # cut meanwhile
             writer.write_eof()
-            while await reader.read(_PIECE):
-                pass
+            while piece := await reader.read(_PIECE):
+                self._watch_replies(piece)

@@ -88,11 +88,13 @@ class Commands(Frames):
         super().__init__()
         self._name = b""
         self._names: list[bytes] = []
+        #: Where in the last piece each command begins (0: before it).
+        self.begins: list[int] = []
 
     def names(self, piece: bytes) -> list[bytes]:
         """Return the names, in capitals, of the commands that end in the next piece."""
-        for _ in self.begun(piece):
-            pass
+        self.begins = [0] if self._is_inside else []
+        self.begins += (at for at, _ in self.begun(piece))
         names, self._names = self._names, []
         return names
 

@@ -60,6 +60,7 @@ def test_a_paused_worker_stands_still_and_a_killed_one_is_gone(eventually):
             worker = engine.course.processes["C1"]
             assert isinstance(worker, LiveProcess)
             process = worker.process
+            assert process is not None
             engine.course.pause("C1")
             eventually(lambda: state(process.pid) == "T", "the process is stopped")
             engine.course.resume("C1")

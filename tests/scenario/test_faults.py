@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from streamlab.scenario import Scenario, ScenarioError
-from streamlab.scenario.action import ActionError
+from streamlab.scenario import Scenario, ScenarioError, actions
+from streamlab.scenario.action import Action, ActionError
 from streamlab.scenario.action_texts import parse_action
 from streamlab.scenario.actions import FAULTS, CrashBeforeAck, Fail, Kill, LostReply, Pause, SetRecovery, Slow
-from streamlab.scenario.random_faults import Weights, random_faults, random_kills
+from streamlab.scenario.random_faults import Weights, random_faults, random_kills, steady_faults
 
 DRAWN: dict[str, Any] = dict(consumers=["C1", "C2"], producers=["P1"], duration=10.0, entries=1000)
 
@@ -116,3 +116,25 @@ def test_a_fault_aimed_at_nobody():
         Scenario().with_faults("kill C1")
     with pytest.raises(ScenarioError, match="poison: there is no producer 'C1': there are P1"):
         Scenario().with_faults("poison C1 nth 3")
+
+
+def test_steady_faults_come_for_as_long_as_a_run_lasts() -> None:
+    """About one every so often, at its moment, the same by the same seed; only of kinds that befall any program."""
+
+    def drawn(seed: int, **options: bool) -> tuple[Action[Any], ...]:
+        return steady_faults(random.Random(seed), consumers=["C1", "C2"], duration=600, every=2, **options)
+
+    faults = drawn(1)
+    assert faults == drawn(1) != drawn(2)
+    assert 240 < len(faults) < 340
+    times = [fault.when for fault in faults]
+    assert times == sorted(times)
+    assert times[-1] > 500
+    assert all(0 < at < 600 for at in times)
+    assert not [fault for fault in faults if isinstance(fault, actions.OURS_ALONE)]
+    assert {type(fault) for fault in faults} > {actions.Kill, actions.CrashBeforeAck, actions.ServerDown}
+    assert {getattr(fault, "target", "C1") for fault in faults} == {"C1", "C2"}
+    assert max(getattr(fault, "duration", 0) for fault in faults) <= 2
+    assert not [fault for fault in drawn(1, server=False) if isinstance(fault, actions.ServerDown)]
+    for fault in faults:
+        assert parse_action(str(fault)) == fault

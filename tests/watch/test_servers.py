@@ -35,6 +35,7 @@ def test_any_client_and_any_name(real: Place, decode: bool, protocol: Any) -> No
     odd = ODD.decode(errors="surrogateescape")
     assert Watch(client, STREAM, odd).look().group(odd).consumers[0].name == odd
     assert "caf··[31m<b>" in str(look)
+    assert "\x1b" not in str(look)
     assert look._repr_html_().count("<b>") == len(look.as_tables())
     plain.xadd(ODD, {"a": "1"})
     assert Watch(client, odd).look().length == 1

@@ -1,4 +1,4 @@
-"""A unix socket at which other processes reach an embedded server, served by a thread of this one."""
+"""A socket at which other processes reach an embedded server, served by a thread of this one."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from redis import ConnectionError as RedisConnectionError
 
 from streamlab.servers.client import ServerUnusable
 from streamlab.servers.private import private_folder
+from streamlab.servers.processes import GuardedFolder
 from streamlab.servers.programs import ServerStartError
 
 from .fake.remote import RemoteSocket
@@ -33,10 +34,11 @@ _BREATH = 0.1  # seconds without accepting, when this process may open no more f
 class Listener:
     """Listens until it is closed, or until the process that made it ends, however it ends.
 
-    Everything but `close` and `url` happens in its thread, in an event loop.
+    On a unix socket of its own, or on a TCP port of `host` (0: any that is free). Everything but `close` and `url`
+    happens in its thread, in an event loop.
     """
 
-    def __init__(self, server: StreamServer) -> None:
+    def __init__(self, server: StreamServer, host: str | None = None, port: int = 0) -> None:
         if os.name != "posix":
             raise ServerUnusable(
                 "other processes reach the embedded server by a unix socket, which this platform does not have: "
@@ -45,11 +47,14 @@ class Listener:
         self.server = server
         self.peers: set[_Peer] = set()
         self._owner = os.getpid()
+        self._folder: GuardedFolder | None = None
+        self._host, self._port = host, port
         with ExitStack() as if_it_fails:
             try:
                 self._open(if_it_fails)
             except (ServerStartError, OSError, RuntimeError) as error:
-                text = f"the embedded server cannot be opened to other processes: {error}"
+                where = "" if host is None else f" at {host}:{port}"
+                text = f"the embedded server cannot be opened to other processes{where}: {error}"
                 raise ServerUnusable(text) from error
             if_it_fails.pop_all()
         _listeners.add(self)
@@ -58,22 +63,34 @@ class Listener:
         self._selector = selectors.DefaultSelector()
         self.loop = asyncio.SelectorEventLoop(self._selector)
         if_it_fails.callback(self.loop.close)
-        self._folder = private_folder(_SOCKET)
-        if_it_fails.callback(self._folder.close)
-        self.path = str(self._folder.path / _SOCKET)
-        self._socket = socket.socket(socket.AF_UNIX)
-        if_it_fails.callback(self._socket.close)
-        self._socket.bind(self.path)
-        os.chmod(self.path, 0o700)
+        self._socket = self._open_unix(if_it_fails) if self._host is None else self._open_tcp(if_it_fails, self._host)
         self._socket.listen(512)
         self._socket.setblocking(False)
         self._thread = threading.Thread(target=self._serve, daemon=True, name="streamlab embedded")
         self._thread.start()
 
-    @property
-    def url(self) -> str:
-        """The URL for redis-py, ``unix:///…``."""
-        return f"unix://{quote(self.path)}"
+    def _open_unix(self, if_it_fails: ExitStack) -> socket.socket:
+        folder = self._folder = private_folder(_SOCKET)
+        if_it_fails.callback(folder.close)
+        #: Where it listens, as its clients' addresses begin.
+        self.name = str(folder.path / _SOCKET)
+        listening = socket.socket(socket.AF_UNIX)
+        if_it_fails.callback(listening.close)
+        listening.bind(self.name)
+        os.chmod(self.name, 0o700)
+        self.url = f"unix://{quote(self.name)}"
+        return listening
+
+    def _open_tcp(self, if_it_fails: ExitStack, host: str) -> socket.socket:
+        family, _, _, _, address = socket.getaddrinfo(host, self._port, type=socket.SOCK_STREAM)[0]
+        listening = socket.socket(family, socket.SOCK_STREAM)
+        if_it_fails.callback(listening.close)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        self.name = f"[{host}]" if ":" in host else host
+        #: The URL for clients.
+        self.url = f"redis://{self.name}:{listening.getsockname()[1]}"
+        return listening
 
     def close(self, *, wait: bool = True) -> None:
         """Close all connections and remove the socket; closing twice is allowed, and a fork closes nothing."""
@@ -83,8 +100,9 @@ class Listener:
             self.loop.call_soon_threadsafe(self.loop.stop)
         if wait and threading.current_thread() is not self._thread:
             self._thread.join()
-        with suppress(OSError):
-            self._folder.close()
+        if self._folder is not None:
+            with suppress(OSError):
+                self._folder.close()
 
     def _serve(self) -> None:
         self.loop.add_reader(self._socket, self._accept)
@@ -111,6 +129,8 @@ class Listener:
                 self.loop.call_later(_BREATH, self.loop.add_reader, self._socket, self._accept)
                 return
             connection.setblocking(False)
+            if self._folder is None:
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.peers.add(_Peer(self, connection))
 
     def abandon(self) -> None:
@@ -138,7 +158,7 @@ class _Peer:
         self._is_flush_due = False
         self._is_leaving = False
         self._is_closed = False
-        self.end = RemoteSocket(listener.server, self, listener.path)
+        self.end = RemoteSocket(listener.server, self, *_addresses(connection, listener.name))
         self._loop.add_reader(self._number, self._read)
 
     def fileno(self) -> int:
@@ -213,6 +233,17 @@ class _Peer:
         self._loop.remove_writer(self._number)
         self.socket.close()
         self._listener.peers.discard(self)
+
+
+def _addresses(connection: socket.socket, path: str) -> tuple[str, str]:
+    """Return the addresses of a connection's client and of the server, as ``CLIENT LIST`` shows them."""
+    if connection.family == socket.AF_UNIX:
+        return f"{path}:0", f"{path}:0"
+    try:
+        here, there = connection.getsockname(), connection.getpeername()
+    except OSError:  # it has gone already
+        return f"{path}:0", f"{path}:0"
+    return f"{there[0]}:{there[1]}", f"{here[0]}:{here[1]}"
 
 
 _listeners: weakref.WeakSet[Listener] = weakref.WeakSet()

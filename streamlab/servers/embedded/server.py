@@ -44,6 +44,7 @@ class EmbeddedServer:
         self._owner = os.getpid()
         self._lock = threading.Lock()
         self._listener: Listener | None = None
+        self._ports: list[Listener] = []
 
     @property
     def url(self) -> str:
@@ -67,10 +68,30 @@ class EmbeddedServer:
             if not self._server.connected:
                 raise ServerUnusable("the embedded server has been closed: call connect() again")
             if self._listener is None:
-                self._listener = Listener(self._server)
-                # When it is dropped, and at exit; maybe by the garbage collector, which must not wait for a thread.
-                weakref.finalize(self, self._listener.close, wait=False)
+                self._listener = self._kept(Listener(self._server))
             return self._listener.url
+
+    def listen(self, host: str = "127.0.0.1", port: int = 0) -> str:
+        """Listen on a TCP port as well (0: any that is free), and return the URL, ``redis://127.0.0.1:…``.
+
+        Whoever reaches the address may do everything: there is no password, and this is no production server.
+
+        Raises
+        ------
+        ServerUnusable
+            The address cannot be had.
+        """
+        from .listening import Listener
+
+        listener = self._kept(Listener(self._server, host, port))
+        with self._lock:
+            self._ports.append(listener)
+        return listener.url
+
+    def _kept(self, listener: Listener) -> Listener:
+        # When it is dropped, and at exit; maybe by the garbage collector, which must not wait for a thread.
+        weakref.finalize(self, listener.close, wait=False)
+        return listener
 
     def client(self, client_class: type[redis.Redis] = redis.Redis, **settings: Any) -> redis.Redis:
         """Return a client with the settings of `sync_stream_client`, unless told otherwise."""
@@ -107,8 +128,8 @@ class EmbeddedServer:
         """Refuse all further commands, and close the socket for other processes."""
         with self._lock:
             self._server.connected = False
-            listener = self._listener
-        if listener is not None:
+            listeners = [*self._ports] if self._listener is None else [self._listener, *self._ports]
+        for listener in listeners:
             listener.close()
 
     def __repr__(self) -> str:

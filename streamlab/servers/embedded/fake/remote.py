@@ -55,11 +55,11 @@ class RemoteSocket(AsyncStreamSocket):
     fakeredis makes of a reply what redis-py would: here it stays as it is, until it is written.
     """
 
-    def __init__(self, server: StreamServer, wire: Wire, address: str) -> None:
+    def __init__(self, server: StreamServer, wire: Wire, address: str, local_address: str) -> None:
         self._wire = wire
         self._has_left = False
         info = {
-            **{"addr": f"{address}:0", "laddr": f"{address}:0", "fd": wire.fileno(), "name": ""},
+            **{"addr": address, "laddr": local_address, "fd": wire.fileno(), "name": ""},
             **{"idle": 0, "flags": "N", "db": 0, "sub": 0, "psub": 0, "ssub": 0, "multi": -1},
             **{"qbuf": 0, "qbuf_free": 0, "argv_mem": 0, "multi_mem": 0, "rbs": 0, "rbp": 0},
             **{"obl": 0, "oll": 0, "omem": 0, "tot_mem": 0, "events": "r", "cmd": "NULL"},

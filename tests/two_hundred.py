@@ -1,0 +1,212 @@
+"""Two hundred commands, whose replies are the same on every server: no time, no chance and no address in them."""
+
+from __future__ import annotations
+
+
+def two_hundred_commands() -> list[list[str]]:
+    """Return the commands, for an empty server."""
+    return [line.split(" ") for line in _SCRIPT.split("\n") if line]
+
+
+_SCRIPT = """
+PING
+PING hello
+ECHO words
+SET a 1
+GET a
+SET a 2 NX
+SET a 3 XX
+GET a
+GETSET a 4
+INCR a
+INCRBY a 10
+DECR a
+DECRBY a 3
+INCRBYFLOAT a 0.5
+APPEND a xyz
+STRLEN a
+GETRANGE a 0 2
+SETRANGE a 1 Q
+GET a
+INCR a
+MSET b 1 c 2
+MGET a b nothing c
+MSETNX b 5 d 6
+SETNX d 7
+GETDEL d
+GET d
+EXISTS a b nothing
+TYPE a
+TYPE nothing
+DEL b c nothing
+UNLINK a
+EXPIRE a 100
+SET e 1
+PERSIST e
+TTL e
+TTL nothing
+EXPIRE e 100
+PERSIST e
+RENAME e f
+RENAME nothing g
+RENAMENX f g
+COPY g h
+GET h
+DBSIZE
+KEYS h*
+RPUSH list a b c d
+LPUSH list z y
+LLEN list
+LRANGE list 0 -1
+LINDEX list 1
+LSET list 1 Z
+LSET list 99 Z
+LINSERT list BEFORE b x
+LREM list 1 c
+LRANGE list 0 -1
+LTRIM list 0 3
+LPOP list
+RPOP list
+LPOP list 2
+LPOP list
+LLEN list
+RPUSH list a b c
+LMOVE list other LEFT RIGHT
+RPOPLPUSH list other
+LRANGE other 0 -1
+LPOS other a
+LPUSH g x
+HSET hash a 1 b 2
+HSET hash a 3
+HGET hash a
+HGET hash nothing
+HMGET hash a b c
+HEXISTS hash a
+HINCRBY hash a 5
+HINCRBYFLOAT hash b 0.25
+HSETNX hash a 9
+HSETNX hash d 9
+HLEN hash
+HKEYS hash
+HVALS hash
+HGETALL hash
+HSTRLEN hash d
+HDEL hash d nothing
+HINCRBY hash b 1
+SADD set a b c
+SADD set a
+SCARD set
+SISMEMBER set a
+SISMEMBER set z
+SMISMEMBER set a z
+SREM set a z
+SADD one x
+SMEMBERS one
+SADD two x
+SINTER one two
+SUNION one two
+SDIFF one two
+SINTERCARD 2 one two
+SMOVE one two x
+SCARD two
+ZADD z 1 a 2 b 3 c
+ZADD z XX CH 5 a
+ZSCORE z a
+ZSCORE z nothing
+ZINCRBY z 2.5 b
+ZRANGE z 0 -1
+ZRANGE z 0 -1 WITHSCORES
+ZREVRANGE z 0 0
+ZRANGEBYSCORE z 3 4.5
+ZRANK z c
+ZREVRANK z c
+ZRANK z nothing
+ZCARD z
+ZCOUNT z 3 10
+ZREM z a
+ZPOPMIN z
+ZMSCORE z b nothing
+XADD s 1-1 n 1
+XADD s 1-2 n 2
+XADD s 1-2 n 2
+XADD s 0-0 n 2
+XADD s 2-* n 3
+XADD s NOMKSTREAM 3-1 n 4
+XADD none NOMKSTREAM 3-1 n 4
+XLEN s
+XRANGE s - +
+XRANGE s (1-1 + COUNT 1
+XREVRANGE s + - COUNT 2
+XREAD COUNT 2 STREAMS s 0
+XREAD STREAMS s 3-1
+XREADGROUP GROUP g C1 STREAMS s >
+XGROUP CREATE none g $
+XGROUP CREATE s g 0
+XGROUP CREATE s g 0
+XGROUP CREATECONSUMER s g C9
+XGROUP CREATECONSUMER s g C9
+XREADGROUP GROUP g C1 COUNT 2 STREAMS s >
+XREADGROUP GROUP g C2 COUNT 1 STREAMS s >
+XREADGROUP GROUP g C1 STREAMS s 0
+XREADGROUP GROUP g C2 COUNT 1 NOACK STREAMS s >
+XREADGROUP GROUP g C2 COUNT 1 STREAMS s >
+XPENDING s g
+XPENDING s g - + 10 C3
+XPENDING s nothing
+XACK s g 1-1
+XACK s g 1-1
+XACK s g 1-1 1-2 9-9
+XCLAIM s g C3 0 2-0 JUSTID
+XCLAIM s g C3 0 2-0
+XCLAIM s g C3 0 9-9
+XAUTOCLAIM s g C4 0 0 COUNT 1 JUSTID
+XAUTOCLAIM s g C4 99999 0
+XINFO GROUPS s
+XINFO GROUPS nothing
+XADD s MAXLEN 2 4-1 n 5
+XRANGE s - +
+XDEL s 4-1 9-9
+XTRIM s MAXLEN 1
+XTRIM s MINID 9
+XLEN s
+XAUTOCLAIM s g C4 0 0
+XPENDING s g
+XSETID s 10-0
+XADD s 9-9 n 6
+XGROUP SETID s g 0
+XADD s 11-1 n 7
+XREADGROUP GROUP g C5 STREAMS s >
+XGROUP DELCONSUMER s g C5
+XGROUP DELCONSUMER s g C5
+XGROUP DESTROY s g
+XGROUP DESTROY s g
+XREADGROUP GROUP g C5 STREAMS s >
+XADD s * odd
+XADD s
+XACK s g
+XRANGE s a b
+XREAD COUNT x STREAMS s 0
+XREADGROUP GROUP g C1 STREAMS s
+XGROUP NOTHING s g
+XADD list 1-1 a b
+GET s
+MULTI
+XADD t 1-1 n 1
+XGROUP CREATE t g 0
+INCR n
+EXEC
+MULTI
+SET n 5
+DISCARD
+GET n
+EXEC
+MULTI
+NOTHING
+EXEC
+NOTHING at all
+GET
+SET
+DBSIZE
+FLUSHALL
+DBSIZE
+"""
