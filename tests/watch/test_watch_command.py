@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import select
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -17,14 +18,16 @@ from tests.watch.watched import DEAD, GROUP, STREAM, Place
 
 
 @contextmanager
-def watching(*args: str) -> Iterator[subprocess.Popen[str]]:
-    """Run the command in a pipe, renewed ten times a second; end it with the test."""
-    command = [*STREAMLAB, "watch", *args, "--every", "100ms"]
-    with subprocess.Popen(
-        command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        yield process
-        process.kill()
+def watching(*args: str, every: str = "100ms") -> Iterator[subprocess.Popen[str]]:
+    """Run the command in a pipe; end it with the test."""
+    command = [*STREAMLAB, "watch", *args, "--every", every]
+    env = environment()
+    env.pop("PYTHONUNBUFFERED", None)  # or nothing would show whether each look is flushed
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def blocks(process: subprocess.Popen[str], n: int) -> list[str]:
@@ -105,6 +108,16 @@ def test_one_look_as_text_and_as_json(real: Place) -> None:
     assert (look["stream"], look["length"], look["dead_after"], look["dead_letters"]) == (STREAM, 30, 1.5, None)
     assert [group["name"] for group in look["groups"]] == [GROUP]
     assert [entry["id"] for entry in look["groups"][0]["oldest"]] == ["1-0", "2-0"]
+
+
+@pytest.mark.parametrize("option", [[], ["--json"]])
+def test_a_look_comes_at_once(real: Place, option: list[str]) -> None:
+    """Not when the pipe is full, nor with the next one; and Ctrl-C is not kept waiting for that either."""
+    with watching(real.url, STREAM, *option, every="10min") as process:
+        assert process.stdout is not None
+        assert select.select([process.stdout], [], [], 20)[0]
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
 
 
 def test_a_line_of_json_for_each_look(real: Place) -> None:
