@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from streamlab.lab.machine_process import LabError as LabError
     from streamlab.lab.strategies import RecoveryTable as RecoveryTable
     from streamlab.lab.strategies import compare as compare
+    from streamlab.lab.watch import Watch as Watch
     from streamlab.model import StreamModel as StreamModel
     from streamlab.results.comparison import Agreement as Agreement
     from streamlab.results.comparison import Comparison as Comparison
@@ -94,6 +95,7 @@ else:
             "lab.both": "run_both",
             "lab.lab": "Lab",
             "lab.strategies": "RecoveryTable compare",
+            "lab.watch": "Watch",
             "model": "StreamModel",
             "results.run": "Run",
             "results.comparison": "Agreement Comparison",

@@ -13,6 +13,7 @@ from streamlab.cli.helping import EXAMPLES, Command, Group
 from streamlab.cli.options import RunOptions, ScenarioName, scenarios, taking_options
 from streamlab.cli.terminal import is_styled
 from streamlab.cli.torture_options import TortureOptions
+from streamlab.cli.watch_options import WatchOptions
 
 _NAME: Final = "streamlab"
 _NoBrowser = Annotated[bool, typer.Option("--no-browser", help="Only print the address to open.")]
@@ -33,6 +34,10 @@ _LAB: Final = (
     "Open your own copy of the course in JupyterLab.\n\n"
     "The copy is made the first time; later, lessons that are new are added, and nothing that you have changed is "
     "written over. Delete a lesson to get it afresh."
+)
+_WATCH: Final = (
+    "Watch a stream on a server of yours: groups, consumers, what is pending.\n\n"
+    "It only looks: no write, no blocking command, one connection. Ctrl-C ends it."
 )
 
 
@@ -71,6 +76,7 @@ def _app() -> typer.Typer:
     app.command("torture", cls=Command, help=_TORTURE)(taking_options(_torture, TortureOptions))
     app.command("lab", cls=Command, help=_LAB)(_lab)
     app.command("panel", cls=Command)(_panel)
+    app.command("watch", cls=Command, help=_WATCH)(taking_options(_watch, WatchOptions))
     app.command("serve", cls=Command)(_serve)
     app.command("worker", cls=Command)(_worker)
     app.command("doctor", cls=Command)(_doctor)
@@ -129,6 +135,12 @@ def _panel(
     from streamlab.cli.opening import open_panel
 
     return open_panel(scenario, live=live, port=port, no_browser=no_browser)
+
+
+def _watch(options: WatchOptions) -> int:
+    from streamlab.cli.watch import watch
+
+    return watch(options)
 
 
 def _serve(

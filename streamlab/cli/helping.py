@@ -35,6 +35,11 @@ EXAMPLES: Final[dict[str, list[tuple[str, str]]]] = {
         ("streamlab panel", "three consumers, simulated"),
         ("streamlab panel crash --live", "another scenario, with real processes"),
     ],
+    "watch": [
+        ("streamlab watch redis://localhost orders", "all groups, renewed each second until Ctrl-C"),
+        ("streamlab watch redis://localhost orders --group billing --once", "one look at one group"),
+        ("streamlab watch redis://localhost orders --every 10s --json", "a line of JSON every ten seconds"),
+    ],
     "serve": [
         ("streamlab serve --port 6380", "then, elsewhere: redis-cli -p 6380"),
         ("streamlab serve --scenario kill-and-recover", "run it into the server, and look at what it leaves"),

@@ -25,7 +25,7 @@ def print_run(run: Run) -> None:
     screen = console(sys.stdout)
     for line in shown.lines:
         screen.print("\n".join(_broken(line, screen.width)))
-    table = _table(shown.head)
+    table = empty_table(shown.head)
     for row in shown.rows:
         table.add_row(*row)
     screen.print(table)
@@ -36,7 +36,7 @@ def print_comparison(comparison: Comparison) -> None:
     if not is_styled(sys.stdout):
         print(comparison)
         return
-    table = _table(("", comparison.one.engine, comparison.other.engine, "difference", ""))
+    table = empty_table(("", comparison.one.engine, comparison.other.engine, "difference", ""))
     for what, one, other, agreement in comparison.rows():
         cells = (f"{value:,}" if isinstance(value, int) else f"{value:.3f}" for value in (one, other, other - one))
         differs = agreement == Agreement.DIFFERS
@@ -47,11 +47,11 @@ def print_comparison(comparison: Comparison) -> None:
         screen.print(comparison.reservation)
 
 
-def _table(head: tuple[str, ...]) -> Table:
+def empty_table(head: tuple[str, ...], *, show_edge: bool = True) -> Table:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=show_edge, header_style="bold")
     for number, name in enumerate(head):
         table.add_column(name, justify="right" if number else "left", overflow="fold")
     return table

@@ -14,14 +14,14 @@ from redis.exceptions import ConnectionError, ResponseError
 from streamlab.results.recent import Recent
 from streamlab.results.snapshot import ConsumerView, PendingView, Snapshot
 from streamlab.scenario import Scenario
+from streamlab.scenario.small_table import harmless
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
 #: Pending entries that are listed, the oldest first; how many there are in all is told as well.
 MOST_PENDING: Final = 200
-#: Characters of a field and of its value, and fields of an entry, that are kept.
-_LONGEST_TEXT: Final = 60
+#: Fields of an entry that are kept.
 _MOST_FIELDS: Final = 8
 
 
@@ -124,13 +124,3 @@ def _or_nothing(reply: Any) -> Any:
 def _cut(fields: dict[str, str]) -> dict[str, str]:
     shown = list(fields.items())[:_MOST_FIELDS]
     return {harmless(name): harmless(value) for name, value in shown}
-
-
-def harmless(text: str) -> str:
-    """Return a text from who knows where, cut to some dozen characters, without control characters.
-
-    What is not printable is shown as a dot, with those that turn the direction of writing.
-    """
-    cut = text[:_LONGEST_TEXT]
-    clean = "".join(c if c.isprintable() else "·" for c in cut)
-    return f"{clean}… ({len(text):,} characters)" if len(text) > _LONGEST_TEXT else clean

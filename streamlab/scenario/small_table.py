@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 #: Of a group of a thousand consumers, who wants to see each asks for a data frame.
 _MOST_ROWS = 20
+#: Characters of a text from elsewhere that are shown.
+_LONGEST_TEXT = 60
 _CELL = "padding: 0.15em 0.8em; text-align: "
 
 
@@ -53,7 +55,7 @@ class SmallTable(NamedTuple):
 
 
 class ShowsItself:
-    """Shows itself as a table: in a notebook, and when it is printed."""
+    """Shows itself as a table, or as several: in a notebook, and when it is printed."""
 
     __slots__ = ()
 
@@ -61,11 +63,15 @@ class ShowsItself:
         """Return what is shown."""
         raise NotImplementedError
 
+    def as_tables(self) -> list[SmallTable]:
+        """Return all that is shown, each table with its first rows only."""
+        return [self.as_table().at_most(_MOST_ROWS)]
+
     def __str__(self) -> str:
-        return self.as_table().at_most(_MOST_ROWS).as_text()
+        return "\n\n".join(table.as_text() for table in self.as_tables())
 
     def _repr_html_(self) -> str:
-        return self.as_table().at_most(_MOST_ROWS).as_html()
+        return "".join(table.as_html() for table in self.as_tables())
 
 
 def length(seconds: float) -> str:
@@ -75,3 +81,13 @@ def length(seconds: float) -> str:
     if seconds < 1:
         return f"{seconds * 1000:.2f} ms"
     return f"{seconds:.2f} s" if seconds < 600 else f"{seconds / 3600:,.1f} h"
+
+
+def harmless(text: str) -> str:
+    """Return a text from who knows where, cut to some dozen characters, without control characters.
+
+    What is not printable is shown as a dot, with those that turn the direction of writing.
+    """
+    cut = text[:_LONGEST_TEXT]
+    clean = "".join(c if c.isprintable() else "·" for c in cut)
+    return f"{clean}… ({len(text):,} characters)" if len(text) > _LONGEST_TEXT else clean

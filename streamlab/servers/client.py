@@ -79,10 +79,14 @@ def sync_stream_client(
     name: str | None = None,
     decode_responses: bool = True,
     max_connections: int | None = None,
+    read_timeout: float | None = None,
     client_class: type[redis.Redis] = redis.Redis,
 ) -> redis.Redis:
-    """Make the same client as `stream_client`, for code without asyncio."""
-    settings = _settings(url, name, decode_responses, max_connections)
+    """Make the same client as `stream_client`, for code without asyncio.
+
+    One that sends no blocking command can have a ``read_timeout``, in seconds.
+    """
+    settings = _settings(url, name, decode_responses, max_connections) | {"socket_timeout": read_timeout}
     with _readable(url):
         client = client_class.from_url(url, retry=Retry(NoBackoff(), 0), **settings)
         _try_settings(client.connection_pool)
@@ -237,12 +241,12 @@ async def check_server(client: redis.asyncio.Redis, *, within: float = CONNECT_T
     Raises `ServerUnusable` if it cannot be reached or does not answer ``within`` so many seconds, refuses
     the password, is loading, is older than 6.2, or is no Redis.
     """
-    where = _where(client)
+    where = address(client)
     try:
         async with asyncio.timeout(within):
             answer = await client.info("server")
     except (redis.RedisError, OSError, TimeoutError, UnicodeDecodeError) as error:
-        raise ServerUnusable(_explain(error, where, within)) from None
+        raise ServerUnusable(explain(error, where, within)) from None
     server = _server_info(answer)
     if server is None:
         raise ServerUnusable(f"what answers at {where} is no Redis server: check the URL")
@@ -284,15 +288,17 @@ def _server_info(answer: dict[str, Any]) -> ServerInfo | None:
     return ServerInfo(kind, (int(numbers[0]), int(numbers[1]), int(numbers[2])))
 
 
-def _where(client: redis.asyncio.Redis) -> str:
+def address(client: redis.Redis | redis.asyncio.Redis) -> str:
     """Name the server's address; the settings beside it hold the password and are never shown."""
     settings = client.connection_pool.connection_kwargs
+    if "server" in settings:
+        return "the embedded server"
     if "path" in settings:
         return str(settings["path"])
     return f"{settings.get('host', 'localhost')}:{settings.get('port', 6379)}"
 
 
-def _explain(error: Exception, where: str, within: float) -> str:
+def explain(error: Exception, where: str, within: float) -> str:
     """Put a failure to get an answer into one line. The order matters: redis-py derives one from another."""
     # A refusal while connecting comes wrapped in a ConnectionError.
     while isinstance(error.__cause__, redis.RedisError):

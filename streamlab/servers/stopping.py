@@ -34,13 +34,17 @@ class Stopped(KeyboardInterrupt):
         super().__init__(signal.Signals(signum).name)
         self.signum = signum
 
+    def note(self) -> int:
+        """Count it as having had its effect; return the command's exit status."""
+        _told.append(self)
+        return 128 + self.signum
+
     def tell(self) -> int:
         """Say in a line what has stopped the command; return its exit status."""
-        _told.append(self)
         how = "interrupted" if self.signum == signal.SIGINT else f"stopped by {self}"
         with suppress(OSError):  # a terminal that has been closed cannot be told anything
             print(f"{how}: workers and private servers have been ended", file=sys.stderr)
-        return 128 + self.signum
+        return self.note()
 
 
 class _Stopper:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -170,3 +171,28 @@ def test_the_embedded_server_is_compared() -> None:
             assert all(len(answer[ratio]) == 3 for ratio in answer if "_by_" in ratio)
         else:
             assert done.stdout.count("\n| ") == 5
+
+
+@pytest.mark.redis
+def test_a_watched_server_is_measured() -> None:
+    """With as many entries, pending ones and looks as were asked for, and a share of time for each column."""
+    program = ROOT / "benchmarks" / "watch.py"
+    size = ("--entries", "400", "--pending", "90", "--seconds", "0.4", "--every", "0.1")
+    for options in (("--json",), ()):
+        done = subprocess.run(
+            [sys.executable, str(program), *size, *options],
+            cwd=ROOT,
+            env=ENVIRONMENT,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=True,
+        )
+        if options:
+            answer = json.loads(done.stdout)
+            assert (answer["entries"], answer["pending"]) == (400, 90)
+            assert 1 <= answer["looks"] <= 4
+            assert 0 < answer["first_look_s"] < 60
+            assert all(0 <= answer[share] < 1 for share in ("watched", "not_watched", "in_commands"))
+        else:
+            assert re.search(r"\| [\d.]+ ms \| [1-4] \| [\d.]+% \| [\d.]+% \| [\d.]+% \|", done.stdout)
