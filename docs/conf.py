@@ -55,6 +55,7 @@ CONTENTS = """
 :caption: The course
 
 %(lessons)s
+notebooks/GLOSSARY
 notebooks/TEACHING
 ```
 
