@@ -22,7 +22,7 @@ include_patterns = [
     "*.md",
     "docs/*.md",
     "notebooks/*.ipynb",
-    "notebooks/TEACHING.md",
+    "notebooks/*.md",
     "benchmarks/*.md",
     "examples/*.md",
 ]
