@@ -231,6 +231,27 @@ def test_a_task_that_cancels_itself_hears_it_once_with_its_message(loop, way):
     assert loop.run_until_complete(main()) == [("of myself",), 0, 5]
 
 
+def test_a_task_that_cancels_itself_hears_nothing_if_what_it_waits_for_goes_on(loop):
+    """It waits for another task, which is cancelled in its place, and does not let that happen."""
+
+    async def stubborn() -> str:
+        try:
+            await asyncio.sleep(5)
+        except asyncio.CancelledError as error:
+            return f"was cancelled {error}"
+        return "was not cancelled"
+
+    async def main() -> tuple[str, float]:
+        other = asyncio.create_task(stubborn())
+        await asyncio.sleep(1)
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel("in my place")
+        return await other, asyncio.get_running_loop().time()
+
+    assert loop.run_until_complete(main()) == ("was cancelled in my place", 1)
+
+
 def test_the_next_moment_is_that_of_a_timer_that_is_wanted(loop):
     """Not that of a callback or of a sleep which was cancelled."""
 
@@ -286,7 +307,8 @@ def test_a_sleep_of_its_own_needs_no_future(loop):
         loop.call_soon(id, None)
         loop.call_later(0.5, id, None)
         await loop.sleep(1)
-        assert loop.time() == 2
+        await loop.sleep(1)
+        assert loop.time() == 3
 
     loop.run_until_complete(main())
     assert n_futures == [0]
