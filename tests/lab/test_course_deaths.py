@@ -83,7 +83,7 @@ def test_of_a_group_that_is_gone_nothing_is_pending():
 
 
 def test_what_the_lab_does_is_not_held_back_with_whoever_caused_it():
-    """C1 stands still: what comes of its doing, and of its death, happens all the same."""
+    """C1 stands still: what comes of its doing and of its death happens, and an outage that it began ends."""
 
     async def befall(course: Course, stage: BareStage) -> None:
         await until(1.0)
@@ -94,11 +94,15 @@ def test_what_the_lab_does_is_not_held_back_with_whoever_caused_it():
         acting.run(PROCESS.set, process)
         acting.run(course.do, stage.remark("done for C1"))
         acting.run(lambda: process.end(died_at=ORIGIN + 1.0))
+        await until(1.25)
+        assert [e.kind for e in course.log] == [CRASHED, DELIVERED]
+        stage.loop.release(process)
+        await asyncio.create_task(course.take_down(1.0), context=acting)
+        stage.loop.hold(process)
         stage.life("P1").end()
 
-    course, stage = play(SCENARIO, befall)
-    assert stage.told("done") == [(102.0, "done for C1")]
-    assert [e.kind for e in course.log if e.actor == "C1"] == [CRASHED, DELIVERED]
+    _, stage = play(SCENARIO, befall)
+    assert stage.told("done", "down", "up") == [(102.0, "done for C1"), (102.25, "down"), (103.5, "up")]
 
 
 def test_what_is_done_is_let_go():
