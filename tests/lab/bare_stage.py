@@ -247,10 +247,12 @@ def play(
     course, stage = staged(scenario, **options)
 
     async def main() -> None:
-        befalling = asyncio.create_task(befall(course, stage))
-        await course.run()
-        stage.note("over")
-        await befalling
+        running = asyncio.create_task(course.run())
+        running.add_done_callback(lambda _: stage.note("over"))
+        both = asyncio.create_task(befall(course, stage)), running
+        done, _ = await asyncio.wait(both, return_when=asyncio.FIRST_EXCEPTION)
+        for task in done:
+            task.result()
 
     try:
         stage.loop.run_until_complete(main())
