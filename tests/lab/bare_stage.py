@@ -42,6 +42,11 @@ class Puppet(Process):
         self._stage = stage
         #: Seconds that it takes to stop; infinity: it never does.
         self.stops_after = stage.stops_after.get(part.name, 0.25)
+        self.machine_pid: int | None = None
+
+    @property
+    def pid(self) -> int | None:
+        return self.machine_pid
 
     def begin(self, at: float) -> None:
         self._stage.note(f"{self.name} begins at {at:g}")
