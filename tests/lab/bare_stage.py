@@ -208,7 +208,7 @@ class BareStage(Stage):
         """Have all that it takes."""
 
     async def claim_keys(self, recovery: Recovery) -> None:
-        """Nobody else has keys here."""
+        self.note(f"{recovery.strategy} keys")
 
     def pending_now(self, name: str) -> list[tuple[str, int, int]] | None:
         self.note(f"pending of {name}?")

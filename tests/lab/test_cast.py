@@ -9,7 +9,7 @@ import contextvars
 
 from streamlab.actors.events import PAUSED, RESUMED
 from streamlab.lab.course import Course
-from streamlab.scenario import Arrivals, Consumer, Producer
+from streamlab.scenario import Arrivals, Consumer, Producer, Service
 from streamlab.scenario.action_texts import parse_action
 from streamlab.virtual.task import PROCESS
 from tests.lab.bare_stage import ORIGIN, SCENARIO, BareStage, play, until
@@ -48,7 +48,7 @@ def test_entries_are_counted_through_all_lives():
 
 
 def test_what_a_process_is_told_its_next_life_begins_with():
-    """How slow it is, and how long it takes; a producer how much faster than planned it is."""
+    """How slow it is, and how long it takes. A producer, which has but one, hears how much faster it is to be."""
 
     async def befall(course: Course, stage: BareStage) -> None:
         await until(1.0)
@@ -89,6 +89,21 @@ def test_what_is_claimed_goes_to_whoever_is_at_work_and_is_told_to_look():
 
     _, stage = play(SCENARIO.replace(consumers=tuple(map(Consumer, ("C1", "C2", "C3"))), drain=0.0), befall)
     assert stage.told("hears") == [(101.5, "C3 hears {'nudge': True}")]
+
+
+def test_one_more_consumer_is_like_the_first_and_recovers_as_all_do():
+    """Unless the scenario says what it is like; what a recovery writes to is seen to before anybody hears of it."""
+
+    async def befall(course: Course, stage: BareStage) -> None:
+        await until(1.0)
+        course.add_consumer("C9")
+        assert course.consumers["C9"] == course.consumers["C1"].replace(name="C9")
+        await course.do_by_hand(parse_action("set-recovery restart"))
+        stage.life("P1").end()
+
+    slower = Consumer("C1", Service(mean=0.1)), Consumer("C2", Service(mean=0.2))
+    _, stage = play(SCENARIO.replace(consumers=slower), befall)
+    assert [text[:9] for _, text in stage.told("keys", "hears")] == ["restart k", "C1 hears ", "C2 hears ", "C9 hears "]
 
 
 def test_a_process_that_stands_still_by_itself_is_only_let_go_on():
