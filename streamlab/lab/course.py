@@ -180,7 +180,7 @@ class Course(Cast):
             self._bury(process, died_at)
             self.log.report(CRASHED, process.name, at=died_at)
         process.gone.set()
-        if role.process is not process or process.name not in self.consumers:
+        if process.name not in self.consumers:
             return
         delay = self.scenario.recovery.restarts_after
         if role.is_to_restart:
