@@ -28,11 +28,13 @@ async def consumer(client: Any, stream: str, group: str, consumer: str, handler:
     start, cursor = "0", "0-0"
     while not stop.is_set():
         try:
-            cursor, entries, *_ = await client.xautoclaim(stream, group, consumer, 200, cursor, 10)
-            reply = await client.xreadgroup(group, consumer, {stream: start}, 1, 100)
-            own = reply[0][1] if reply else []
-            start = own[-1][0] if own and start != ">" else ">"
-            for entry_id, fields in [*entries, *own]:
+            if start == ">":
+                cursor, entries, *_ = await client.xautoclaim(stream, group, consumer, 200, cursor, 10)
+            if start != ">" or (not entries and cursor == "0-0"):
+                reply = await client.xreadgroup(group, consumer, {stream: start}, 1, 100)
+                entries = reply[0][1] if reply else []
+                start = entries[-1][0] if entries and start != ">" else ">"
+            for entry_id, fields in entries:
                 try:
                     if fields:
                         await handler(entry_id, fields)
