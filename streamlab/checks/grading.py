@@ -5,7 +5,8 @@
     async def my_consume(client, stream, group, consumer, handler, stop): ...
     checks.recovery(my_consume)
 
-A learner's own consumer need not report anything: its client and its handler are watched.
+A learner's own consumer need not report anything: its client and its handler are watched. In a test of a service's own,
+`streamlab.testing.assert_survives` makes the same trial, and raises an exception.
 """
 
 from __future__ import annotations

@@ -22,6 +22,9 @@ from tests.checks.own_consumers import MISTAKES, RIGHT, consumer_of, no_claim
 from tests.testing import shop
 
 CONSUME = consumer_of()
+#: Fails where another program holds many entries: at the fourth seed.
+CARELESS = MISTAKES["until an empty page"].consumer
+FEW: dict[str, Any] = {"faults": "crash-before-effect", "entries": 60}
 
 
 def failure(consumer: Any, **options: Any) -> ConsumerFailed:
@@ -267,6 +270,13 @@ def test_a_failure_tells_the_smallest_schedule_the_story_and_what_to_type(monkey
     ]
 
 
+def test_only_within_pytest_it_is_said_how_pytest_shows_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not in a process that a test has started, such as a notebook's: it has that test in its environment."""
+    assert 'pytest "tests/testing/test_surviving.py::test_only_within_' in str(failure(CARELESS, **FEW))
+    monkeypatch.delitem(sys.modules, "pytest")
+    assert "pytest" not in str(failure(CARELESS, **FEW))
+
+
 def test_the_same_seed_says_the_same() -> None:
     """Also if the consumer draws its name by chance: chance is the seed's."""
 
@@ -308,11 +318,6 @@ def test_what_has_no_end_has_no_run() -> None:
 
 
 # ---- several processes -------------------------------------------------------------------------------
-
-
-#: Ends where another program holds many entries: at the fourth seed.
-CARELESS = MISTAKES["until an empty page"].consumer
-FEW: dict[str, Any] = {"faults": "crash-before-effect", "entries": 60}
 
 
 @pytest.fixture
