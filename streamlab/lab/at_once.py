@@ -9,6 +9,8 @@ from typing import Any, Final, TypeVar
 
 R = TypeVar("R")
 
+#: Seconds for which a process waits for more to do; twice as long, and it is gone if whoever started it was killed.
+_IDLE: Final = 20
 #: How what is to be done is given out, and comes back: in order. joblib need not look how long each takes.
 _USUAL: Final = {"return_as": "generator", "pre_dispatch": "2*n_jobs", "batch_size": 1}
 
@@ -65,12 +67,13 @@ def check_jobs(jobs: object) -> None:
 
 @contextlib.contextmanager
 def _parallel(joblib: Any, jobs: int, dask: str | None) -> Iterator[Any]:
-    if dask is None:
-        yield joblib.Parallel(n_jobs=jobs, **_USUAL)
-        return
-    distributed = _needed("distributed", "dask.distributed, in the cluster's version: pip install distributed", 1, dask)
-    with distributed.Client(dask, set_as_default=False) as client:
-        with joblib.parallel_config(backend="dask", client=client):
+    with contextlib.ExitStack() as stack:
+        how: dict[str, Any] = {"backend": "loky", "n_jobs": jobs, "idle_worker_timeout": _IDLE}
+        if dask is not None:
+            told = "dask.distributed, in the cluster's version: pip install distributed"
+            distributed = _needed("distributed", told, jobs, dask)
+            how = {"backend": "dask", "client": stack.enter_context(distributed.Client(dask, set_as_default=False))}
+        with joblib.parallel_config(**how):
             parallel = joblib.Parallel(**_USUAL)
         yield parallel
 
