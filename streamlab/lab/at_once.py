@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 
 R = TypeVar("R")
 
-#: Seconds for which a process waits for more to do; twice as long, and it is gone if whoever started it was killed.
+#: Seconds for which a process waits for more to do. It is gone within a minute if whoever started it was killed.
 _IDLE: Final = 20
 #: How what is to be done is given out, and comes back: in order. joblib need not look how long each takes.
 _USUAL: Final = {"return_as": "generator", "pre_dispatch": "2*n_jobs", "batch_size": 1}
