@@ -30,7 +30,7 @@ from streamlab.testing.shrinking import shrunk
 _HERE, _AT_ONCE = 10, 4
 _NOT_HERE: Final = (
     "this was in another process; here, the same schedule goes well. What differs from one process to the next? What a "
-    "consumer keeps outside of its own life, the clock on the wall, the order of a set."
+    "consumer keeps outside of its own life, the clock on the wall, the order of a set; how busy its processor is."
 )
 #: How many trials are made to find a smaller schedule, and as how many one counts that comes to no end.
 _EFFORT, _ENDLESS = 60, 10
