@@ -133,7 +133,7 @@ class Course(Cast):
                 return
             recovery = self.scenario.recovery
             dead = self.consumers.keys() - set(coming)
-            for_good = not recovery.claims and recovery.restarts_after is None
+            for_good = not (recovery.claims or self.stage.may_claim) and recovery.restarts_after is None
             if not self.is_down and await is_drained(
                 self.stage.client, self.scenario, hopeless=dead if for_good else ()
             ):
