@@ -2,7 +2,7 @@
 
     python benchmarks/libraries.py            # half an hour; prints the table
     python benchmarks/libraries.py --write    # and writes it into docs/libraries.md
-    python benchmarks/libraries.py --only FastStream ours --seeds 1 --repeats 1
+    python benchmarks/libraries.py --only FastStream ours --repeats 1
 
 It is `streamlab torture` with a program for each library, which stand in benchmarks/workers: three processes of it are
 killed, paused, cut off, asked to stop, and their server is killed and restarted. A seed plans the same faults for all.
@@ -170,8 +170,8 @@ class Tally:
         self.server = self.server or other.server
 
     @property
-    def verdicts(self) -> tuple[bool, ...]:
-        return tuple(bool(getattr(self, name)) for name in VERDICTS)
+    def verdicts(self) -> tuple[bool | str, ...]:
+        return tuple(self.refused or bool(getattr(self, name)) for name in VERDICTS)
 
 
 def tally(run: Run, done: Counter[str]) -> Tally:
@@ -349,11 +349,11 @@ def as_json(found: dict[Library, list[Tally]], plan: Plan, seeds: Sequence[int])
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, and print or write."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2], metavar="N", help="of the faults (1 2)")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[2, 4], metavar="N", help="of the faults (2 4)")
     parser.add_argument("--repeats", type=int, default=3, help="how often all of that is run (%(default)s)")
     parser.add_argument("--duration", type=float, default=15.0, help="seconds in which orders come (%(default)s)")
     parser.add_argument("--drain", type=float, default=20.0, help="seconds to finish after that (%(default)s)")
-    parser.add_argument("--rate", type=float, default=50.0, help="orders a second (%(default)s)")
+    parser.add_argument("--rate", type=float, default=100.0, help="orders a second (%(default)s)")
     parser.add_argument("--every", type=float, default=1.0, help="seconds between two faults, on average (%(default)s)")
     parser.add_argument("--only", nargs="+", default=[], metavar="PART", help="libraries whose name holds one of these")
     parser.add_argument("--json", action="store_true", help="print one JSON object")

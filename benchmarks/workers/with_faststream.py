@@ -21,11 +21,8 @@ async def handle(entry: dict[str, str]) -> None:
 
 
 if "claims" in sys.argv:
-
-    @broker.subscriber(stream=StreamSub(STREAM, group=GROUP, consumer=f"{CONSUMER}-claimer", min_idle_time=MIN_IDLE_MS))
-    async def handle_claimed(entry: dict[str, str]) -> None:
-        await book_async(entry["order"])
-
+    claimer = StreamSub(STREAM, group=GROUP, consumer=f"{CONSUMER}-claimer", min_idle_time=MIN_IDLE_MS)
+    broker.subscriber(stream=claimer)(handle)
 
 if __name__ == "__main__":
     asyncio.run(app.run())
