@@ -40,7 +40,7 @@ lint: $(VENV)/dev ## check style, types, imports and dead code only
 	@$(BIN)/vulture
 
 bench: $(VENV)/bench ## compare speed with other simulators and clients
-	@for each in $(filter-out %/harness.py %/recovery.py,$(wildcard benchmarks/[a-z]*.py)); do echo "== $$each"; $(BIN)/python "$$each" $(ARGS) || exit; done
+	@for each in $(filter-out %/harness.py %/recovery.py %/libraries.py,$(wildcard benchmarks/[a-z]*.py)); do echo "== $$each"; $(BIN)/python "$$each" $(ARGS) || exit; done
 
 fuzz: $(VENV)/dev ## compare the stream model with real servers, for long
 	@$(BIN)/python -m tests.differential $(ARGS)

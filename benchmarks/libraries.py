@@ -1,6 +1,6 @@
 """Which library? The same orders, worked off by each, live, under the same random faults: what is lost, twice, stuck.
 
-    python benchmarks/libraries.py            # half an hour; prints the table
+    python benchmarks/libraries.py            # a quarter of an hour; prints the table
     python benchmarks/libraries.py --write    # and writes it into docs/libraries.md
     python benchmarks/libraries.py --only FastStream ours --repeats 1
 
@@ -20,7 +20,8 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
@@ -261,18 +262,22 @@ def run_one(library: Library, plan: Plan, seed: int) -> Tally:
 
 
 def measure(
-    libraries: Sequence[Library], plan: Plan, seeds: Sequence[int], repeats: int, show: Callable[[str], None]
+    libraries: Sequence[Library], plan: Plan, seeds: Sequence[int], repeats: int, jobs: int
 ) -> dict[Library, list[Tally]]:
     """Run every library under every seed, several times; return for each time what came of all seeds."""
-    found: dict[Library, list[Tally]] = {library: [] for library in libraries}
-    for repeat in range(1, repeats + 1):
-        for library in libraries:
-            total = Tally()
-            for seed in seeds:
-                show(f"run {repeat}/{repeats}, seed {seed}: {library.name}")
-                total.add(run_one(library, plan, seed))
-            found[library].append(total)
-    show("")
+    found = {library: [Tally() for _ in range(repeats)] for library in libraries}
+    with ProcessPoolExecutor(jobs) as pool:
+        runs = {
+            pool.submit(run_one, library, plan, seed): (library, repeat)
+            for repeat in range(repeats)
+            for library in libraries
+            for seed in seeds
+        }
+        for number, run in enumerate(as_completed(runs), 1):
+            library, repeat = runs[run]
+            found[library][repeat].add(run.result())
+            progress(f"{number} of {len(runs)} runs: {library.name}")
+    progress("")
     return found
 
 
@@ -316,22 +321,20 @@ def agreement(found: dict[Library, list[Tally]]) -> str:
     ]
     if repeats == 1:
         return "Run once."
-    who = f"differed for {', '.join(differ)}" if differ else "were the same for all of them"
-    return (
-        f"Run {repeats} times by the same seeds; whether anything was lost, done twice, or stuck: the verdicts {who}."
-    )
+    who = f"differed for {', '.join(differ)}" if differ else "were the same each time, for all of them"
+    return f"All of this {repeats} times, by the same seeds: the verdicts (lost or not, done twice or not, stuck or not) {who}."
 
 
-def block(found: dict[Library, list[Tally]], plan: Plan, seeds: Sequence[int], repeats: int) -> str:
+def block(found: dict[Library, list[Tally]], plan: Plan, options: argparse.Namespace) -> str:
     """Return what stands in the page: by which command, when, and where; the table; and whether it was so each time."""
     first = next(iter(found.values()))[0]
-    numbers = " ".join(map(str, seeds))
-    per_run = plan.n_entries * len(seeds)
+    numbers = " ".join(map(str, options.seeds))
+    per_run = plan.n_entries * len(options.seeds)
     return (
         f"{date.today():%d %B %Y}, {machine()}; {first.server}. {per_run:,} orders each time:\n\n"
         "```console\n"
-        f"$ python benchmarks/libraries.py --write --seeds {numbers} --repeats {repeats} --duration {plan.duration:g} "
-        f"--drain {plan.drain:g} --rate {plan.rate:g} --every {plan.every:g}\n"
+        f"$ python benchmarks/libraries.py --write --seeds {numbers} --repeats {options.repeats} --jobs {options.jobs} "
+        f"--duration {plan.duration:g} --drain {plan.drain:g} --rate {plan.rate:g} --every {plan.every:g}\n"
         "```\n\n"
         f"{table(found)}\n\n{agreement(found)}"
     )
@@ -355,6 +358,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--drain", type=float, default=20.0, help="seconds to finish after that (%(default)s)")
     parser.add_argument("--rate", type=float, default=100.0, help="orders a second (%(default)s)")
     parser.add_argument("--every", type=float, default=1.0, help="seconds between two faults, on average (%(default)s)")
+    parser.add_argument("--jobs", type=int, default=2, help="runs at the same time (%(default)s)")
     parser.add_argument("--only", nargs="+", default=[], metavar="PART", help="libraries whose name holds one of these")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--write", action="store_true", help=f"write the table into docs/{PAGE.name}, too")
@@ -363,13 +367,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not libraries:
         parser.error(f"no library's name holds {' or '.join(options.only)}")
     plan = Plan(options.duration, options.drain, options.rate, options.every)
-    found = measure(libraries, plan, options.seeds, options.repeats, progress)
-    if options.json:
-        print(as_json(found, plan, options.seeds))
-    else:
-        print(block(found, plan, options.seeds, options.repeats))
+    found = measure(libraries, plan, options.seeds, options.repeats, options.jobs)
+    markdown = block(found, plan, options)
+    print(as_json(found, plan, options.seeds) if options.json else markdown)
     if options.write:
-        markdown = block(found, plan, options.seeds, options.repeats)
         PAGE.write_text(written(PAGE, BEGIN, END, markdown), encoding="utf-8")
     return 0
 
