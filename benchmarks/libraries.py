@@ -322,7 +322,8 @@ def agreement(found: dict[Library, list[Tally]]) -> str:
     if repeats == 1:
         return "Run once."
     who = f"differed for {', '.join(differ)}" if differ else "were the same each time, for all of them"
-    return f"All of this {repeats} times, by the same seeds: the verdicts (lost or not, done twice or not, stuck or not) {who}."
+    verdicts = "the verdicts (lost or not, done twice or not, stuck or not)"
+    return f"All of this {repeats} times, by the same seeds: {verdicts} {who}."
 
 
 def block(found: dict[Library, list[Tally]], plan: Plan, options: argparse.Namespace) -> str:

@@ -85,7 +85,7 @@ def test_it_is_said_when_runs_differ(libraries: Any) -> None:
     one, other = libraries.LIBRARIES[:2]
     tally = libraries.Tally
     found = {one: [tally(stuck=3), tally(stuck=4)], other: [tally(times=[1.0]), tally(times=[3.0], never=1)]}
-    assert "the same for all" in libraries.agreement(found)
+    assert "were the same each time" in libraries.agreement(found)
     first, second = libraries.table(found).splitlines()[2:]
     assert "| 0 | 0 | 3 / 4 | 0 | – | – | 0 of 0 |" in first
     assert "| 0 | 0 | 0 | 0 | 2.0 s | 3.0 s | 1 of 3 |" in second
