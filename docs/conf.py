@@ -65,6 +65,7 @@ notebooks/TEACHING
 
 docs/testing
 docs/torture
+docs/libraries
 examples/README
 docs/api
 ```
