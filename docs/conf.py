@@ -18,14 +18,7 @@ release = version = __version__
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
 
 root_doc = "README"
-include_patterns = [
-    "*.md",
-    "docs/*.md",
-    "notebooks/*.ipynb",
-    "notebooks/*.md",
-    "benchmarks/*.md",
-    "examples/*.md",
-]
+include_patterns = ["*.md", "docs/*.md", "notebooks/*.ipynb", "notebooks/*.md", "benchmarks/*.md", "examples/*.md"]
 source_suffix = {".md": "myst-nb", ".ipynb": "myst-nb"}
 
 nb_execution_mode = "off"  # the outputs are those that the tests compare
