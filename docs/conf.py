@@ -22,7 +22,7 @@ include_patterns = [
     "*.md",
     "docs/*.md",
     "notebooks/*.ipynb",
-    "notebooks/TEACHING.md",
+    "notebooks/*.md",
     "benchmarks/*.md",
     "examples/*.md",
 ]
@@ -55,6 +55,7 @@ CONTENTS = """
 :caption: The course
 
 %(lessons)s
+notebooks/GLOSSARY
 notebooks/TEACHING
 ```
 
@@ -64,6 +65,7 @@ notebooks/TEACHING
 
 docs/testing
 docs/torture
+docs/libraries
 examples/README
 docs/api
 ```

@@ -30,7 +30,6 @@ class _Role:
     life: int = 1
     #: By how much it is slower, each for a while.
     slow: list[float] = field(default_factory=list)
-    pace: float = 1.0
     #: What happens at an entry that is counted: through all lives, each once.
     counted: tuple[CountedAction, ...] = ()
     #: When it told that it stopped; not a number if it has not.
@@ -109,7 +108,7 @@ class Cast(Agenda):
             role.life += 1
             before = role.process
             process = role.process = self.stage.spawn(
-                Part(role.actor, role.life, before.n_begun, role.slowness, role.pace, role.counted)
+                Part(role.actor, role.life, before.n_begun, role.slowness, role.counted)
             )
         return process
 
@@ -207,9 +206,7 @@ class Cast(Agenda):
 
     def set_pace(self, name: str, pace: float) -> None:
         """Let a producer be faster than planned by this factor, after the entry that comes next."""
-        role = self._roles[name]
-        role.pace = pace
-        role.process.order(pace=pace)
+        self._roles[name].process.order(pace=pace)
 
     def nudge(self, name: str) -> None:
         """Let a consumer read its own history again: something has been claimed for it."""

@@ -45,7 +45,6 @@ class Part:
     life: int = 1
     n_begun: int = 0
     slowness: float = 1.0
-    pace: float = 1.0
     #: What happens at an entry that is counted: through all lives, each once.
     counted: tuple[CountedAction, ...] = ()
 
@@ -115,7 +114,7 @@ class Play:
         self.stop = asyncio.Event()
         self.advice = Advice()
         self._recovery = scenario.recovery
-        self._pace = Pace(part.pace)
+        self._pace = Pace()
         self.job: Job | None = None
         self._arrivals: Iterator[tuple[float, Fields]] = iter(())
         actor = part.actor

@@ -316,3 +316,10 @@ def test_nothing_is_left_behind(signum: int, eventually: Eventually) -> None:
             process.wait(20)
         eventually(lambda: marked(mark) == [], "all processes are gone", timeout=5)
         eventually(lambda: os.listdir(folder) == [], "all folders are gone", timeout=5)
+
+
+def test_a_program_may_have_many_connections(capsys: pytest.CaptureFixture[str]) -> None:
+    """As a pool has that opens one for every command under way: more than a loop by select() can watch."""
+    status, told, said = tortured(capsys, f"{PYTHON} many-connections", duration="0.2s", consumers="1", drain="20s")
+    assert not said, said
+    assert (status, told["processed"]) == (0, told["added"])
