@@ -144,7 +144,7 @@ def eventually() -> Eventually:
     return _eventually
 
 
-def _eventually(condition: Callable[[], object], what: str, timeout: float = 2.0) -> None:
+def _eventually(condition: Callable[[], object], what: str, timeout: float = 10.0) -> None:
     deadline = time.monotonic() + timeout
     while not condition():
         if time.monotonic() > deadline:
