@@ -71,6 +71,8 @@ class Looker:
                     claimed=record.claimed,
                     pending=known[name]["pending"] if name in known else 0,
                     idle=known[name]["idle"] / 1000 if name in known else None,
+                    taken_away=record.taken_away,
+                    processed_again=record.processed_again,
                     pid=pids.get(name),
                 )
                 for name, record in ledger.consumers.items()
@@ -95,6 +97,7 @@ class Looker:
             n_acked=len(ledger.acked),
             arrival_rate=arrival_rate,
             throughput=throughput,
+            duplicates=ledger.duplicates,
         )
 
     async def _fields_of(self, client: Redis, ids: Sequence[str]) -> dict[str, dict[str, str]]:

@@ -41,6 +41,8 @@ class ConsumerRecord:
     ----------
     delivered, claimed, processed, acked
         How many deliveries it read, took over, processed and acknowledged.
+    processed_again
+        How often it processed what had been processed before.
     busy
         Seconds during which it worked; while it is paused it does not.
     in_hand
@@ -60,6 +62,7 @@ class ConsumerRecord:
     delivered: int = 0
     claimed: int = 0
     processed: int = 0
+    processed_again: int = 0
     acked: int = 0
     busy: float = 0.0
     free_at: float = 0.0
@@ -83,6 +86,16 @@ class ConsumerRecord:
     def owned(self) -> tuple[str, ...]:
         """The ids of what it has in hand and no other consumer has been given since."""
         return tuple(i for i, delivery in self.in_hand.items() if delivery.outcome not in (DELIVERED, CLAIMED))
+
+    @property
+    def taken_away(self) -> tuple[str, ...]:
+        """The ids of what it is working through though another consumer has been given it since."""
+        return tuple(entry_id for entry_id, delivery in self.in_hand.items() if self.is_unaware_of(delivery))
+
+    def is_unaware_of(self, delivery: Delivery) -> bool:
+        """Return whether it is working through what another consumer has been given since."""
+        is_taken = delivery.outcome in (DELIVERED, CLAIMED)
+        return is_taken and self.is_running and self.in_hand.get(delivery.id) is delivery
 
     @property
     def holding(self) -> tuple[str, ...]:

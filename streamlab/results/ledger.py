@@ -237,6 +237,7 @@ class Ledger:
             self.processed[entry_id] = at
         else:
             self.processed_again[entry_id] = None
+            consumer.processed_again += 1
             if delivery is not None and delivery.left == delivery.left:
                 self.wasted.append(delivery)
         consumer.free_at = at
@@ -331,6 +332,17 @@ class Ledger:
             self.backlog.delete(at)
 
     # ---- questions -----------------------------------------------------------------------------
+
+    @property
+    def duplicates(self) -> int:
+        """Times that an entry was processed again."""
+        return self.n_processed - len(self.processed)
+
+    def is_duplicate(self, delivery: Delivery) -> bool:
+        """Return whether a delivery was processed though its entry had been; or its consumer is about to do so."""
+        if delivery.processed == delivery.processed:  # not NaN
+            return self.processed[delivery.id] != delivery.processed
+        return self.consumers[delivery.consumer].is_unaware_of(delivery)
 
     def owner(self, entry_id: str) -> str:
         """Return for which consumer an entry is pending; "" for none."""

@@ -101,7 +101,7 @@ class Run(ShowsItself):
     @property
     def duplicates(self) -> int:
         """Times that an entry was processed again."""
-        return self.ledger.n_processed - self.processed
+        return self.ledger.duplicates
 
     @property
     def dead_lettered(self) -> int:

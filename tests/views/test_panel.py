@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 else:
     panels = pytest.importorskip("streamlab.views.panel", reason="anywidget is not installed")
 
-from streamlab.views.panel.state import headline, state_of
+from streamlab.views.panel.headlines import headline
+from streamlab.views.panel.state import state_of
 
 pytestmark = pytest.mark.alone("waits two seconds at most for what a panel shows")
 
@@ -54,7 +55,7 @@ def panel(lab: Lab) -> Iterator[panels.Panel]:
     panel.close()
 
 
-def headline_of(lab: Lab) -> list[str]:
+def headline_of(lab: Lab) -> tuple[str, str]:
     return headline(lab.snapshot(), lab.recovery.claims)
 
 
@@ -69,36 +70,77 @@ def test_the_state_is_what_json_can_hold(lab: Lab):
 
 def test_the_headline_tells_the_story(lab: Lab):
     """Steady, killed, claimed, recovered, everybody dead, ended: each has its words and its mood."""
-    assert headline_of(lab) == ["calm", "All 3 consumers live. Nothing is stranded."]
+    assert headline_of(lab) == ("calm", "All 3 consumers are alive. Nothing is stranded.")
     lab.kill("C2")
-    mood, words = headline_of(lab)
-    assert mood == "alarm"
-    assert words.startswith("C2 is dead. ")
-    assert words.endswith("Nobody else is given them until somebody claims them.")
+    assert headline_of(lab) == (
+        "alarm",
+        "C2 is dead. 3 entries are still pending for C2. No other consumer is given them until somebody claims them.",
+    )
     lab.set_recovery("autoclaim")
-    assert headline_of(lab)[1].endswith("The others will claim them once idle for long enough.")
+    assert headline_of(lab)[1].endswith("Another consumer will claim them once they have been idle for long enough.")
     lab.set_recovery("none")
     lab.run_until(lab.now + 3.0)
     lab.autoclaim("C1")
     lab.run_until(lab.now + 1.6)
-    assert headline_of(lab) == ["mending", "C2 is dead. C1 took over what was left, and is working on it."]
+    assert headline_of(lab) == ("mending", "C2 is dead. C1 has taken over what was left, and is working on it.")
     lab.run_until(lab.now + 3.0)
-    assert headline_of(lab)[1].startswith("C2 is dead. Nothing is stranded")
+    assert headline_of(lab) == ("calm", "C2 is dead. Nothing is stranded: others have done all that was left.")
     lab.server_down(duration=0.1)
     assert state_of(lab)["headline"] == [
         "alarm", "C2 is dead. The server is down: nothing can be added, read or acknowledged.",
     ]  # fmt: skip
     lab.run_until(lab.now + 0.2)
-    assert state_of(lab)["headline"] == headline_of(lab)
+    assert state_of(lab)["headline"] == list(headline_of(lab))
     lab.pause("C1")
-    assert headline_of(lab)[1].startswith("C2 is dead. C1 is paused. 2 entries stay pending for C1.")
+    assert headline_of(lab)[1].startswith("C2 is dead. C1 is paused. 2 entries are still pending for C1.")
     lab.kill("C1")
     lab.kill("C3")
-    assert headline_of(lab) == [
-        "alarm", "Nobody is left: entries are added, and no one is given them.",
-    ]  # fmt: skip
+    assert headline_of(lab) == ("alarm", "No consumer is left: what is added is given to nobody.")
     lab.run()
-    assert headline_of(lab) == ["calm", "The run has ended."]
+    assert headline_of(lab) == ("calm", "The run has ended.")
+
+
+@pytest.fixture
+def zombie() -> Iterator[Lab]:
+    """C2 stands still with four entries; C1 claims them, and has done them all before C2 goes on."""
+    scenario = Scenario(
+        name="zombie",
+        producers=producers(1, Arrivals("constant", rate=100)),
+        consumers=consumers(2, Service("constant", mean=0.5), count=4),
+        duration=None,
+        entries=10,
+    ).with_recovery(min_idle=0.1)
+    with Lab(scenario) as lab:
+        lab.wait_until(lambda now: len(now.consumer("C2").holding) == 4)
+        lab.pause("C2")
+        lab.run_until(1.0)
+        lab.claim([row.id for row in lab.snapshot().pending if row.owner == "C2"], "C1")
+        lab.wait_until(lambda now: now.consumer("C1").acked == 9)
+        yield lab
+
+
+def test_what_a_zombie_does_again_is_seen(zombie: Lab):
+    """While it works it does not know; then it is counted, and told instead of that nothing is stranded."""
+    at = zombie.now
+
+    def doubled() -> list[list[Any]]:
+        return [bar for bar in state_of(zombie)["bars"] if bar[6]]
+
+    assert doubled() == []
+    assert headline_of(zombie)[1] == "C2 is paused. Nothing is stranded: others have done all that was left."
+    zombie.resume("C2")
+    assert headline_of(zombie) == (
+        "twice",
+        "C2 had entries taken away: it does not know, and does them all the same, so they are done twice.",
+    )
+    assert [(bar[0], bar[3] is None) for bar in doubled()] == [("C2", False), *[("C2", True)] * 3]
+    zombie.run()
+    assert headline_of(zombie) == ("twice", "The run has ended. 4 entries were done twice, the second time by C2.")
+    state = state_of(zombie)
+    assert state["figures"]["done twice"] == zombie.run().duplicates == 4
+    assert [consumer["again"] for consumer in state["consumers"]] == [0, 4]
+    assert len(doubled()) == 4
+    assert all(bar[0] == "C2" and bar[3] >= at for bar in doubled())
 
 
 def test_a_producer_is_shown_as_it_is(lab: Lab):

@@ -111,7 +111,7 @@ def story(page: Any, *, live: bool, automatic: bool, eventually: Eventually) -> 
     assert took_ms < 500
     if pid is not None:
         eventually(lambda: not is_running(pid), "the process is gone", timeout=1.0)
-    assert "Nobody else is given" in page.text_content(".headline")
+    assert "No other consumer is given" in page.text_content(".headline")
     stranded = [entry for entry, owner in page.evaluate(OWNERS).items() if owner == "C2 (dead)"]
     assert len(stranded) == number(page, "C2", 4) > 0
 
@@ -164,7 +164,7 @@ def more_faults(page: Any) -> None:
     says = "words => document.querySelector('.headline').textContent.includes(words)"
     page.wait_for_function(says, arg="The server is down")
     assert "server-down → no command is answered for 1 s" in page.text_content("section.log tr.lab")
-    page.wait_for_function(says, arg="All 3 consumers live")
+    page.wait_for_function(says, arg="All 3 consumers are alive")
     assert page.text_content(".notice") == ""
     page.click("text=More faults")
     assert not page.is_visible("[aria-label=Fault]")

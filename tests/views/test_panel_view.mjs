@@ -8,6 +8,7 @@ import { Dots } from "../../streamlab/views/panel/view/dots.mjs";
 import {
   curves, entryPlaces, firstWith, hiddenInStream, hiddenWith, lanes, lanesHeight, places, roomInStream, roomWith,
 } from "../../streamlab/views/panel/view/layout.mjs";
+import { hatches } from "../../streamlab/views/panel/view/drawing.mjs";
 import main from "../../streamlab/views/panel/view/main.mjs";
 import {
   consumerRow, count, curvesLabel, goBack, headline, isTrouble, lanesLabel, nearestSpeed, newestFirst, notice, pace,
@@ -94,6 +95,8 @@ test("the drawings are told in words, too", () => {
   const state = stateWith({ backlog: 1, n_acked: 7, consumers: [consumer("C1", "dead", { pending: 4, acked: 7 })] });
   assert.equal(sceneLabel(state), "1 entry waits in the stream; C1 is dead with 4 pending; 7 acknowledged.");
   assert.equal(lanesLabel(state), "Which consumer had which entries in the last 20 seconds: C1 acknowledged 7.");
+  state.consumers[0].again = 4;
+  assert.match(lanesLabel(state), /: C1 acknowledged 7 and did 4 for the second time\.$/);
   assert.equal(curvesLabel(state), "The last 20 seconds: backlog 1, pending 0, throughput 4.0/s.");
 });
 
@@ -281,6 +284,19 @@ test("a bar waits, then works; what was left behind is one bar up to its claim, 
     ["left", lane.C1, 56, 76, false],
     ["waiting", lane.C3, 136, 236, false],
   ]);
+});
+
+test("what is done for the second time is a bar of its own, whoever owns the entry by then", () => {
+  const bars = [["C1", 12, 14, 20, 13, false, true], ["C3", 22, 25, null, 24, true, true]];
+  const found = lanes(stateWith({ bars }), 238, 92).bars;
+  assert.deepEqual(found.map(({ kind, y, x0, x1 }) => [kind, y, x0, x1]), [
+    ["waiting", 12, 56, 76], ["twice", 12, 76, 136], ["waiting", 60, 156, 186], ["twice", 60, 186, 236],
+  ]);
+});
+
+test("hatches keep within their box", () => {
+  const lines = hatches(10, 20, 12, 6);
+  assert.deepEqual(lines, [[10, 26], [16, 20], null, [16, 26], [22, 20], null]);
 });
 
 test("a bar that began before the window begins at its edge", () => {

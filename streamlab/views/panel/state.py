@@ -11,6 +11,7 @@ from streamlab.results.actor_records import State as Doing
 from streamlab.results.recent import N_POINTS, Recent
 from streamlab.results.snapshot import ConsumerView, Snapshot
 from streamlab.scenario.actions import SetRate, SetService
+from streamlab.views.panel.headlines import headline
 
 State = dict[str, Any]
 
@@ -45,7 +46,7 @@ def state_of(lab: Lab) -> State:
             SetRate.word: [lab.rate, _planned_rate(lab)],
             SetService.word: [lab.service, lab.scenario.consumers[0].service.mean],
         },
-        "headline": headline(snapshot, recovery.claims, is_down=_is_down(recent)),
+        "headline": list(headline(snapshot, recovery.claims, is_down=_is_down(recent))),
         "producers": [_producer(producer.name, recent) for producer in lab.scenario.producers],
         "stream": lab.scenario.stream,
         "group": lab.scenario.group,
@@ -57,6 +58,7 @@ def state_of(lab: Lab) -> State:
             "arrivals": f"{snapshot.arrival_rate:.1f}/s",
             "throughput": f"{snapshot.throughput:.1f}/s",
             "dead letters": snapshot.dead_letters,
+            "done twice": snapshot.duplicates,
             "last-delivered id": snapshot.last_delivered_id,
         },
         "n_added": snapshot.n_added,
@@ -111,6 +113,7 @@ def _consumer(consumer: ConsumerView) -> dict[str, Any]:
         "delivered": consumer.delivered,
         "claimed": consumer.claimed,
         "acked": consumer.acked,
+        "again": consumer.processed_again,
         "idle": consumer.idle,
         "pid": consumer.pid,
     }
@@ -142,16 +145,19 @@ def _curves(recent: Recent, snapshot: Snapshot) -> dict[str, Any]:
 def _bars(recent: Recent, now: float) -> list[list[Any]]:
     """Return the stays of entries with consumers that reach into the window: the newest of them."""
     begin = now - recent.window
-    shown = [bar for bar in recent.bars if math.isnan(bar.over) or bar.over > begin]
+    is_duplicate = recent.ledger.is_duplicate
+    # A zombie works on what has been over for it long since.
+    shown = [bar for bar in recent.bars if not bar.over <= begin or bar.processed > begin or is_duplicate(bar)]
     return [
         [
             bar.consumer,
             _or_none(bar.delivered),
             # What is being worked on is drawn as one that waits, until it is done.
-            None if math.isnan(bar.processed) else _or_none(bar.begun),
+            None if math.isnan(bar.processed) and not is_duplicate(bar) else _or_none(bar.begun),
             _or_none(bar.processed),
             _or_none(bar.over),
             bar.is_again,
+            is_duplicate(bar),
         ]
         for bar in shown[-_N_BARS:]
     ]
@@ -159,53 +165,3 @@ def _bars(recent: Recent, now: float) -> list[list[Any]]:
 
 def _or_none(at: float) -> float | None:
     return None if math.isnan(at) else round(at, 3)
-
-
-# ---- in words ----------------------------------------------------------------------------------------
-
-
-def headline(snapshot: Snapshot, is_claiming: bool, *, is_down: bool = False) -> list[str]:
-    """Return what is going on, in a sentence or two, and how serious it is: calm, alarm or mending.
-
-    No figure that changes from moment to moment: it is read aloud when it changes.
-    """
-    gone = [c for c in snapshot.consumers if c.state in (Doing.DEAD, Doing.STOPPED)]
-    paused = [c for c in snapshot.consumers if c.state == Doing.PAUSED]
-    stranded = [c for c in [*gone, *paused] if c.pending]
-    away = _away(gone, paused)
-    again = sorted({row.owner for row in snapshot.pending if _taken_over(row.owner, snapshot)})
-    if snapshot.finished:
-        return ["calm", "The run has ended."]
-    if is_down:
-        return ["alarm", f"{away} The server is down: nothing can be added, read or acknowledged.".strip()]
-    if len(gone) == len(snapshot.consumers):
-        return ["alarm", "Nobody is left: entries are added, and no one is given them."]
-    if stranded:
-        n = sum(consumer.pending for consumer in stranded)
-        entries = "1 entry stays" if n == 1 else f"{n} entries stay"
-        them = "it" if n == 1 else "them"
-        how = (
-            f"The others will claim {them} once idle for long enough."
-            if is_claiming
-            else f"Nobody else is given {them} until somebody claims {them}."
-        )
-        whom = " and ".join(consumer.name for consumer in stranded)
-        return ["alarm", f"{away} {entries} pending for {whom}. {how}"]
-    if again:
-        return ["mending", f"{away} {' and '.join(again)} took over what was left, and is working on it.".strip()]
-    if away:
-        return ["calm", f"{away} Nothing is stranded: all that was left has been done by others."]
-    return ["calm", f"All {len(snapshot.consumers)} consumers live. Nothing is stranded."]
-
-
-def _taken_over(name: str, snapshot: Snapshot) -> bool:
-    return any(row.owner == name and row.delivery_count > 1 for row in snapshot.pending)
-
-
-def _away(gone: list[ConsumerView], paused: list[ConsumerView]) -> str:
-    said = []
-    for consumers, what in ((gone, "dead"), (paused, "paused")):
-        if consumers:
-            names = " and ".join(consumer.name for consumer in consumers)
-            said.append(f"{names} {'is' if len(consumers) == 1 else 'are'} {what}.")
-    return " ".join(said)

@@ -79,7 +79,7 @@ const LANES_LEFT = 36, BELOW = 20;
 export const lanesHeight = (state) => Math.max(84, Math.min(state.consumers.length * 24, 150)) + BELOW;
 
 // The lanes by their consumers, and the bars in them: {kind, y, x0, x1, again}, where an entry waits with a
-// consumer, is worked on, or was left behind.
+// consumer, is worked on (for the second time: "twice"), or was left behind.
 export function lanes(state, width, height) {
   const each = (height - BELOW) / state.consumers.length;
   const rows = new Map(state.consumers.map((c, i) => [c.name, i * each + each / 2]));
@@ -87,12 +87,15 @@ export function lanes(state, width, height) {
   const begin = state.at - state.window;
   const x = (t) => LANES_LEFT + Math.max(0, (t - begin) / state.window) * (width - LANES_LEFT - 2);
   const bars = [];
-  for (const [name, delivered, begun, processed, ended, again] of state.bars) {
+  for (const [name, delivered, begun, processed, ended, again, twice] of state.bars) {
     const y = rows.get(name);
     if (y === undefined) continue;
     const end = ended ?? state.at;
     const add = (kind, t0, t1) => bars.push({ kind, y, x0: x(t0), x1: x(t1), again });
-    if (processed === null && (gone.has(name) || ended !== null)) {
+    if (twice) {
+      add("waiting", delivered, begun ?? delivered);
+      add("twice", begun ?? delivered, processed ?? state.at);
+    } else if (processed === null && (gone.has(name) || ended !== null)) {
       add("left", delivered, end);
     } else {
       add("waiting", delivered, begun ?? end);

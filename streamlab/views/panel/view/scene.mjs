@@ -2,7 +2,8 @@
 
 import { Dots } from "./dots.mjs";
 import {
-  BLUE, box, DARK_GREEN, DARK_ORANGE, DARK_TROUBLE, Drawing, FAINT, GREEN, GREY, LINE, line, ORANGE, text, TROUBLE,
+  BLUE, box, DARK_GREEN, DARK_ORANGE, DARK_TROUBLE, Drawing, FAINT, GREEN, GREY, hatches, LINE, line, ORANGE, text,
+  TROUBLE,
 } from "./drawing.mjs";
 import { CELL, hiddenInStream, hiddenWith, places } from "./layout.mjs";
 import { attribute } from "./page.mjs";
@@ -156,11 +157,7 @@ function drawDot(pen, { x, y, look, n }) {
   const left = x - CELL / 2, top = y - CELL / 2;
   box(pen, left, top, CELL, CELL, { radius: 3, line: 1, stroke: "rgba(0,0,0,.25)", ...LOOKS[look] });
   if (look === "stranded") { // hatched: not by colour alone
-    const hatches = [5, 10, 15, 20].flatMap((d) => [
-      [left + Math.max(0, d - CELL), top + Math.min(d, CELL)], [left + Math.min(d, CELL), top + Math.max(0, d - CELL)],
-      null,
-    ]);
-    line(pen, hatches, { colour: TROUBLE, width: 1.3 });
+    line(pen, hatches(left, top, CELL, CELL, 5), { colour: TROUBLE, width: 1.3 });
   } else if (look === "again") {
     text(pen, n > 1 ? `${n}` : "↷", x, y + 0.5, { size: 11, bold: true, align: "center" });
   }

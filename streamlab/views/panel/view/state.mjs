@@ -35,7 +35,8 @@ export function curvesLabel({ window, backlog, n_pending, figures }) {
 }
 
 export function lanesLabel({ window, consumers }) {
-  const acked = consumers.map((c) => `${c.name} acknowledged ${c.acked}`).join(", ");
+  const again = (c) => (c.again ? ` and did ${c.again} for the second time` : "");
+  const acked = consumers.map((c) => `${c.name} acknowledged ${c.acked}${again(c)}`).join(", ");
   return `Which consumer had which entries in the last ${Math.round(window)} seconds: ${acked}.`;
 }
 

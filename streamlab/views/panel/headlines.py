@@ -1,0 +1,88 @@
+"""What is going on in a lab, in a sentence or two: the panel's headline."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+from streamlab.results.actor_records import State as Doing
+from streamlab.results.snapshot import ConsumerView, Snapshot
+
+#: How serious it is. "twice": entries are done that had been done before.
+Mood = Literal["calm", "alarm", "mending", "twice"]
+
+
+def headline(snapshot: Snapshot, is_claiming: bool, *, is_down: bool = False) -> tuple[Mood, str]:
+    """Return what is going on, and how serious it is.
+
+    No figure that changes from moment to moment: it is read aloud when it changes.
+    """
+    mood, words = _news(snapshot, is_claiming, is_down)
+    if not snapshot.duplicates or any(consumer.taken_away for consumer in snapshot.consumers):
+        return mood, words
+    return "twice" if mood == "calm" else mood, f"{words} {_done_again(snapshot)}"
+
+
+def _news(snapshot: Snapshot, is_claiming: bool, is_down: bool) -> tuple[Mood, str]:
+    consumers = snapshot.consumers
+    gone = [c for c in consumers if c.state in (Doing.DEAD, Doing.STOPPED)]
+    paused = [c for c in consumers if c.state == Doing.PAUSED]
+    stranded = [c for c in [*gone, *paused] if c.pending]
+    unaware = [c.name for c in consumers if c.taken_away]
+    took_over = sorted({row.owner for row in snapshot.pending if row.delivery_count > 1})
+    if snapshot.finished:
+        return "calm", "The run has ended."
+    away = _away(consumers)
+    if is_down:
+        return "alarm", f"{away} The server is down: nothing can be added, read or acknowledged.".strip()
+    if len(gone) == len(consumers):
+        return "alarm", "No consumer is left: what is added is given to nobody."
+    if stranded:
+        return "alarm", f"{away} {_left_pending(stranded, is_claiming)}"
+    if unaware:
+        it = "it does not know, and does" if len(unaware) == 1 else "they do not know, and do"
+        return "twice", f"{_and(unaware)} had entries taken away: {it} them all the same, so they are done twice."
+    if took_over:
+        has, is_ = ("has", "is") if len(took_over) == 1 else ("have", "are")
+        return "mending", f"{away} {_and(took_over)} {has} taken over what was left, and {is_} working on it.".strip()
+    if away:
+        return "calm", f"{away} Nothing is stranded: others have done all that was left."
+    n = len(consumers)
+    return "calm", f"{f'All {n} consumers are' if n > 1 else f'{consumers[0].name} is'} alive. Nothing is stranded."
+
+
+def _left_pending(stranded: Sequence[ConsumerView], is_claiming: bool) -> str:
+    n = sum(consumer.pending for consumer in stranded)
+    entries, them, have = ("1 entry is", "it", "it has") if n == 1 else (f"{n} entries are", "them", "they have")
+    how = (
+        f"Another consumer will claim {them} once {have} been idle for long enough."
+        if is_claiming
+        else f"No other consumer is given {them} until somebody claims {them}."
+    )
+    return f"{entries} still pending for {_and(consumer.name for consumer in stranded)}. {how}"
+
+
+def _done_again(snapshot: Snapshot) -> str:
+    """Say how many entries were done twice, and by whom."""
+    n = snapshot.duplicates
+    whom = _and(consumer.name for consumer in snapshot.consumers if consumer.processed_again)
+    return f"{'1 entry was' if n == 1 else f'{n:,} entries were'} done twice, the second time by {whom}."
+
+
+def _away(consumers: Iterable[ConsumerView]) -> str:
+    """Say who is not there."""
+    said = []
+    for state, one, more in (
+        (Doing.DEAD, "is dead", "are dead"),
+        (Doing.STOPPED, "has stopped", "have stopped"),
+        (Doing.PAUSED, "is paused", "are paused"),
+    ):
+        names = [consumer.name for consumer in consumers if consumer.state == state]
+        if names:
+            said.append(f"{_and(names)} {one if len(names) == 1 else more}.")
+    return " ".join(said)
+
+
+def _and(names: Iterable[str]) -> str:
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
