@@ -15,6 +15,7 @@ A simulated lab can also be stepped (`Lab.run_until`, `Lab.step`), and go back i
 from __future__ import annotations
 
 import dataclasses
+import heapq
 import math
 import time
 import weakref
@@ -305,10 +306,14 @@ class Lab(ShowsItself):
     def commands(self) -> list[Command]:
         """The last commands, as they would be typed: what the lab sent, and what the workers' events tell.
 
+        Those of the lab are kept for longer, however many the workers send.
+
         So a read that gave nothing is not among them, and a worker's commands are put together from what
         it reported; for what really travels to a server, ask that: ``MONITOR``.
         """
-        return [dataclasses.replace(command) for command in self.recent.commands]
+        recent = self.recent
+        both = heapq.merge(recent.commands, recent.by_hand, key=lambda command: command.at)
+        return [dataclasses.replace(command) for command in both]
 
     @property
     def recent(self) -> Recent:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from streamlab.lab.looker import Looker
-from streamlab.results.recent import Recent
+from streamlab.results.recent import LAB, Recent
 from streamlab.results.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class Lookout:
         notes = engine.course.notes
         for n_events, at, text, reply in notes[self._n_noted :]:
             recent.read(engine.log, at, engine.origin, n_events)
-            recent.note(at, "lab", text, reply)
+            recent.note(at, LAB, text, reply)
         self._n_noted = len(notes)
         recent.read(engine.log, engine.now, engine.origin)
         return recent

@@ -45,7 +45,10 @@ class PendingView:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot(ShowsItself):
-    """A lab at one moment. Rates are entries per second, over the last moments; `lag` is None if unknown.
+    """A lab at one moment. `lag` is None if unknown.
+
+    Rates are entries per second, over the last moments: `arrival_rate` of those added, `throughput` of those processed,
+    each counted once, as `Run.throughput` is over the whole run.
 
     `duplicates` is how often an entry was processed again.
     """

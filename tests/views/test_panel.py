@@ -110,6 +110,7 @@ def zombie() -> Iterator[Lab]:
         duration=None,
         entries=10,
     ).with_recovery(min_idle=0.1)
+    scenario = scenario.with_faults("set-rate 1 at 20s")  # it goes on until then
     with Lab(scenario) as lab:
         lab.wait_until(lambda now: len(now.consumer("C2").holding) == 4)
         lab.pause("C2")
@@ -203,6 +204,8 @@ def test_an_action_is_a_method_of_the_lab(panel: panels.Panel, lab: Lab, eventua
         ({"action": "run"}, "unknown action 'run'"),
         ({"action": "kill 'C1"}, "No closing quotation"),
         ({"control": "go_to", "value": -1}, "-1 is no moment of a run"),
+        ({"control": "begin_again", "value": ""}, "seed is '': give a whole number of at least 0"),
+        ({"control": "begin_again", "value": -7}, "seed is -7: give a whole number of at least 0"),
         ({"control": "play", "value": "fast"}, "'<' not supported"),
     ],
 )
@@ -215,6 +218,54 @@ def test_what_cannot_be_done_is_said_on_the_panel(
     panel._hear(None, {"control": "look"}, [])
     panel.control("step")
     eventually(lambda: panel.state["notice"] == "", "the next click clears it")
+
+
+def test_what_is_forgotten_is_told(panel: panels.Panel, lab: Lab, eventually: Eventually):
+    """By another future after going back, and by beginning again; going back itself forgets nothing."""
+    panel.do("kill C2")
+    panel.control("go_to", 4.0)
+    eventually(lambda: panel.state.get("at") == 4.0, "it has gone back")
+    assert (panel.state["notice"], panel.state["future"]) == ("", ["kill C2 at 5s"])
+    panel.do("kill C1")
+    eventually(lambda: panel.state["notice"] == "Forgotten: kill C2 at 5s.", "there is another future")
+    assert (panel.state["future"], panel.state["n_by_hand"]) == ([], 1)
+    panel.control("begin_again", 7)
+    eventually(lambda: panel.state["notice"] == "Forgotten: kill C1 at 4s.", "there is none")
+    assert (lab.seed, panel.state["n_by_hand"]) == (7, 0)
+
+
+def test_nothing_can_be_done_to_a_run_that_has_ended(panel: panels.Panel, lab: Lab, eventually: Eventually):
+    """Whatever the view lets through: it is refused, and said."""
+    lab.run()
+    panel.do("set-rate 2")
+    eventually(lambda: panel.state.get("notice"), "it is refused")
+    assert panel.state["notice"] == "the run has ended, and 'set-rate 2' would change nothing any more"
+    assert lab.actions == ()
+
+
+def test_what_was_done_by_hand_is_listed_apart(lab: Lab):
+    """However many commands the processes send; the lab has both, in the order of time."""
+    lab.kill("C2")
+    lab.run_until(50.0)
+    state = state_of(lab)
+    assert [row[1:] for row in state["by_hand"]] == [["lab", "kill -9 C2", "no command: Redis is told nothing"]]
+    assert len(state["commands"]) == 60
+    assert {row[1] for row in state["commands"]} == {"C1", "C3", "P1", "P2"}
+    commands = lab.commands
+    assert [command.text for command in commands if command.by == "lab"] == ["kill -9 C2"]
+    assert [command.at for command in commands] == sorted(command.at for command in commands)
+
+
+def test_throughput_is_one_number(zombie: Lab):
+    """The curve ends with the figure; what is done for the second time is not counted, as in a run."""
+    zombie.run_until(10.0)  # nothing has been done for longer than the figure is an average of
+    zombie.resume("C2")
+    zombie.run_until(11.0)
+    state, snapshot = state_of(zombie), zombie.snapshot()
+    assert (snapshot.throughput, snapshot.duplicates) == (0, 2)
+    assert state["figures"]["throughput"] == "0.0/s"
+    assert (state["curves"]["at"][-1], state["curves"]["throughput"][-1]) == (11.0, 0)
+    assert max(state["curves"]["throughput"]) > 0
 
 
 def test_a_notice_stays_until_the_next_click(panel: panels.Panel, eventually: Eventually):

@@ -163,7 +163,7 @@ def more_faults(page: Any) -> None:
     page.keyboard.press("Enter")
     says = "words => document.querySelector('.headline').textContent.includes(words)"
     page.wait_for_function(says, arg="The server is down")
-    assert "server-down → no command is answered for 1 s" in page.text_content("section.log tr.lab")
+    assert "server-down → no command is answered for 1 s" in page.text_content("[aria-label='Done by hand'] tr")
     page.wait_for_function(says, arg="All 3 consumers are alive")
     assert page.text_content(".notice") == ""
     page.click("text=More faults")

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { asked, atHand, inMenu, inRow, suits, textOf } from "../../streamlab/views/panel/view/buttons.mjs";
+import { asked, atHand, inMenu, inRow, textOf, unsuited } from "../../streamlab/views/panel/view/buttons.mjs";
 import { Dots } from "../../streamlab/views/panel/view/dots.mjs";
 import {
   curves, entryPlaces, firstWith, hiddenInStream, hiddenWith, lanes, lanesHeight, places, roomInStream, roomWith,
@@ -11,16 +11,18 @@ import {
 import { hatches } from "../../streamlab/views/panel/view/drawing.mjs";
 import main from "../../streamlab/views/panel/view/main.mjs";
 import {
-  consumerRow, count, curvesLabel, goBack, headline, isTrouble, lanesLabel, nearestSpeed, newestFirst, notice, pace,
-  pendingCount, pendingRow, plural, runs, sceneLabel, seconds, sliderPosition, sliderValue,
+  consumerRow, count, curvesLabel, goBack, headline, hintOfBeginning, isTrouble, lanesLabel, nearestSpeed, notice, pace,
+  pendingCount, pendingRow, plural, sceneLabel, seconds, seedOf, sliderPosition, sliderValue, whyNot,
 } from "../../streamlab/views/panel/view/state.mjs";
 
 const consumer = (name, state, more = {}) => ({ name, state, pending: 0, holding: 0, acked: 0, pid: null, ...more });
 
 function stateWith(changes = {}) {
   return {
-    at: 30, window: 20, closed: false, finished: false, headline: ["calm", "All is well."], future: [], notice: "",
-    producers: [{ name: "P1", state: "working" }, { name: "P2", state: "working" }], backlog: 0, n_added: 0, n_acked: 0, n_pending: 0,
+    at: 30, window: 20, engine: "simulated", closed: false, finished: false,
+    headline: ["calm", "All is well."], future: [], notice: "",
+    producers: [{ name: "P1", state: "working" }, { name: "P2", state: "working" }],
+    backlog: 0, n_added: 0, n_acked: 0, n_pending: 0,
     consumers: [consumer("C1", "working"), consumer("C2", "dead"), consumer("C3", "paused")],
     waiting: [], pending: [], moves: [], bars: [], figures: { throughput: "4.0/s" },
     curves: { at: [], backlog: [], pending: [], throughput: [] },
@@ -83,12 +85,30 @@ test("the headline is the kernel's, but for a lab that is closed", () => {
   assert.match(words, /^This lab has been closed\./);
 });
 
+test("at its end a run says what can be done now, which depends on the engine", () => {
+  const of = (engine) => headline(stateWith({ finished: true, engine, headline: ["calm", "The run has ended."] }))[1];
+  assert.equal(of("simulated"), "The run has ended. Go back in time, or begin again.");
+  assert.match(of("live"), /^The run has ended\. For another one, run its cell again/);
+});
+
 test("the notice tells what lies in the future, and then what went wrong", () => {
   assert.equal(notice(stateWith()), "");
   assert.equal(notice(stateWith({ notice: "no" })), "no");
   const future = ["kill C2 at 31.0 s", "claim at 32.0 s"];
   assert.equal(notice(stateWith({ future, notice: "no" })),
-    "To be done again when its time comes: kill C2 at 31.0 s, claim at 32.0 s. no");
+    "kill C2 at 31.0 s, claim at 32.0 s were done by hand, and will be again when the time comes. " +
+    "Do anything else before, and the run forgets them. no");
+  assert.match(notice(stateWith({ future: ["kill C2 at 31.0 s"] })), / 31.0 s was done by hand, .* forgets it\. $/);
+});
+
+test("beginning again says what it forgets", () => {
+  assert.equal(hintOfBeginning({ n_by_hand: 0 }), "Goes back to the beginning, with this seed.");
+  assert.match(hintOfBeginning({ n_by_hand: 1 }), /, and forgets the 1 thing that you have done by hand\.$/);
+  assert.match(hintOfBeginning({ n_by_hand: 2 }), / the 2 things /);
+});
+
+test("a seed is a number; what is none is left for the kernel to refuse", () => {
+  assert.deepEqual(["7", "-1", "1.5", ""].map(seedOf), [7, -1, 1.5, ""]);
 });
 
 test("the drawings are told in words, too", () => {
@@ -102,18 +122,26 @@ test("the drawings are told in words, too", () => {
 
 // ---- rows and buttons ------------------------------------------------------------------------------
 
-test("buttons work as long as the run goes on, each for those whom it does something to", () => {
-  assert.deepEqual([{}, { finished: true }, { closed: true }].map((each) => runs(stateWith(each))), [true, false, false]);
-  const [c1, c2, c3] = stateWith().consumers;
-  const whom = ({ does }) => [c1, c2, c3].map((each) => suits(does, each));
-  assert.deepEqual(inRow(BUTTONS).map(whom), [[true, false, true], [true, false, true], [true, true, true]]);
+test("buttons work as long as the run goes on, and say why they do not", () => {
+  const of = (changes) => whyNot(stateWith(changes));
+  assert.deepEqual([of({}), of({ finished: true }), of({ finished: true, engine: "live" }), of({ closed: true })], [
+    "", "The run has ended: go back, or begin again.", "The run has ended.", "This lab has been closed.",
+  ]);
+});
+
+test("each button works for those whom it does something to, and says why not for others", () => {
+  const whom = ({ does }) => stateWith().consumers.map((each) => unsuited(does, each));
+  const isDead = ["", "C2 is dead already.", ""];
+  assert.deepEqual(inRow(BUTTONS).map(whom), [isDead, isDead, ["", "", ""]]);
 });
 
 test("a consumer's row has what is at hand, and what undoes it in its place", () => {
   const words = inRow(BUTTONS).map(({ does, undo }) => [does.word, undo?.word]);
   assert.deepEqual(words, [["kill", undefined], ["pause", "resume"], ["restart", undefined]]);
   const [, { undo }] = inRow(BUTTONS);
-  assert.deepEqual(stateWith().consumers.map((each) => suits(undo, each)), [false, false, true]);
+  assert.deepEqual(stateWith().consumers.map((each) => unsuited(undo, each)), [
+    "C1 is not paused.", "C2 is not paused.", "",
+  ]);
   assert.deepEqual(atHand(BUTTONS, "group").map(({ word }) => word), ["add-consumer"]);
 });
 
@@ -175,13 +203,6 @@ test("a slider goes from an eighth to eightfold of what was planned, and back to
   assert.deepEqual([-3, 0, 1, 0.25].map((position) => sliderValue(position, 0.4)), [0.05, 0.4, 0.8, 0.476]);
   assert.equal(sliderValue(0, 0.123456), 0.123456);
   assert.equal(sliderPosition(0.8, 0.4), 1);
-});
-
-test("the newest command is the first; those of others can be left out; the list is left as it was", () => {
-  const commands = [[1, "lab", "a", ""], [2, "C1", "b", ""], [3, "lab", "c", ""]];
-  assert.deepEqual(newestFirst(commands, false).map(([at]) => at), [3, 2, 1]);
-  assert.deepEqual(newestFirst(commands, true).map(([at]) => at), [3, 1]);
-  assert.equal(commands[0][0], 1);
 });
 
 // ---- actions ---------------------------------------------------------------------------------------

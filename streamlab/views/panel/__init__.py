@@ -33,6 +33,7 @@ except ModuleNotFoundError as error:
 
 from streamlab.lab.lab import Lab, LabError
 from streamlab.scenario import ScenarioError
+from streamlab.scenario.action import Action
 from streamlab.views.panel.buttons import all_buttons
 from streamlab.views.panel.esm import bundle
 from streamlab.views.panel.state import state_of
@@ -161,8 +162,9 @@ class Panel(anywidget.AnyWidget):
 
     def _obey(self, request: _Request) -> None:
         try:
+            before = self.lab.actions
             found = request(self.lab)
-            self._notice = "" if found != [] else _nothing_claimed(self.lab)
+            self._notice = _forgotten(before, self.lab) or ("" if found != [] else _nothing_claimed(self.lab))
         except (ScenarioError, LabError, ValueError, TypeError) as error:
             self._notice = _one_line(error)
         except redis.exceptions.RedisError as error:
@@ -195,6 +197,13 @@ def _nothing_claimed(lab: Lab) -> str:
     return f"Nothing was claimed: no such entry has been idle for {lab.recovery.min_idle:g} s."
 
 
+def _forgotten(before: tuple[Action[Any], ...], lab: Lab) -> str:
+    """Say what had been done by hand, and is no longer among what will be or has been."""
+    kept = lab.actions
+    forgotten = [action.in_short() for action in before if action not in kept]
+    return f"Forgotten: {', '.join(forgotten)}." if forgotten else ""
+
+
 def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split())
 
@@ -204,6 +213,8 @@ def _one_line(error: BaseException) -> str:
 
 def _perform(lab: Lab, text: str) -> object:
     """Do an action to the run, written like ``kill C2``; return what came of it: of a claim, the ids."""
+    if lab.finished:
+        raise LabError(f"the run has ended, and {text!r} would change nothing any more")
     return lab.do(text)
 
 

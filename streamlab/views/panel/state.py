@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any, Final
 
 from streamlab.actors.events import CRASHED
 from streamlab.lab.lab import Lab
 from streamlab.results.actor_records import State as Doing
-from streamlab.results.recent import N_POINTS, Recent
+from streamlab.results.recent import SPAN, Command, Recent
 from streamlab.results.snapshot import ConsumerView, Snapshot
 from streamlab.scenario.actions import SetRate, SetService
 from streamlab.views.panel.headlines import headline
@@ -19,8 +20,6 @@ State = dict[str, Any]
 _N_WAITING: Final = 60
 _N_COMMANDS: Final = 60
 _N_BARS: Final = 160
-#: Points of a curve that the throughput is an average of: as many seconds as it is in a snapshot.
-_SPAN: Final = N_POINTS // 8
 
 #: What the automatic recovery can be switched to, and what that is called.
 STRATEGIES: Final = {"autoclaim": "XAUTOCLAIM", "claim": "XPENDING, XCLAIM", "restart": "restarting the dead"}
@@ -38,6 +37,7 @@ def state_of(lab: Lab) -> State:
         "speed": lab.speed,
         "finished": snapshot.finished,
         "seed": lab.seed,
+        "n_by_hand": len(lab.actions),
         "future": [action.in_short() for action in lab.actions if action.when > snapshot.at],
         "strategies": STRATEGIES,
         "strategy": recovery.strategy,
@@ -81,11 +81,14 @@ def state_of(lab: Lab) -> State:
         "curves": _curves(recent, snapshot),
         "bars": _bars(recent, snapshot.at),
         "window": recent.window,
-        "commands": [
-            [round(command.at, 3), command.by, command.text, command.reply]
-            for command in list(recent.commands)[-_N_COMMANDS:]
-        ],
+        "by_hand": _commands(recent.by_hand),
+        "commands": _commands(recent.commands),
     }
+
+
+def _commands(commands: Iterable[Command]) -> list[list[Any]]:
+    """Return the last commands: when, by whom, what, and the reply."""
+    return [[round(each.at, 3), each.by, each.text, each.reply] for each in [*commands][-_N_COMMANDS:]]
 
 
 def _planned_rate(lab: Lab) -> float | None:
@@ -126,19 +129,22 @@ def _waiting(recent: Recent) -> list[tuple[str, str]]:
 
 
 def _curves(recent: Recent, snapshot: Snapshot) -> dict[str, Any]:
-    """Return backlog, pending and throughput over the last seconds; throughput as a moving average."""
+    """Return backlog, pending and throughput over the last seconds; throughput as a moving average.
+
+    They end with the figures that are shown.
+    """
     points = list(recent.points)
     begin = snapshot.at - recent.window
     shown = [i for i, point in enumerate(points) if point.at > begin]
     throughput = []
     for i in shown:
-        before, now = points[max(i - _SPAN, 0)], points[i]
-        throughput.append((now.n_acks - before.n_acks) / (now.at - before.at) if i else 0.0)
+        before, now = points[max(i - SPAN, 0)], points[i]
+        throughput.append((now.n_processed - before.n_processed) / (now.at - before.at) if i else 0.0)
     return {
-        "at": [round(points[i].at, 3) for i in shown],
-        "backlog": [points[i].backlog for i in shown],
-        "pending": [points[i].pending for i in shown],
-        "throughput": [round(value, 2) for value in throughput],
+        "at": [*(round(points[i].at, 3) for i in shown), round(snapshot.at, 3)],
+        "backlog": [*(points[i].backlog for i in shown), snapshot.backlog],
+        "pending": [*(points[i].pending for i in shown), snapshot.n_pending],
+        "throughput": [round(value, 2) for value in (*throughput, snapshot.throughput)],
     }
 
 

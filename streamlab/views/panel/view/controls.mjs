@@ -2,7 +2,9 @@
 
 import { atHand } from "./buttons.mjs";
 import { attribute, button, enable, isFree, make, offer, show, write } from "./page.mjs";
-import { goBack, nearestSpeed, pace, runs, sliderPosition, sliderValue, SPEEDS } from "./state.mjs";
+import {
+  goBack, hintOfBeginning, nearestSpeed, pace, seedOf, sliderPosition, sliderValue, SPEEDS, whyNot,
+} from "./state.mjs";
 
 // The header. Of a live lab the clock only runs: it has one button, which ends it.
 export function timeControls({ control }) {
@@ -19,9 +21,12 @@ export function timeControls({ control }) {
     type: "range", min: "0", step: "0.1", "aria-label": "Go to a moment of the run",
     onchange: () => control("go_to", Number(moment.value)),
   });
-  const back = button("− 5 s", () => control("go_to", goBack(state.at, 5)), { label: "Go back five seconds" });
+  const back = button("− 5 s", () => control("go_to", goBack(state.at, 5)), {
+    label: "Go back five seconds",
+    hint: "Goes back five seconds. What you did since is done again when its time comes, unless you do something else.",
+  });
   const seed = make("input", { type: "number", min: "0", "aria-label": "Seed" });
-  const again = button("Begin again", () => control("begin_again", Number(seed.value)));
+  const again = button("Begin again", () => control("begin_again", seedOf(seed.value)));
   const stop = button("Stop: end all processes", () => control("close"), { look: "kill" });
   const simulated = [
     play, step, make("label", {}, "speed ", speed), make("label", {}, "go to ", moment), back,
@@ -36,8 +41,10 @@ export function timeControls({ control }) {
     write(badge, isLive ? "live: real processes, a real Redis" : "simulated: virtual time");
     write(clock, `${state.at.toFixed(1)} s`);
     write(play, state.playing ? "Freeze" : "Play");
-    for (const each of [play, step]) enable(each, runs(state));
-    enable(stop, !state.closed);
+    for (const each of [play, step]) enable(each, whyNot(state));
+    enable(back, state.closed ? whyNot(state) : state.at > 0 ? "" : "The run is at its beginning.");
+    enable(again, state.closed ? whyNot(state) : "", hintOfBeginning(state));
+    enable(stop, state.closed ? whyNot(state) : "");
     for (const each of simulated) each.hidden = isLive;
     stop.hidden = !isLive;
     if (state.playing) show(speed, nearestSpeed(state.speed));

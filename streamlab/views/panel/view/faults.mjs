@@ -1,8 +1,8 @@
 // "More faults": what can be done to the run and has no button beside what it is for.
 
-import { asked, inMenu, suits, textOf } from "./buttons.mjs";
+import { asked, inMenu, textOf, unsuited } from "./buttons.mjs";
 import { attribute, button, enable, make, offer, write } from "./page.mjs";
-import { runs } from "./state.mjs";
+import { whyNot } from "./state.mjs";
 
 export function faultsMenu({ act, buttons }) {
   const groups = inMenu(buttons);
@@ -52,7 +52,8 @@ export function faultsMenu({ act, buttons }) {
     write(text, `lab.do(${JSON.stringify(textOf(chosen.each, values()))})`);
     write(hint, chosen.each.hint);
     const actor = actors().find(({ name }) => name === target.value);
-    enable(go, runs(state) && (!chosen.role || (actor !== undefined && suits(chosen.each, actor))));
+    const whom = !chosen.role ? "" : actor ? unsuited(chosen.each, actor) : "There is nobody to do it to.";
+    enable(go, whyNot(state) || whom);
   }
 
   function update(now) {

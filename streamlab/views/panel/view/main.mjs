@@ -4,13 +4,14 @@
 // that it imports into the one module that anywidget takes (esm.py).
 
 import { textOf } from "./buttons.mjs";
+import { commandsPart } from "./commands.mjs";
 import { streamPart, timeControls } from "./controls.mjs";
 import { Drawing } from "./drawing.mjs";
 import { drawCurves } from "./figures.mjs";
 import { classes, make, write } from "./page.mjs";
 import { Scene } from "./scene.mjs";
 import { headline, notice } from "./state.mjs";
-import { commandsPart, consumersPart, pendingPart } from "./tables.mjs";
+import { consumersPart, pendingPart } from "./tables.mjs";
 
 const LOOK_EVERY_MS = 2000;
 

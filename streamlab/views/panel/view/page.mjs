@@ -33,12 +33,15 @@ export function button(words, act, { look = "", label = "", hint = "" } = {}) {
   const onclick = ({ currentTarget }) => {
     if (currentTarget.getAttribute("aria-disabled") !== "true") act();
   };
-  const more = { ...(label && { "aria-label": label }), ...(hint && { title: hint }) };
+  const more = { ...(label && { "aria-label": label }), ...(hint && { title: hint, "data-hint": hint }) };
   return make("button", { type: "button", class: look, onclick, ...more }, words);
 }
 
-// A disabled button would lose the keyboard's focus: it only says that it does nothing.
-export const enable = (node, yes) => attribute(node, "aria-disabled", yes ? "false" : "true");
+// Let a button do something, or say `why` it does nothing. It is not disabled, or it would lose the keyboard's focus.
+export function enable(node, why, hint = node.dataset.hint || "") {
+  attribute(node, "aria-disabled", why ? "true" : "false");
+  attribute(node, "title", why || hint);
+}
 
 // Whether a control may be changed: nobody is typing or dragging there.
 export const isFree = (node) => document.activeElement !== node;

@@ -1,11 +1,11 @@
-// The tables: consumers with their buttons, what is pending and how it is claimed, and the commands.
+// The tables: consumers with their buttons, and what is pending and how it is claimed.
 
-import { atHand, inRow, suits } from "./buttons.mjs";
+import { atHand, inRow, unsuited } from "./buttons.mjs";
 import { Drawing } from "./drawing.mjs";
 import { faultsMenu } from "./faults.mjs";
 import { drawLanes } from "./figures.mjs";
 import { attribute, button, classes, enable, head, isFree, make, offer, Rows, show, write } from "./page.mjs";
-import { consumerRow, newestFirst, pendingCount, pendingRow, runs, seconds } from "./state.mjs";
+import { consumerRow, pendingCount, pendingRow, seconds, whyNot } from "./state.mjs";
 
 const ROW = 25, PENDING_HEIGHT = 232; // pixels, of the list of pending entries: as in view.css
 const bar = (...children) => make("div", { class: "bar" }, ...children);
@@ -17,13 +17,14 @@ export function consumersPart(does) {
   const body = make("tbody"), lanes = new Drawing("", 110), faults = faultsMenu(does);
   const rows = new Rows(body, (name) => newConsumer(name, does));
   const heads = head("name", "state", "#holds", "#pending", "#delivered", "#acked", "#idle", "");
-  const ofGroup = atHand(buttons, "group").map((each) => button(each.label, () => act(each), each));
+  const ofGroup = atHand(buttons, "group").map((each) => button(each.label, () => act(each), { hint: each.hint }));
   const node = make("section", { class: "holders", "aria-label": "Consumers" },
     bar(make("h3", {}, "Consumers"), ...ofGroup, faults.opener), faults.node,
     make("div", { class: "scroll consumers" }, make("table", {}, heads, body)), lanes.canvas);
 
   function update(state) {
     rows.update(state.consumers, (c) => c.name, (row, c) => row.fill(state, c));
+    for (const each of ofGroup) enable(each, whyNot(state));
     faults.update(state);
     drawLanes(lanes, state);
   }
@@ -58,11 +59,10 @@ function newPlace(name, act, { does, undo }) {
   const node = button(does.label, () => act(now, { target: name }), { look: does.word });
 
   function fill(state, consumer) {
-    now = undo && suits(undo, consumer) ? undo : does;
+    now = undo && !unsuited(undo, consumer) ? undo : does;
     write(node, now.label);
     attribute(node, "aria-label", `${now.label} ${name}`);
-    attribute(node, "title", now.hint);
-    enable(node, runs(state) && suits(now, consumer));
+    enable(node, whyNot(state) || unsuited(now, consumer), now.hint);
   }
   return { node, fill };
 }
@@ -120,7 +120,7 @@ export function pendingPart({ act, buttons }) {
     write(total, pendingCount(state));
     offer(owner, [["", "who holds least"], ...state.consumers.map((c) => [c.name, c.name])]);
     for (const { label, ofPicked, node } of claims) {
-      enable(node, runs(state) && (!ofPicked || picked.size > 0));
+      enable(node, whyNot(state) || (ofPicked && !picked.size ? "Pick entries first, by their check boxes." : ""));
       if (ofPicked) write(node, picked.size ? `${label} ${picked.size} picked` : `${label} picked`);
     }
     offer(strategy, Object.entries(state.strategies));
@@ -162,41 +162,6 @@ function newPending(id, picked, changed) {
     write(count, entry[3]);
     write(fields, entry[4]);
     if (pick.checked !== picked.has(id)) pick.checked = picked.has(id);
-  }
-  return { node, fill };
-}
-
-// ---- commands --------------------------------------------------------------------------------------
-
-export function commandsPart() {
-  let state = null;
-  const body = make("tbody");
-  // Rows by their place: they scroll by, and making them each time would be flicker.
-  const rows = new Rows(body, newCommand);
-  const onlyLab = make("input", { type: "checkbox", onchange: () => state && update(state) });
-  const table = make("table", { class: "log" }, body);
-  const node = make("section", { class: "log", "aria-label": "Commands" },
-    bar(make("h3", {}, "Commands, newest first"), make("label", {}, onlyLab, " only my own")),
-    make("div", { class: "scroll log", tabindex: "0", "aria-label": "Commands" }, table));
-
-  function update(now) {
-    state = now;
-    rows.update(newestFirst(state.commands, onlyLab.checked), (_, i) => i, (row, command) => row.fill(command));
-  }
-  return { node, update };
-}
-
-function newCommand() {
-  const at = make("td", { class: "at" }), who = make("td", { class: "at" });
-  const words = make("span"), reply = make("span", { class: "reply" });
-  const node = make("tr", {}, at, who, make("td", {}, words, reply));
-
-  function fill([when, by, command, answer]) {
-    classes(node, by === "lab" ? "lab" : "");
-    write(at, when.toFixed(2));
-    write(who, by);
-    write(words, command);
-    write(reply, answer ? ` → ${answer}` : "");
   }
   return { node, fill };
 }
