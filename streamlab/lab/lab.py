@@ -28,7 +28,7 @@ from streamlab.actors import Recovery
 from streamlab.lab.driving import LiveDriver
 from streamlab.lab.live import LiveEngine
 from streamlab.lab.machine_process import LabError
-from streamlab.lab.methods import doing
+from streamlab.lab.methods import ByHand
 from streamlab.lab.overheads import Overheads
 from streamlab.lab.reasonable import check_length, check_replays
 from streamlab.lab.running import Progress, run_coroutine, run_live
@@ -51,7 +51,7 @@ R = TypeVar("R")
 _LOOK_EVERY = 0.02
 
 
-class Lab(ShowsItself):
+class Lab(ByHand, ShowsItself):
     """A scenario and an engine to run it on.
 
     `run` runs it to its end. Or it is played, and what happens then is done by hand, from any thread: by `do`, or
@@ -259,41 +259,6 @@ class Lab(ShowsItself):
             raise ScenarioError(str(error)) from None
         return done
 
-    kill = doing(actions.Kill)
-    pause = doing(actions.Pause)
-    resume = doing(actions.Resume)
-    restart = doing(actions.Restart)
-    slow = doing(actions.Slow)
-    disconnect = doing(actions.Disconnect)
-    add_consumer = doing(actions.AddConsumer)
-    claim = doing(actions.Claim)
-    autoclaim = doing(actions.Autoclaim)
-    set_rate = doing(actions.SetRate)
-    set_service = doing(actions.SetService)
-    crash_before_effect = doing(actions.CrashBeforeEffect)
-    crash_before_ack = doing(actions.CrashBeforeAck)
-    fail = doing(actions.Fail)
-    pause_in_work = doing(actions.PauseInWork)
-    lost_reply = doing(actions.LostReply)
-    poison = doing(actions.Poison)
-    server_down = doing(actions.ServerDown)
-    trim_while_pending = doing(actions.TrimWhilePending)
-    group_destroyed = doing(actions.GroupDestroyed)
-    stream_deleted = doing(actions.StreamDeleted)
-
-    def set_recovery(self, strategy: str | None = None, **changes: object) -> None:
-        """Let consumers recover in another way from now on: a strategy, or other fields of `Recovery`.
-
-        ``set_recovery("autoclaim", min_idle=2.0)``: each looks every second for what has been idle for two.
-        ``set_recovery("none")``: nobody does.
-        """
-        if strategy is not None:
-            changes = {"strategy": strategy, **changes}
-        try:
-            self.do(actions.SetRecovery(tuple(changes.items())))
-        except ActionError as error:
-            raise ScenarioError(str(error)) from None
-
     # ---- what is to be seen --------------------------------------------------------------------
 
     def snapshot(self) -> Snapshot:
@@ -320,6 +285,19 @@ class Lab(ShowsItself):
         """What the events come to so far, and what has happened last, to be looked at: see `Recent`."""
         recent: Recent = self._driver().ask(lambda lookout: lookout.read())
         return recent
+
+    def story(self, entry_id: str) -> tuple[str, ...]:
+        """Return what has happened to an entry so far, a line for each event, and where it is now.
+
+        Raises
+        ------
+        ScenarioError
+            If no such entry has been added.
+        """
+        told: tuple[str, ...] = self._driver().ask(lambda lookout: lookout.story(entry_id))
+        if not told:
+            raise ScenarioError(f"no entry {entry_id!r} has been added")
+        return told
 
     @property
     def actions(self) -> tuple[Action[Any], ...]:

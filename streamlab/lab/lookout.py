@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from streamlab.lab.looker import Looker
-from streamlab.results.recent import LAB, Recent
+from streamlab.results.ledger import LAB
+from streamlab.results.recent import Recent
 from streamlab.results.snapshot import Snapshot
+from streamlab.results.stories import Story, place_now
 
 if TYPE_CHECKING:
     from streamlab.lab.live import LiveEngine
@@ -21,6 +23,8 @@ class Lookout:
         self._recent = Recent(engine.scenario)
         self._looker = Looker(engine.scenario)
         self._n_noted = 0
+        self._story = Story("")
+        self._n_told = 0
 
     def read(self) -> Recent:
         """Bring the recent up to this moment."""
@@ -34,6 +38,18 @@ class Lookout:
         self._n_noted = len(notes)
         recent.read(engine.log, engine.now, engine.origin)
         return recent
+
+    def story(self, entry_id: str) -> tuple[str, ...]:
+        """Tell what has happened to an entry, and where it is; nothing if there is none. Only what is new is read."""
+        engine, ledger = self._engine, self.read().ledger
+        if entry_id not in ledger.added:
+            return ()
+        if self._story.entry_id != entry_id:
+            self._story, self._n_told = Story(entry_id, engine.origin), 0
+        for number in range(self._n_told, len(engine.log)):
+            self._story.read(engine.log[number])
+        self._n_told = len(engine.log)
+        return (*self._story.lines, f"now: {place_now(entry_id, ledger)}")
 
     async def look(self, finished: bool) -> Snapshot:
         """Take a snapshot."""

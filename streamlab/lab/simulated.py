@@ -255,7 +255,7 @@ class SimulatedEngine:
     ) -> None:
         self.act = act or consume
         #: Whether entries are counted that a consumer begins: which is done only if it is needed.
-        self.counts = any(isinstance(action, CountedAction) for action in (*scenario.faults, *scenario.by_hand))
+        self.counts = any(action.needs_counting for action in (*scenario.faults, *scenario.by_hand))
         self.overheads = overheads
         self.loop = VirtualLoop(start=-_LEAD, callbacks_per_instant=callbacks_per_instant)
         self.server = SimulatedServer(version=scenario.version, epoch_ms=scenario.epoch_ms, loop=self.loop)

@@ -15,7 +15,7 @@ from streamlab.lab.pacer import Pacer
 from streamlab.lab.simulated import SimulatedEngine
 from streamlab.results.run import Run
 from streamlab.scenario import Scenario, ScenarioError
-from streamlab.scenario.action import Action, CountedAction
+from streamlab.scenario.action import Action
 
 Progress = Callable[[float, int], None]
 
@@ -109,12 +109,13 @@ class Timeline:
                 raise ScenarioError(f"it is {engine.now:g} s already, too late for {str(action)!r}: go_to goes back")
             engine.course.check(action)
             engine.course.forget(after=engine.now)
-            if isinstance(action, CountedAction) and not engine.counts:
+            if action.needs_counting and not engine.counts:
                 # Entries have to be counted from the beginning.
                 now, scenario = engine.now, engine.course.as_planned
                 self._begin(scenario.replace(by_hand=(*scenario.by_hand, action)))
-                self._simulation().run_until(action.when if is_now else now)
-                return None
+                engine = self._simulation()
+                engine.run_until(action.when if is_now else now)
+                return engine.call(engine.course.outcome_of(action)) if is_now else None
             done = engine.course.schedule(action)
             if not is_now:
                 return None

@@ -8,17 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from streamlab.actors.events import (
-    CLAIMED,
-    CRASHED,
-    DELIVERED,
-    DISCONNECTED,
-    PAUSED,
-    REMOVED,
-    RESUMED,
-    STARTED,
-    STOPPED,
-)
+from streamlab.actors.events import CLAIMED, CRASHED, DELIVERED, DISCONNECTED, PAUSED, RESUMED, STARTED, STOPPED
 from streamlab.results.deliveries import Delivery, Loss
 from streamlab.scenario import Scenario
 
@@ -206,10 +196,6 @@ class Actors:
 
     def befell(self, at: float, kind: str, actor: str) -> bool:
         """Note what happened to an actor; return whether it was in the midst of something."""
-        if kind == REMOVED:
-            if actor in self.consumers:
-                self.removed.append((actor, at, self.consumers[actor].owned))
-            return False
         if kind in (CRASHED, PAUSED):
             self.losses.append(Loss(at, kind, actor))
         if kind in (CRASHED, PAUSED, RESUMED, DISCONNECTED):

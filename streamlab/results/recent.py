@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 from streamlab.actors.events import ACKED, ADDED, DEAD_LETTERED, DELIVERED, VOID
 from streamlab.results.deliveries import Delivery
 from streamlab.results.events import Event, EventLog
-from streamlab.results.ledger import Ledger
+from streamlab.results.ledger import LAB, Ledger
 from streamlab.scenario import Consumer, Scenario
 
 #: How many commands, bars and moves are remembered.
@@ -25,8 +25,6 @@ _N_MOVES: Final = 120
 #: Points of a curve, and how many of them a rate is an average of.
 N_POINTS: Final = 120
 SPAN: Final = N_POINTS // 8
-#: Who sends what is done by hand.
-LAB: Final = "lab"
 #: Entry ids in the short form of a reply.
 _N_IDS: Final = 3
 #: A process reports what one read gave it one after the other, within so many seconds.
@@ -147,6 +145,8 @@ class Recent:
         if entry_id:
             self._n_moves += 1
             self.moves.append((self._n_moves, kind, actor, entry_id))
+        if actor == LAB:  # which has written down itself what it sent
+            return
         if kind == DELIVERED:
             self._tell_read(event)
             return

@@ -44,13 +44,25 @@ class PendingView:
 
 
 @dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """An entry of the dead-letter stream, with the id that it had before; its fields are cut to what can be shown."""
+
+    id: str
+    entry_id: str
+    consumer: str
+    delivery_count: int
+    fields: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot(ShowsItself):
     """A lab at one moment. `lag` is None if unknown.
 
     Rates are entries per second, over the last moments: `arrival_rate` of those added, `throughput` of those processed,
     each counted once, as `Run.throughput` is over the whole run.
 
-    `duplicates` is how often an entry was processed again.
+    `duplicates` is how often an entry was processed again; `lost` how many were not, and will not be: they were
+    acknowledged, or deleted from the group with their consumer. `dead_letters` counts them; the newest are listed.
     """
 
     at: float
@@ -68,6 +80,8 @@ class Snapshot(ShowsItself):
     arrival_rate: float
     throughput: float
     duplicates: int = 0
+    lost: int = 0
+    newest_dead_letters: tuple[DeadLetter, ...] = ()
 
     def as_table(self) -> SmallTable:
         """Return the stream and its group in a line, and a row for each consumer."""

@@ -16,6 +16,7 @@ from attrs import field
 
 from streamlab.actors.recovery import Recovery
 from streamlab.scenario.action import LOSABLE, Action, ActionError, Button, CountedAction, ProcessAction, TimedAction
+from streamlab.scenario.deeds import Ack, Add, PutBack, RemoveConsumer, Trim, as_ids
 
 
 @attrs.frozen
@@ -147,10 +148,6 @@ class SetRecovery(ProcessAction[None]):
             raise ActionError(str(error)) from None
 
 
-def _as_ids(ids: str | Iterable[str]) -> tuple[str, ...]:
-    return (ids,) if isinstance(ids, str) else tuple(ids)
-
-
 @attrs.frozen
 class Claim(TimedAction[list[str]]):
     """Make a consumer the owner of pending entries (``XCLAIM … JUSTID``).
@@ -169,7 +166,7 @@ class Claim(TimedAction[list[str]]):
 
     word, form = "claim", "claim 1767225600000-0 [for C1] [min-idle 2s] at 3s"
     button = Button("XCLAIM", "pending entries", at_hand=True)
-    ids: tuple[str, ...] = field(converter=_as_ids)
+    ids: tuple[str, ...] = field(converter=as_ids)
     consumer: str | None = None
     min_idle: float | None = None
     at: float | None = None
@@ -308,8 +305,12 @@ FAULTS: Final[dict[str, type[Action[Any]]]] = {
 }  # fmt: skip
 #: All that can be done to a run.
 ACTIONS: Final[dict[str, type[Action[Any]]]] = FAULTS | {
-    kind.word: kind for kind in (Resume, AddConsumer, Claim, Autoclaim, SetRate, SetService, SetRecovery)
-}
+    kind.word: kind
+    for kind in (
+        Resume, AddConsumer, RemoveConsumer, Claim, Autoclaim, Ack, PutBack, Add, Trim,
+        SetRate, SetService, SetRecovery,
+    )
+}  # fmt: skip
 
 
 #: What only streamlab's own consumers and entries know of.

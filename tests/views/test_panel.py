@@ -268,6 +268,60 @@ def test_throughput_is_one_number(zombie: Lab):
     assert max(state["curves"]["throughput"]) > 0
 
 
+def test_what_is_deleted_with_its_consumer_is_lost_and_said(lab: Lab):
+    """In the headline, as long as the run goes on; what happened to one of its entries can be read."""
+    lab.kill("C2")
+    entry = next(row.id for row in lab.snapshot().pending if row.owner == "C2")
+    assert lab.remove_consumer("C2") == 3
+    assert headline_of(lab) == (
+        "alarm",
+        "C2 is dead. Nothing is stranded. "
+        "3 entries will never be done: they were acknowledged, or deleted from the group with the consumer.",
+    )
+    assert state_of(lab)["by_hand"][-1][2:] == [
+        "XGROUP DELCONSUMER orders workers C2",
+        "3: so many were pending for C2, and are given to nobody any more",
+    ]
+    assert state_of(lab, entry)["story"]["lines"][-2:] == (
+        "   5.000 s  C2: was removed from the group",
+        "now: it is not pending, and will not be delivered",
+    )
+
+
+def test_the_story_of_an_entry_goes_on_and_goes_back(panel: panels.Panel, lab: Lab, eventually: Eventually):
+    """By the click on its id; before it was added there is none to tell."""
+
+    def lines() -> list[str]:
+        return [line.strip() for line in (panel.state.get("story") or {"lines": ()})["lines"]]
+
+    entry = lab.snapshot().pending[-1].id
+    assert state_of(lab)["story"] is None
+    panel._hear(None, {"story": entry}, [])
+    eventually(lambda: len(lines()) == 3, "it is told")
+    assert [line.split(" s  ")[-1] for line in lines()] == [
+        *("P1: added it", "C2: was given it (delivery 1)", "now: it is pending for C2")
+    ]
+    lab.run_until(8.0)
+    eventually(lambda: lines()[-1:] == ["now: it is acknowledged"], "it goes on")
+    lab.go_to(1.0)
+    eventually(lambda: lines() == ["it has not been added yet"], "it goes back")
+    panel._hear(None, {"story": ""}, [])
+    eventually(lambda: panel.state["story"] is None, "it is closed")
+
+
+def test_dead_letters_are_listed(eventually: Eventually):
+    """With the ids that they had, and where they are now."""
+    shown = BUSY.with_recovery("autoclaim", min_idle=0.5, interval=0.1, max_deliveries=1, restart_after=0.1)
+    with Lab(shown) as lab:
+        entry = lab.add({"poison": "1"})
+        letter = lab.wait_until(lambda now: now.dead_letters).newest_dead_letters[0]
+        state = state_of(lab)
+        assert state["dead_letters"] == [[letter.id, entry, letter.consumer, 2, "poison=1"]]
+        (again,) = lab.put_back(letter.id)
+        assert state_of(lab)["dead_letters"] == []
+        assert state_of(lab, again)["story"]["lines"][0].endswith("lab: added it")
+
+
 def test_a_notice_stays_until_the_next_click(panel: panels.Panel, eventually: Eventually):
     """The view's telling that somebody looks is no click: there is time to read it."""
     panel.do("kill C9")

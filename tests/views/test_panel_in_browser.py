@@ -151,10 +151,10 @@ def story(page: Any, *, live: bool, automatic: bool, eventually: Eventually) -> 
 def more_faults(page: Any) -> None:
     """Open the menu with the keyboard, and take the server down for a second: the panel says so, and goes on."""
     page.wait_for_function("() => Number(document.querySelector('[data-consumer=C1]').cells[5].textContent) > 0")
-    assert not page.is_visible("[aria-label=Fault]")
-    page.focus("text=More faults")
+    assert not page.is_visible("[aria-label=Action]")
+    page.focus("text=More actions")
     page.keyboard.press("Enter")
-    assert page.evaluate("() => document.activeElement.getAttribute('aria-label')") == "Fault"
+    assert page.evaluate("() => document.activeElement.getAttribute('aria-label')") == "Action"
     page.keyboard.type("Take the server")
     page.keyboard.press("Tab")
     assert page.evaluate("() => document.activeElement.getAttribute('aria-label')") == "for"
@@ -166,8 +166,8 @@ def more_faults(page: Any) -> None:
     assert "server-down → no command is answered for 1 s" in page.text_content("[aria-label='Done by hand'] tr")
     page.wait_for_function(says, arg="All 3 consumers are alive")
     assert page.text_content(".notice") == ""
-    page.click("text=More faults")
-    assert not page.is_visible("[aria-label=Fault]")
+    page.click("text=More actions")
+    assert not page.is_visible("[aria-label=Action]")
 
 
 def test_in_voila(engine: str, eventually: Eventually) -> None:
@@ -293,15 +293,15 @@ def test_what_each_control_sends() -> None:
                 panels._perform(lab, message["action"])
             faults = sent(
                 state,
-                click("text=More faults"),
+                click("text=More actions"),
                 click(".fault"),
                 choose("Target", "C3"), fill("factor", 4), click(".fault"),
-                choose("Fault", "consumer lost-reply"), choose("command", "XREADGROUP"), fill("nth", 3),
+                choose("Action", "consumer lost-reply"), choose("command", "XREADGROUP"), fill("nth", 3),
                 click(".fault"),
-                choose("Fault", "producer lost-reply"), choose("Target", "P2"), click(".fault"),
-                choose("Fault", "producer pause"), click(".fault"), fill("for", 0.5), click(".fault"),
-                choose("Fault", "producer resume"), click(".fault"),  # it is not paused: nothing is sent
-                choose("Fault", " stream-deleted"), click(".fault"),
+                choose("Action", "producer lost-reply"), choose("Target", "P2"), click(".fault"),
+                choose("Action", "producer pause"), click(".fault"), fill("for", 0.5), click(".fault"),
+                choose("Action", "producer resume"), click(".fault"),  # it is not paused: nothing is sent
+                choose("Action", " stream-deleted"), click(".fault"),
             )  # fmt: skip
             assert [message.get("action") for message in faults] == [
                 *("slow C1 for 1s factor 10", "slow C3 for 1s factor 4", "lost-reply C3 XREADGROUP nth 3"),
@@ -311,7 +311,8 @@ def test_what_each_control_sends() -> None:
                 panels._perform(lab, message["action"])
             state = {**state_of(lab), "notice": "", "playing": True}
             dead = {**state, "consumers": [{**each, "state": "dead"} for each in state["consumers"]]}
-            assert sent(dead, click("text=More faults"), choose("Fault", "consumer disconnect"), click(".fault")) == []
+            vain = choose("Action", "consumer disconnect"), click(".fault")
+            assert sent(dead, click("text=More actions"), *vain) == []
             controls = (
                 click("text=Freeze"), click("text=Step"), choose("Speed", "5"), click("text=− 5 s"),
                 fill("Go to a moment of the run", 2), fill("Seed", 7), click("text=Begin again"),

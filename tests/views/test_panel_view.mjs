@@ -51,6 +51,7 @@ const BUTTONS = [
   declare("poison", "producer", [whom, nth]),
   declare("server-down", "server", [lasting(1)]),
   declare("group-destroyed", "group", []),
+  declare("add", "stream", [field("entry", "", { kind: "words", default: "item=tea" })]),
   declare("add-consumer", "group", [whom], { at_hand: true }),
   declare("claim", "pending entries", [field("ids", "", { asked: false }), owner], { at_hand: true }),
   declare("set-rate", "producers", [field("rate")], { at_hand: true }),
@@ -149,7 +150,7 @@ test("the menu has all that has no other place, by whom it is for; and all that 
   assert.deepEqual(inMenu(BUTTONS).map(({ role, title, buttons }) => [role, title, buttons.map(({ word }) => word)]), [
     ["consumer", "to a consumer", ["slow", "lost-reply"]],
     ["producer", "to a producer", ["kill", "pause", "resume", "lost-reply", "poison"]],
-    ["", "to the server, group", ["server-down", "group-destroyed"]],
+    ["", "to the server, group, stream", ["server-down", "group-destroyed", "add"]],
   ]);
 });
 
@@ -220,6 +221,10 @@ test("an action is a text: its word, and its fields in order, after their keywor
     "lost-reply C1 XACK nth 3", "pause P1",
     "set-recovery autoclaim", "set-recovery min-idle 2s",
   ]);
+});
+
+test("an entry's fields are as many words as were typed", () => {
+  assert.equal(textOf(byWord("add"), { entry: " item=tea  cups=2 " }), 'add "item=tea" "cups=2"');
 });
 
 test("numbers and times in actions are short, and exact", () => {

@@ -73,6 +73,7 @@ class Panel(anywidget.AnyWidget):
         super().__init__()
         self.lab = lab
         self._notice = ""
+        self._told = ""
         self._requests: queue.SimpleQueue[_Request] = queue.SimpleQueue()
         self._last_seen = time.monotonic()
         self._is_closed = False
@@ -108,6 +109,11 @@ class Panel(anywidget.AnyWidget):
         self._requests.put(lambda lab: _turn(lab, name, value))
         self._wake()
 
+    def tell(self, entry_id: str) -> None:
+        """Show the story of an entry, as a click on its id does; of none, if its id is ""."""
+        self._told = entry_id
+        self._wake()
+
     def close(self) -> None:
         """Close the panel. The lab goes on."""
         self._is_closed = True
@@ -125,6 +131,8 @@ class Panel(anywidget.AnyWidget):
         match message:
             case {"action": str(action)}:
                 self.do(action)
+            case {"story": str(entry_id)}:
+                self.tell(entry_id)
             case {"control": str(name)} if name in CONTROLS:
                 self.control(name, message.get("value"))
             case _:  # "look", by which the view tells now and then that somebody looks
@@ -152,7 +160,7 @@ class Panel(anywidget.AnyWidget):
 
     def _paint(self) -> None:
         try:
-            state = state_of(self.lab)
+            state = state_of(self.lab, self._told)
         except (LabError, redis.exceptions.RedisError, RuntimeError) as error:
             state = {**self.state, "playing": False, "closed": True}
             if not self.lab.is_closed:  # which the headline says

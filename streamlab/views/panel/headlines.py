@@ -18,9 +18,11 @@ def headline(snapshot: Snapshot, is_claiming: bool, *, is_down: bool = False) ->
     No figure that changes from moment to moment: it is read aloud when it changes.
     """
     mood, words = _news(snapshot, is_claiming, is_down)
-    if not snapshot.duplicates or any(consumer.taken_away for consumer in snapshot.consumers):
-        return mood, words
-    return "twice" if mood == "calm" else mood, f"{words} {_done_again(snapshot)}"
+    if snapshot.duplicates and not any(consumer.taken_away for consumer in snapshot.consumers):
+        mood, words = "twice" if mood == "calm" else mood, f"{words} {_done_again(snapshot)}"
+    if snapshot.lost:
+        mood, words = "alarm", f"{words} {_lost(snapshot.lost)}"
+    return mood, words
 
 
 def _news(snapshot: Snapshot, is_claiming: bool, is_down: bool) -> tuple[Mood, str]:
@@ -46,7 +48,8 @@ def _news(snapshot: Snapshot, is_claiming: bool, is_down: bool) -> tuple[Mood, s
         has, is_ = ("has", "is") if len(took_over) == 1 else ("have", "are")
         return "mending", f"{away} {_and(took_over)} {has} taken over what was left, and {is_} working on it.".strip()
     if away:
-        return "calm", f"{away} Nothing is stranded: others have done all that was left."
+        done = "" if snapshot.lost else ": others have done all that was left"
+        return "calm", f"{away} Nothing is stranded{done}."
     n = len(consumers)
     return "calm", f"{f'All {n} consumers are' if n > 1 else f'{consumers[0].name} is'} alive. Nothing is stranded."
 
@@ -67,6 +70,11 @@ def _done_again(snapshot: Snapshot) -> str:
     n = snapshot.duplicates
     whom = _and(consumer.name for consumer in snapshot.consumers if consumer.processed_again)
     return f"{'1 entry was' if n == 1 else f'{n:,} entries were'} done twice, the second time by {whom}."
+
+
+def _lost(n: int) -> str:
+    entries, were, they = ("1 entry", "was", "it") if n == 1 else (f"{n:,} entries", "were", "they")
+    return f"{entries} will never be done: {they} {were} acknowledged, or deleted from the group with the consumer."
 
 
 def _away(consumers: Iterable[ConsumerView]) -> str:

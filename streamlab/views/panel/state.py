@@ -11,6 +11,7 @@ from streamlab.lab.lab import Lab
 from streamlab.results.actor_records import State as Doing
 from streamlab.results.recent import SPAN, Command, Recent
 from streamlab.results.snapshot import ConsumerView, Snapshot
+from streamlab.scenario import ScenarioError
 from streamlab.scenario.actions import SetRate, SetService
 from streamlab.views.panel.headlines import headline
 
@@ -25,8 +26,8 @@ _N_BARS: Final = 160
 STRATEGIES: Final = {"autoclaim": "XAUTOCLAIM", "claim": "XPENDING, XCLAIM", "restart": "restarting the dead"}
 
 
-def state_of(lab: Lab) -> State:
-    """Return what is to be shown of a lab now."""
+def state_of(lab: Lab, entry_id: str = "") -> State:
+    """Return what is to be shown of a lab now; with the story of an entry, if one is picked."""
     snapshot, recent = lab.snapshot(), lab.recent
     recovery = lab.recovery
     return {
@@ -67,15 +68,13 @@ def state_of(lab: Lab) -> State:
         "backlog": snapshot.backlog,
         "consumers": [_consumer(consumer) for consumer in snapshot.consumers],
         "pending": [
-            [
-                row.id,
-                row.owner,
-                round(row.idle, 3),
-                row.delivery_count,
-                " ".join(f"{name}={value}" for name, value in row.fields.items()),
-            ]
-            for row in snapshot.pending
+            [row.id, row.owner, round(row.idle, 3), row.delivery_count, _fields(row.fields)] for row in snapshot.pending
         ],
+        "dead_letters": [
+            [letter.id, letter.entry_id, letter.consumer, letter.delivery_count, _fields(letter.fields)]
+            for letter in snapshot.newest_dead_letters
+        ],
+        "story": _story(lab, entry_id),
         "waiting": _waiting(recent),
         "moves": [list(move) for move in recent.moves],
         "curves": _curves(recent, snapshot),
@@ -84,6 +83,21 @@ def state_of(lab: Lab) -> State:
         "by_hand": _commands(recent.by_hand),
         "commands": _commands(recent.commands),
     }
+
+
+def _fields(fields: dict[str, str]) -> str:
+    return " ".join(f"{name}={value}" for name, value in fields.items())
+
+
+def _story(lab: Lab, entry_id: str) -> dict[str, Any] | None:
+    """Return what has happened to an entry; nothing yet, if the run has gone back to before it was added."""
+    if not entry_id:
+        return None
+    try:
+        lines = lab.story(entry_id)
+    except ScenarioError:
+        lines = ("it has not been added yet",)
+    return {"id": entry_id, "lines": lines}
 
 
 def _commands(commands: Iterable[Command]) -> list[list[Any]]:

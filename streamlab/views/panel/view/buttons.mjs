@@ -50,6 +50,7 @@ const number = (value) => String(Number(value.toPrecision(12)));
 const duration = (seconds) => (seconds < 1 ? `${number(seconds * 1000)}ms` : `${number(seconds)}s`);
 
 function written(kind, value) {
+  if (kind === "words") return value.trim().split(/\s+/).map(word);
   if (typeof value !== "number") return [value].flat().map(word);
   return [kind === "time" ? duration(value) : number(value)];
 }

@@ -4,6 +4,7 @@ import { atHand, inRow, unsuited } from "./buttons.mjs";
 import { Drawing } from "./drawing.mjs";
 import { faultsMenu } from "./faults.mjs";
 import { drawLanes } from "./figures.mjs";
+import { link } from "./entries.mjs";
 import { attribute, button, classes, enable, head, isFree, make, offer, Rows, show, write } from "./page.mjs";
 import { consumerRow, pendingCount, pendingRow, seconds, whyNot } from "./state.mjs";
 
@@ -69,17 +70,17 @@ function newPlace(name, act, { does, undo }) {
 
 // ---- what is pending -------------------------------------------------------------------------------
 
-export function pendingPart({ act, buttons }) {
+export function pendingPart({ act, tell, buttons }) {
   const [recovery] = atHand(buttons, "recovery");
   let state = null, scrolled = 0;
   const picked = new Set();
   const body = make("tbody");
-  const rows = new Rows(body, (id) => newPending(id, picked, () => update(state)));
+  const rows = new Rows(body, (id) => newPending(id, tell, picked, () => update(state)));
   const owner = make("select", { "aria-label": "New owner" });
   const claims = atHand(buttons, "pending entries").map((each) => {
     const ofPicked = each.fields.some(({ name }) => name === "ids");
     const claim = () => {
-      act(each, { ids: [...picked], consumer: owner.value });
+      act(each, { ids: [...picked], consumer: owner.value, ...(atOnce.checked && { min_idle: 0 }) });
       if (ofPicked) picked.clear();
     };
     const look = ofPicked ? each.word : `main ${each.word}`;
@@ -94,6 +95,7 @@ export function pendingPart({ act, buttons }) {
   const strategy = make("select", {
     "aria-label": "Strategy of automatic recovery", onchange: () => automatic.checked && recover(true),
   });
+  const atOnce = make("input", { type: "checkbox" });
   const total = make("span", { class: "badge" });
   const heads = head("", "entry id", "owner", "idle time", "#delivery count", "fields");
   const onscroll = () => {
@@ -107,6 +109,7 @@ export function pendingPart({ act, buttons }) {
       ...claims.map((claim) => claim.node)),
     scroll,
     make("div", { class: "bar below" }, make("label", {}, "new owner ", owner),
+      make("label", { title: "Claim whatever has been idle for 0 s or more." }, atOnce, " at once"),
       make("label", { title: recovery.hint }, automatic, ` ${recovery.label} by `), strategy));
 
   function update(now) {
@@ -131,7 +134,7 @@ export function pendingPart({ act, buttons }) {
   return { node, update };
 }
 
-function newPending(id, picked, changed) {
+function newPending(id, tell, picked, changed) {
   let missed = 9;
   const pick = make("input", {
     type: "checkbox", "aria-label": `Pick ${id}`,
@@ -143,7 +146,7 @@ function newPending(id, picked, changed) {
   });
   const owner = make("td"), count = make("td", { class: "n" }), fields = make("td", { class: "fields" });
   const meter = make("span", { class: "meter", "aria-hidden": "true" }), idle = make("span");
-  const node = make("tr", { "data-entry": id }, make("td", {}, pick), make("td", {}, id), owner,
+  const node = make("tr", { "data-entry": id }, make("td", {}, pick), make("td", {}, link(id, tell)), owner,
     make("td", {}, meter, idle), count, fields);
 
   function fill(entry, holder, leastIdle, isInSight) {
