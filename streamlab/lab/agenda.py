@@ -52,6 +52,10 @@ class Agenda(ABC):
         """Do something beside everything else; an error in it ends the run."""
 
     @abstractmethod
+    def stir(self) -> None:
+        """Look again whether the run goes on: something has been done by hand."""
+
+    @abstractmethod
     async def until_up(self) -> None:
         """Wait until the server is there."""
 
@@ -123,6 +127,7 @@ class Agenda(ABC):
                 done.set_exception(error)
             else:
                 done.set_result(found)
+            self.stir()
 
         if action not in self.scenario.by_hand:
             self.scenario = self.scenario.replace(by_hand=(*self.scenario.by_hand, action))
@@ -139,15 +144,21 @@ class Agenda(ABC):
             return None
         return await self.schedule(action.dated(max(self.now, 0.0)))
 
+    @property
+    def has_more_by_hand(self) -> bool:
+        """Whether anything is still to be done by hand that is planned already."""
+        return any(not done.done() for *_, done in self._by_hand)
+
     def outcome_of(self, action: Action[Any]) -> asyncio.Future[Any]:
         """Return what comes of an action of the scenario that is done by hand."""
         return next(done for _, each, done in self._by_hand if each == action)
 
     def forget(self, after: float) -> None:
         """Leave out what was to be done by hand after a time of the run."""
-        for timer, action, _ in self._by_hand:
+        for timer, action, done in self._by_hand:
             if action.when > after:
                 timer.cancel()
+                done.cancel()
                 self._leave_out(action)
 
     def _leave_out(self, action: Action[Any]) -> None:

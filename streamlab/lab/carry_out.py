@@ -35,7 +35,7 @@ from streamlab.scenario.actions import (
     SetService,
     Slow,
 )
-from streamlab.scenario.deeds import Ack, Add, PutBack, RemoveConsumer, Trim
+from streamlab.scenario.deeds import Ack, Add, LetEnd, PutBack, RemoveConsumer, Trim
 
 
 @singledispatch
@@ -75,7 +75,14 @@ async def _(action: Resume, course: Course) -> None:
 @carry_out.register(Restart)
 async def _(action: Restart, course: Course) -> None:
     course.restart(action.target)
-    course.note(f"start {action.target}", "no command; it will read its own history first")
+    begins = "it will read its own history first" if action.target in course.consumers else "it goes on with its plan"
+    course.note(f"start {action.target}", f"no command; {begins}")
+
+
+@carry_out.register(LetEnd)
+async def _(action: LetEnd, course: Course) -> None:
+    course.let_end()
+    course.note("let-end", "no command; the run does not wait for a producer any longer")
 
 
 @carry_out.register(AddConsumer)

@@ -99,6 +99,7 @@ class Lab(ByHand, ShowsItself):
         self._redis_url = redis_url
         self._timeline = Timeline(self.scenario, overheads, engine_of)
         self._live: LiveDriver | None = None
+        self._stays_open = False
         self._is_closed = False
 
     # ---- run it through ------------------------------------------------------------------------
@@ -115,6 +116,7 @@ class Lab(ByHand, ShowsItself):
         LabError, ServerUnusable, ServerStartError
             On the live engine, if the run cannot go on, or the server cannot be used or started.
         """
+        self._stays_open = False
         if self.engine == "simulated":
             return self._timeline.run(progress)
         if self._live is not None:
@@ -159,6 +161,19 @@ class Lab(ByHand, ShowsItself):
         if self.engine == "live":
             return self._live is not None and not self._live.finished
         return self._timeline.is_playing
+
+    @property
+    def stays_open(self) -> bool:
+        """Whether the run waits for somebody to restart a producer that was killed by hand, as it does at a panel."""
+        return self._stays_open
+
+    @stays_open.setter
+    def stays_open(self, yes: bool) -> None:
+        self._stays_open = yes
+        if self._live is not None:
+            self._live.keep_open(yes)
+        elif self.engine == "simulated":
+            self._timeline.keep_open(yes)
 
     @property
     def speed(self) -> float:
@@ -219,8 +234,8 @@ class Lab(ByHand, ShowsItself):
                 )
             if self.engine == "live":
                 time.sleep(_LOOK_EVERY)
-            else:
-                self.step()
+            elif not self.step():
+                timeout = 0.0  # nothing happens any more
         return snapshot
 
     def go_to(self, when: float) -> None:
@@ -366,6 +381,7 @@ class Lab(ByHand, ShowsItself):
         if self._live is None:
             self._live = LiveDriver(self.scenario, self._redis_url)
             weakref.finalize(self, self._live.close)  # when nobody has the lab any more, or at exit
+            self._live.keep_open(self._stays_open)
         return self._live
 
     def _as_it_is(self) -> Scenario:

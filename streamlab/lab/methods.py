@@ -53,6 +53,7 @@ class ByHand(ABC):
     put_back = doing(deeds.PutBack)
     add = doing(deeds.Add)
     trim = doing(deeds.Trim)
+    let_end = doing(deeds.LetEnd)
     set_rate = doing(actions.SetRate)
     set_service = doing(actions.SetService)
     crash_before_effect = doing(actions.CrashBeforeEffect)

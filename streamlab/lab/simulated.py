@@ -301,12 +301,13 @@ class SimulatedEngine:
         self._raise_if_failed()
 
     def step(self) -> bool:
-        """Run everything that happens at the next moment; return False once the run has finished."""
+        """Run everything that happens at the next moment; return False if nothing will, by itself."""
         if self.finished:
             return False
         when = self.loop.next_time()
-        if when is not None:
-            self.run_until(when)
+        if when is None:  # it waits for what is done by hand
+            return False
+        self.run_until(when)
         return True
 
     def run(self, progress: Callable[[float, int], None] | None = None) -> Run:

@@ -169,6 +169,8 @@ class Actors:
         Entries at which a handler failed, or with which a consumer died or lost its connection.
     abandoned
         (entry, consumer, when): what a consumer held and had not processed when it died.
+    dead_producers
+        Who has died, and has not been started again.
     removed
         (consumer, when, entries): what a consumer seemed to hold when it was removed.
     idle
@@ -187,6 +189,7 @@ class Actors:
         self.removed: list[tuple[str, float, tuple[str, ...]]] = []
         self.idle: list[tuple[str, float, float]] = []
         self.last_trouble = 0.0
+        self.dead_producers: set[str] = set()
         self._producers = {producer.name for producer in scenario.producers}
         self._processed = processed
 
@@ -201,7 +204,13 @@ class Actors:
         if kind in (CRASHED, PAUSED, RESUMED, DISCONNECTED):
             self.last_trouble = max(self.last_trouble, at)
         self._change_pauses(at, kind, actor)
-        return actor not in self._producers and self._change_life(at, kind, self.consumer(actor))
+        if actor not in self._producers:
+            return self._change_life(at, kind, self.consumer(actor))
+        if kind == CRASHED:
+            self.dead_producers.add(actor)
+        elif kind == STARTED:
+            self.dead_producers.discard(actor)
+        return False
 
     def _change_pauses(self, at: float, kind: str, actor: str) -> None:
         pauses = self.pauses.setdefault(actor, []) if kind == PAUSED else self.pauses.get(actor, [])

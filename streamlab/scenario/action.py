@@ -35,6 +35,7 @@ Aim = Literal[
     "producers",
     "recovery",
     "dead letters",
+    "run",
 ]
 
 R_co = TypeVar("R_co", covariant=True)

@@ -16,7 +16,7 @@ from attrs import field
 
 from streamlab.actors.recovery import Recovery
 from streamlab.scenario.action import LOSABLE, Action, ActionError, Button, CountedAction, ProcessAction, TimedAction
-from streamlab.scenario.deeds import Ack, Add, PutBack, RemoveConsumer, Trim, as_ids
+from streamlab.scenario.deeds import Ack, Add, LetEnd, PutBack, RemoveConsumer, Trim, as_ids
 
 
 @attrs.frozen
@@ -34,11 +34,12 @@ class Kill(ProcessAction[None]):
 class Restart(ProcessAction[None]):
     """The process is asked to stop (SIGTERM), finishes what it holds, and is started again; at once, if it is dead.
 
-    It begins with its own history: what was delivered to it and never acknowledged.
+    A consumer begins with its own history: what was delivered to it and never acknowledged. A producer goes on with
+    what it has not added yet.
     """
 
     word, form = "restart", "restart C2 at 3s"
-    button = Button("Restart", "consumer", at_hand=True)
+    button = Button("Restart", "actor", at_hand=True)
     sentence = "{target} is asked to stop (SIGTERM), and then started again"
     target: str
     at: float | None = None
@@ -307,7 +308,7 @@ FAULTS: Final[dict[str, type[Action[Any]]]] = {
 ACTIONS: Final[dict[str, type[Action[Any]]]] = FAULTS | {
     kind.word: kind
     for kind in (
-        Resume, AddConsumer, RemoveConsumer, Claim, Autoclaim, Ack, PutBack, Add, Trim,
+        Resume, AddConsumer, RemoveConsumer, Claim, Autoclaim, Ack, PutBack, Add, Trim, LetEnd,
         SetRate, SetService, SetRecovery,
     )
 }  # fmt: skip

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 import attrs
 from attrs import field
 
-from streamlab.scenario.action import POISON_FIELD, Button, TimedAction
+from streamlab.scenario.action import POISON_FIELD, Button, ProcessAction, TimedAction
 
 
 def as_ids(ids: str | Iterable[str]) -> tuple[str, ...]:
@@ -94,4 +94,13 @@ class RemoveConsumer(TimedAction[int]):
     word, form = "remove-consumer", "remove-consumer C2 at 3s"
     button = Button("Delete from the group", "consumer")
     target: str
+    at: float | None = None
+
+
+@attrs.frozen
+class LetEnd(ProcessAction[None]):
+    """The run does not wait any longer for somebody to restart a producer that was killed by hand."""
+
+    word, form = "let-end", "let-end at 3s"
+    button = Button("Let it end", "run")
     at: float | None = None

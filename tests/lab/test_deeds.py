@@ -100,3 +100,60 @@ def test_a_consumer_that_is_deleted_while_it_lives_goes_on() -> None:
     assert (run.lost, run.pending, run.processed) == (0, 0, 60)
     assert run.ledger.n_void == n
     assert run.consumers["C2"].processed > 2 * n
+
+
+def test_a_producer_that_was_killed_goes_on_with_its_plan(engine: EngineName) -> None:
+    """The run waits for that as long as it shall stay open; then each entry has been added, and once."""
+    with Lab(SHOP, engine=engine) as lab:
+        lab.stays_open = True
+        lab.wait_until(lambda now: now.n_added > 10)
+        lab.kill("P1")
+        added = lab.wait_until(lambda now: not now.n_pending).n_added
+        killed_at = lab.now
+        lab.wait_until(lambda now: now.at > killed_at + 0.5)
+        assert (lab.finished, lab.snapshot().n_added) == (False, added)
+        restarted_at = lab.now
+        lab.restart("P1")
+        run = lab.run()
+    assert (run.added, run.processed, run.pending) == (60, 60, 0)
+    later = sorted(at for at in run.ledger.added.values() if at > killed_at)
+    assert restarted_at < later[0] < restarted_at + 3.0
+    assert len(later) == 60 - added
+
+
+@pytest.mark.parametrize("begun_again", [False, True])
+def test_a_run_that_waited_for_a_producer_is_done_again_to_the_letter(begun_again: bool) -> None:
+    """Whether it was started again, or the run was let end."""
+    with Lab(SHOP.replace(duration=3.0)) as lab:
+        lab.stays_open = True
+        lab.run_until(0.5)
+        lab.kill("P1")
+        lab.run_until(1.5)
+        if begun_again:
+            lab.restart("P1")
+            lab.run_until(1.6)
+        lab.kill("C2")
+        lab.run_until(30.0)
+        assert lab.finished == begun_again
+        run = lab.run()
+    ends = [] if begun_again else ["let-end"]
+    assert [action.word for action in run.scenario.by_hand] == [
+        *("kill", *["restart"] * begun_again, "kill"), *ends,
+    ]  # fmt: skip
+    assert max(run.ledger.added.values()) < 3.0
+    assert list(Lab(run.scenario).run().events) == list(run.events)
+
+
+def test_a_replayed_producer_goes_on_at_the_recorded_times() -> None:
+    """What was recorded for the time in which it was dead is not added."""
+    with Lab("departures-day") as lab:
+        name = lab.scenario.producers[0].name
+        planned = [at for at, _ in lab.scenario.arrivals(lab.scenario.producers[0])]
+        lab.stays_open = True
+        lab.run_until(8.0)
+        lab.kill(name)
+        lab.run_until(12.0)
+        lab.restart(name)
+        ledger = lab.run().ledger
+    mine = [at for entry_id, at in ledger.added.items() if ledger.producer[entry_id] == name]
+    assert mine == pytest.approx([at for at in planned if not 8.0 < at < 12.0], abs=0.001)

@@ -156,6 +156,27 @@ def test_a_producer_is_shown_as_it_is(lab: Lab):
     assert states() == ["paused", "dead"]
     lab.run_until(lab.now + 1.5)
     assert states() == ["working", "dead"]
+    assert state_of(lab)["headline"] == [
+        "alarm", "P2 is dead: it adds nothing until it is restarted. All 3 consumers are alive. Nothing is stranded.",
+    ]  # fmt: skip
+    lab.restart("P2")
+    lab.run_until(lab.now + 1.0)
+    assert states() == ["working", "working"]
+    assert state_of(lab)["headline"][0] == "calm"
+
+
+def test_at_a_panel_a_run_outlives_its_producers(panel: panels.Panel, lab: Lab, eventually: Eventually):
+    """They can be started again. One that is run to its end, or whose panel is closed, does not wait for that."""
+    for action in ("kill P1", "kill P2"):
+        panel.do(action)
+    panel.control("go_to", 70.0)
+    eventually(lambda: panel.state.get("at") == 70.0, "it has gone on")
+    assert panel.state["headline"][1].startswith("P1 and P2 are dead: they add nothing until they are restarted.")
+    assert not panel.state["finished"]
+    panel.close()
+    lab.run_until(90.0)
+    assert lab.finished
+    assert [action.word for action in lab.actions] == ["kill", "kill", "let-end"]
 
 
 def test_the_buttons_are_sent_once(panel: panels.Panel):

@@ -72,6 +72,8 @@ class Panel(anywidget.AnyWidget):
     def __init__(self, lab: Lab) -> None:
         super().__init__()
         self.lab = lab
+        if not lab.is_closed:
+            lab.stays_open = True
         self._notice = ""
         self._told = ""
         self._requests: queue.SimpleQueue[_Request] = queue.SimpleQueue()
@@ -116,6 +118,8 @@ class Panel(anywidget.AnyWidget):
 
     def close(self) -> None:
         """Close the panel. The lab goes on."""
+        if not self.lab.is_closed and not self._is_closed:
+            self.lab.stays_open = False
         self._is_closed = True
         self._requests.put(_wake_up)
         thread = self._thread

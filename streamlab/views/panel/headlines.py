@@ -12,7 +12,9 @@ from streamlab.results.snapshot import ConsumerView, Snapshot
 Mood = Literal["calm", "alarm", "mending", "twice"]
 
 
-def headline(snapshot: Snapshot, is_claiming: bool, *, is_down: bool = False) -> tuple[Mood, str]:
+def headline(
+    snapshot: Snapshot, is_claiming: bool, *, is_down: bool = False, dead_producers: Sequence[str] = ()
+) -> tuple[Mood, str]:
     """Return what is going on, and how serious it is.
 
     No figure that changes from moment to moment: it is read aloud when it changes.
@@ -20,6 +22,8 @@ def headline(snapshot: Snapshot, is_claiming: bool, *, is_down: bool = False) ->
     mood, words = _news(snapshot, is_claiming, is_down)
     if snapshot.duplicates and not any(consumer.taken_away for consumer in snapshot.consumers):
         mood, words = "twice" if mood == "calm" else mood, f"{words} {_done_again(snapshot)}"
+    if dead_producers and not snapshot.finished:
+        mood, words = "alarm", f"{_dead_producers(dead_producers)} {words}"
     if snapshot.lost:
         mood, words = "alarm", f"{words} {_lost(snapshot.lost)}"
     return mood, words
@@ -70,6 +74,12 @@ def _done_again(snapshot: Snapshot) -> str:
     n = snapshot.duplicates
     whom = _and(consumer.name for consumer in snapshot.consumers if consumer.processed_again)
     return f"{'1 entry was' if n == 1 else f'{n:,} entries were'} done twice, the second time by {whom}."
+
+
+def _dead_producers(names: Sequence[str]) -> str:
+    if len(names) == 1:
+        return f"{names[0]} is dead: it adds nothing until it is restarted."
+    return f"{_and(names)} are dead: they add nothing until they are restarted."
 
 
 def _lost(n: int) -> str:

@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterable
 from typing import Any, Final
 
-from streamlab.actors.events import CRASHED
 from streamlab.lab.lab import Lab
 from streamlab.results.actor_records import State as Doing
 from streamlab.results.recent import SPAN, Command, Recent
@@ -47,7 +46,7 @@ def state_of(lab: Lab, entry_id: str = "") -> State:
             SetRate.word: [lab.rate, _planned_rate(lab)],
             SetService.word: [lab.service, lab.scenario.consumers[0].service.mean],
         },
-        "headline": list(headline(snapshot, recovery.claims, is_down=_is_down(recent))),
+        "headline": list(headline_of(lab, snapshot, recent)),
         "producers": [_producer(producer.name, recent) for producer in lab.scenario.producers],
         "stream": lab.scenario.stream,
         "group": lab.scenario.group,
@@ -114,9 +113,17 @@ def _is_down(recent: Recent) -> bool:
     return any(until == math.inf for _, until in recent.ledger.outages)
 
 
+def headline_of(lab: Lab, snapshot: Snapshot, recent: Recent) -> tuple[str, str]:
+    """Return how serious it is, and what is going on, in a sentence or two."""
+    dead = [
+        producer.name for producer in lab.scenario.producers if producer.name in recent.ledger.actors.dead_producers
+    ]
+    return headline(snapshot, lab.recovery.claims, is_down=_is_down(recent), dead_producers=dead)
+
+
 def _producer(name: str, recent: Recent) -> dict[str, Any]:
     actors = recent.ledger.actors
-    is_dead = any(loss.kind == CRASHED and loss.consumer == name for loss in actors.losses)
+    is_dead = name in actors.dead_producers
     is_paused = any(until == math.inf for _, until in actors.pauses.get(name, ()))
     return {"name": name, "state": Doing.DEAD if is_dead else Doing.PAUSED if is_paused else Doing.WORKING}
 

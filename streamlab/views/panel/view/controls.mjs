@@ -29,16 +29,16 @@ export function timeControls({ control }) {
   const again = button("Begin again", () => control("begin_again", seedOf(seed.value)));
   const stop = button("Stop: end all processes", () => control("close"), { look: "kill" });
   const simulated = [
-    play, step, make("label", {}, "speed ", speed), make("label", {}, "go to ", moment), back,
-    make("label", {}, "seed ", seed), again,
+    play, step, speed, make("label", {}, "go to ", moment), back, make("label", {}, "seed ", seed), again,
   ];
-  const node = make("header", {}, title, badge, ...simulated, stop, make("span", { class: "grow" }), clock);
+  const node = make("header", {}, title, badge, clock, ...simulated, stop);
 
   function update(now) {
     state = now;
     const isLive = state.engine === "live";
     write(title, state.title);
-    write(badge, isLive ? "live: real processes, a real Redis" : "simulated: virtual time");
+    write(badge, isLive ? "live" : "simulated");
+    attribute(badge, "title", isLive ? "real processes, a real Redis" : "virtual time");
     write(clock, `${state.at.toFixed(1)} s`);
     write(play, state.playing ? "Freeze" : "Play");
     for (const each of [play, step]) enable(each, whyNot(state));

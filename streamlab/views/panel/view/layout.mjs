@@ -8,14 +8,15 @@ const HEAD = 32, NAME = 138; // above the scene's boxes; what a consumer's name 
 
 // ---- the scene: producers, stream, consumers -------------------------------------------------------
 
-// Boxes by their left edge and their vertical middle.
-export function places(state, width) {
+// Boxes by their left edge and their vertical middle; close together in a window that is low.
+export function places(state, width, isLow = false) {
   const n = state.consumers.length, nProducers = state.producers.length;
-  const step = n > 5 ? 30 : 42;
-  const height = Math.max(3 * 42, n * step) + 42;
-  const inner = height - HEAD - 8;
-  const middle = HEAD + inner / 2;
-  const each = Math.min(42, inner / nProducers);
+  const most = isLow ? 30 : 42;
+  const step = n > 5 ? 30 : most;
+  const height = Math.max(3 * most, n * step) + (isLow ? 30 : 42);
+  const inner = height - HEAD + (isLow ? 4 : -8);
+  const middle = HEAD + inner / 2 - (isLow ? 4 : 0);
+  const each = Math.min(most, inner / nProducers);
   const left = width * 0.44 + 58, right = width - 132;
   const row = (i, of, apart) => middle + (i - (of - 1) / 2) * apart;
   return {

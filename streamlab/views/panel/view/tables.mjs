@@ -102,7 +102,10 @@ export function pendingPart({ act, tell, buttons }) {
     scrolled = scroll.scrollTop;
     if (state) update(state);
   };
-  const scroll = make("div", { class: "scroll", onscroll }, make("table", { class: "pending-table" }, heads, body));
+  const table = make("table", { class: "pending-table" }, heads, body);
+  const scroll = make("div", {
+    class: "scroll pending", onscroll, tabindex: "0", role: "region", "aria-label": "Pending entries",
+  }, table);
   const node = make("section", { "aria-label": "Pending entries list" },
     bar(make("h3", {}, "Pending entries list"), total, make("span", { class: "grow" }),
       make("label", { title: "the mark in the bars of idle time" }, "min-idle ", minIdle, " s"),
