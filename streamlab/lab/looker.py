@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from redis.exceptions import ConnectionError, ResponseError
 
+from streamlab.results.actor_records import State
 from streamlab.results.recent import Recent
 from streamlab.results.snapshot import ConsumerView, DeadLetter, PendingView, Snapshot
 from streamlab.scenario import Scenario
@@ -63,6 +64,7 @@ class Looker:
         ledger = recent.ledger
         if not is_down:
             await self._read_dead_letters(client, dead or 0, len(ledger.dead_lettered))
+        taken = {name: ledger.actors.taken_away(record) for name, record in ledger.consumers.items()}
         arrival_rate, throughput = recent.rates(now)
         return Snapshot(
             at=now,
@@ -70,14 +72,14 @@ class Looker:
             consumers=tuple(
                 ConsumerView(
                     name=name,
-                    state=record.state,
+                    state=State.WORKING if taken[name] and record.state == State.WAITING else record.state,
                     holding=record.holding,
                     delivered=record.delivered,
                     acked=record.acked,
                     claimed=record.claimed,
                     pending=known[name]["pending"] if name in known else 0,
                     idle=known[name]["idle"] / 1000 if name in known else None,
-                    taken_away=record.taken_away,
+                    taken_away=taken[name],
                     processed_again=record.processed_again,
                     pid=pids.get(name),
                 )

@@ -78,16 +78,6 @@ class ConsumerRecord:
         return tuple(i for i, delivery in self.in_hand.items() if delivery.outcome not in (DELIVERED, CLAIMED))
 
     @property
-    def taken_away(self) -> tuple[str, ...]:
-        """The ids of what it is working through though another consumer has been given it since."""
-        return tuple(entry_id for entry_id, delivery in self.in_hand.items() if self.is_unaware_of(delivery))
-
-    def is_unaware_of(self, delivery: Delivery) -> bool:
-        """Return whether it is working through what another consumer has been given since."""
-        is_taken = delivery.outcome in (DELIVERED, CLAIMED)
-        return is_taken and self.is_running and self.in_hand.get(delivery.id) is delivery
-
-    @property
     def holding(self) -> tuple[str, ...]:
         """The ids of what it was given in this life, is not done with, and still owns."""
         return tuple(entry_id for entry_id, delivery in self.in_hand.items() if delivery.is_pending)
@@ -192,10 +182,21 @@ class Actors:
         self.dead_producers: set[str] = set()
         self._producers = {producer.name for producer in scenario.producers}
         self._processed = processed
+        self._have_heartbeats = scenario.recovery.heartbeat is not None
 
     def consumer(self, name: str) -> ConsumerRecord:
         """Return the record of a consumer, which may be new."""
         return self.consumers.setdefault(name, ConsumerRecord(name))
+
+    def taken_away(self, consumer: ConsumerRecord) -> tuple[str, ...]:
+        """Return the ids of what a consumer is working through though another one has been given it since."""
+        return tuple(entry_id for entry_id, delivery in consumer.in_hand.items() if self.is_unaware_of(delivery))
+
+    def is_unaware_of(self, delivery: Delivery) -> bool:
+        """Return whether its consumer goes on with it though another one has been given it; a heartbeat would tell."""
+        is_taken = delivery.outcome in (DELIVERED, CLAIMED) and not self._have_heartbeats
+        consumer = self.consumers[delivery.consumer]
+        return is_taken and consumer.is_running and consumer.in_hand.get(delivery.id) is delivery
 
     def befell(self, at: float, kind: str, actor: str) -> bool:
         """Note what happened to an actor; return whether it was in the midst of something."""

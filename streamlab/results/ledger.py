@@ -366,7 +366,7 @@ class Ledger:
         """Return whether a delivery was processed though its entry had been; or its consumer is about to do so."""
         if delivery.processed == delivery.processed:  # not NaN
             return self.processed[delivery.id] != delivery.processed
-        return self.consumers[delivery.consumer].is_unaware_of(delivery)
+        return self.actors.is_unaware_of(delivery)
 
     def owner(self, entry_id: str) -> str:
         """Return for which consumer an entry is pending; "" for none."""

@@ -130,13 +130,14 @@ def test_what_a_zombie_does_again_is_seen(zombie: Lab):
     assert doubled() == []
     assert headline_of(zombie)[1] == "C2 is paused. Nothing is stranded: others have done all that was left."
     zombie.resume("C2")
-    assert headline_of(zombie) == (
-        "twice",
-        "C2 had entries taken away: it does not know, and does them all the same, so they are done twice.",
-    )
+    assert headline_of(zombie) == ("twice", "C2 does not know that entries were taken from it: they are done twice.")
     assert [(bar[0], bar[3] is None) for bar in doubled()] == [("C2", False), *[("C2", True)] * 3]
+    c1, c2 = state_of(zombie)["consumers"]
+    assert (c1["taken"], c2["taken"], c2["state"], c2["holding"]) == (0, 3, "working", 0)
+    zombie.run_until(15.0)
+    assert headline_of(zombie)[1] == "4 entries were done twice, the second time by C2. Nothing is stranded."
     zombie.run()
-    assert headline_of(zombie) == ("twice", "The run has ended. 4 entries were done twice, the second time by C2.")
+    assert headline_of(zombie) == ("twice", "4 entries were done twice, the second time by C2. The run has ended.")
     state = state_of(zombie)
     assert state["figures"]["done twice"] == zombie.run().duplicates == 4
     assert [consumer["again"] for consumer in state["consumers"]] == [0, 4]
@@ -443,6 +444,24 @@ def test_nothing_is_displayed_and_its_name_is_short(panel: panels.Panel, capsys:
     assert repr(panel) == "<Panel of busy (simulated)>"
     assert capsys.readouterr().out == ""
     gc.collect()
+
+
+def test_where_no_kernel_runs_there_is_a_still_picture(panel: panels.Panel, lab: Lab):
+    """Tables of what is there, with nothing that a page would run."""
+    lab.kill("C2")
+    (shown, _) = panel._repr_mimebundle_()
+    assert shown["text/plain"] == "<Panel of busy (simulated)>"
+    assert "model_id" in shown["application/vnd.jupyter.widget-view+json"]
+    html = shown["text/html"]
+    assert "<strong>busy</strong> (simulated) at 5.0 s. C2 is dead. 3 entries are still pending for C2." in html
+    now = lab.snapshot().consumer("C2")
+    counts = (0, 3, now.delivered, now.acked, 0)
+    assert f"<tr><td>C2</td><td>dead</td>{''.join(f'<td>{n}</td>' for n in counts)}</tr>" in html
+    assert html.count("<td>C2</td>") == 4
+    with Lab(BUSY.replace(name="<i>")) as odd:
+        other = panels.Panel(odd)
+        assert "<strong>&lt;i&gt;</strong>" in other._repr_mimebundle_()[0]["text/html"]
+        other.close()
 
 
 def test_the_command_says_what_is_missing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):

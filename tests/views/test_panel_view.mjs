@@ -7,6 +7,7 @@ import { asked, atHand, inMenu, inRow, textOf, unsuited } from "../../streamlab/
 import { Dots } from "../../streamlab/views/panel/view/dots.mjs";
 import {
   curves, entryPlaces, firstWith, hiddenInStream, hiddenWith, lanes, lanesHeight, places, roomInStream, roomWith,
+  takenPlaces,
 } from "../../streamlab/views/panel/view/layout.mjs";
 import { hatches } from "../../streamlab/views/panel/view/drawing.mjs";
 import main from "../../streamlab/views/panel/view/main.mjs";
@@ -116,7 +117,8 @@ test("the drawings are told in words, too", () => {
   const state = stateWith({ backlog: 1, n_acked: 7, consumers: [consumer("C1", "dead", { pending: 4, acked: 7 })] });
   assert.equal(sceneLabel(state), "1 entry waits in the stream; C1 is dead with 4 pending; 7 acknowledged.");
   assert.equal(lanesLabel(state), "Which consumer had which entries in the last 20 seconds: C1 acknowledged 7.");
-  state.consumers[0].again = 4;
+  Object.assign(state.consumers[0], { again: 4, taken: 2 });
+  assert.match(sceneLabel(state), /C1 is dead with 4 pending and works on 2 that were taken from it; /);
   assert.match(lanesLabel(state), /: C1 acknowledged 7 and did 4 for the second time\.$/);
   assert.equal(curvesLabel(state), "The last 20 seconds: backlog 1, pending 0, throughput 4.0/s.");
 });
@@ -282,6 +284,11 @@ test("a pending entry stands with its owner, and looks as that is", () => {
   assert.equal(found.get("4-0").y, place.consumers.get("C2").y);
 });
 
+test("what was taken from a consumer that works on it stands at the end of its box, three at the most", () => {
+  const box = (taken) => ({ x: 100, w: 200, consumer: consumer("C1", "working", { taken }) });
+  assert.deepEqual([box(0), box(1), box(9)].map(takenPlaces), [[], [284], [284, 265, 246]]);
+});
+
 test("of many entries with one consumer, those without room are counted", () => {
   const pending = Array.from({ length: 50 }, (_, i) => [`${i}-0`, "C1", 1, 1, ""]);
   const state = stateWith({ pending, consumers: [consumer("C1", "working", { pending: 70 })] });
@@ -316,7 +323,7 @@ test("what is done for the second time is a bar of its own, whoever owns the ent
   const bars = [["C1", 12, 14, 20, 13, false, true], ["C3", 22, 25, null, 24, true, true]];
   const found = lanes(stateWith({ bars }), 238, 92).bars;
   assert.deepEqual(found.map(({ kind, y, x0, x1 }) => [kind, y, x0, x1]), [
-    ["waiting", 12, 56, 76], ["twice", 12, 76, 136], ["waiting", 60, 156, 186], ["twice", 60, 186, 236],
+    ["waiting", 12, 56, 76], ["waiting", 60, 156, 186], ["twice", 12, 76, 136], ["twice", 60, 186, 236],
   ]);
 });
 

@@ -37,6 +37,7 @@ from streamlab.scenario.action import Action
 from streamlab.views.panel.buttons import all_buttons
 from streamlab.views.panel.esm import bundle
 from streamlab.views.panel.state import state_of
+from streamlab.views.panel.still import still
 
 _HERE = Path(__file__).parent
 
@@ -87,6 +88,14 @@ class Panel(anywidget.AnyWidget):
 
     def __repr__(self) -> str:
         return f"<Panel of {self.lab.scenario.name} ({self.lab.engine})>"
+
+    def _repr_mimebundle_(self, **options: Any) -> Any:
+        """Return what a notebook shows: the panel, and a still picture for where no kernel runs."""
+        bundle: Any = super()._repr_mimebundle_(**options)
+        data = bundle[0] if isinstance(bundle, tuple) else bundle
+        if self.lab.engine == "simulated" and not self.lab.is_closed:
+            data["text/html"] = still(state_of(self.lab))
+        return bundle
 
     def do(self, action: str) -> None:
         """Do an action to the run, as a button does: ``panel.do("kill C2")``.

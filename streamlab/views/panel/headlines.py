@@ -21,7 +21,10 @@ def headline(
     """
     mood, words = _news(snapshot, is_claiming, is_down)
     if snapshot.duplicates and not any(consumer.taken_away for consumer in snapshot.consumers):
-        mood, words = "twice" if mood == "calm" else mood, f"{words} {_done_again(snapshot)}"
+        again = _done_again(snapshot)
+        if mood == "calm":
+            mood, words = "twice", words.removeprefix(_all_alive(snapshot.consumers)).strip()
+        words = f"{words} {again}" if mood == "alarm" else f"{again} {words}"
     if dead_producers and not snapshot.finished:
         mood, words = "alarm", f"{_dead_producers(dead_producers)} {words}"
     if snapshot.lost:
@@ -46,16 +49,20 @@ def _news(snapshot: Snapshot, is_claiming: bool, is_down: bool) -> tuple[Mood, s
     if stranded:
         return "alarm", f"{away} {_left_pending(stranded, is_claiming)}"
     if unaware:
-        it = "it does not know, and does" if len(unaware) == 1 else "they do not know, and do"
-        return "twice", f"{_and(unaware)} had entries taken away: {it} them all the same, so they are done twice."
+        does, it = ("does", "it") if len(unaware) == 1 else ("do", "them")
+        return "twice", f"{_and(unaware)} {does} not know that entries were taken from {it}: they are done twice."
     if took_over:
         has, is_ = ("has", "is") if len(took_over) == 1 else ("have", "are")
         return "mending", f"{away} {_and(took_over)} {has} taken over what was left, and {is_} working on it.".strip()
     if away:
         done = "" if snapshot.lost else ": others have done all that was left"
         return "calm", f"{away} Nothing is stranded{done}."
+    return "calm", f"{_all_alive(consumers)} Nothing is stranded."
+
+
+def _all_alive(consumers: Sequence[ConsumerView]) -> str:
     n = len(consumers)
-    return "calm", f"{f'All {n} consumers are' if n > 1 else f'{consumers[0].name} is'} alive. Nothing is stranded."
+    return f"All {n} consumers are alive." if n > 1 else f"{consumers[0].name} is alive."
 
 
 def _left_pending(stranded: Sequence[ConsumerView], is_claiming: bool) -> str:

@@ -138,6 +138,7 @@ def _consumer(consumer: ConsumerView) -> dict[str, Any]:
         "claimed": consumer.claimed,
         "acked": consumer.acked,
         "again": consumer.processed_again,
+        "taken": len(consumer.taken_away),
         "idle": consumer.idle,
         "pid": consumer.pid,
     }

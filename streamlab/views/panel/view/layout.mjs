@@ -73,6 +73,11 @@ export function hiddenWith(state, box) {
   return Math.max(0, box.consumer.pending - Math.min(listed, roomWith(box)));
 }
 
+// Where in its box those entries are to be seen that a consumer works on though they were taken from it: at its end.
+export function takenPlaces({ x, w, consumer }) {
+  return Array.from({ length: Math.min(consumer.taken || 0, 3) }, (_, i) => x + w - 16 - i * (CELL + GAP));
+}
+
 // ---- lanes: who had what, over the last seconds ----------------------------------------------------
 
 const LANES_LEFT = 36, BELOW = 20;
@@ -87,7 +92,7 @@ export function lanes(state, width, height) {
   const gone = new Set(state.consumers.filter(isGone).map((c) => c.name));
   const begin = state.at - state.window;
   const x = (t) => LANES_LEFT + Math.max(0, (t - begin) / state.window) * (width - LANES_LEFT - 2);
-  const bars = [];
+  const bars = [], doubled = []; // … which lie above all others
   for (const [name, delivered, begun, processed, ended, again, twice] of state.bars) {
     const y = rows.get(name);
     if (y === undefined) continue;
@@ -95,7 +100,7 @@ export function lanes(state, width, height) {
     const add = (kind, t0, t1) => bars.push({ kind, y, x0: x(t0), x1: x(t1), again });
     if (twice) {
       add("waiting", delivered, begun ?? delivered);
-      add("twice", begun ?? delivered, processed ?? state.at);
+      doubled.push({ kind: "twice", y, x0: x(begun ?? delivered), x1: x(processed ?? state.at), again });
     } else if (processed === null && (gone.has(name) || ended !== null)) {
       add("left", delivered, end);
     } else {
@@ -103,7 +108,7 @@ export function lanes(state, width, height) {
       if (processed !== null) add("working", begun ?? delivered, processed);
     }
   }
-  return { left: LANES_LEFT, rows, bars };
+  return { left: LANES_LEFT, rows, bars: [...bars, ...doubled] };
 }
 
 // ---- curves ----------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ import {
   BLUE, box, DARK_GREEN, DARK_ORANGE, DARK_TROUBLE, Drawing, FAINT, GREEN, GREY, hatches, LINE, line, ORANGE, text,
   TROUBLE,
 } from "./drawing.mjs";
-import { CELL, hiddenInStream, hiddenWith, places } from "./layout.mjs";
+import { CELL, hiddenInStream, hiddenWith, places, takenPlaces } from "./layout.mjs";
 import { attribute } from "./page.mjs";
 import { count, isGone, isPaused, isTrouble, sceneLabel } from "./state.mjs";
 
@@ -122,6 +122,7 @@ export class Scene {
     box(pen, x, y - h / 2, w, h, { stroke: consumer.state === "working" ? BLUE : GREY, ...look });
     text(pen, consumer.name, x + 10, y, { bold: true });
     text(pen, `${sign}${consumer.state}`, x + 46, y, { size: 12, colour: FAINT, ...words });
+    for (const left of takenPlaces(place)) drawTwice(pen, left, y);
     const hidden = hiddenWith(this.state, place);
     if (hidden > 0) text(pen, `+${hidden}`, x + w - 8, y, { size: 12, bold: true, align: "right" });
   }
@@ -152,6 +153,13 @@ function drawWay(pen, x0, y0, x1, y1) {
   pen.strokeStyle = LINE;
   pen.lineWidth = 1.5;
   pen.stroke();
+}
+
+// An entry that a consumer is working on though another one has been given it.
+function drawTwice(pen, x, y) {
+  const left = x - CELL / 2, top = y - CELL / 2;
+  box(pen, left, top, CELL, CELL, { radius: 3, line: 1, fill: ORANGE, stroke: DARK_TROUBLE });
+  line(pen, hatches(left, top, CELL, CELL, 5), { colour: DARK_TROUBLE, width: 1.3 });
 }
 
 function drawDot(pen, { x, y, look, n }) {

@@ -43,7 +43,8 @@ export function hintOfBeginning({ n_by_hand: n }) {
 export const seedOf = (value) => (value === "" ? "" : Number(value));
 
 export function sceneLabel(state) {
-  const who = state.consumers.map((c) => `${c.name} is ${c.state} with ${c.pending} pending`).join("; ");
+  const taken = (c) => (c.taken ? ` and works on ${c.taken} that were taken from it` : "");
+  const who = state.consumers.map((c) => `${c.name} is ${c.state} with ${c.pending} pending${taken(c)}`).join("; ");
   const waiting = plural(state.backlog, "entry waits", "entries wait");
   return `${waiting} in the stream; ${who}; ${state.n_acked} acknowledged.`;
 }

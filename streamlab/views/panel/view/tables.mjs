@@ -17,7 +17,7 @@ export function consumersPart(does) {
   const { act, buttons } = does;
   const body = make("tbody"), lanes = new Drawing("", 110), faults = faultsMenu(does);
   const rows = new Rows(body, (name) => newConsumer(name, does));
-  const heads = head("name", "state", "#holds", "#pending", "#delivered", "#acked", "#idle", "");
+  const heads = head("name", "state", "#holds", "#pending", "#delivered", "#acked", "#done twice", "#idle", "");
   const ofGroup = atHand(buttons, "group").map((each) => button(each.label, () => act(each), { hint: each.hint }));
   const node = make("section", { class: "holders", "aria-label": "Consumers" },
     bar(make("h3", {}, "Consumers"), ...ofGroup, faults.opener), faults.node,
@@ -34,7 +34,7 @@ export function consumersPart(does) {
 
 function newConsumer(name, { act, buttons }) {
   const how = make("span", { class: "state" }), label = make("strong", {}, name);
-  const counts = ["holding", "pending", "delivered", "acked"].map((key) => [key, make("td", { class: "n" })]);
+  const counts = ["holding", "pending", "delivered", "acked", "again"].map((key) => [key, make("td", { class: "n" })]);
   const idle = make("td", { class: "n" });
   const places = inRow(buttons).map((place) => newPlace(name, act, place));
   const node = make("tr", { "data-consumer": name }, make("td", {}, label), make("td", {}, how),
