@@ -13,7 +13,7 @@ NOTEBOOKS := $(wildcard notebooks)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test coverage lint bench fuzz clean
+.PHONY: help lab test coverage lint bench site fuzz clean
 .DELETE_ON_ERROR:
 
 help: ## list these targets
@@ -41,6 +41,10 @@ lint: $(VENV)/dev ## check style, types, imports and dead code only
 
 bench: $(VENV)/bench ## compare speed with other simulators and clients
 	@for each in $(filter-out %/harness.py %/recovery.py,$(wildcard benchmarks/[a-z]*.py)); do echo "== $$each"; $(BIN)/python "$$each" $(ARGS) || exit; done
+
+site: $(VENV)/dev ## make a site of the course, its pages and its API in build/site
+	@$(BIN)/python -m sphinx -q -W --keep-going -c docs . build/site
+	@echo "build/site/index.html"
 
 fuzz: $(VENV)/dev ## compare the stream model with real servers, for long
 	@$(BIN)/python -m tests.differential $(ARGS)

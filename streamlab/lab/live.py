@@ -23,7 +23,7 @@ from streamlab.lab.ownership import OwnKeys
 from streamlab.lab.patience import to_its_end, within
 from streamlab.lab.play import Part
 from streamlab.lab.stage import Host, Process, Stage
-from streamlab.lab.worker import Task
+from streamlab.lab.worker import PATIENCE, Task
 from streamlab.results.events import EventLog
 from streamlab.results.run import Run
 from streamlab.scenario import Scenario, ScenarioError
@@ -215,7 +215,7 @@ class LiveStage(Stage):
         course = self._course
         assert course is not None
         proxy = self._proxies.get(part.name)
-        task = Task(self.url if proxy is None else proxy.url, course.scenario, part)
+        task = Task(self.url if proxy is None else proxy.url, course.scenario, part, PATIENCE)
         process = LiveProcess(task, course, self._cut)
         self.lives.append(process)
         self.inform_estate()

@@ -40,17 +40,21 @@ LONGEST_BLOCK = 1.0
 READY = '{"ready": true}'
 
 
-#: Seconds for which a worker goes on trying to reach a server that is down.
+#: Seconds for which a worker goes on trying to reach a server that is down, or that refuses for now.
 PATIENCE = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What a worker is to do: play a part in a scenario, on the server at `url`."""
+    """What a worker is to do: play a part in a scenario, on the server at `url`.
+
+    `patience`: for how many seconds it goes on trying what the server does not do, or not for now.
+    """
 
     url: str
     scenario: Scenario
     part: Part
+    patience: float
 
     def to_line(self) -> str:
         """Return the task as a line for a worker; it may hold a password."""
@@ -171,7 +175,7 @@ class _Life:
             die=self._die,
             pause=self._pause,
             unblock=self._unblock,
-            patience=PATIENCE,
+            patience=task.patience,
             longest_block=LONGEST_BLOCK,
             note_begun=lambda n: self._tell({"begun": n}),
         )

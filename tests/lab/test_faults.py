@@ -30,6 +30,11 @@ def run_of(scenario: Scenario | str, engine: EngineName) -> Run:
     return Lab(scenario, engine=engine).run()
 
 
+def run_patiently(name: str, engine: EngineName) -> Run:
+    """Run a named scenario with such a min-idle that a consumer who waits for a processor is not taken for dead."""
+    return run_of(load_scenario(name).with_recovery(min_idle=3.0), engine)
+
+
 def assert_all_done_once(run: Run) -> None:
     """Every entry was processed, its effect happened exactly once, and nothing is left pending."""
     assert run.processed == run.added > 0
@@ -45,7 +50,7 @@ def events(run: Run, kind: str) -> list[str]:
 
 def test_crashes_before_effect_and_before_ack(engine: EngineName) -> None:
     """The scenario `crash`: one dies in mid-work, one between effect and XACK; both entries are done again."""
-    run = run_of("crash", engine)
+    run = run_patiently("crash", engine)
     assert_all_done_once(run)
     assert sorted(events(run, "crashed")) == ["C2", "C3"]
     assert run.redelivered == 2
@@ -67,7 +72,7 @@ def test_poison_is_given_up_after_exactly_the_limit(engine: EngineName) -> None:
 
 def test_lost_replies_lose_and_double_nothing(engine: EngineName) -> None:
     """The scenario `lost-reply`: of XADD, XREADGROUP and XACK, the commands having been executed."""
-    run = run_of("lost-reply", engine)
+    run = run_patiently("lost-reply", engine)
     assert_all_done_once(run)
     assert run.added == 500
     assert run.duplicates == 0
@@ -76,7 +81,7 @@ def test_lost_replies_lose_and_double_nothing(engine: EngineName) -> None:
 
 def test_a_rolling_restart_redelivers_nothing(engine: EngineName) -> None:
     """SIGTERM lets each consumer finish what it holds: no delivery twice."""
-    run = run_of("rolling-restart", engine)
+    run = run_patiently("rolling-restart", engine)
     assert_all_done_once(run)
     assert run.redelivered == run.duplicates == 0
     assert Counter(events(run, "started"))["C1"] == 2

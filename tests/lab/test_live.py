@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from streamlab.cli import main
+from streamlab.lab import live
 from streamlab.lab.both import run_both
 from streamlab.lab.lab import Lab, LabError
 from streamlab.lab.live import LiveEngine
@@ -99,8 +100,9 @@ def test_somebody_elses_key_is_not_touched(redis_url, kind, words):
         assert client.dump("orders") == before
 
 
-def test_a_worker_that_fails_is_named_with_its_words(redis_url):
+def test_a_worker_that_fails_is_named_with_its_words(redis_url, monkeypatch):
     """The server runs out of memory in the middle of a run: the producers' OOM is told, nothing hangs."""
+    monkeypatch.setattr(live, "PATIENCE", 3.0)
 
     async def main() -> Run:
         async with LiveEngine(SHORT.replace(drain=5.0), redis_url=redis_url) as engine:
