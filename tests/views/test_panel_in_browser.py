@@ -143,9 +143,33 @@ def story(page: Any, *, live: bool, automatic: bool, eventually: Eventually) -> 
     page.focus("[aria-label='service time']")
     page.keyboard.press("Home")
     eventually(lambda: not set(stranded) & set(page.evaluate(OWNERS)), "all are done", timeout=20.0)
-    page.wait_for_function("() => document.querySelector('.headline').textContent === 'The run has ended.'")
+    page.wait_for_function("() => document.querySelector('.headline').textContent.startsWith('The run has ended.')")
     assert page.evaluate(OWNERS) == {}
     assert page.text_content("[data-figure=pending]") == "0"
+
+
+#: The least and the greatest height at which the panel shows what has to be seen at once; the number of cells.
+IN_SIGHT = """() => {
+    const panel = document.querySelector('.streamlab-panel');
+    if (panel === null || panel.querySelector('[data-entry]') === null) return null; // a cell out of sight is not there
+    panel.scrollIntoView();
+    const seen = ['.clock', '[data-consumer=C3] .kill', '[data-entry]', '.autoclaim'].map(
+        each => panel.querySelector(each).getBoundingClientRect());
+    return [Math.min(...seen.map(({ top }) => top)), Math.max(...seen.map(({ bottom }) => bottom)),
+            document.querySelectorAll('.jp-Notebook .jp-Cell').length];
+}"""
+
+
+def on_one_screen(page: Any) -> None:
+    """In a low window, beside the file browser: clock, Kill and pending entries. A key is not taken for Jupyter's."""
+    assert page.is_visible(".jp-FileBrowser")
+    top, bottom, n_cells = page.wait_for_function(IN_SIGHT).json_value()
+    assert top > page.locator(".jp-NotebookPanel-toolbar").bounding_box()["y"]
+    assert bottom < page.locator("#jp-main-statusbar").bounding_box()["y"]
+    page.focus(".automatic")
+    for key in "xbdd":  # in Jupyter: cut the cell, add one, delete one
+        page.keyboard.press(key)
+    assert page.wait_for_function(IN_SIGHT).json_value()[2] == n_cells
 
 
 def more_faults(page: Any) -> None:
@@ -206,7 +230,8 @@ def test_in_a_notebook(application: str, engine: str, tmp_path: Path, eventually
     (tmp_path / "scenario.toml").write_text(to_toml(CROWDED), "utf-8")
     cells = [cell.format(engine=engine) for cell in CELLS]
     (tmp_path / "panel.ipynb").write_text(browser.notebook(*cells), "utf-8")
-    with browser.jupyter(tmp_path, application) as url, browser.open_page(url) as page:
+    low = {"width": 1200, "height": 720}
+    with browser.jupyter(tmp_path, application) as url, browser.open_page(url, **low) as page:
         browser.run_all_cells(page)
         page.wait_for_selector("[data-consumer=C2]")
         first = pid_of(page, "C1")
@@ -222,6 +247,8 @@ def test_in_a_notebook(application: str, engine: str, tmp_path: Path, eventually
         page.evaluate("() => document.querySelector('.streamlab-panel').classList.add('first')")
         browser.run_all_cells(page)
         page.wait_for_selector(".streamlab-panel:not(.first) [data-consumer=C2]")
+        if application == "jupyterlab":
+            on_one_screen(page)
         story(page, live=engine == "live", automatic=True, eventually=eventually)
 
 

@@ -3,7 +3,7 @@
 import { atHand } from "./buttons.mjs";
 import { attribute, button, enable, isFree, make, offer, show, write } from "./page.mjs";
 import {
-  goBack, hintOfBeginning, nearestSpeed, pace, seedOf, sliderPosition, sliderValue, SPEEDS, whyNot,
+  goBack, hintOfBeginning, nearestSpeed, pace, seconds, seedOf, sliderPosition, sliderValue, SPEEDS, whyNot,
 } from "./state.mjs";
 
 // The header. Of a live lab the clock only runs: it has one button, which ends it.
@@ -50,6 +50,7 @@ export function timeControls({ control }) {
     if (state.playing) show(speed, nearestSpeed(state.speed));
     if (isFree(moment)) attribute(moment, "max", String(Math.max(Number(moment.max) || 10, Math.ceil(state.at))));
     show(moment, state.at);
+    attribute(moment, "aria-valuetext", seconds(state.at));
     show(seed, state.seed);
   }
   return { node, update };
@@ -90,9 +91,13 @@ function slider(each, act) {
   const chosen = () => sliderValue(Number(range.value), planned);
   const range = make("input", {
     type: "range", min: "-3", max: "3", step: "0.25", "aria-label": label,
-    oninput: () => write(shown, unit(chosen())), onchange: () => act(each, { [amount.name]: chosen() }),
+    oninput: () => tell(chosen()), onchange: () => act(each, { [amount.name]: chosen() }),
   });
-  const shown = make("span");
+  const shown = make("span", { "aria-hidden": "true" });
+  const tell = (value) => {
+    write(shown, unit(value));
+    attribute(range, "aria-valuetext", unit(value)); // or its position would be read out, from -3 to 3
+  };
   const node = make("div", { class: "slider", title: hint }, make("span", {}, label), range, shown);
 
   function update({ paces }) {
@@ -101,7 +106,7 @@ function slider(each, act) {
     node.hidden = value === null || !planned;
     if (node.hidden || !isFree(range)) return;
     range.value = String(sliderPosition(value, planned));
-    write(shown, unit(value));
+    tell(value);
   }
   return { node, update };
 }

@@ -22,7 +22,7 @@ export function lettersPart({ act, tell, buttons }) {
   const node = make("section", { class: "letters", "aria-label": "Dead letters" },
     make("div", { class: "bar" }, make("h3", {}, "Dead letters"), total, make("span", { class: "grow" }), does),
     make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Dead letters" },
-      make("table", {}, heads, body)));
+      make("table", { "aria-label": "Dead letters" }, heads, body)));
 
   function update(now) {
     state = now;

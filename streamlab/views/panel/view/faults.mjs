@@ -19,7 +19,12 @@ export function faultsMenu({ act, buttons }) {
   const fields = make("span", { class: "bar" });
   const go = button("Do it", () => act(chosen.each, values()), { look: "fault" });
   const text = make("code"), hint = make("span");
-  const node = make("div", { class: "faults", role: "group", "aria-label": "More actions" },
+  const onkeydown = ({ key }) => {
+    if (key !== "Escape") return;
+    open(false);
+    opener.focus();
+  };
+  const node = make("div", { class: "faults", role: "group", "aria-label": "More actions", onkeydown },
     make("div", { class: "bar" }, kinds, target, fields, go), make("p", {}, text, hint));
   const opener = button("More actions", () => open(node.hidden), {
     look: "more", hint: "What else can go wrong, or be done.",

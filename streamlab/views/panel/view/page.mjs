@@ -1,6 +1,8 @@
 // Nodes of the page. What an entry holds is shown as text, never as markup; and only what is different is written,
 // into the node that is there: nothing is replaced, so nothing flickers and no button loses the keyboard's focus.
 
+const CONTROLS = new Set(["button", "input", "select"]);
+
 export function make(tag, props = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(props)) {
@@ -8,6 +10,8 @@ export function make(tag, props = {}, ...children) {
     else if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
     else node.setAttribute(name, value);
   }
+  // Or JupyterLab takes a key for its own: x on a check box would cut the cell.
+  if (CONTROLS.has(tag) || "tabindex" in props) node.setAttribute("data-lm-suppress-shortcuts", "true");
   node.append(...children);
   return node;
 }

@@ -25,13 +25,13 @@ export class Scene {
     this.canvas = this.drawing.canvas;
     this.dots = new Dots();
     this.frame = 0;
-    this.isLow = window.matchMedia("(max-height: 800px)").matches; // as in view.css
+    this.low = window.matchMedia("(max-height: 800px)"); // as in view.css
     this.isCalm = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
   }
 
   update(state) {
     this.state = state;
-    this.place = places(state, this.drawing.width, this.isLow);
+    this.place = places(state, this.drawing.width, this.low.matches);
     this.drawing.height = this.place.height;
     this.dots.update(state, this.place);
     if (this.isCalm) this.dots.settle();

@@ -21,7 +21,8 @@ export function consumersPart(does) {
   const ofGroup = atHand(buttons, "group").map((each) => button(each.label, () => act(each), { hint: each.hint }));
   const node = make("section", { class: "holders", "aria-label": "Consumers" },
     bar(make("h3", {}, "Consumers"), ...ofGroup, faults.opener), faults.node,
-    make("div", { class: "scroll consumers" }, make("table", {}, heads, body)), lanes.canvas);
+    make("div", { class: "scroll consumers" }, make("table", { "aria-label": "Consumers" }, heads, body)),
+    lanes.canvas);
 
   function update(state) {
     rows.update(state.consumers, (c) => c.name, (row, c) => row.fill(state, c));
@@ -37,7 +38,7 @@ function newConsumer(name, { act, buttons }) {
   const counts = ["holding", "pending", "delivered", "acked", "again"].map((key) => [key, make("td", { class: "n" })]);
   const idle = make("td", { class: "n" });
   const places = inRow(buttons).map((place) => newPlace(name, act, place));
-  const node = make("tr", { "data-consumer": name }, make("td", {}, label), make("td", {}, how),
+  const node = make("tr", { "data-consumer": name }, make("td", { role: "rowheader" }, label), make("td", {}, how),
     ...counts.map(([, cell]) => cell), idle,
     make("td", {}, make("span", { class: "buttons" }, ...places.map((place) => place.node))));
 
@@ -102,7 +103,7 @@ export function pendingPart({ act, tell, buttons }) {
     scrolled = scroll.scrollTop;
     if (state) update(state);
   };
-  const table = make("table", { class: "pending-table" }, heads, body);
+  const table = make("table", { class: "pending-table", "aria-label": "Pending entries" }, heads, body);
   const scroll = make("div", {
     class: "scroll pending", onscroll, tabindex: "0", role: "region", "aria-label": "Pending entries",
   }, table);
