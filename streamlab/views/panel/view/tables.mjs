@@ -17,7 +17,7 @@ export function consumersPart(does) {
   const { act, buttons } = does;
   const body = make("tbody"), lanes = new Drawing("", 110), faults = faultsMenu(does);
   const rows = new Rows(body, (name) => newConsumer(name, does));
-  const heads = head("name", "state", "#holds", "#pending", "#delivered", "#acked", "#done twice", "#idle", "");
+  const heads = head("name", "state", "#holds", "#pending", "#delivered", "#acked", "#twice", "#idle", "");
   const ofGroup = atHand(buttons, "group").map((each) => button(each.label, () => act(each), { hint: each.hint }));
   const node = make("section", { class: "holders", "aria-label": "Consumers" },
     bar(make("h3", {}, "Consumers"), ...ofGroup, faults.opener), faults.node,
@@ -128,7 +128,7 @@ export function pendingPart({ act, tell, buttons }) {
     offer(owner, [["", "who holds least"], ...state.consumers.map((c) => [c.name, c.name])]);
     for (const { label, ofPicked, node } of claims) {
       enable(node, whyNot(state) || (ofPicked && !picked.size ? "Pick entries first, by their check boxes." : ""));
-      if (ofPicked) write(node, picked.size ? `${label} ${picked.size} picked` : `${label} picked`);
+      if (ofPicked) write(node, picked.size ? `${label} ${picked.size}` : label);
     }
     offer(strategy, Object.entries(state.strategies));
     if (isFree(automatic)) automatic.checked = state.strategy !== "none";
