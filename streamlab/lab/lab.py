@@ -284,7 +284,7 @@ class Lab(ByHand, ShowsItself):
 
     @property
     def commands(self) -> list[Command]:
-        """The last commands, as they would be typed: what the lab sent, and what the workers' events tell.
+        """The last commands: what the lab sent, what ``%redis`` sent to its server, and what the workers' events tell.
 
         Those of the lab are kept for longer, however many the workers send.
 

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from streamlab.lab.looker import Looker
 from streamlab.results.ledger import LAB
-from streamlab.results.recent import Recent
+from streamlab.results.recent import YOU, Recent
 from streamlab.results.snapshot import Snapshot
 from streamlab.results.stories import Story, place_now
+from streamlab.servers.typed import typed_to
 
 if TYPE_CHECKING:
     from streamlab.lab.live import LiveEngine
@@ -22,7 +23,7 @@ class Lookout:
         self._engine = engine
         self._recent = Recent(engine.scenario)
         self._looker = Looker(engine.scenario)
-        self._n_noted = 0
+        self._n_noted = self._n_typed = 0
         self._story = Story("")
         self._n_told = 0
 
@@ -36,6 +37,10 @@ class Lookout:
             recent.read(engine.log, at, engine.origin, n_events)
             recent.note(at, LAB, text, reply)
         self._n_noted = len(notes)
+        for typed in typed_to(engine.url, self._n_typed) if engine.url else ():
+            if typed.at >= engine.origin:  # the server was there before the run
+                recent.note(typed.at - engine.origin, YOU, typed.text, typed.reply)
+            self._n_typed = typed.number
         recent.read(engine.log, engine.now, engine.origin)
         return recent
 

@@ -282,6 +282,8 @@ class SimulatedEngine:
         """Seconds of virtual time since the run began."""
         return self.loop.time()
 
+    url = ""  #: nobody else can reach its server
+
     @property
     def origin(self) -> float:
         """The loop's time at which the run began."""

@@ -25,6 +25,8 @@ _N_MOVES: Final = 120
 #: Points of a curve, and how many of them a rate is an average of.
 N_POINTS: Final = 120
 SPAN: Final = N_POINTS // 8
+#: Who types a command into a notebook.
+YOU: Final = "you"
 #: Entry ids in the short form of a reply.
 _N_IDS: Final = 3
 #: A process reports what one read gave it one after the other, within so many seconds.
@@ -70,7 +72,7 @@ class Recent:
     def __init__(self, scenario: Scenario) -> None:
         self.ledger = Ledger(scenario)  #: what the events come to so far
         self.commands: deque[Command] = deque(maxlen=N_COMMANDS)  #: the last ones of the run's processes
-        self.by_hand: deque[Command] = deque(maxlen=_N_BY_HAND)  #: … and of the lab, which others shall not push out
+        self.by_hand: deque[Command] = deque(maxlen=_N_BY_HAND)  #: … of the lab, and typed
         #: The last events of entries: ``(number, kind, actor, id)``, numbered from 1.
         self.moves: deque[tuple[int, str, str, str]] = deque(maxlen=_N_MOVES)
         self.points: deque[Point] = deque(maxlen=N_POINTS + 20)  #: how the run stood, on a grid of times
@@ -107,7 +109,7 @@ class Recent:
     def note(self, at: float, by: str, text: str, reply: str = "") -> Command:
         """Write down a command."""
         command = Command(at, by, text, reply)
-        (self.by_hand if by == LAB else self.commands).append(command)
+        (self.by_hand if by in (LAB, YOU) else self.commands).append(command)
         return command
 
     @property

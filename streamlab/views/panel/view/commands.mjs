@@ -36,7 +36,7 @@ function newCommand() {
   const node = make("tr", {}, at, who, make("td", {}, words, reply));
 
   function fill([when, by, command, answer]) {
-    classes(node, by === "lab" ? "lab" : "");
+    classes(node, ["lab", "you"].includes(by) ? "lab" : "");
     write(at, when.toFixed(2));
     write(who, by);
     write(words, command);
