@@ -97,14 +97,15 @@ class LiveDriver:
     def keep_open(self, yes: bool) -> None:
         """Note whether somebody looks on who may restart a producer; else nobody is waited for."""
         course = self._engine.course
+        if self.finished:
+            return
         if course.is_waiting and not yes:
             self.do(LetEnd())
         self._on_loop(lambda: course.keep_open(yes))
 
     def wait(self) -> Run:
         """Wait for the end of the run and return what came of it."""
-        if not self.finished:
-            self.keep_open(False)
+        self.keep_open(False)
         while self._run is None and self._thread.is_alive():
             time.sleep(0.02)
         if self._error is not None:

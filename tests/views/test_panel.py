@@ -174,6 +174,8 @@ def test_at_a_panel_a_run_outlives_its_producers(panel: panels.Panel, lab: Lab, 
     eventually(lambda: panel.state.get("at") == 70.0, "it has gone on")
     assert panel.state["headline"][1].startswith("P1 and P2 are dead: they add nothing until they are restarted.")
     assert not panel.state["finished"]
+    panels.Panel(lab).close()
+    assert lab.stays_open  # the other one shows it still
     panel.close()
     lab.run_until(90.0)
     assert lab.finished

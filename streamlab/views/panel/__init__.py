@@ -53,6 +53,8 @@ CONTROLS: Final[tuple[Control, ...]] = get_args(Control)
 #: What the panel's thread is asked to do. What it returns is looked at only for an empty list: nothing was claimed.
 _Request = Callable[[Lab], object]
 
+#: Those that are not closed: as long as one shows a lab, its run stays open.
+_open: weakref.WeakSet[Panel] = weakref.WeakSet()
 #: The panel that each cell of a notebook shows: running the cell again replaces it.
 _of_cell: weakref.WeakValueDictionary[str, Panel] = weakref.WeakValueDictionary()
 
@@ -73,8 +75,6 @@ class Panel(anywidget.AnyWidget):
     def __init__(self, lab: Lab) -> None:
         super().__init__()
         self.lab = lab
-        if not lab.is_closed:
-            lab.stays_open = True
         self._notice = ""
         self._told = ""
         self._requests: queue.SimpleQueue[_Request] = queue.SimpleQueue()
@@ -84,6 +84,9 @@ class Panel(anywidget.AnyWidget):
         self._thread_lock = threading.Lock()
         self.on_msg(self._hear)
         _replace_in_cell(self)
+        _open.add(self)
+        if not lab.is_closed:
+            lab.stays_open = True
         self._wake()
 
     def __repr__(self) -> str:
@@ -127,7 +130,8 @@ class Panel(anywidget.AnyWidget):
 
     def close(self) -> None:
         """Close the panel. The lab goes on."""
-        if not self.lab.is_closed and not self._is_closed:
+        _open.discard(self)
+        if not self._is_closed and not self.lab.is_closed and not any(each.lab is self.lab for each in [*_open]):
             self.lab.stays_open = False
         self._is_closed = True
         self._requests.put(_wake_up)
