@@ -13,7 +13,7 @@ NOTEBOOKS := $(wildcard notebooks)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test coverage lint bench site fuzz clean
+.PHONY: help lab test coverage lint bench site lock fuzz clean
 .DELETE_ON_ERROR:
 
 help: ## list these targets
@@ -40,11 +40,16 @@ lint: $(VENV)/dev ## check style, types, imports and dead code only
 	@$(BIN)/vulture
 
 bench: $(VENV)/bench ## compare speed with other simulators and clients
-	@for each in $(filter-out %/harness.py %/recovery.py,$(wildcard benchmarks/[a-z]*.py)); do echo "== $$each"; $(BIN)/python "$$each" $(ARGS) || exit; done
+	@for each in $(filter-out %/harness.py %/recovery.py %/libraries.py %/schedules.py,$(wildcard benchmarks/[a-z]*.py)); do echo "== $$each"; $(BIN)/python "$$each" $(ARGS) || exit; done
 
 site: $(VENV)/dev ## make a site of the course, its pages and its API in build/site
 	@$(BIN)/python -m sphinx -q -W --keep-going -c docs . build/site
 	@echo "build/site/index.html"
+
+lock: $(VENV)/dev ## choose anew the versions that Binder and the dev container install
+	@$(PIP) "uv>=0.9"
+	@$(BIN)/uv pip compile pyproject.toml --extra course --universal --python-version 3.11 --upgrade --generate-hashes \
+	    --no-annotate --no-emit-index-url --custom-compile-command "make lock" --quiet --output-file binder/requirements.txt
 
 fuzz: $(VENV)/dev ## compare the stream model with real servers, for long
 	@$(BIN)/python -m tests.differential $(ARGS)

@@ -11,9 +11,10 @@ import os
 import platform
 import statistics
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 
 class Outcome(NamedTuple):
@@ -49,7 +50,25 @@ class Rival:
     @property
     def missing(self) -> tuple[str, ...]:
         """The modules that it needs and that are not installed."""
-        return tuple(name for name in self.needs if importlib.util.find_spec(name) is None)
+        return absent(self.needs)
+
+
+class Candidate(Protocol):
+    """Somebody who may be missing here."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def missing(self) -> tuple[str, ...]: ...
+
+
+_C = TypeVar("_C", bound=Candidate)
+
+
+def absent(needs: Iterable[str]) -> tuple[str, ...]:
+    """Return those of some modules that are not installed."""
+    return tuple(name for name in needs if importlib.util.find_spec(name) is None)
 
 
 @dataclass
@@ -71,7 +90,7 @@ def imported(name: str) -> Any:
     return importlib.import_module(name)
 
 
-def available(rivals: Sequence[Rival], only: Sequence[str] = ()) -> list[Rival]:
+def available(rivals: Sequence[_C], only: Sequence[str] = ()) -> list[_C]:
     """Return the rivals that can run here and whose names hold one of `only`; say which cannot run."""
     wanted = [r for r in rivals if not only or any(o.lower() in r.name.lower() for o in only)]
     for rival in wanted:
@@ -176,6 +195,15 @@ def machine() -> str:
         f"Python {platform.python_version()}, redis-py {imported('redis').__version__}, "
         f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
     )
+
+
+def written(page: Path, begin: str, end: str, markdown: str) -> str:
+    """Return a page's text with what is between its markers replaced."""
+    before, _, rest = page.read_text(encoding="utf-8").partition(begin)
+    _, found, after = rest.partition(end)
+    if not found:
+        raise SystemExit(f"{page.name} has no place for the table: put {begin} and {end} into it")
+    return f"{before}{begin}\n\n{markdown}\n\n{end}{after}"
 
 
 def find(results: Sequence[Result], name: str) -> Result | None:

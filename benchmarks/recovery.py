@@ -16,6 +16,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from harness import written
+
 from streamlab import Arrivals, Lab, Producer, Run, Scenario, Service, compare, consumers, plots
 from streamlab.actors import Recovery
 from streamlab.lab.strategies import RecoveryTable, as_dicts
@@ -101,15 +103,6 @@ def table(n_schedules: int = N_SCHEDULES) -> RecoveryTable:
     )
 
 
-def written(page: str, markdown: str) -> str:
-    """Return a page with the table between its markers replaced."""
-    before, _, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not end:
-        raise SystemExit(f"{PAGE.name} has no place for the table: put {BEGIN} and {END} into it")
-    return f"{before}{BEGIN}\n\n{markdown}\n\n{end}{after}"
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if it differs")
@@ -122,11 +115,10 @@ def main() -> int:
     if args.json:
         print(json.dumps(as_dicts(result)))
         return 0
-    page = PAGE.read_text(encoding="utf-8")
-    new = written(page, result.to_markdown())
+    new = written(PAGE, BEGIN, END, result.to_markdown())
     print(result)
     if args.check:
-        return int(new != page)
+        return int(new != PAGE.read_text(encoding="utf-8"))
     PAGE.write_text(new, encoding="utf-8")
     return 0
 

@@ -18,14 +18,7 @@ release = version = __version__
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
 
 root_doc = "README"
-include_patterns = [
-    "*.md",
-    "docs/*.md",
-    "notebooks/*.ipynb",
-    "notebooks/TEACHING.md",
-    "benchmarks/*.md",
-    "examples/*.md",
-]
+include_patterns = ["*.md", "docs/*.md", "notebooks/*.ipynb", "notebooks/*.md", "benchmarks/*.md", "examples/*.md"]
 source_suffix = {".md": "myst-nb", ".ipynb": "myst-nb"}
 
 nb_execution_mode = "off"  # the outputs are those that the tests compare
@@ -55,6 +48,7 @@ CONTENTS = """
 :caption: The course
 
 %(lessons)s
+notebooks/GLOSSARY
 notebooks/TEACHING
 ```
 
@@ -64,6 +58,7 @@ notebooks/TEACHING
 
 docs/testing
 docs/torture
+docs/libraries
 examples/README
 docs/api
 ```

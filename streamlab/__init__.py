@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from streamlab.lab.machine_process import LabError as LabError
     from streamlab.lab.strategies import RecoveryTable as RecoveryTable
     from streamlab.lab.strategies import compare as compare
+    from streamlab.lab.sweep import sweep as sweep
     from streamlab.lab.watch import Watch as Watch
     from streamlab.model import StreamModel as StreamModel
     from streamlab.results.comparison import Agreement as Agreement
@@ -95,6 +96,7 @@ else:
             "lab.both": "run_both",
             "lab.lab": "Lab",
             "lab.strategies": "RecoveryTable compare",
+            "lab.sweep": "sweep",
             "lab.watch": "Watch",
             "model": "StreamModel",
             "results.run": "Run",

@@ -28,7 +28,7 @@ State = Literal["ok", "missing", "problem"]
 #: What pip calls this package.
 DISTRIBUTION = "consumer-group-lab"
 #: What each extra is for, in the order in which they are shown.
-EXTRAS = {"course": "the notebooks, figures and the panel", "jobs": "many schedules of `streamlab.testing` at once"}
+EXTRAS = {"course": "the notebooks, figures and the panel", "jobs": "many runs at once"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,8 +67,9 @@ def copy_course(course: Path, folder: Path) -> Copied:
 
 
 def _files(course: Path) -> Iterator[Path]:
-    """Give what a learner needs: the lessons, and the pictures that they show."""
+    """Give what a learner needs: the lessons, their glossary, and the pictures that they show."""
     yield from sorted(course.glob("*.ipynb"))
+    yield from course.glob("GLOSSARY.md")
     yield from sorted(course.glob("figures/*.png"))
 
 

@@ -208,10 +208,11 @@ def chain_of(error: BaseException) -> Iterator[BaseException]:
 def time_limit(seconds: float) -> Iterator[None]:
     """Raise `OutOfTime` in what runs inside if it takes longer.
 
-    So many seconds of the processor's time, or twice as many of the wall's: a busy machine is no endless loop. By an
-    alarm signal: in the main thread, where there are alarms, and where nothing else uses them. Elsewhere there is no
-    limit. If it is swallowed (by a bare ``except:``), it is raised again where the next line of the learner's begins,
-    which sooner or later is one that is in no ``try``.
+    So many seconds of the processor's time, or twice as many of the wall's: a busy machine is no endless loop. The
+    wall's are counted in alarms, which a process that has no processor, or is stopped, does not hear. By an alarm
+    signal: in the main thread, where there are alarms, and where nothing else uses them. Elsewhere there is no limit.
+    If it is swallowed (by a bare ``except:``), it is raised again where the next line of the learner's begins, which
+    sooner or later is one that is in no ``try``.
     """
     if not has_alarms():
         yield
@@ -240,15 +241,16 @@ class _Alarm:
     def __init__(self, seconds: float, outermost: types.FrameType) -> None:
         self.is_on = True
         self._outermost = outermost
-        self._end = time.monotonic() + 2 * seconds
+        self._n_left = math.ceil(2 * seconds / _AGAIN)
         self._end_of_work = time.process_time() + seconds
         self._has_rung = False
 
     def end_soon(self) -> None:
-        self._end = min(self._end, time.monotonic() + _AGAIN)
+        self._n_left = min(self._n_left, 1)
 
     def ring(self, _: int, frame: types.FrameType | None) -> None:
-        is_due = time.monotonic() >= self._end or time.process_time() >= self._end_of_work
+        self._n_left -= 1
+        is_due = self._n_left <= 0 or time.process_time() >= self._end_of_work
         if not self.is_on or not is_due:
             return
         if self._has_rung:  # and was swallowed

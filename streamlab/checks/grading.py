@@ -5,7 +5,8 @@
     async def my_consume(client, stream, group, consumer, handler, stop): ...
     checks.recovery(my_consume)
 
-A learner's own consumer need not report anything: its client and its handler are watched.
+A learner's own consumer need not report anything: its client and its handler are watched. In a test of a service's own,
+`streamlab.testing.assert_survives` makes the same trial, and raises an exception.
 """
 
 from __future__ import annotations
@@ -14,11 +15,8 @@ import contextlib
 import dataclasses
 import inspect
 import os
-import sys
-import time
 import warnings
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
 from typing import Any, Final
 
 from streamlab.actors import Recovery
@@ -30,6 +28,7 @@ from streamlab.checks.diagnosis import diagnosis
 from streamlab.checks.recoveries import about_units, as_recovery
 from streamlab.checks.schedules import Schedule, graded, schedule, with_faults, with_random_faults
 from streamlab.checks.unexpected_ends import Diagnosis, commands_told, of_busy_loop, of_error, of_no_await
+from streamlab.lab.how_far import HowFar
 from streamlab.lab.simulated import SimulatedEngine
 from streamlab.results.run import Run
 from streamlab.results.stories import story_of
@@ -44,8 +43,8 @@ _CALLBACKS: Final = 10_000
 _TIME_LIMIT: Final = 3.0
 #: Seconds for what has to end.
 _LAST_CALL: Final = 0.5
-#: Seconds after which the progress is shown, and COUNT of XAUTOCLAIM where a list is to be long.
-_PATIENCE, _PAGE = 3.0, 10
+#: COUNT of XAUTOCLAIM where a list is to be long.
+_PAGE: Final = 10
 
 
 @judged
@@ -79,7 +78,7 @@ def recovery(
     if not is_own:
         answer = as_recovery(answer)
     _check_count(schedules)
-    progress = Progress(schedules)
+    progress = HowFar(schedules, "schedules")
     with quiet(hold_back=schedules > 1), contextlib.closing(progress):
         for number in range(seed, seed + schedules):
             if is_own and scenario is None:
@@ -277,49 +276,3 @@ def quiet(hold_back: bool) -> Iterator[None]:
         warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
         with contextlib.redirect_stdout(nowhere) if hold_back else contextlib.nullcontext():
             yield
-
-
-class Progress:
-    """Says how many schedules are done, once it takes long and if somebody watches: in a terminal or a notebook."""
-
-    def __init__(self, n: int) -> None:
-        self._n = n
-        self._n_done = 0
-        self._next = time.monotonic() + _PATIENCE
-        self._show: Callable[[str], None] | None = None
-
-    def step(self) -> None:
-        self._n_done += 1
-        if time.monotonic() >= self._next and self._n_done < self._n:
-            self._next = time.monotonic() + 0.5
-            self._show = self._show or _display()
-            if self._show is not None:
-                self._show(f"{self._n_done} of {self._n} schedules …")
-
-    def close(self) -> None:
-        if self._show is not None:
-            self._show("")
-
-
-def _display() -> Callable[[str], None] | None:
-    """Return what shows a line in place of the one before; None if nobody watches.
-
-    A notebook that is executed by a program, and whose outputs are compared, cannot ask its user anything.
-    """
-    ipython = sys.modules.get("IPython")
-    shell: Any = ipython.get_ipython() if ipython is not None else None
-    kernel = getattr(shell, "kernel", None)
-    if kernel is not None:
-        parent = kernel.get_parent("shell") or {}
-        if not parent.get("content", {}).get("allow_stdin"):
-            return None
-        return partial(_show_in_notebook, shell.display_pub)
-    if not sys.stderr.isatty():
-        return None
-    return lambda text: print(f"\r{text:<40}\r{text}", end="", file=sys.stderr, flush=True)
-
-
-def _show_in_notebook(publisher: Any, text: str) -> None:
-    publisher.clear_output(wait=bool(text))
-    if text:
-        publisher.publish({"text/plain": text})

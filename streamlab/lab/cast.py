@@ -28,9 +28,9 @@ class _Role:
     actor: Consumer | Producer
     process: Process
     life: int = 1
+    pace: float = 1.0
     #: By how much it is slower, each for a while.
     slow: list[float] = field(default_factory=list)
-    pace: float = 1.0
     #: What happens at an entry that is counted: through all lives, each once.
     counted: tuple[CountedAction, ...] = ()
     #: When it told that it stopped; not a number if it has not.

@@ -172,7 +172,7 @@ class Course(Cast):
                 return
             recovery = self.scenario.recovery
             dead = self.consumers.keys() - set(coming)
-            for_good = not recovery.claims and recovery.restarts_after is None
+            for_good = not (recovery.claims or self.stage.may_claim) and recovery.restarts_after is None
             if not self.is_down and await is_drained(
                 self.stage.client, self.scenario, hopeless=dead if for_good else ()
             ):
@@ -219,8 +219,6 @@ class Course(Cast):
             self._bury(process, died_at)
             self.log.report(CRASHED, process.name, at=died_at)
         process.gone.set()
-        if role.process is not process:
-            return
         delay = self.scenario.recovery.restarts_after if process.name in self.consumers else None
         if role.is_to_restart:
             role.is_to_restart = False
@@ -241,11 +239,16 @@ class Course(Cast):
         task.add_done_callback(self._note_done)
 
     async def _ask_and_bury(self, name: str, died_at: float) -> None:
-        await self.until_up()
-        try:
-            held = await pending_of(self.stage.client, self.scenario, name)
-        except redis.exceptions.ResponseError:
-            return  # the group is gone, and nothing is pending in it
+        while True:
+            await self.until_up()
+            try:
+                held = await pending_of(self.stage.client, self.scenario, name)
+                break
+            except redis.exceptions.ResponseError:
+                return  # the group is gone, and nothing is pending in it
+            except redis.exceptions.ConnectionError:
+                if not self.is_down:
+                    raise  # else the server was taken down while it was asked
         for event in unseen(held, name, self.loop.time(), self.log.latest_first()):
             self.log.append(event._replace(at=min(event.at, died_at - _JUST_BEFORE)))
 

@@ -215,6 +215,7 @@ class ForeignStage(LiveStage):
     """A real server, and behind a proxy each the processes of a program that knows nothing of its lab."""
 
     last_call = 5.0
+    may_claim = True
 
     def __init__(self, scenario: Scenario, redis_url: str | None, program: Program, log: EventLog) -> None:
         super().__init__(scenario, redis_url, keeps=scenario.needs_persistence)

@@ -22,31 +22,32 @@ class Outage:
     ) -> None:
         self._stage, self._log, self._do = stage, log, do
         self._until = -math.inf
-        self.is_down = False
         self.up = asyncio.Event()
         self.up.set()
+
+    @property
+    def is_down(self) -> bool:
+        """Whether the server is gone."""
+        return not self.up.is_set()
 
     async def begin(self, duration: float) -> None:
         """Let the server be gone for so many seconds."""
         loop = asyncio.get_running_loop()
-        until = loop.time() + duration
+        self._until = max(self._until, loop.time() + duration)
         if self.is_down:
-            self._until = max(self._until, until)
             return
-        self.is_down, self._until = True, until
         self.up.clear()
         await self._stage.go_down()
         self._log.report(SERVER_DOWN, LAB)
-        loop.call_at(until, self._end_if_due, loop, context=contextvars.Context())
+        loop.call_at(self._until, self._end_if_due, loop, context=contextvars.Context())
 
     def _end_if_due(self, loop: asyncio.AbstractEventLoop) -> None:
         if loop.time() < self._until:
-            loop.call_at(self._until, self._end_if_due, loop, context=contextvars.Context())
+            loop.call_at(self._until, self._end_if_due, loop)
         else:
             self._do(self._end())
 
     async def _end(self) -> None:
         await self._stage.come_up()
         self._log.report(SERVER_UP, LAB)
-        self.is_down = False
         self.up.set()

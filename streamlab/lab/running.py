@@ -21,16 +21,22 @@ async def run_live(engine: LiveEngine, progress: Progress | None) -> Run:
         return await engine.run(progress)
 
 
-def run_coroutine(coroutine: Coroutine[Any, Any, T], is_closing: Callable[[], bool]) -> T:
+def run_coroutine(
+    coroutine: Coroutine[Any, Any, T],
+    is_closing: Callable[[], bool],
+    make_loop: Callable[[], asyncio.AbstractEventLoop] = new_loop,
+) -> T:
     """Run a coroutine to its end on a loop and in a thread of its own.
 
     A loop may be running in the caller's. And an interrupt comes to the caller's thread: here, it only cancels the
     coroutine, which then tidies up to the end, however often the interrupt is repeated. A cancellation may get lost on
     its way (asyncio's own time-outs swallow one that comes with them): it comes again until `is_closing`.
+
+    The loop is one of precise timers, unless another is asked for: it cannot have more than 1,024 files and sockets.
     """
     results: list[T] = []
     errors: list[BaseException] = []
-    loop = new_loop()
+    loop = make_loop()
     task = loop.create_task(coroutine)
 
     def work() -> None:
@@ -40,9 +46,13 @@ def run_coroutine(coroutine: Coroutine[Any, Any, T], is_closing: Callable[[], bo
         except BaseException as error:  # handed over to the caller's thread
             errors.append(error)
         finally:
-            loop.run_until_complete(loop.shutdown_asyncgens())
-            loop.close()
-            has_ended.set()
+            try:
+                loop.run_until_complete(loop.shutdown_asyncgens())
+            except BaseException as error:  # the loop is broken
+                errors.append(error)
+            finally:
+                loop.close()
+                has_ended.set()
 
     # Python 3.11 takes a thread for ended whose `join` was interrupted.
     has_ended = threading.Event()

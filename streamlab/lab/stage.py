@@ -113,6 +113,8 @@ class Stage(ABC):
     last_call: float
     #: The longest time between two looks whether all is done.
     longest_look: float
+    #: Whether consumers may claim though the scenario does not say so.
+    may_claim: bool = False
 
     @property
     @abstractmethod

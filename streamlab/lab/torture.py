@@ -6,6 +6,7 @@ any other, with its story, and a verdict.
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -129,7 +130,8 @@ def torture(
             effects = await _effects(engine.client, program, engine.stage.books, run)
             return _judge(run, program, engine.stage.books, effects, engine.origin, may_repeat)
 
-    return run_coroutine(work(), lambda: engine.is_closing)
+    # A program may have any number of connections, each of which is two of its proxy's.
+    return run_coroutine(work(), lambda: engine.is_closing, asyncio.new_event_loop)
 
 
 # ---- what the program's own books say --------------------------------------------------------------

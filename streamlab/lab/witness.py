@@ -199,8 +199,9 @@ class LifeWitness:
                 continue
             if process.has_ended and known:
                 continue  # the server has been asked already what it had been given
-            n = 1 if how == "new" else max(known, told or 1) + 1
-            self._report(CLAIMED if how == "claimed" else DELIVERED, entry_id, n)
+            is_new = how == "new" or (how == "by a script" and not known)
+            n = 1 if is_new else max(known, told or 1) + 1
+            self._report(DELIVERED if is_new or how == "history" else CLAIMED, entry_id, n)
             self._begin(entry_id)
 
     def _begin(self, entry_id: str) -> None:

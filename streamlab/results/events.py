@@ -111,9 +111,17 @@ class EventLog:
 
     def copy(self) -> EventLog:
         """Return a log of what has happened so far, which does not grow with this one."""
-        log = EventLog()
-        log._items = self._items[:]
+        return self._holding(self._items[:])
+
+    @classmethod
+    def _holding(cls, items: list[Any]) -> EventLog:
+        log = cls()
+        log._items = items
         return log
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Be pickled without the clock, which may be an event loop."""
+        return EventLog._holding, (self._items,)
 
     @classmethod
     def of(cls, events: Iterable[Event]) -> EventLog:

@@ -2,7 +2,7 @@
 
 So a program need not tell anything: it is known by its commands (XREADGROUP, XCLAIM, XAUTOCLAIM, XACK …) and by their
 replies, those of a pipeline or a transaction as well. What a script does is not to be seen; that it had an entry's id
-among its arguments is.
+among its arguments is, and so are entries that it returns as XREADGROUP would.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Final, Literal, Protocol
 
 #: An entry, and how often it had been delivered, if the reply says so.
 Given = tuple[str, int | None]
-How = Literal["new", "history", "claimed", "renamed"]
+How = Literal["new", "history", "claimed", "renamed", "by a script"]
 
 ENTRY_ID: Final = re.compile(r"\d+-\d+")
 _SCRIPTS: Final = ("EVAL", "EVALSHA", "FCALL")
@@ -35,7 +35,8 @@ class Witness(Protocol):
         """Note that effects are on their way; return whether they may be passed on."""
 
     def given(self, entries: Sequence[Given], how: How) -> None:
-        """Note what it was given; "renamed": claimed with JUSTID, so that only the owner has changed."""
+        """Note what it was given; "renamed": claimed with JUSTID, so that only the owner has changed; "by a script":
+        read or claimed, one cannot know."""
 
     def acked(self, ids: Sequence[str], n: int) -> None:
         """Note that of these `n` were pending, and are not any more."""
@@ -149,10 +150,18 @@ class GroupWatcher:
             return
         if name in _EFFECTS and words[1:2] == [self.effects]:
             self._had_effect(words, reply)
-        elif name in _SCRIPTS and self._keys(words) & {self.stream, self.effects}:
-            self.witness.unheard(_ids(words))
+        elif name in _SCRIPTS:
+            if self._keys(words) & {self.stream, self.effects}:
+                self.witness.unheard(_ids(words))
+            self._give(self._returned(reply), "by a script")
         elif name in _AFTER:
             _AFTER[name](self, words, reply)
+
+    def _returned(self, reply: Any) -> list[list[Any]]:
+        """Return the entries of our stream in a script's reply, if that has the shape of XREADGROUP's."""
+        rows = [row for row in reply if isinstance(row, list) and len(row) == 2] if isinstance(reply, list) else []
+        found = [row[1] for row in rows if row[0] == self.stream.encode() and isinstance(row[1], list)]
+        return [entry for entries in found for entry in entries if isinstance(entry, list) and _is_entry(entry)]
 
     def _had_effect(self, words: list[str], reply: Any) -> None:
         is_new = words[0] in ("HINCRBY", "XADD") or reply not in (0, b"0")
@@ -265,6 +274,10 @@ class _Read:
 
 def _text(value: Any) -> str:
     return value.decode(errors="surrogateescape") if isinstance(value, bytes) else str(value)
+
+
+def _is_entry(row: list[Any]) -> bool:
+    return len(row) == 2 and ENTRY_ID.fullmatch(_text(row[0])) is not None and isinstance(row[1], list)
 
 
 def _ids(words: Iterable[str]) -> list[str]:

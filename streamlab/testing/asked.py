@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 @dataclass
 class Asked:
-    """`seed` tries that schedule only; `schedules` is how many to try instead of what a test says."""
+    """What counts instead of what a test says: `seed` tries that schedule only; None leaves the test its own."""
 
     seed: int | None = None
     schedules: int | None = None
+    jobs: int | None = None
+    dask: str | None = None
 
 
 ASKED = Asked()

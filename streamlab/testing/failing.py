@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -92,7 +93,7 @@ def _again(name: str, seed: int, entry: str, run: Run | None, given: Mapping[str
     options = "".join(f", {what}={_written(value)}" for what, value in given.items())
     lines = []
     test = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" (")[0]
-    if test:
+    if test and "pytest" in sys.modules:  # and not in a process that a test has started, such as a notebook's
         lines.append(f'  pytest "{test}" --streams-seed {seed}')
     lines.append(f"  assert_survives({called}, seed={seed}, schedules=1{options})")
     if run is not None:

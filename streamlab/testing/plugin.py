@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from streamlab.testing.asked import ASKED
+from streamlab.testing.asked import ASKED, Asked
 
 if TYPE_CHECKING:
     from streamlab.servers.embedded import EmbeddedServer
@@ -23,6 +23,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("streams", "consumers of Redis Streams under faults (streamlab)")
     group.addoption("--streams-seed", type=int, metavar="N", help="try the schedule of this seed only")
     group.addoption("--streams-schedules", type=int, metavar="N", help="try so many schedules, whatever tests say")
+    group.addoption("--streams-jobs", type=int, metavar="N", help="try them in so many processes (needs joblib)")
+    group.addoption("--streams-dask", metavar="ADDRESS", help="try them by the workers of this Dask scheduler")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -31,11 +33,12 @@ def pytest_configure(config: pytest.Config) -> None:
         f"streams(schedules={_SCHEDULES}, seed=1, **options): a test that asks for the fixture `streams` is given a "
         "schedule of faults each time; options are those of streamlab.testing.assert_survives",
     )
-    ASKED.seed, ASKED.schedules = config.getoption("--streams-seed"), config.getoption("--streams-schedules")
+    for what in vars(ASKED):
+        setattr(ASKED, what, config.getoption(f"--streams-{what}"))
 
 
 def pytest_unconfigure() -> None:
-    ASKED.seed = ASKED.schedules = None
+    vars(ASKED).update(vars(Asked()))
 
 
 class Streams:

@@ -28,6 +28,7 @@ def assert_survives(
     stream: str = "orders",
     group: str = "workers",
     jobs: int = 1,
+    dask: str | None = None,
 ) -> None:
     """Run a consumer under random schedules of faults, in virtual time; fail if it loses, leaves or doubles anything.
 
@@ -59,7 +60,10 @@ def assert_survives(
     stream, group
         Where entries come from, for a consumer that does not ask for it.
     jobs
-        How many processes to use; needs joblib (``consumer-group-lab[jobs]``). The verdict is the same.
+        How many processes to use, -1 for as many as there are processors; needs joblib (``consumer-group-lab[jobs]``).
+        The verdict is the same.
+    dask
+        The address of a Dask scheduler, whose workers are used instead; needs ``dask.distributed`` as well.
 
     Raises
     ------
@@ -74,11 +78,12 @@ def assert_survives(
         "stream": stream, "group": group,
     }  # fmt: skip
     schedules = schedules if ASKED.schedules is None else ASKED.schedules
+    jobs, dask = jobs if ASKED.jobs is None else ASKED.jobs, dask if ASKED.dask is None else ASKED.dask
     if schedules < 1:
         raise ValueError(f"schedules is {schedules!r}: give a whole number of at least 1")
     seeds = range(seed, seed + schedules) if ASKED.seed is None else [ASKED.seed]
     planned = plan(faults=faults, version=version, entries=entries, poison=poison, stream=stream, group=group)
-    failed = first_failure(consumer, handler, planned, seeds, jobs)
+    failed = first_failure(consumer, handler, planned, seeds, jobs=jobs, dask=dask)
     if failed is not None:
         drawn = planned.schedule(failed.schedule.scenario.seed)
         others = {name: value for name, value in given.items() if value is not DEFAULTS[name]}

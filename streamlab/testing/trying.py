@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import random
 import re
+import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
-from streamlab.checks.grading import Progress, quiet, try_own
+from streamlab.checks.grading import quiet, try_own
 from streamlab.checks.schedules import Schedule
 from streamlab.checks.unexpected_ends import Diagnosis
+from streamlab.lab.at_once import check_jobs, in_order
+from streamlab.lab.how_far import HowFar
 from streamlab.results.run import Run
 from streamlab.results.verdict import Objection
 from streamlab.testing.calling import Called, work_replaced
@@ -20,8 +25,13 @@ from streamlab.testing.clients import clients_replaced
 from streamlab.testing.plan import Plan
 from streamlab.testing.shrinking import shrunk
 
-#: Schedules that a process is given at once: few enough for the first failure to be found soon.
-_AT_ONCE: Final = 10
+#: Schedules that are tried here before other processes are asked: one of each kind; and how many one is given at once,
+#: few enough for the first failure to be found soon.
+_HERE, _AT_ONCE = 10, 4
+_NOT_HERE: Final = (
+    "this was in another process; here, the same schedule goes well. What differs from one process to the next? What a "
+    "consumer keeps outside of its own life, the clock on the wall, the order of a set; how busy its processor is."
+)
 #: How many trials are made to find a smaller schedule, and as how many one counts that comes to no end.
 _EFFORT, _ENDLESS = 60, 10
 #: Seconds of a trial that is too slow to be tried again and again: one that hangs.
@@ -38,15 +48,20 @@ class Trial:
     seconds: float
 
 
+#: A process makes one trial at a time: what is replaced for it, others would see. (Dask's workers may have threads.)
+_ALONE: Final = threading.RLock()
+
+
 @contextlib.contextmanager
 def ready_for(called: Called, *, shows_prints: bool = False) -> Iterator[None]:
     """Let trials be made: clients and work are the simulation's, chance is the seed's, and prints are held back."""
-    chance = random.getstate()
-    try:
-        with quiet(hold_back=not shows_prints), clients_replaced(), work_replaced(called):
-            yield
-    finally:
-        random.setstate(chance)
+    with _ALONE:
+        chance = random.getstate()
+        try:
+            with quiet(hold_back=not shows_prints), clients_replaced(), work_replaced(called):
+                yield
+        finally:
+            random.setstate(chance)
 
 
 def trial(called: Called, schedule: Schedule) -> Trial:
@@ -89,58 +104,60 @@ def _way(found: Diagnosis) -> str:
 # ---- many schedules --------------------------------------------------------------------------------
 
 
-def first_failure(consumer: Any, handler: Any, plan: Plan, seeds: Sequence[int], jobs: int) -> Trial | None:
-    """Return the trial of the first of these seeds that fails, made as small as it gets; None if all go well."""
+def first_failure(
+    consumer: Any, handler: Any, plan: Plan, seeds: Sequence[int], *, jobs: int = 1, dask: str | None = None
+) -> Trial | None:
+    """Return the trial of the first of these seeds that fails, made as small as it gets; None if all go well.
+
+    `jobs` and `dask` are those of `in_order`. What fails soon fails here, before any other process has been asked.
+    """
+    check_jobs(jobs)
     called = Called(consumer, handler)
-    if jobs != 1:
-        seed = _first_of_jobs(consumer, handler, plan, seeds, jobs)
-        if seed is None:
-            return None
-        seeds = [seed]
-    with ready_for(called, shows_prints=len(seeds) == 1):
-        failed = _first_failed(called, plan, seeds)
+    n_here = len(seeds) if jobs == 1 and dask is None else _HERE
+    with contextlib.closing(HowFar(len(seeds), "schedules")) as progress:
+        with ready_for(called, shows_prints=len(seeds) == 1):
+            failed = _first_failed(called, plan, seeds[:n_here], progress.step)
+        if failed is None and seeds[n_here:]:
+            parts = (seeds[start : start + _AT_ONCE] for start in range(n_here, len(seeds), _AT_ONCE))
+            calls = ((consumer, handler, plan, part) for part in parts)
+            with contextlib.closing(in_order(_first_of_part, calls, jobs=jobs, dask=dask)) as firsts:
+                failed = _seen_here(called, plan, firsts, partial(progress.step, _AT_ONCE))
     if failed is None:
         return None
     with ready_for(called):
         return smallest(called, failed)
 
 
-def _first_failed(called: Called, plan: Plan, seeds: Sequence[int]) -> Trial | None:
-    with contextlib.closing(Progress(len(seeds))) as progress:
-        for seed in seeds:
-            made = trial(called, plan.schedule(seed))
-            if made.found is not None:
-                return made
-            progress.step()
+def _first_failed(
+    called: Called, plan: Plan, seeds: Sequence[int], step: Callable[[], object] = lambda: None
+) -> Trial | None:
+    for seed in seeds:
+        made = trial(called, plan.schedule(seed))
+        if made.found is not None:
+            return made
+        step()
     return None
 
 
-def _first_of_jobs(consumer: Any, handler: Any, plan: Plan, seeds: Sequence[int], jobs: int) -> int | None:
-    """Return the first seed that fails, found by joblib's workers: processes here, or whatever else it was told."""
-    try:
-        import joblib
-    except ModuleNotFoundError:
-        raise ModuleNotFoundError(
-            f"jobs={jobs} needs joblib: pip install 'consumer-group-lab[jobs]'; or leave jobs out", name="joblib"
-        ) from None
-    first: int | None = None
-
-    def parts() -> Iterator[Sequence[int]]:
-        for start in range(0, len(seeds), _AT_ONCE):
-            if first is not None:
-                return
-            yield seeds[start : start + _AT_ONCE]
-
-    calls = (joblib.delayed(_first_seed_of)(consumer, handler, plan, part) for part in parts())
-    # In the order of the seeds; what has been begun when the first fails is still waited for.
-    for seed in joblib.Parallel(n_jobs=jobs, return_as="generator", pre_dispatch="2*n_jobs")(calls):
-        if first is None:
-            first = seed
-    return first
-
-
-def _first_seed_of(consumer: Any, handler: Any, plan: Plan, seeds: Sequence[int]) -> int | None:
+def _first_of_part(consumer: Any, handler: Any, plan: Plan, seeds: Sequence[int]) -> tuple[int, Diagnosis] | None:
+    """Return the first seed that fails, and what went wrong; in words only, as an error of one's own may not travel."""
     called = Called(consumer, handler)
     with ready_for(called):
         failed = _first_failed(called, plan, seeds)
-    return None if failed is None else failed.schedule.scenario.seed
+    if failed is None or failed.found is None:
+        return None
+    return failed.schedule.scenario.seed, Diagnosis(failed.found.words, _NOT_HERE)
+
+
+def _seen_here(
+    called: Called, plan: Plan, firsts: Iterable[tuple[int, Diagnosis] | None], step: Callable[[], object]
+) -> Trial | None:
+    """Return the trial, made here, of the first seed that failed elsewhere."""
+    for first in firsts:
+        if first is not None:
+            seed, found = first
+            with ready_for(called):
+                made = trial(called, plan.schedule(seed))
+            return made if made.found is not None else dataclasses.replace(made, found=found)
+        step()
+    return None

@@ -47,7 +47,7 @@ class Deadlock(RuntimeError):
 
 
 class TimeStandsStill(RuntimeError):
-    """Callbacks keep each other busy and the clock never moves (a loop that polls without waiting)."""
+    """Callbacks keep each other busy and the clock never moves: a loop polls without waiting, or sleeps too short."""
 
 
 #: What asyncio.sleep() sets its timer with: such a timer needs no handle, its future is enough.
@@ -123,13 +123,6 @@ class VirtualLoop(TaskLoop):
                 due = until
                 if ready:
                     due = now
-                    budget -= len(ready)
-                    if budget < 0:
-                        raise TimeStandsStill(
-                            f"{self._callbacks_per_instant:,} callbacks ran at virtual time {now:g} s and "
-                            "the clock never moved: some loop polls without waiting. Let it block "
-                            "(XREADGROUP with BLOCK) or sleep."
-                        )
                     task = ready.popleft()
                 while timers and timers[0][0] <= due:
                     due, number, timer = heappop(timers)
@@ -160,6 +153,14 @@ class VirtualLoop(TaskLoop):
                     return
                 self.rounds += 1
                 n_left = len(ready)
+                budget -= 1 + n_left
+                if budget < 0:
+                    ready.appendleft(task)
+                    raise TimeStandsStill(
+                        f"{self._callbacks_per_instant:,} callbacks ran at virtual time {now:g} s and "
+                        "the clock never moved: some loop polls without waiting. Let it block "
+                        "(XREADGROUP with BLOCK) or sleep."
+                    )
             if type(task) is not VirtualTask:
                 self._call(task)
                 continue

@@ -6,6 +6,7 @@ import asyncio
 import fractions
 import itertools
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -158,6 +159,29 @@ def test_somebody_elses_alarm_is_left_alone() -> None:
         signal.signal(signal.SIGALRM, before)
     with pytest.raises(OutOfTime), time_limit(0.05), time_limit(60):
         time.sleep(5)
+
+
+#: Stops itself for 0.8 s, twice, with 0.3 s to work in; and sleeps for longer than that.
+STOPPED = """
+import os, signal, subprocess, time
+from streamlab.checks.attempts import OutOfTime, time_limit
+with time_limit(0.3):
+    for _ in range(2):
+        subprocess.Popen(["sh", "-c", f"sleep 0.8; kill -CONT {os.getpid()}"])
+        os.kill(os.getpid(), signal.SIGSTOP)
+try:
+    with time_limit(0.3):
+        time.sleep(30)
+except OutOfTime:
+    print("in time")
+"""
+
+
+@needs_alarms
+def test_the_time_in_which_a_process_could_not_work_is_none_of_its_own() -> None:
+    """As when it is stopped by Ctrl-Z, or has no processor; what it sleeps is."""
+    done = subprocess.run([sys.executable, "-c", STOPPED], capture_output=True, text=True, timeout=30, check=False)
+    assert (done.stdout, done.stderr) == ("in time\n", "")
 
 
 # ---- what an answer may be -------------------------------------------------------------------------

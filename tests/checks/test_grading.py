@@ -18,6 +18,7 @@ from streamlab.actors import Recovery
 from streamlab.checks import grading
 from streamlab.checks.attempts import has_alarms
 from streamlab.checks.schedules import Schedule, graded, schedule, with_random_faults
+from streamlab.lab import how_far
 from streamlab.results.verdict import Verdict
 from streamlab.scenario.action_texts import parse_action
 from streamlab.scenario.actions import FAULTS
@@ -301,7 +302,7 @@ def test_each_fault_is_told_in_words(word: str) -> None:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(grading, "_PATIENCE", 0.0)
+    monkeypatch.setattr(how_far, "_PATIENCE", 0.0)
 
 
 class Terminal:

@@ -112,6 +112,27 @@ def test_the_example_in_node_survives(capsys: pytest.CaptureFixture[str]) -> Non
     assert (status, told["processed"], told["recovery"]["duplicate_effects"]) == (0, told["added"], 0)
 
 
+@pytest.mark.skipif("ioredis" not in PROGRAMS, reason="ioredis is not installed: .ci/node-clients")
+def test_the_bugs_of_the_example_in_node_are_found() -> None:
+    """One after the other, each with its hint, until it survives: examples/consumer.txt."""
+    example = Path(__file__).parents[2] / "examples/consumer.js"
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["node", example], env=os.environ | {"PATH": path}, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == example.with_suffix(".txt").read_text()
+
+
+def test_those_who_claim_are_waited_for(capsys: pytest.CaptureFixture[str]) -> None:
+    """Also where nothing is started again; nothing is known of them, until they claim."""
+    faults = with_faults("crash-before-ack C1 nth 5")
+    status, told, said = tortured(capsys, PYTHON, *faults, "--no-restart", duration="500ms", drain="20s")
+    assert not said, said
+    assert (status, told["processed"], told["pending"]) == (0, told["added"], 0)
+    assert told["recovery"]["lost_workers"] == 1
+
+
 def test_one_more_joins_and_one_stands_still(capsys: pytest.CaptureFixture[str]) -> None:
     """A process is added in the midst of a run; and one that stands still at work goes on later, as a zombie."""
     faults = with_faults("add-consumer C3 at 500ms", "pause-in-work C1 nth 10 for 1.5s")
@@ -295,3 +316,10 @@ def test_nothing_is_left_behind(signum: int, eventually: Eventually) -> None:
             process.wait(20)
         eventually(lambda: marked(mark) == [], "all processes are gone", timeout=5)
         eventually(lambda: os.listdir(folder) == [], "all folders are gone", timeout=5)
+
+
+def test_a_program_may_have_many_connections(capsys: pytest.CaptureFixture[str]) -> None:
+    """As a pool has that opens one for every command under way: more than a loop by select() can watch."""
+    status, told, said = tortured(capsys, f"{PYTHON} many-connections", duration="0.2s", consumers="1", drain="20s")
+    assert not said, said
+    assert (status, told["processed"]) == (0, told["added"])

@@ -3,6 +3,8 @@ engines."""
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from streamlab.lab.lab import Lab
@@ -63,6 +65,7 @@ def test_an_entry_is_added_and_others_are_acknowledged_deleted_and_trimmed(engin
         lab.resume("C1")
         run = lab.run()
     assert (run.lost, run.pending) == (0, 0)
+    assert (run.ledger.zombie_acks, [*run.consumers]) == ([], ["C1", "C2"])  # the lab is no consumer
     assert run.trimmed > len(others)  # what is removed from the stream is called trimmed, whatever befell it before
     assert [verdict.rule for verdict in examine(run.scenario, run.events, run.final) if not verdict] == ["I3"]
 
@@ -157,3 +160,17 @@ def test_a_replayed_producer_goes_on_at_the_recorded_times() -> None:
         ledger = lab.run().ledger
     mine = [at for entry_id, at in ledger.added.items() if ledger.producer[entry_id] == name]
     assert mine == pytest.approx([at for at in planned if not 8.0 < at < 12.0], abs=0.001)
+
+
+def test_a_restarted_producer_keeps_its_pace() -> None:
+    """The rate that was set last is its next life's, too."""
+    with Lab(SHOP) as lab:
+        lab.stays_open = True
+        lab.run_until(0.3)
+        lab.set_rate(100.0)
+        lab.kill("P1")
+        lab.run_until(1.0)
+        lab.restart("P1")
+        added = sorted(lab.run().ledger.added.values())
+    gaps = {round(after - before, 6) for before, after in itertools.pairwise(at for at in added if at > 1.0)}
+    assert gaps == {0.01}

@@ -64,6 +64,8 @@ def test_delivery_counts_are_kept_for_all_programs_together() -> None:
     run.c1.given([("1-1", None)], "history")
     run.c2.given([("2-1", None)], "claimed")  # of one that was given it unheard
     run.c2.given([("3-1", 4)], "claimed")  # a read that claims says how often it was delivered before
+    run.c1.given([("4-1", None)], "by a script")
+    run.c2.given([("4-1", None)], "by a script")
     assert run.take() == [
         ("delivered", "C1", "1-1", 1),
         ("claimed", "C2", "1-1", 2),
@@ -71,6 +73,8 @@ def test_delivery_counts_are_kept_for_all_programs_together() -> None:
         ("delivered", "C1", "1-1", 3),
         ("claimed", "C2", "2-1", 2),
         ("claimed", "C2", "3-1", 5),
+        ("delivered", "C1", "4-1", 1),
+        ("claimed", "C2", "4-1", 2),
     ]
     run.log.report(GROUP_DESTROYED, "lab")
     run.c1.given([("1-1", None)], "history")

@@ -196,3 +196,15 @@ def test_a_watched_server_is_measured() -> None:
             assert all(0 <= answer[share] < 1 for share in ("watched", "not_watched", "in_commands"))
         else:
             assert re.search(r"\| [\d.]+ ms \| [1-4] \| [\d.]+% \| [\d.]+% \| [\d.]+% \|", done.stdout)
+
+
+def test_several_processes_are_measured() -> None:
+    """Each number of jobs takes its turn; the first is the base."""
+    program = ROOT / "benchmarks" / "schedules.py"
+    size = ("--schedules", "11", "--repeats", "1", "--jobs", "1", "2")
+    done = subprocess.run(
+        [sys.executable, program, *size], cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, check=True
+    )
+    rows = re.findall(r"^\| (\d+) \| [\d.]+ \| [\d.]+–[\d.]+ \| ([\d.]+) \| ([\d.]+) \|$", done.stdout, re.M)
+    assert [(jobs, float(processor) > 0) for jobs, _, processor in rows] == [("1", True), ("2", True)]
+    assert rows[0][1] == "1.00"

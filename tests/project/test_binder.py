@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -11,6 +12,8 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
 BINDER = ROOT / "binder"
@@ -37,10 +40,10 @@ def dockerfile(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def test_repo2docker_installs_server_and_course(dockerfile: str) -> None:
-    """redis-server comes from apt, and the course by pip, after the repository was copied."""
+    """redis-server comes from apt, what the course needs from the lock, the course after the repository was copied."""
     assert re.search(r"apt-get install .*\bredis-server\b", dockerfile)
     copied = dockerfile.index("COPY --chown=0:0 src/ ${REPO_DIR}/")
-    assert dockerfile.index('pip install --no-cache-dir -r "binder/requirements.txt"') > copied
+    assert dockerfile.index("RUN ./binder/postBuild") > copied
     assert 'ENV R2D_ENTRYPOINT="${REPO_DIR}/binder/start"' in dockerfile
 
 
@@ -55,19 +58,52 @@ def test_repo2docker_takes_a_python_that_the_course_supports(dockerfile: str) ->
     assert f"Programming Language :: Python :: 3.{chosen[1]}" in project["classifiers"]
 
 
-def test_what_pip_is_told_exists() -> None:
-    """The requirements name this project and an extra that it has."""
-    lines = (BINDER / "requirements.txt").read_text().split("\n")
-    assert lines == ["-e .[course]", ""]
+def test_the_lock_has_what_the_course_needs() -> None:
+    """Each requirement of the course is there in a version that it allows, each line has hashes, none names a host."""
+    text = (BINDER / "requirements.txt").read_text()
+    assert "://" not in text
+    locked = {}
+    for line in re.split(r"\n(?=\S)", re.sub(r"^#.*\n", "", text, flags=re.MULTILINE)):
+        requirement, *hashes = line.split("\\\n")
+        assert hashes, line
+        assert all(re.fullmatch(r"\s*--hash=sha256:[0-9a-f]{64}\s*", each) for each in hashes), line
+        found = Requirement(requirement)
+        (pinned,) = found.specifier
+        assert pinned.operator == "=="
+        locked[canonicalize_name(found.name)] = pinned.version
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert "course" in project["optional-dependencies"]
+    for line in [*project["dependencies"], *project["optional-dependencies"]["course"]]:
+        wanted = Requirement(line)
+        assert wanted.specifier.contains(locked[canonicalize_name(wanted.name)], prereleases=True), line
 
 
-def test_start_is_sound_shell() -> None:
-    """bash can read it, and it hands over to whatever Jupyter is started with."""
-    subprocess.run(["bash", "-n", BINDER / "start"], check=True)
+def test_the_package_comes_after_the_lock(dockerfile: str) -> None:
+    """It has no hash, and pip refuses a file of which only some lines have one."""
+    installed = dockerfile.index('pip install --no-cache-dir -r "binder/requirements.txt"')
+    assert dockerfile.index("RUN ./binder/postBuild") > installed
+    assert "pip install --no-cache-dir --no-deps -e ." in (BINDER / "postBuild").read_text()
+
+
+@pytest.mark.parametrize("script", ["binder/postBuild", "binder/start", ".devcontainer/install"])
+def test_scripts_are_sound_shell(script: str) -> None:
+    """bash can read it, and it may be run."""
+    subprocess.run(["bash", "-n", ROOT / script], check=True)
+    assert os.access(ROOT / script, os.X_OK)
+
+
+def test_the_dev_container_names_what_there_is() -> None:
+    """Its command, the lock that this installs, and the lesson that it opens."""
+    container = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text())
+    (lesson,) = container["customizations"]["codespaces"]["openFiles"]
+    shell, script = container["onCreateCommand"].split()
+    assert shell == "bash"
+    assert (ROOT / lesson).is_file()
+    assert "pip install --quiet --disable-pip-version-check -r binder/requirements.txt" in (ROOT / script).read_text()
+
+
+def test_start_hands_over() -> None:
+    """What Jupyter is started with takes its place."""
     assert (BINDER / "start").read_text().rstrip().endswith('exec "$@"')
-    assert os.access(BINDER / "start", os.X_OK)
 
 
 @pytest.mark.parametrize("with_server", [True, False])

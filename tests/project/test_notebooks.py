@@ -417,3 +417,17 @@ def test_what_needs_a_server_is_not_compared_and_steps_aside(name: str) -> None:
 
 def test_a_picture_is_compared_by_its_words() -> None:
     assert repr(Picture("<img>", "A line.")) == "<Figure: A line.>"
+
+
+def test_the_glossary_is_linked_from_the_lessons() -> None:
+    """Each word is linked from the lesson that it names, and each link leads to a word."""
+    words = re.findall(r"^### (.+)\n((?:.+\n?)+)", (FOLDER / "GLOSSARY.md").read_text(), re.MULTILINE)
+    named = {
+        (word.strip("`").lower().replace(" ", "-"), re.findall(r"\(\[\w+\]\((.+?)\)\)", text)[-1])
+        for word, text in words
+    }
+    linked = {
+        (word, name) for name in NAMES for word in re.findall(r"\(GLOSSARY\.md#([\w-]+)\)", (FOLDER / name).read_text())
+    }
+    assert len(named) == len(words) > 30
+    assert linked == named

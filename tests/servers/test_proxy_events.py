@@ -127,6 +127,11 @@ def test_pipelines_transactions_and_scripts(redis_url: str) -> None:
         await client.eval("return redis.call('XACK', KEYS[1], ARGV[1], ARGV[2])", 1, "orders", "billing", "3-1")
         await client.eval("return 1", 1, "elsewhere", "4-1")
         assert notes.take() == [("unheard", ["3-1"])]
+        await client.xadd("orders", {"n": 5}, id="5-1")
+        read = "redis.call('XREADGROUP', 'GROUP', ARGV[1], 'C1', 'STREAMS', ARGV[2], '>')"
+        for script in (f"return {read}", "return {{ARGV[2], {{'6-1', 'no fields'}}, {'x', {'n'}}}, {'a', 'b'}, 'c'}"):
+            await client.eval(script, 1, "keys of", "billing", "orders")
+        assert notes.take() == [("given", [("5-1", None)], "by a script")]
 
     run(program, redis_url, notes)
 

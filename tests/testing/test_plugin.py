@@ -46,6 +46,27 @@ def test_a_seed_and_a_number_of_schedules_can_be_asked_for(tmp_path: Path) -> No
     assert "test_bill[seed-10]" not in outcome.said
 
 
+ELSEWHERE = """
+from unittest.mock import patch
+from streamlab.testing import assert_survives, surviving
+
+async def bill(client, stream, group, consumer, handler):
+    pass
+
+def test_all():
+    with patch.object(surviving, "first_failure", return_value=None) as asked:
+        assert_survives(bill, jobs=1)
+    assert asked.call_args.kwargs == {"jobs": 3, "dask": "tcp://there:8786"}
+"""
+
+
+def test_processes_and_a_cluster_can_be_asked_for(tmp_path: Path) -> None:
+    """For all the tests of a run, whatever they say."""
+    options = ["--streams-jobs", "3", "--streams-dask", "tcp://there:8786"]
+    outcome = run_pytest(tmp_path, {"test_bill.py": ELSEWHERE}, "-q", *options)
+    assert (outcome.status, "1 passed" in outcome.said) == (0, True), outcome.said
+
+
 SERVERS = """
 import asyncio, pytest
 import redis, redis.asyncio

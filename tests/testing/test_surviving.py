@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import os
 import random
 import re
 import sys
@@ -15,11 +16,15 @@ import redis
 import redis.asyncio
 
 from streamlab import Panel
-from streamlab.testing import ConsumerFailed, assert_survives, replay, replay_lab
+from streamlab.lab import how_far
+from streamlab.testing import ConsumerFailed, assert_survives, replay, replay_lab, trying
 from tests.checks.own_consumers import MISTAKES, RIGHT, consumer_of, no_claim
 from tests.testing import shop
 
 CONSUME = consumer_of()
+#: Fails where another program holds many entries: at the fourth seed.
+CARELESS = MISTAKES["until an empty page"].consumer
+FEW: dict[str, Any] = {"faults": "crash-before-effect", "entries": 60}
 
 
 def failure(consumer: Any, **options: Any) -> ConsumerFailed:
@@ -265,6 +270,13 @@ def test_a_failure_tells_the_smallest_schedule_the_story_and_what_to_type(monkey
     ]
 
 
+def test_only_within_pytest_it_is_said_how_pytest_shows_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not in a process that a test has started, such as a notebook's: it has that test in its environment."""
+    assert 'pytest "tests/testing/test_surviving.py::test_only_within_' in str(failure(CARELESS, **FEW))
+    monkeypatch.delitem(sys.modules, "pytest")
+    assert "pytest" not in str(failure(CARELESS, **FEW))
+
+
 def test_the_same_seed_says_the_same() -> None:
     """Also if the consumer draws its name by chance: chance is the seed's."""
 
@@ -308,11 +320,50 @@ def test_what_has_no_end_has_no_run() -> None:
 # ---- several processes -------------------------------------------------------------------------------
 
 
-def test_several_processes_find_the_same() -> None:
+@pytest.fixture
+def all_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No schedule is tried here before other processes are asked, which are given two at once."""
+    monkeypatch.setattr(trying, "_HERE", 0)
+    monkeypatch.setattr(trying, "_AT_ONCE", 2)
+
+
+def test_several_processes_find_the_same(all_elsewhere: None) -> None:
     """The first seed that fails, with the same story; and all is well where it is."""
-    careless = MISTAKES["until an empty page"].consumer
-    assert str(failure(careless, jobs=2)) == str(failure(careless))
-    assert_survives(CONSUME, schedules=25, jobs=2)
+    assert str(failure(CARELESS, jobs=2, **FEW)) == str(failure(CARELESS, **FEW))
+    assert_survives(CONSUME, schedules=5, jobs=2, **FEW)
+
+
+def test_what_fails_soon_needs_no_other_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each kind of schedule is tried here before."""
+    monkeypatch.setitem(sys.modules, "joblib", None)
+    assert failure(CARELESS, jobs=2, **FEW).seed == 4
+
+
+def test_what_goes_wrong_in_another_process_only_is_told(all_elsewhere: None) -> None:
+    """It is no success that it goes well here; and it is said that it does."""
+    here = os.getpid()
+
+    async def moody(client: Any, stream: str, group: str, consumer: str, handler: Any, stop: Any) -> None:
+        if os.getpid() == here:
+            await CONSUME(client, stream, group, consumer, handler, stop)
+
+    found = failure(moody, schedules=4, jobs=2)
+    assert found.words.startswith("C1 returned at once")
+    assert "here, the same schedule goes well" in found.hint
+
+
+def test_how_far_several_processes_are_is_shown(
+    all_elsewhere: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On a terminal, by the process that asks."""
+    monkeypatch.setattr(how_far, "_PATIENCE", 0.0)
+    monkeypatch.setattr(how_far, "_EVERY", 0.0)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.delitem(sys.modules, "IPython", raising=False)
+    assert_survives(CONSUME, schedules=6, jobs=2, **FEW)
+    shown = capsys.readouterr().err.split("\r")
+    assert [*filter(None, map(str.strip, shown[::2]))] == ["2 of 6 schedules …", "4 of 6 schedules …"]
+    assert shown[-1] == ""
 
 
 def test_without_joblib_it_is_said_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:

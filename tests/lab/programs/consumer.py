@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 import time
 import uuid
@@ -86,6 +87,9 @@ def consume() -> None:
 
 
 make_group("0")
+options = client.connection_pool.connection_kwargs
+address = options["host"], options["port"]
+many = [socket.create_connection(address) for _ in range(520 if MISTAKE == "many-connections" else 0)]
 while True:
     try:
         consume()
