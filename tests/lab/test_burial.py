@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,13 +18,15 @@ from streamlab.scenario import Scenario
 
 
 class _Client:
-    """One whose server is gone when it is asked for the first time."""
+    """One whose connection breaks when it is asked for the first time."""
 
-    n_asked = 0
+    def __init__(self, breaks: Callable[[], object]) -> None:
+        self.breaks, self.n_asked = breaks, 0
 
     async def xpending_range(self, *_: object) -> list[dict[str, Any]]:
         self.n_asked += 1
         if self.n_asked == 1:
+            self.breaks()
             raise ConnectionError("Connection lost.")
         return [{"message_id": "1-0", "time_since_delivered": 5, "times_delivered": 1}]
 
@@ -34,9 +37,16 @@ def test_a_server_that_is_taken_down_while_it_is_asked_is_asked_again(is_down: b
     log = EventLog()
 
     async def main() -> None:
-        stage: Any = SimpleNamespace(client=_Client())
+        stage: Any = SimpleNamespace()
         course = Course(Scenario(), stage, log, carry_out)
-        course._outage.is_down = is_down
+        up = course._outage.up
+
+        def take_down() -> None:
+            if is_down:
+                up.clear()
+                asyncio.get_running_loop().call_later(0.01, up.set)
+
+        stage.client = _Client(take_down)
         await course._ask_and_bury("C1", asyncio.get_running_loop().time())
 
     if is_down:
