@@ -70,8 +70,6 @@ class Ledger:
         Entries that were delivered more than once.
     outages
         From when to when the server was down (until infinity if it still is).
-    n_acks
-        Acknowledgements that were granted; after the group was made again, an entry may have more than one.
     longest_hold
         The longest time from a delivery until it was processed.
     end, last_event, last_work
@@ -98,7 +96,7 @@ class Ledger:
         self.zombie_acks: list[ZombieAck] = []
         self.resets: list[Reset] = []
         self.outages: list[tuple[float, float]] = []
-        self.n_processed = self.n_acks = self.n_redelivered = self.n_void = self.n_rejected = 0
+        self.n_processed = self.n_redelivered = self.n_void = self.n_rejected = 0
         self.end = self.last_event = self.last_work = self.longest_hold = 0.0
         self.changes = Changes()
         self.backlog = Backlog(self.trimmed, self.changes)
@@ -244,7 +242,6 @@ class Ledger:
         consumer.free_at = at
 
     def _acked(self, at: float, actor: str, entry_id: str) -> None:
-        self.n_acks += 1
         self.acked.setdefault(entry_id, at)
         owned = self.last.get(entry_id)
         if actor != LAB:

@@ -90,7 +90,7 @@ class Run(ShowsItself):
 
     @property
     def acked(self) -> int:
-        """Entries that were acknowledged, each counted once; `Ledger.n_acks` counts acknowledgements."""
+        """Entries that were acknowledged, each counted once."""
         return len(self.ledger.acked)
 
     @property
