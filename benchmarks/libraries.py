@@ -209,7 +209,8 @@ def entries_of(library: Library, n: int, folder: Path) -> Iterator[dict[str, str
         try:
             subprocess.run(command, env=os.environ | told, check=True, capture_output=True, text=True, timeout=120)
         except subprocess.CalledProcessError as error:
-            raise LabError(f"it could not publish: {error.stderr.strip()[-500:]}") from None
+            *_, last = error.stderr.strip().splitlines() or [str(error)]
+            raise LabError(f"it could not publish: {last}") from None
         keys = cast(Iterable[bytes], client.scan_iter(count=1000))
         besides = {key.decode(): client.dump(key) for key in keys if key != library.stream.encode()}
         found = {key: base64.b64encode(cast(bytes, dump)).decode() for key, dump in besides.items()}

@@ -19,6 +19,7 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 TOP_LEVEL = {
     *(
         ".ci",
+        ".devcontainer",
         ".github",
         ".gitignore",
         ".pre-commit-config.yaml",
