@@ -27,7 +27,9 @@ def still(state: dict[str, Any]) -> str:
     pending = ""
     if state["pending"]:
         rows = ([entry, owner, f"{idle:.1f} s", count] for entry, owner, idle, count, _ in state["pending"][:_MOST])
-        pending = _table(("pending entry", "owner", "idle time", "delivery count"), rows)
+        pending = "<p>Pending entries list:</p>\n" + _table(
+            ("pending entry", "owner", "idle time", "delivery count"), rows
+        )
     return (
         f"<p><strong>{escape(state['title'])}</strong> ({escape(state['engine'])}) at {state['at']:.1f} s. "
         f"{escape(headline)}</p>\n{consumers}\n{pending}"
