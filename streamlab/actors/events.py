@@ -38,7 +38,7 @@ class EventKind(StrEnum):
     RESUMED = "resumed"
     DISCONNECTED = "disconnected"  #: it lost its connection, and tries again
     RECREATED = "recreated"  #: it found the group gone and made it again; the id is where it begins
-    REMOVED = "removed"  #: XGROUP DELCONSUMER, of a consumer that held nothing
+    REMOVED = "removed"  #: XGROUP DELCONSUMER; its count is how many entries were pending for it
     # What befalls the server, or what is done to the stream behind everybody's back; the actor is "lab".
     SERVER_DOWN = "server_down"
     SERVER_UP = "server_up"

@@ -28,7 +28,7 @@ class Agenda(ABC):
 
     def __init__(self, carry_out: Callable[[Action[Any], Any], Awaitable[Any]]) -> None:
         self._do_action = carry_out
-        self._by_hand: list[tuple[asyncio.TimerHandle, Action[Any]]] = []
+        self._by_hand: list[tuple[asyncio.TimerHandle, Action[Any], asyncio.Future[Any]]] = []
         #: What the lab has done: after how many events, when, as it would be typed, and the reply.
         self.notes: list[tuple[int, float, str, str]] = []
 
@@ -50,6 +50,10 @@ class Agenda(ABC):
     @abstractmethod
     def do(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Do something beside everything else; an error in it ends the run."""
+
+    @abstractmethod
+    def stir(self) -> None:
+        """Look again whether the run goes on: something has been done by hand."""
 
     @abstractmethod
     async def until_up(self) -> None:
@@ -123,11 +127,12 @@ class Agenda(ABC):
                 done.set_exception(error)
             else:
                 done.set_result(found)
+            self.stir()
 
         if action not in self.scenario.by_hand:
             self.scenario = self.scenario.replace(by_hand=(*self.scenario.by_hand, action))
         timer = self.loop.call_at(self.origin + action.when, lambda: self.do(act()), context=contextvars.Context())
-        self._by_hand.append((timer, action))
+        self._by_hand.append((timer, action, done))
         return done
 
     async def do_by_hand(self, action: Action[Any]) -> Any:
@@ -139,11 +144,21 @@ class Agenda(ABC):
             return None
         return await self.schedule(action.dated(max(self.now, 0.0)))
 
+    @property
+    def has_more_by_hand(self) -> bool:
+        """Whether anything is still to be done by hand that is planned already."""
+        return any(not done.done() for *_, done in self._by_hand)
+
+    def outcome_of(self, action: Action[Any]) -> asyncio.Future[Any]:
+        """Return what comes of an action of the scenario that is done by hand."""
+        return next(done for _, each, done in self._by_hand if each == action)
+
     def forget(self, after: float) -> None:
         """Leave out what was to be done by hand after a time of the run."""
-        for timer, action in self._by_hand:
+        for timer, action, done in self._by_hand:
             if action.when > after:
                 timer.cancel()
+                done.cancel()
                 self._leave_out(action)
 
     def _leave_out(self, action: Action[Any]) -> None:

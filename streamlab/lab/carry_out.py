@@ -5,13 +5,17 @@ What is done by a command of Redis is sent as one, by the lab's own client, and 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shlex
+from collections.abc import Mapping, Sequence
 from functools import singledispatch
 from typing import Any
 
-from streamlab.actors.events import CLAIMED
+from streamlab.actors import Entry
+from streamlab.actors.events import ACKED, ADDED, CLAIMED, REMOVED, TRIMMED
 from streamlab.lab.course import Course
 from streamlab.lab.mishaps import befall
+from streamlab.results.events import Event
+from streamlab.results.ledger import LAB
 from streamlab.results.recent import in_short
 from streamlab.scenario import ScenarioError
 from streamlab.scenario.action import Action, CountedAction
@@ -31,6 +35,7 @@ from streamlab.scenario.actions import (
     SetService,
     Slow,
 )
+from streamlab.scenario.deeds import Ack, Add, LetEnd, PutBack, RemoveConsumer, Trim
 
 
 @singledispatch
@@ -70,7 +75,14 @@ async def _(action: Resume, course: Course) -> None:
 @carry_out.register(Restart)
 async def _(action: Restart, course: Course) -> None:
     course.restart(action.target)
-    course.note(f"start {action.target}", "no command; it will read its own history first")
+    begins = "it will read its own history first" if action.target in course.consumers else "it goes on with its plan"
+    course.note(f"start {action.target}", f"no command; {begins}")
+
+
+@carry_out.register(LetEnd)
+async def _(action: LetEnd, course: Course) -> None:
+    course.let_end()
+    course.note("let-end", "no command; the run does not wait for a producer any longer")
 
 
 @carry_out.register(AddConsumer)
@@ -165,6 +177,81 @@ def _claimed(course: Course, owner: str, text: str, claimed: Sequence[Any]) -> l
     if ids:
         course.nudge(owner)
     return ids
+
+
+@carry_out.register(Ack)
+async def _(action: Ack, course: Course) -> int:
+    stream, group = course.scenario.stream, course.scenario.group
+    pipe = course.stage.client.pipeline(transaction=False)
+    for entry_id in action.ids:  # one by one: XACK only tells how many there were
+        pipe.xack(stream, group, entry_id)
+    acked = [entry_id for entry_id, n in zip(action.ids, await pipe.execute(), strict=True) if n]
+    course.note(f"XACK {stream} {group} {' '.join(action.ids)}", str(len(acked)))
+    for entry_id in acked:
+        course.log.report(ACKED, LAB, entry_id)
+    return len(acked)
+
+
+@carry_out.register(RemoveConsumer)
+async def _(action: RemoveConsumer, course: Course) -> int:
+    stream, group, name = course.scenario.stream, course.scenario.group, action.target
+    n: int = await course.stage.client.xgroup_delconsumer(stream, group, name)
+    course.log.report(REMOVED, name, "", n)
+    gone = f"{n}: so many were pending for {name}, and are given to nobody any more" if n else "0: nothing was pending"
+    course.note(f"XGROUP DELCONSUMER {stream} {group} {name}", gone)
+    return n
+
+
+# ---- the stream --------------------------------------------------------------------------------------
+
+
+@carry_out.register(Add)
+async def _(action: Add, course: Course) -> str:
+    entry_id = await _add(course, action.fields)
+    course.note(f"XADD {course.scenario.stream} * {_typed(action.fields)}", entry_id)
+    return entry_id
+
+
+@carry_out.register(Trim)
+async def _(action: Trim, course: Course) -> int:
+    stream = course.scenario.stream
+    pipe = course.stage.client.pipeline(transaction=True)  # nothing may be added between the two
+    pipe.xrange(stream)
+    pipe.xtrim(stream, maxlen=action.maxlen, approximate=False)
+    entries, n = await pipe.execute()
+    for entry_id, _ in entries[:n]:
+        course.log.report(TRIMMED, LAB, entry_id)
+    course.note(f"XTRIM {stream} MAXLEN = {action.maxlen}", f"{n}: what was not done of them is lost")
+    return int(n)
+
+
+@carry_out.register(PutBack)
+async def _(action: PutBack, course: Course) -> list[str]:
+    client, key, stream = course.stage.client, course.scenario.dead_letter_key, course.scenario.stream
+    put_back = []
+    for letter in action.ids:
+        found: list[Entry] = await client.xrange(key, letter, letter)  # type: ignore[assignment]
+        for _, fields in found:
+            kept = {name: value for name, value in fields.items() if not name.startswith("dead:")}
+            # In this order: what is torn between the two is there twice, rather than not at all.
+            put_back.append(await _add(course, kept))
+            await client.xdel(key, letter)
+            course.note(f"XADD {stream} * {_typed(kept)}, then XDEL {key} {letter}", put_back[-1])
+    if not put_back:
+        raise ScenarioError(f"{key} has no entry {' or '.join(action.ids)}: it holds what was given up, by other ids")
+    return put_back
+
+
+async def _add(course: Course, fields: Mapping[str, str]) -> str:
+    """Add an entry, which is the run's own."""
+    added = await course.stage.client.xadd(course.scenario.stream, fields)  # type: ignore[arg-type]
+    entry_id = str(added)
+    course.heard(Event(course.loop.time(), ADDED, LAB, entry_id))
+    return entry_id
+
+
+def _typed(fields: Mapping[str, str]) -> str:
+    return " ".join(f"{shlex.quote(name)} {shlex.quote(value)}" for name, value in fields.items())
 
 
 # ---- how it goes on --------------------------------------------------------------------------------

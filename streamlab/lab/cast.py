@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from streamlab.actors import Recovery
-from streamlab.actors.events import PAUSED, RESUMED
+from streamlab.actors.events import ADDED, PAUSED, RESUMED
 from streamlab.lab.agenda import Agenda
 from streamlab.lab.play import Part
 from streamlab.lab.stage import Process, Stage
@@ -28,6 +28,7 @@ class _Role:
     actor: Consumer | Producer
     process: Process
     life: int = 1
+    pace: float = 1.0
     #: By how much it is slower, each for a while.
     slow: list[float] = field(default_factory=list)
     #: What happens at an entry that is counted: through all lives, each once.
@@ -96,8 +97,8 @@ class Cast(Agenda):
 
     # ---- lives ---------------------------------------------------------------------------------
 
-    def _spawn(self, actor: Consumer | Producer) -> Process:
-        """Make the next life of an actor."""
+    def _spawn(self, actor: Consumer | Producer, since: float = 0.0) -> Process:
+        """Make the next life of an actor, which begins at so many seconds of the run."""
         role = self._roles.get(actor.name)
         if role is None:
             planned = (action for action in self.scenario.faults if not action.is_dated)
@@ -106,14 +107,17 @@ class Cast(Agenda):
             self._roles[actor.name] = _Role(actor, process, counted=mine)
         else:
             role.life += 1
-            before = role.process
+            n = role.process.n_begun if isinstance(actor, Consumer) else self._added_by(actor.name)
             process = role.process = self.stage.spawn(
-                Part(role.actor, role.life, before.n_begun, role.slowness, role.counted)
+                Part(role.actor, role.life, n, role.slowness, role.pace, role.counted, since)
             )
         return process
 
+    def _added_by(self, producer: str) -> int:
+        return sum(event.kind == ADDED and event.actor == producer for event in self.log)
+
     def start(self, name: str, *, at: float | None = None) -> None:
-        """Start a consumer that is dead or has stopped, under its own name; no matter if it lives.
+        """Start an actor that is dead or has stopped, under its own name; no matter if it lives.
 
         It begins at a time of the loop's, now if there is none: its process takes its time to start meanwhile, and
         begins as soon as it can if that has passed.
@@ -123,7 +127,7 @@ class Cast(Agenda):
         at = self.loop.time() if at is None or math.isnan(at) else at
         process = self._roles[name].process
         if process.has_ended:
-            process = self._spawn(self._roles[name].actor)
+            process = self._spawn(self._roles[name].actor, at - self.origin)
         elif process.begins_at <= at:  # somebody is about to start it
             return
         process.begin(at)
@@ -174,7 +178,7 @@ class Cast(Agenda):
             process.release()
 
     def restart(self, name: str) -> None:
-        """Ask a consumer to stop (SIGTERM); once it has finished what it holds, it is started again.
+        """Ask an actor to stop (SIGTERM); once it has finished what it holds, it is started again.
 
         One that stands still goes on first: it could not hear of it.
         """
@@ -206,7 +210,9 @@ class Cast(Agenda):
 
     def set_pace(self, name: str, pace: float) -> None:
         """Let a producer be faster than planned by this factor, after the entry that comes next."""
-        self._roles[name].process.order(pace=pace)
+        role = self._roles[name]
+        role.pace = pace
+        role.process.order(pace=pace)
 
     def nudge(self, name: str) -> None:
         """Let a consumer read its own history again: something has been claimed for it."""

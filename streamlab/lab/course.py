@@ -22,7 +22,7 @@ from streamlab.lab.stage import Process, Stage
 from streamlab.results.events import Event, EventLog
 from streamlab.scenario import Consumer, Producer, Scenario
 from streamlab.scenario.action import Action
-from streamlab.scenario.actions import LostReply
+from streamlab.scenario.actions import Kill, LostReply
 
 #: A death is told just after what it was given last, whatever the clocks say.
 _JUST_BEFORE = 1e-6
@@ -58,6 +58,12 @@ class Course(Cast):
         #: The last words of each actor that ended by an error that nobody had planned; kills are events.
         self.errors: dict[str, str] = {}
         self._is_dropped = False
+        #: Whether somebody looks on who may restart a producer.
+        self.stays_open = False
+        #: Whether nothing happens until that is done, or the run is let end.
+        self.is_waiting = False
+        self._may_end = False
+        self._stirred = asyncio.Event()
         self._outage = Outage(stage, log, self.do)
         self._tasks: set[asyncio.Task[None]] = set()
         self._burials: set[asyncio.Task[None]] = set()
@@ -107,11 +113,44 @@ class Course(Cast):
         producers = [self._roles[producer.name].process for producer in scenario.producers]
         for process in producers:
             process.begin(self.origin)
-        for process in producers:
-            await process.gone.wait()
+        await self._until_produced()
         await faults
         await self._drain()
         await self._end()
+
+    async def _until_produced(self) -> None:
+        """Wait for the end of all producers, in whichever of their lives."""
+        names = [producer.name for producer in self.scenario.producers]
+        while True:
+            lives = [self._roles[name].process for name in names]
+            for process in lives:
+                await process.gone.wait()
+            if lives != [self._roles[name].process for name in names]:
+                continue
+            if not any(process.has_died and self._was_killed_by_hand(process.name) for process in lives):
+                return
+            if self._may_end or not (self.stays_open or self.has_more_by_hand):
+                return
+            self.is_waiting = True
+            self._stirred.clear()
+            await self._stirred.wait()
+            self.is_waiting = False
+
+    def _was_killed_by_hand(self, name: str) -> bool:
+        return any(isinstance(action, Kill) and action.target == name for action in self.scenario.by_hand)
+
+    def stir(self) -> None:
+        """Look again whether the run goes on: something has been done by hand."""
+        self._stirred.set()
+
+    def keep_open(self, yes: bool) -> None:
+        """Note whether somebody looks on: then a producer that was killed by hand may be restarted."""
+        self.stays_open = yes
+        self.stir()
+
+    def let_end(self) -> None:
+        """Wait for nobody to restart a producer any more."""
+        self._may_end = True
 
     @property
     def is_down(self) -> bool:
@@ -180,9 +219,7 @@ class Course(Cast):
             self._bury(process, died_at)
             self.log.report(CRASHED, process.name, at=died_at)
         process.gone.set()
-        if process.name not in self.consumers:
-            return
-        delay = self.scenario.recovery.restarts_after
+        delay = self.scenario.recovery.restarts_after if process.name in self.consumers else None
         if role.is_to_restart:
             role.is_to_restart = False
             # Not when its process has gone at last, which takes a while.

@@ -17,6 +17,7 @@ from streamlab.lab.worker import new_loop
 from streamlab.results.run import Run
 from streamlab.scenario import Scenario
 from streamlab.scenario.action import Action
+from streamlab.scenario.deeds import LetEnd
 
 #: Seconds between two cancellations of what is not closing yet.
 _CANCEL_EVERY = 1.0
@@ -93,8 +94,18 @@ class LiveDriver:
 
         return asyncio.run_coroutine_threadsafe(work(), self._loop).result(_PATIENCE)
 
+    def keep_open(self, yes: bool) -> None:
+        """Note whether somebody looks on who may restart a producer; else nobody is waited for."""
+        course = self._engine.course
+        if self.finished:
+            return
+        if course.is_waiting and not yes:
+            self.do(LetEnd())
+        self._on_loop(lambda: course.keep_open(yes))
+
     def wait(self) -> Run:
         """Wait for the end of the run and return what came of it."""
+        self.keep_open(False)
         while self._run is None and self._thread.is_alive():
             time.sleep(0.02)
         if self._error is not None:

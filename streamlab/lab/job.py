@@ -150,8 +150,8 @@ class Pace:
 
     __slots__ = ("factor", "to_poison")
 
-    def __init__(self) -> None:
-        self.factor = 1.0
+    def __init__(self, factor: float = 1.0) -> None:
+        self.factor = factor
         self.to_poison: list[int] = []
 
     def poisoned(self, fields: Fields) -> Fields:

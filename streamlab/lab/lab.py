@@ -15,6 +15,7 @@ A simulated lab can also be stepped (`Lab.run_until`, `Lab.step`), and go back i
 from __future__ import annotations
 
 import dataclasses
+import heapq
 import math
 import time
 import weakref
@@ -27,7 +28,7 @@ from streamlab.actors import Recovery
 from streamlab.lab.driving import LiveDriver
 from streamlab.lab.live import LiveEngine
 from streamlab.lab.machine_process import LabError
-from streamlab.lab.methods import doing
+from streamlab.lab.methods import ByHand
 from streamlab.lab.overheads import Overheads
 from streamlab.lab.reasonable import check_length, check_replays
 from streamlab.lab.running import Progress, run_coroutine, run_live
@@ -50,7 +51,7 @@ R = TypeVar("R")
 _LOOK_EVERY = 0.02
 
 
-class Lab(ShowsItself):
+class Lab(ByHand, ShowsItself):
     """A scenario and an engine to run it on.
 
     `run` runs it to its end. Or it is played, and what happens then is done by hand, from any thread: by `do`, or
@@ -98,6 +99,7 @@ class Lab(ShowsItself):
         self._redis_url = redis_url
         self._timeline = Timeline(self.scenario, overheads, engine_of)
         self._live: LiveDriver | None = None
+        self._stays_open = False
         self._is_closed = False
 
     # ---- run it through ------------------------------------------------------------------------
@@ -114,6 +116,7 @@ class Lab(ShowsItself):
         LabError, ServerUnusable, ServerStartError
             On the live engine, if the run cannot go on, or the server cannot be used or started.
         """
+        self._stays_open = False
         if self.engine == "simulated":
             return self._timeline.run(progress)
         if self._live is not None:
@@ -158,6 +161,19 @@ class Lab(ShowsItself):
         if self.engine == "live":
             return self._live is not None and not self._live.finished
         return self._timeline.is_playing
+
+    @property
+    def stays_open(self) -> bool:
+        """Whether the run waits for somebody to restart a producer that was killed by hand, as it does at a panel."""
+        return self._stays_open
+
+    @stays_open.setter
+    def stays_open(self, yes: bool) -> None:
+        self._stays_open = yes
+        if self._live is not None:
+            self._live.keep_open(yes)
+        elif self.engine == "simulated":
+            self._timeline.keep_open(yes)
 
     @property
     def speed(self) -> float:
@@ -218,8 +234,8 @@ class Lab(ShowsItself):
                 )
             if self.engine == "live":
                 time.sleep(_LOOK_EVERY)
-            else:
-                self.step()
+            elif not self.step():
+                timeout = 0.0  # nothing happens any more
         return snapshot
 
     def go_to(self, when: float) -> None:
@@ -258,41 +274,6 @@ class Lab(ShowsItself):
             raise ScenarioError(str(error)) from None
         return done
 
-    kill = doing(actions.Kill)
-    pause = doing(actions.Pause)
-    resume = doing(actions.Resume)
-    restart = doing(actions.Restart)
-    slow = doing(actions.Slow)
-    disconnect = doing(actions.Disconnect)
-    add_consumer = doing(actions.AddConsumer)
-    claim = doing(actions.Claim)
-    autoclaim = doing(actions.Autoclaim)
-    set_rate = doing(actions.SetRate)
-    set_service = doing(actions.SetService)
-    crash_before_effect = doing(actions.CrashBeforeEffect)
-    crash_before_ack = doing(actions.CrashBeforeAck)
-    fail = doing(actions.Fail)
-    pause_in_work = doing(actions.PauseInWork)
-    lost_reply = doing(actions.LostReply)
-    poison = doing(actions.Poison)
-    server_down = doing(actions.ServerDown)
-    trim_while_pending = doing(actions.TrimWhilePending)
-    group_destroyed = doing(actions.GroupDestroyed)
-    stream_deleted = doing(actions.StreamDeleted)
-
-    def set_recovery(self, strategy: str | None = None, **changes: object) -> None:
-        """Let consumers recover in another way from now on: a strategy, or other fields of `Recovery`.
-
-        ``set_recovery("autoclaim", min_idle=2.0)``: each looks every second for what has been idle for two.
-        ``set_recovery("none")``: nobody does.
-        """
-        if strategy is not None:
-            changes = {"strategy": strategy, **changes}
-        try:
-            self.do(actions.SetRecovery(tuple(changes.items())))
-        except ActionError as error:
-            raise ScenarioError(str(error)) from None
-
     # ---- what is to be seen --------------------------------------------------------------------
 
     def snapshot(self) -> Snapshot:
@@ -303,18 +284,35 @@ class Lab(ShowsItself):
 
     @property
     def commands(self) -> list[Command]:
-        """The last commands, as they would be typed: what the lab sent, and what the workers' events tell.
+        """The last commands: what the lab sent, what ``%redis`` sent to its server, and what the workers' events tell.
+
+        Those of the lab are kept for longer, however many the workers send.
 
         So a read that gave nothing is not among them, and a worker's commands are put together from what
         it reported; for what really travels to a server, ask that: ``MONITOR``.
         """
-        return [dataclasses.replace(command) for command in self.recent.commands]
+        recent = self.recent
+        both = heapq.merge(recent.commands, recent.by_hand, key=lambda command: command.at)
+        return [dataclasses.replace(command) for command in both]
 
     @property
     def recent(self) -> Recent:
         """What the events come to so far, and what has happened last, to be looked at: see `Recent`."""
         recent: Recent = self._driver().ask(lambda lookout: lookout.read())
         return recent
+
+    def story(self, entry_id: str) -> tuple[str, ...]:
+        """Return what has happened to an entry so far, a line for each event, and where it is now.
+
+        Raises
+        ------
+        ScenarioError
+            If no such entry has been added.
+        """
+        told: tuple[str, ...] = self._driver().ask(lambda lookout: lookout.story(entry_id))
+        if not told:
+            raise ScenarioError(f"no entry {entry_id!r} has been added")
+        return told
 
     @property
     def actions(self) -> tuple[Action[Any], ...]:
@@ -383,6 +381,7 @@ class Lab(ShowsItself):
         if self._live is None:
             self._live = LiveDriver(self.scenario, self._redis_url)
             weakref.finalize(self, self._live.close)  # when nobody has the lab any more, or at exit
+            self._live.keep_open(self._stays_open)
         return self._live
 
     def _as_it_is(self) -> Scenario:

@@ -303,6 +303,11 @@ class LiveEngine:
         return self.course.scenario
 
     @property
+    def url(self) -> str:
+        """The server's URL. It may hold a password: do not show it."""
+        return self.stage.url
+
+    @property
     def client(self) -> Redis:
         """A client of the server, for questions."""
         return self.stage.client

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from redis.exceptions import ConnectionError, ResponseError
 
+from streamlab.results.actor_records import State
 from streamlab.results.recent import Recent
-from streamlab.results.snapshot import ConsumerView, PendingView, Snapshot
+from streamlab.results.snapshot import ConsumerView, DeadLetter, PendingView, Snapshot
 from streamlab.scenario import Scenario
 from streamlab.scenario.small_table import harmless
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 #: Pending entries that are listed, the oldest first; how many there are in all is told as well.
 MOST_PENDING: Final = 200
+#: Dead letters that are listed, the newest first.
+_MOST_LETTERS: Final = 20
 #: Fields of an entry that are kept.
 _MOST_FIELDS: Final = 8
 
@@ -32,6 +35,8 @@ class Looker:
         self._scenario = scenario
         self._fields: dict[str, dict[str, str]] = {}
         self._said: list[Any] = [None] * 5
+        self._letters: tuple[DeadLetter, ...] = ()
+        self._letters_of: tuple[Any, int] = (None, 0)  # how many there were, and how many had been given up
 
     async def look(
         self, client: Redis, recent: Recent, now: float, finished: bool, pids: dict[str, int], *, is_down: bool = False
@@ -57,6 +62,9 @@ class Looker:
         fields = await self._fields_of(client, [row["message_id"] for row in rows or ()])
         known = {row["name"]: row for row in asked or ()}
         ledger = recent.ledger
+        if not is_down:
+            await self._read_dead_letters(client, dead or 0, len(ledger.dead_lettered))
+        taken = {name: ledger.actors.taken_away(record) for name, record in ledger.consumers.items()}
         arrival_rate, throughput = recent.rates(now)
         return Snapshot(
             at=now,
@@ -64,13 +72,15 @@ class Looker:
             consumers=tuple(
                 ConsumerView(
                     name=name,
-                    state=record.state,
+                    state=State.WORKING if taken[name] and record.state == State.WAITING else record.state,
                     holding=record.holding,
                     delivered=record.delivered,
                     acked=record.acked,
                     claimed=record.claimed,
                     pending=known[name]["pending"] if name in known else 0,
                     idle=known[name]["idle"] / 1000 if name in known else None,
+                    taken_away=taken[name],
+                    processed_again=record.processed_again,
                     pid=pids.get(name),
                 )
                 for name, record in ledger.consumers.items()
@@ -95,7 +105,17 @@ class Looker:
             n_acked=len(ledger.acked),
             arrival_rate=arrival_rate,
             throughput=throughput,
+            duplicates=ledger.duplicates,
+            lost=ledger.lost,
+            newest_dead_letters=self._letters,
         )
+
+    async def _read_dead_letters(self, client: Redis, n: int, n_given_up: int) -> None:
+        """Note the newest dead letters; the server is asked only if something has changed."""
+        if self._letters_of != (n, n_given_up):
+            found: Any = await client.xrevrange(self._scenario.dead_letter_key, count=_MOST_LETTERS) if n else ()
+            self._letters = tuple(_letter(entry_id, fields) for entry_id, fields in found)
+            self._letters_of = n, n_given_up
 
     async def _fields_of(self, client: Redis, ids: Sequence[str]) -> dict[str, dict[str, str]]:
         """Return the fields of these entries, cut short; nothing of one that is not in the stream any more."""
@@ -119,6 +139,18 @@ def _or_nothing(reply: Any) -> Any:
     if isinstance(reply, Exception):
         raise reply
     return reply
+
+
+def _letter(entry_id: str, fields: dict[str, str]) -> DeadLetter:
+    own = {name: value for name, value in fields.items() if not name.startswith("dead:")}
+    n = fields.get("dead:deliveries", "")
+    return DeadLetter(
+        entry_id,
+        harmless(fields.get("dead:id", "")),
+        harmless(fields.get("dead:consumer", "")),
+        int(n) if n.isdecimal() else 0,
+        _cut(own),
+    )
 
 
 def _cut(fields: dict[str, str]) -> dict[str, str]:

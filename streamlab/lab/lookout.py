@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from streamlab.lab.looker import Looker
-from streamlab.results.recent import Recent
+from streamlab.results.ledger import LAB
+from streamlab.results.recent import YOU, Recent
 from streamlab.results.snapshot import Snapshot
+from streamlab.results.stories import Story, place_now
+from streamlab.servers.typed import typed_to
 
 if TYPE_CHECKING:
     from streamlab.lab.live import LiveEngine
@@ -20,7 +23,9 @@ class Lookout:
         self._engine = engine
         self._recent = Recent(engine.scenario)
         self._looker = Looker(engine.scenario)
-        self._n_noted = 0
+        self._n_noted = self._n_typed = 0
+        self._story = Story("")
+        self._n_told = 0
 
     def read(self) -> Recent:
         """Bring the recent up to this moment."""
@@ -30,10 +35,26 @@ class Lookout:
         notes = engine.course.notes
         for n_events, at, text, reply in notes[self._n_noted :]:
             recent.read(engine.log, at, engine.origin, n_events)
-            recent.note(at, "lab", text, reply)
+            recent.note(at, LAB, text, reply)
         self._n_noted = len(notes)
+        for typed in typed_to(engine.url, self._n_typed) if engine.url else ():
+            if typed.at >= engine.origin:  # the server was there before the run
+                recent.note(typed.at - engine.origin, YOU, typed.text, typed.reply)
+            self._n_typed = typed.number
         recent.read(engine.log, engine.now, engine.origin)
         return recent
+
+    def story(self, entry_id: str) -> tuple[str, ...]:
+        """Tell what has happened to an entry, and where it is; nothing if there is none. Only what is new is read."""
+        engine, ledger = self._engine, self.read().ledger
+        if entry_id not in ledger.added:
+            return ()
+        if self._story.entry_id != entry_id:
+            self._story, self._n_told = Story(entry_id, engine.origin), 0
+        for number in range(self._n_told, len(engine.log)):
+            self._story.read(engine.log[number])
+        self._n_told = len(engine.log)
+        return (*self._story.lines, f"now: {place_now(entry_id, ledger)}")
 
     async def look(self, finished: bool) -> Snapshot:
         """Take a snapshot."""

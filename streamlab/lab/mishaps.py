@@ -5,15 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from streamlab.actors.events import GROUP_DESTROYED, STREAM_DELETED, TRIMMED, Report
+from streamlab.results.ledger import LAB
 from streamlab.scenario import Scenario
 from streamlab.scenario.action import Action
 from streamlab.scenario.actions import GroupDestroyed, StreamDeleted, TrimWhilePending
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
-
-#: Who is said to have done it.
-LAB = "lab"
 
 
 async def befall(action: Action[Any], client: Redis, scenario: Scenario, report: Report) -> tuple[str, str]:

@@ -9,9 +9,9 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from streamlab.actors.events import SERVER_DOWN, SERVER_UP
-from streamlab.lab.mishaps import LAB
 from streamlab.lab.stage import Stage
 from streamlab.results.events import EventLog
+from streamlab.results.ledger import LAB
 
 
 class Outage:

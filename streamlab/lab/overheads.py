@@ -169,7 +169,8 @@ class Overheads:
                 if faults.spare(producer.name, at, sent)
             )
         for name, measured in waits.items():
-            ways = ((overheads.round_trips[run.ledger.producer[i]].usual / 2, item) for i, item in measured)
+            trips_of = ((overheads.round_trips.get(run.ledger.producer[i]), item) for i, item in measured)
+            ways = ((trip.usual / 2, item) for trip, item in trips_of if trip is not None)  # None: added by hand
             overheads.wakes[name] = Trace(item._replace(seconds=item.seconds - way) for way, item in ways)
         overheads.starts.update(_late_starts(run))
         return overheads

@@ -38,15 +38,18 @@ class Part:
     """What a life of an actor begins with.
 
     `life` is 1 at first, and one more each time that it is started again; `n_begun` is how many entries its earlier
-    lives have begun; `slowness` is what its service times are multiplied by.
+    lives have begun, or added; `slowness` is what its service times are multiplied by. It begins when the run has gone
+    on for `since` seconds.
     """
 
     actor: Consumer | Producer
     life: int = 1
     n_begun: int = 0
     slowness: float = 1.0
+    pace: float = 1.0
     #: What happens at an entry that is counted: through all lives, each once.
     counted: tuple[CountedAction, ...] = ()
+    since: float = 0.0
 
     @property
     def name(self) -> str:
@@ -96,6 +99,26 @@ def rng_of_life(scenario: Scenario, name: str, life: int) -> random.Random:
     return scenario.rng(name if life == 1 else f"{name}/{life}")
 
 
+def _rest_of(
+    arrivals: Iterator[tuple[float, Fields]], producer: Producer, part: Part, duration: float | None
+) -> Iterator[tuple[float, Fields]]:
+    """Yield what a producer that was started again has still to add, in seconds since then.
+
+    Recorded arrivals come at their times, and those that came while it was dead are not added. All others come as long
+    after each other as was planned, up to the end of production.
+    """
+    if producer.arrivals.kind == "replay":
+        last = part.since
+        arrivals = itertools.dropwhile(lambda arrival: arrival[0] < last, arrivals)
+    else:
+        added = [at for at, _ in itertools.islice(arrivals, part.n_begun)]
+        last = added[-1] if added else 0.0
+    for at, fields in arrivals:
+        if duration is not None and part.since + at - last >= duration:
+            return
+        yield at - last, fields
+
+
 def effect_of(scenario: Scenario, client: Redis) -> Effect | None:
     """Return what has the effect of an entry; None if there is none."""
     if scenario.sink == "none":
@@ -114,7 +137,7 @@ class Play:
         self.stop = asyncio.Event()
         self.advice = Advice()
         self._recovery = scenario.recovery
-        self._pace = Pace()
+        self._pace = Pace(part.pace)
         self.job: Job | None = None
         self._arrivals: Iterator[tuple[float, Fields]] = iter(())
         actor = part.actor
@@ -133,6 +156,8 @@ class Play:
             self.job.slowness = part.slowness
         else:
             arrivals = iter(scenario.arrivals(actor))
+            if part.life > 1:
+                arrivals = _rest_of(arrivals, actor, part, scenario.duration)
             # A replay reads its source before the first entry comes out: now, and not when time runs.
             self._arrivals = itertools.chain(list(itertools.islice(arrivals, 1)), arrivals)
 

@@ -255,7 +255,7 @@ class SimulatedEngine:
     ) -> None:
         self.act = act or consume
         #: Whether entries are counted that a consumer begins: which is done only if it is needed.
-        self.counts = any(isinstance(action, CountedAction) for action in (*scenario.faults, *scenario.by_hand))
+        self.counts = any(action.needs_counting for action in (*scenario.faults, *scenario.by_hand))
         self.overheads = overheads
         self.loop = VirtualLoop(start=-_LEAD, callbacks_per_instant=callbacks_per_instant)
         self.server = SimulatedServer(version=scenario.version, epoch_ms=scenario.epoch_ms, loop=self.loop)
@@ -282,6 +282,8 @@ class SimulatedEngine:
         """Seconds of virtual time since the run began."""
         return self.loop.time()
 
+    url = ""  #: nobody else can reach its server
+
     @property
     def origin(self) -> float:
         """The loop's time at which the run began."""
@@ -301,12 +303,13 @@ class SimulatedEngine:
         self._raise_if_failed()
 
     def step(self) -> bool:
-        """Run everything that happens at the next moment; return False once the run has finished."""
+        """Run everything that happens at the next moment; return False if nothing will, by itself."""
         if self.finished:
             return False
         when = self.loop.next_time()
-        if when is not None:
-            self.run_until(when)
+        if when is None:  # it waits for what is done by hand
+            return False
+        self.run_until(when)
         return True
 
     def run(self, progress: Callable[[float, int], None] | None = None) -> Run:

@@ -15,7 +15,8 @@ from streamlab.lab.pacer import Pacer
 from streamlab.lab.simulated import SimulatedEngine
 from streamlab.results.run import Run
 from streamlab.scenario import Scenario, ScenarioError
-from streamlab.scenario.action import Action, CountedAction
+from streamlab.scenario.action import Action
+from streamlab.scenario.deeds import LetEnd
 
 Progress = Callable[[float, int], None]
 
@@ -43,6 +44,7 @@ class Timeline:
         self._pacer: Pacer | None = None
         self._lock = threading.RLock()  # whoever has it may use the simulation
         self._stride = _STRIDE
+        self._stays_open = False
         self._trouble: BaseException | None = None  # that the background met
         self._interrupted_at: float | None = None  # the moment to which a simulation has to be run again
 
@@ -109,12 +111,13 @@ class Timeline:
                 raise ScenarioError(f"it is {engine.now:g} s already, too late for {str(action)!r}: go_to goes back")
             engine.course.check(action)
             engine.course.forget(after=engine.now)
-            if isinstance(action, CountedAction) and not engine.counts:
+            if action.needs_counting and not engine.counts:
                 # Entries have to be counted from the beginning.
                 now, scenario = engine.now, engine.course.as_planned
                 self._begin(scenario.replace(by_hand=(*scenario.by_hand, action)))
-                self._simulation().run_until(action.when if is_now else now)
-                return None
+                engine = self._simulation()
+                engine.run_until(action.when if is_now else now)
+                return engine.call(engine.course.outcome_of(action)) if is_now else None
             done = engine.course.schedule(action)
             if not is_now:
                 return None
@@ -127,6 +130,7 @@ class Timeline:
     def run(self, progress: Progress | None = None) -> Run:
         """Run to the end."""
         self.freeze()
+        self.keep_open(False)
         with self._lock, self._interruptible():
             return self._simulation().run(progress)
 
@@ -138,7 +142,7 @@ class Timeline:
             if not when >= engine.now:
                 raise ValueError(f"it is {engine.now:g} s already: go_to({when!r}) goes back, or take a new Lab")
             if math.isinf(when):
-                return engine.run()
+                return self.run()
             engine.run_until(when)
             return engine.result()
 
@@ -166,6 +170,16 @@ class Timeline:
         with self._lock:
             self._begin(scenario)
             self._simulation()
+
+    def keep_open(self, yes: bool) -> None:
+        """Note whether somebody looks on who may restart a producer; else nobody is waited for."""
+        with self._lock, self._interruptible():
+            self._stays_open = yes
+            if self._engine is not None:
+                course = self._simulation().course
+                if course.is_waiting and not yes:
+                    self.do(LetEnd())
+                course.keep_open(yes)
 
     def play(self, speed: float) -> None:
         """Let time pass in the background, at `speed` times the wall's clock."""
@@ -195,6 +209,7 @@ class Timeline:
     def _simulation(self) -> SimulatedEngine:
         if self._engine is None:
             self._engine = self._engine_of(self._scenario)
+            self._engine.course.keep_open(self._stays_open)
             self._lookout = Lookout(self._engine)
         if self._interrupted_at is not None:
             when, self._interrupted_at = self._interrupted_at, None

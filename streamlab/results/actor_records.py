@@ -8,17 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from streamlab.actors.events import (
-    CLAIMED,
-    CRASHED,
-    DELIVERED,
-    DISCONNECTED,
-    PAUSED,
-    REMOVED,
-    RESUMED,
-    STARTED,
-    STOPPED,
-)
+from streamlab.actors.events import CLAIMED, CRASHED, DELIVERED, DISCONNECTED, PAUSED, RESUMED, STARTED, STOPPED
 from streamlab.results.deliveries import Delivery, Loss
 from streamlab.scenario import Scenario
 
@@ -41,6 +31,8 @@ class ConsumerRecord:
     ----------
     delivered, claimed, processed, acked
         How many deliveries it read, took over, processed and acknowledged.
+    processed_again
+        How often it processed what had been processed before.
     busy
         Seconds during which it worked; while it is paused it does not.
     in_hand
@@ -60,6 +52,7 @@ class ConsumerRecord:
     delivered: int = 0
     claimed: int = 0
     processed: int = 0
+    processed_again: int = 0
     acked: int = 0
     busy: float = 0.0
     free_at: float = 0.0
@@ -166,6 +159,8 @@ class Actors:
         Entries at which a handler failed, or with which a consumer died or lost its connection.
     abandoned
         (entry, consumer, when): what a consumer held and had not processed when it died.
+    dead_producers
+        Who has died, and has not been started again.
     removed
         (consumer, when, entries): what a consumer seemed to hold when it was removed.
     idle
@@ -184,25 +179,39 @@ class Actors:
         self.removed: list[tuple[str, float, tuple[str, ...]]] = []
         self.idle: list[tuple[str, float, float]] = []
         self.last_trouble = 0.0
+        self.dead_producers: set[str] = set()
         self._producers = {producer.name for producer in scenario.producers}
         self._processed = processed
+        self._have_heartbeats = scenario.recovery.heartbeat is not None
 
     def consumer(self, name: str) -> ConsumerRecord:
         """Return the record of a consumer, which may be new."""
         return self.consumers.setdefault(name, ConsumerRecord(name))
 
+    def taken_away(self, consumer: ConsumerRecord) -> tuple[str, ...]:
+        """Return the ids of what a consumer is working through though another one has been given it since."""
+        return tuple(entry_id for entry_id, delivery in consumer.in_hand.items() if self.is_unaware_of(delivery))
+
+    def is_unaware_of(self, delivery: Delivery) -> bool:
+        """Return whether its consumer goes on with it though another one has been given it; a heartbeat would tell."""
+        is_taken = delivery.outcome in (DELIVERED, CLAIMED) and not self._have_heartbeats
+        consumer = self.consumers[delivery.consumer]
+        return is_taken and consumer.is_running and consumer.in_hand.get(delivery.id) is delivery
+
     def befell(self, at: float, kind: str, actor: str) -> bool:
         """Note what happened to an actor; return whether it was in the midst of something."""
-        if kind == REMOVED:
-            if actor in self.consumers:
-                self.removed.append((actor, at, self.consumers[actor].owned))
-            return False
         if kind in (CRASHED, PAUSED):
             self.losses.append(Loss(at, kind, actor))
         if kind in (CRASHED, PAUSED, RESUMED, DISCONNECTED):
             self.last_trouble = max(self.last_trouble, at)
         self._change_pauses(at, kind, actor)
-        return actor not in self._producers and self._change_life(at, kind, self.consumer(actor))
+        if actor not in self._producers:
+            return self._change_life(at, kind, self.consumer(actor))
+        if kind == CRASHED:
+            self.dead_producers.add(actor)
+        elif kind == STARTED:
+            self.dead_producers.discard(actor)
+        return False
 
     def _change_pauses(self, at: float, kind: str, actor: str) -> None:
         pauses = self.pauses.setdefault(actor, []) if kind == PAUSED else self.pauses.get(actor, [])

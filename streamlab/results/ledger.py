@@ -22,6 +22,7 @@ from streamlab.actors.events import (
     PROCESSED,
     RECREATED,
     REJECTED,
+    REMOVED,
     SERVER_DOWN,
     SERVER_UP,
     STREAM_DELETED,
@@ -34,8 +35,8 @@ from streamlab.results.deliveries import Delivery, Reset, ZombieAck
 from streamlab.results.events import Event
 from streamlab.scenario import Scenario
 
-#: By whom a stream is trimmed behind everybody's back.
-_LAB: Final = "lab"
+#: Who does what is done by hand, and behind everybody's back.
+LAB: Final = "lab"
 
 
 class Ledger:
@@ -69,8 +70,6 @@ class Ledger:
         Entries that were delivered more than once.
     outages
         From when to when the server was down (until infinity if it still is).
-    n_acks
-        Acknowledgements that were granted; after the group was made again, an entry may have more than one.
     longest_hold
         The longest time from a delivery until it was processed.
     end, last_event, last_work
@@ -97,7 +96,7 @@ class Ledger:
         self.zombie_acks: list[ZombieAck] = []
         self.resets: list[Reset] = []
         self.outages: list[tuple[float, float]] = []
-        self.n_processed = self.n_acks = self.n_redelivered = self.n_void = self.n_rejected = 0
+        self.n_processed = self.n_redelivered = self.n_void = self.n_rejected = 0
         self.end = self.last_event = self.last_work = self.longest_hold = 0.0
         self.changes = Changes()
         self.backlog = Backlog(self.trimmed, self.changes)
@@ -147,7 +146,7 @@ class Ledger:
         elif kind in self._of_entries:
             self._of_entries[kind](at, kind, actor, entry_id)
         else:
-            self._befell(at, kind, actor, entry_id)
+            self._befell(at, kind, actor, entry_id, delivery_count)
             return
         if at > self.end:
             self.end = at
@@ -237,23 +236,24 @@ class Ledger:
             self.processed[entry_id] = at
         else:
             self.processed_again[entry_id] = None
+            consumer.processed_again += 1
             if delivery is not None and delivery.left == delivery.left:
                 self.wasted.append(delivery)
         consumer.free_at = at
 
     def _acked(self, at: float, actor: str, entry_id: str) -> None:
-        self.n_acks += 1
         self.acked.setdefault(entry_id, at)
-        consumer = self.consumers.get(actor) or self.actors.consumer(actor)
-        consumer.free_at = at
         owned = self.last.get(entry_id)
-        delivery = self._delivery(entry_id, actor)
-        if delivery is not None:
-            if delivery.acked != delivery.acked:  # NaN
-                consumer.acked += 1
-            delivery.acked = at
+        if actor != LAB:
+            consumer = self.consumers.get(actor) or self.actors.consumer(actor)
+            consumer.free_at = at
+            delivery = self._delivery(entry_id, actor)
+            if delivery is not None:
+                if delivery.acked != delivery.acked:  # NaN
+                    consumer.acked += 1
+                delivery.acked = at
         if owned is not None:
-            if owned.consumer != actor:
+            if owned.consumer != actor != LAB:
                 owner = owned.consumer if owned.is_pending else ""
                 self.zombie_acks.append(ZombieAck(at, entry_id, actor, owner))
             self._end(owned, at, ACKED)
@@ -285,7 +285,7 @@ class Ledger:
             self.trimmed[entry_id] = at
             self.backlog.trim(entry_id, at, self.added)
         # What is trimmed behind everybody's back stays pending until a consumer finds it gone.
-        if actor != _LAB:
+        if actor != LAB:
             owned = self.last.get(entry_id)
             if owned is not None:
                 self._end(owned, at, kind)
@@ -307,15 +307,28 @@ class Ledger:
 
     # ---- what happens to actors, to the server and to the group --------------------------------
 
-    def _befell(self, at: float, kind: str, actor: str, entry_id: str) -> None:
+    def _befell(self, at: float, kind: str, actor: str, entry_id: str, n: int) -> None:
         if kind in (GROUP_DESTROYED, STREAM_DELETED, RECREATED):
             self._reset(at, kind, entry_id)
+        elif kind == REMOVED:
+            self._removed(at, actor, n)
         elif kind == SERVER_DOWN:
             self.outages.append((at, math.inf))
         elif kind == SERVER_UP:
             self.outages[-1:] = [(begin, at) for begin, _ in self.outages[-1:]]
         elif self.actors.befell(at, kind, actor):
             self.end = max(self.end, at)  # until then it worked
+
+    def _removed(self, at: float, name: str, n: int) -> None:
+        """Note that a consumer was removed from the group, with `n` entries that were pending for it."""
+        record = self.consumers.get(name)
+        held = record.owned if record is not None else ()
+        if n:
+            lost = [delivery for delivery in self.pending.values() if delivery.consumer == name]
+            held = tuple(delivery.id for delivery in lost)
+            for delivery in lost:
+                self._end(delivery, at, REMOVED)
+        self.actors.removed.append((name, at, held))
 
     def _reset(self, at: float, kind: str, entry_id: str) -> None:
         reset = Reset(at, kind, entry_id)
@@ -331,6 +344,26 @@ class Ledger:
             self.backlog.delete(at)
 
     # ---- questions -----------------------------------------------------------------------------
+
+    @property
+    def duplicates(self) -> int:
+        """Times that an entry was processed again."""
+        return self.n_processed - len(self.processed)
+
+    @property
+    def lost(self) -> int:
+        """Entries that nobody has processed or will: they were removed with a consumer, or acknowledged."""
+        gone = {*self.acked_early, *(entry_id for _, _, held in self.actors.removed for entry_id in held)}
+        for places in (self.processed, self.dead_lettered, self.trimmed, self.pending):
+            gone = {entry_id for entry_id in gone if entry_id not in places}
+        in_hand = {entry_id for record in self.consumers.values() for entry_id in record.in_hand} if gone else ()
+        return sum(entry_id not in in_hand for entry_id in gone)
+
+    def is_duplicate(self, delivery: Delivery) -> bool:
+        """Return whether a delivery was processed though its entry had been; or its consumer is about to do so."""
+        if delivery.processed == delivery.processed:  # not NaN
+            return self.processed[delivery.id] != delivery.processed
+        return self.actors.is_unaware_of(delivery)
 
     def owner(self, entry_id: str) -> str:
         """Return for which consumer an entry is pending; "" for none."""

@@ -14,15 +14,19 @@ from typing import Final, NamedTuple
 from streamlab.actors.events import ACKED, ADDED, DEAD_LETTERED, DELIVERED, VOID
 from streamlab.results.deliveries import Delivery
 from streamlab.results.events import Event, EventLog
-from streamlab.results.ledger import Ledger
+from streamlab.results.ledger import LAB, Ledger
 from streamlab.scenario import Consumer, Scenario
 
 #: How many commands, bars and moves are remembered.
 N_COMMANDS: Final = 200
+_N_BY_HAND: Final = 50
 _N_BARS: Final = 240
 _N_MOVES: Final = 120
-#: Points of a curve.
+#: Points of a curve, and how many of them a rate is an average of.
 N_POINTS: Final = 120
+SPAN: Final = N_POINTS // 8
+#: Who types a command into a notebook.
+YOU: Final = "you"
 #: Entry ids in the short form of a reply.
 _N_IDS: Final = 3
 #: A process reports what one read gave it one after the other, within so many seconds.
@@ -43,13 +47,13 @@ class Command:
 
 
 class Point(NamedTuple):
-    """How a run stood at a time: entries in the backlog, pending and added, and acknowledgements."""
+    """How a run stood at a time: entries in the backlog, pending, added, and processed at least once."""
 
     at: float
     backlog: int
     pending: int
     n_added: int
-    n_acks: int
+    n_processed: int
 
 
 @dataclass(slots=True)
@@ -67,7 +71,8 @@ class Recent:
 
     def __init__(self, scenario: Scenario) -> None:
         self.ledger = Ledger(scenario)  #: what the events come to so far
-        self.commands: deque[Command] = deque(maxlen=N_COMMANDS)  #: the last ones
+        self.commands: deque[Command] = deque(maxlen=N_COMMANDS)  #: the last ones of the run's processes
+        self.by_hand: deque[Command] = deque(maxlen=_N_BY_HAND)  #: … of the lab, and typed
         #: The last events of entries: ``(number, kind, actor, id)``, numbered from 1.
         self.moves: deque[tuple[int, str, str, str]] = deque(maxlen=_N_MOVES)
         self.points: deque[Point] = deque(maxlen=N_POINTS + 20)  #: how the run stood, on a grid of times
@@ -104,7 +109,7 @@ class Recent:
     def note(self, at: float, by: str, text: str, reply: str = "") -> Command:
         """Write down a command."""
         command = Command(at, by, text, reply)
-        self.commands.append(command)
+        (self.by_hand if by in (LAB, YOU) else self.commands).append(command)
         return command
 
     @property
@@ -113,13 +118,14 @@ class Recent:
         return self.ledger.deliveries[-_N_BARS:]
 
     def rates(self, now: float) -> tuple[float, float]:
-        """Return how many entries were added, and how many acknowledgements granted, per second of late."""
-        back = now - self.window / 8
+        """Return how many entries were added, and how many processed for the first time, per second of late."""
+        back = now - self.window * SPAN / N_POINTS
         then = next((point for point in self.points if point.at >= back), None)
         if then is None or now <= then.at:
             return 0.0, 0.0
         seconds = now - then.at
-        return (len(self.ledger.added) - then.n_added) / seconds, (self.ledger.n_acks - then.n_acks) / seconds
+        n_added, n_processed = len(self.ledger.added), len(self.ledger.processed)
+        return (n_added - then.n_added) / seconds, (n_processed - then.n_processed) / seconds
 
     # ---- time ----------------------------------------------------------------------------------
 
@@ -128,7 +134,7 @@ class Recent:
             self._next_point += math.floor((at - self.window - self._next_point) / self._every) * self._every
         while self._next_point < at:
             ledger = self.ledger
-            counts = ledger.backlog.size, len(ledger.pending), len(ledger.added), ledger.n_acks
+            counts = ledger.backlog.size, len(ledger.pending), len(ledger.added), len(ledger.processed)
             self.points.append(Point(self._next_point, *counts))
             self._next_point += self._every
 
@@ -141,6 +147,8 @@ class Recent:
         if entry_id:
             self._n_moves += 1
             self.moves.append((self._n_moves, kind, actor, entry_id))
+        if actor == LAB:  # which has written down itself what it sent
+            return
         if kind == DELIVERED:
             self._tell_read(event)
             return

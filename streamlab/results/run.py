@@ -90,7 +90,7 @@ class Run(ShowsItself):
 
     @property
     def acked(self) -> int:
-        """Entries that were acknowledged, each counted once; `Ledger.n_acks` counts acknowledgements."""
+        """Entries that were acknowledged, each counted once."""
         return len(self.ledger.acked)
 
     @property
@@ -101,7 +101,7 @@ class Run(ShowsItself):
     @property
     def duplicates(self) -> int:
         """Times that an entry was processed again."""
-        return self.ledger.n_processed - self.processed
+        return self.ledger.duplicates
 
     @property
     def dead_lettered(self) -> int:

@@ -12,9 +12,11 @@ from streamlab.scenario.small_table import ShowsItself, SmallTable, length
 class ConsumerView:
     """A consumer: what it does, and what it has done.
 
-    `holding` are the ids that it was given in this life and is not done with; `pending` is how many the
-    group has pending for it, those of earlier lives among them. `idle` is in seconds, since it last asked
-    (``XINFO CONSUMERS``); None if the server has never heard of it. `pid` is its process's, if it has one.
+    `holding` are the ids that it was given in this life and is not done with; `taken_away` those that it is working
+    through though another consumer has been given them since. `pending` is how many the group has pending for it,
+    those of earlier lives among them. `processed_again` is how often it processed what had been processed before.
+    `idle` is in seconds, since it last asked (``XINFO CONSUMERS``); None if the server has never heard of it. `pid` is
+    its process's, if it has one.
     """
 
     name: str
@@ -25,6 +27,8 @@ class ConsumerView:
     claimed: int
     pending: int
     idle: float | None
+    taken_away: tuple[str, ...] = ()
+    processed_again: int = 0
     pid: int | None = None
 
 
@@ -40,8 +44,26 @@ class PendingView:
 
 
 @dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """An entry of the dead-letter stream, with the id that it had before; its fields are cut to what can be shown."""
+
+    id: str
+    entry_id: str
+    consumer: str
+    delivery_count: int
+    fields: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot(ShowsItself):
-    """A lab at one moment. Rates are entries per second, over the last moments; `lag` is None if unknown."""
+    """A lab at one moment. `lag` is None if unknown.
+
+    Rates are entries per second, over the last moments: `arrival_rate` of those added, `throughput` of those processed,
+    each counted once, as `Run.throughput` is over the whole run.
+
+    `duplicates` is how often an entry was processed again; `lost` how many were not, and will not be: they were
+    acknowledged, or deleted from the group with their consumer. `dead_letters` counts them; the newest are listed.
+    """
 
     at: float
     finished: bool
@@ -57,6 +79,9 @@ class Snapshot(ShowsItself):
     n_acked: int
     arrival_rate: float
     throughput: float
+    duplicates: int = 0
+    lost: int = 0
+    newest_dead_letters: tuple[DeadLetter, ...] = ()
 
     def as_table(self) -> SmallTable:
         """Return the stream and its group in a line, and a row for each consumer."""

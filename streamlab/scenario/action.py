@@ -34,6 +34,8 @@ Aim = Literal[
     "consumers",
     "producers",
     "recovery",
+    "dead letters",
+    "run",
 ]
 
 R_co = TypeVar("R_co", covariant=True)
@@ -108,6 +110,11 @@ class Action(Generic[R_co]):
         return moment + self.sentence.format(**values) if self.sentence else str(self)
 
     @property
+    def needs_counting(self) -> bool:
+        """Whether it comes to anything only where consumers look at each entry that they begin."""
+        return False
+
+    @property
     def is_dated(self) -> bool:
         """Whether it says when."""
         return self.when == self.when
@@ -143,6 +150,10 @@ class CountedAction(Action[None]):
     target: str
     nth: int = 1
 
+    @property
+    def needs_counting(self) -> bool:
+        return True
+
     def counted_from(self, n: int) -> CountedAction:
         """Return what happens at the same entry, when so many more are counted before it."""
         return attrs.evolve(self, nth=self.nth + n)
@@ -156,11 +167,13 @@ def ordinal(n: int) -> str:
 # ---- fields --------------------------------------------------------------------------------------
 
 #: Fields that are written by their values, in this order; the others after a keyword.
-IN_ORDER: Final = ("target", "command", "ids")
+IN_ORDER: Final = ("target", "command", "ids", "entry")
+#: … of which these are one word or more.
+SEVERAL: Final = ("ids", "entry")
 #: … and these are a number or a time, right after the action's word.
-AMOUNTS: Final = ("rate", "mean")
+AMOUNTS: Final = ("rate", "mean", "maxlen")
 KEYWORDS: Final = {"duration": "for", "consumer": "for", "min_idle": "min-idle"}
-COUNTS: Final = ("nth", "times", "max_deliveries")
+COUNTS: Final = ("nth", "times", "max_deliveries", "maxlen")
 TIMES: Final = ("at", "duration", "mean", "min_idle", "interval", "heartbeat", "restart_after", "remove_after")
 #: What a change of the recovery may be, beside a number.
 WORDS: Final[dict[str, Any]] = {"none": None, "yes": True, "no": False}
@@ -184,12 +197,16 @@ def _check(action: Action[Any], name: str, value: Any) -> None:
             raise ActionError(f"{word}: {value} is none of {', '.join(LOSABLE)}")
     elif name == "ids":
         if not value or not all(isinstance(each, str) and each for each in value):
-            raise ActionError(f"{word}: there is nothing to claim: give the ids of pending entries, {form}")
+            raise ActionError(f"{word}: there is nothing to {word}: give the ids of entries, {form}")
+    elif name == "entry":
+        if not value or not all(isinstance(each, str) and each.find("=") > 0 for each in value):
+            raise ActionError(f"{word}: an entry has fields: write {form}")
     elif name == "changes":
         _check_changes(value, form)
     elif name in COUNTS:
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise ActionError(f"{word}: {name} is {value!r}: a whole number of at least 1")
+        least = 0 if name == "maxlen" else 1
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise ActionError(f"{word}: {name} is {value!r}: a whole number of at least {least}")
     else:
         fine = isinstance(value, int | float) and not isinstance(value, bool) and value == value
         for_ever = name == "duration" and action.may_last_for_ever

@@ -19,6 +19,7 @@ from streamlab.scenario.action import (
     COUNTS,
     IN_ORDER,
     KEYWORDS,
+    SEVERAL,
     TIMES,
     WORDS,
     Action,
@@ -109,9 +110,10 @@ class _Reader:
     def _take(self, name: str) -> None:
         """Take what stands in its place rather than after a keyword."""
         words, item = self._words, self._items[name]
-        if name == "ids":
+        if name in SEVERAL:
             n = next((i for i, word in enumerate(words) if word in self._by_keyword), len(words))
-            self._values[name] = tuple(words[:n])
+            if n or item.default is attrs.NOTHING:
+                self._values[name] = tuple(words[:n])
             del words[:n]
         elif item.default is None and (not words or words[0] in self._by_keyword):
             return

@@ -16,6 +16,7 @@ from attrs import field
 
 from streamlab.actors.recovery import Recovery
 from streamlab.scenario.action import LOSABLE, Action, ActionError, Button, CountedAction, ProcessAction, TimedAction
+from streamlab.scenario.deeds import Ack, Add, LetEnd, PutBack, RemoveConsumer, Trim, as_ids
 
 
 @attrs.frozen
@@ -33,11 +34,12 @@ class Kill(ProcessAction[None]):
 class Restart(ProcessAction[None]):
     """The process is asked to stop (SIGTERM), finishes what it holds, and is started again; at once, if it is dead.
 
-    It begins with its own history: what was delivered to it and never acknowledged.
+    A consumer begins with its own history: what was delivered to it and never acknowledged. A producer goes on with
+    what it has not added yet.
     """
 
     word, form = "restart", "restart C2 at 3s"
-    button = Button("Restart", "consumer", at_hand=True)
+    button = Button("Restart", "actor", at_hand=True)
     sentence = "{target} is asked to stop (SIGTERM), and then started again"
     target: str
     at: float | None = None
@@ -147,10 +149,6 @@ class SetRecovery(ProcessAction[None]):
             raise ActionError(str(error)) from None
 
 
-def _as_ids(ids: str | Iterable[str]) -> tuple[str, ...]:
-    return (ids,) if isinstance(ids, str) else tuple(ids)
-
-
 @attrs.frozen
 class Claim(TimedAction[list[str]]):
     """Make a consumer the owner of pending entries (``XCLAIM … JUSTID``).
@@ -169,7 +167,7 @@ class Claim(TimedAction[list[str]]):
 
     word, form = "claim", "claim 1767225600000-0 [for C1] [min-idle 2s] at 3s"
     button = Button("XCLAIM", "pending entries", at_hand=True)
-    ids: tuple[str, ...] = field(converter=_as_ids)
+    ids: tuple[str, ...] = field(converter=as_ids)
     consumer: str | None = None
     min_idle: float | None = None
     at: float | None = None
@@ -308,8 +306,12 @@ FAULTS: Final[dict[str, type[Action[Any]]]] = {
 }  # fmt: skip
 #: All that can be done to a run.
 ACTIONS: Final[dict[str, type[Action[Any]]]] = FAULTS | {
-    kind.word: kind for kind in (Resume, AddConsumer, Claim, Autoclaim, SetRate, SetService, SetRecovery)
-}
+    kind.word: kind
+    for kind in (
+        Resume, AddConsumer, RemoveConsumer, Claim, Autoclaim, Ack, PutBack, Add, Trim, LetEnd,
+        SetRate, SetService, SetRecovery,
+    )
+}  # fmt: skip
 
 
 #: What only streamlab's own consumers and entries know of.

@@ -21,6 +21,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import Magics, line_cell_magic, magics_class
 
 from streamlab.servers.connect import connect
+from streamlab.servers.typed import note_typed
 
 #: Between double quotes, what follows a backslash stands for another character.
 _ESCAPED = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "a": "\a"}
@@ -33,6 +34,8 @@ _WORD = re.compile(
 _STATUSES = {b"OK", b"PONG", b"QUEUED"}
 #: Commands whose one-word reply is a status.
 _SAY_A_STATUS = {"TYPE"}
+#: Characters of a reply that a panel shows.
+_LONGEST = 100
 _OF_ANOTHER_KIND = {"SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE", "MONITOR", "HELLO", "SYNC", "PSYNC"}
 
 
@@ -76,7 +79,10 @@ class RedisMagics(Magics):
                 raise UsageError(f"{str(command[0]).upper()} does not end with one reply: use redis-cli in a terminal")
         self._use(self._client_called(name))
         for command in commands:
-            print(self._ask(command))
+            reply = self._ask(command)
+            print(reply)
+            typed = [word if isinstance(word, str) else word.decode(errors="replace") for word in command]
+            note_typed(self._client.connection_pool.connection_kwargs, typed, _in_a_line(reply))
 
     def _client_called(self, name: str) -> Any:
         if not name:
@@ -108,6 +114,12 @@ class RedisMagics(Magics):
         if isinstance(reply, bytes) and (reply in _STATUSES or str(command[0]).upper() in _SAY_A_STATUS):
             return reply.decode()
         return "\n".join(printed(reply))
+
+
+def _in_a_line(reply: str) -> str:
+    """Return a reply in one line, cut if it is long."""
+    line = " ".join(reply.split())
+    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]} …"
 
 
 def _words(line: str) -> list[str | bytes]:

@@ -275,7 +275,7 @@ def test_another_seed_is_another_run_and_the_same_seed_the_same():
     [
         (lambda lab: lab.kill("C9"), r"there is no 'C9': there are C1, C2, P1, P2"),
         (lambda lab: lab.pause("C9"), r"there is no 'C9'"),
-        (lambda lab: lab.restart("P1"), r"there is no consumer 'P1': there are C1, C2"),
+        (lambda lab: lab.remove_consumer("P1"), r"there is no consumer 'P1': there are C1, C2"),
         (lambda lab: lab.claim(["1-0"], "C9"), r"there is no consumer 'C9': there are C1, C2"),
         (lambda lab: lab.claim([], "C1"), r"there is nothing to claim"),
         (lambda lab: lab.autoclaim("C1", min_idle=-1.0), r"min_idle is -1.0: at least 0"),

@@ -93,4 +93,4 @@ def test_the_panel_can_be_used_after_run_all(tmp_path: Path) -> None:
         page.wait_for_function("() => Number(document.querySelector('[data-consumer=C2]').cells[3].textContent) > 0")
         page.click("[data-consumer=C2] .kill")
         page.wait_for_selector("tr.stranded")
-        assert "Nobody else is given" in page.text_content(".headline")
+        assert "No other consumer is given" in page.text_content(".headline")

@@ -67,7 +67,6 @@ def of_ledger(ledger: Ledger) -> dict[str, Any]:
         "duplicates": ledger.n_processed - len(ledger.processed),
         "void": ledger.n_void,
         "rejected": ledger.n_rejected,
-        "acknowledgements": ledger.n_acks,
         "owners": {entry_id: delivery.consumer for entry_id, delivery in ledger.pending.items()},
         "next in line": ledger.backlog.first(10),
         **{f"processed by {name}": consumer.processed for name, consumer in ledger.consumers.items()},
@@ -249,7 +248,7 @@ def test_each_is_counted_once() -> None:
     one, two = ledger.consumers["C1"], ledger.consumers["C2"]
     assert (one.delivered, one.claimed, one.processed, one.acked) == (2, 0, 2, 1)
     assert (two.delivered, two.claimed, two.processed, two.acked) == (0, 2, 0, 0)
-    assert (ledger.n_processed, ledger.n_acks, ledger.n_void, ledger.n_rejected) == (3, 2, 2, 2)
+    assert (ledger.n_processed, ledger.n_void, ledger.n_rejected) == (3, 2, 2)
     assert (ledger.processed, ledger.acked) == ({"1-0": 1.5, "2-0": 1.7}, {"1-0": 1.5})
     assert ([*ledger.processed_again], ledger.processed_unasked, ledger.acked_early) == (["1-0"], {}, {})
     assert [(d.id, d.over, d.outcome) for d in ledger.deliveries if d.outcome] == [

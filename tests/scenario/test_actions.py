@@ -19,6 +19,7 @@ from streamlab.scenario import Arrivals, Scenario, ScenarioError, Service, consu
 from streamlab.scenario.action import Action, CountedAction
 from streamlab.scenario.action_texts import parse_action
 from streamlab.scenario.actions import ACTIONS, FAULTS, AddConsumer, Claim, LostReply, Pause, Poison, SetRecovery
+from streamlab.scenario.deeds import Ack, PutBack
 
 BUSY = Scenario(
     name="busy",
@@ -44,6 +45,8 @@ _VALUES: dict[str, st.SearchStrategy[Any]] = {
     "nth": _COUNTS,
     "times": _COUNTS,
     "ids": st.lists(st.sampled_from(["1-0", "2-0", "1767225600000-12"]), min_size=1).map(tuple),
+    "entry": st.lists(st.sampled_from(["item=tea", "a note=at 3", "x=y=z"]), min_size=1).map(tuple),
+    "maxlen": st.integers(0, 1000),
     "changes": st.sampled_from(
         [
             (("strategy", "claim"),),
@@ -88,9 +91,11 @@ def by_hand(word: str, lab: Lab) -> Action[Any]:
         "changes": (("strategy", "none"),),
         "factor": 5.0,
     }
-    if kind is Claim:
+    if kind in (Claim, Ack):
         values["ids"] = lab.snapshot().pending[0].id
         values["min_idle"] = 0.0
+    if kind is PutBack:
+        values["ids"] = lab.snapshot().newest_dead_letters[0].id
     if kind is AddConsumer:
         values["target"] = "C9"
     if kind is Pause:
@@ -103,19 +108,22 @@ def by_hand(word: str, lab: Lab) -> Action[Any]:
 def test_every_action_is_done_by_hand_and_undone(word: str, tmp_path: Path) -> None:
     """It changes the run, and is among the commands; going back before it and forgetting it does not; a saved run does
     it again, to the letter."""
-    planned = Lab(BUSY).run()
-    with Lab(BUSY) as lab:
+    shown = BUSY.with_faults("poison P1 nth 2") if word == "put-back" else BUSY
+    planned = Lab(shown).run()
+    with Lab(shown) as lab:
         lab.run_until(2.0)
         if word == "resume":
             lab.pause("C2")
-        while word == "claim" and not lab.snapshot().pending:
+        while word in ("claim", "ack") and not lab.snapshot().pending:
             lab.step()
+        if word == "put-back":
+            lab.wait_until(lambda now: now.dead_letters)
         noted = [command for command in lab.commands if command.by == "lab"]
         lab.do(by_hand(word, lab))
         assert lab.actions[-1].word == word
         assert len([command for command in lab.commands if command.by == "lab"]) == len(noted) + 1
         run = lab.run()
-        assert (list(run.events) == list(planned.events)) == (word == "autoclaim")
+        assert (list(run.events) == list(planned.events)) == (word in ("autoclaim", "let-end"))
         assert ("C9" in [consumer.name for consumer in run.scenario.consumers]) == (word == "add-consumer")
         run.save(tmp_path / "run.jsonl")
         again = Lab(Run.load(tmp_path / "run.jsonl").scenario).run()

@@ -11,6 +11,8 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
 from streamlab import EmbeddedServer, close_servers
+from streamlab.lab.lab import Lab
+from streamlab.scenario import Scenario
 from streamlab.servers.client import sync_stream_client
 
 COMMANDS = r"""
@@ -84,6 +86,28 @@ def test_replies_are_printed_as_redis_cli_prints_them(
         printed = told(shell, capsys, f"%%redis --client r\n# all of them\n{COMMANDS}")
     assert printed.split("\n") == [line for line in expected.split("\n") if line] + [""]
     assert len(expected.splitlines()) > 80
+
+
+@pytest.mark.redis
+def test_what_is_typed_to_a_labs_server_is_shown_with_what_is_done_by_hand(
+    shell: InteractiveShell, redis_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Commands on streams, since the run began; of another server, or of other kinds, nothing."""
+    shown = Scenario(duration=30.0).with_rate(5)
+    with sync_stream_client(redis_url) as client, contextlib.closing(EmbeddedServer()) as other:
+        shell.user_ns.update(r=client, elsewhere=other.client())
+        told(shell, capsys, "%redis --client r XLEN orders")
+        with Lab(shown, engine="live", redis_url=redis_url) as lab:
+            lab.wait_until(lambda now: now.n_added)
+            told(shell, capsys, "%redis --client r XPENDING orders nobody")
+            told(shell, capsys, "%redis --client r SET password secret")
+            told(shell, capsys, "%redis --client elsewhere XLEN orders")
+            lab.ack("1-1")
+            mine = [(each.by, each.text) for each in lab.recent.by_hand]
+            assert mine == [("lab", "XACK orders workers 1-1"), ("you", "XPENDING orders nobody")]
+            assert lab.recent.by_hand[-1].reply.startswith("(error) NOGROUP No such key 'orders' or consumer group")
+            assert 0 < lab.recent.by_hand[-1].at <= lab.now
+            assert ("you", "XPENDING orders nobody") in [(each.by, each.text) for each in lab.commands]
 
 
 @pytest.mark.parametrize("version", [(7, 0, 15), (8, 6, 0)])

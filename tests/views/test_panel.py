@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 else:
     panels = pytest.importorskip("streamlab.views.panel", reason="anywidget is not installed")
 
-from streamlab.views.panel.state import headline, state_of
+from streamlab.views.panel.headlines import headline
+from streamlab.views.panel.state import state_of
 
 pytestmark = pytest.mark.alone("waits two seconds at most for what a panel shows")
 
@@ -54,7 +55,7 @@ def panel(lab: Lab) -> Iterator[panels.Panel]:
     panel.close()
 
 
-def headline_of(lab: Lab) -> list[str]:
+def headline_of(lab: Lab) -> tuple[str, str]:
     return headline(lab.snapshot(), lab.recovery.claims)
 
 
@@ -69,36 +70,79 @@ def test_the_state_is_what_json_can_hold(lab: Lab):
 
 def test_the_headline_tells_the_story(lab: Lab):
     """Steady, killed, claimed, recovered, everybody dead, ended: each has its words and its mood."""
-    assert headline_of(lab) == ["calm", "All 3 consumers live. Nothing is stranded."]
+    assert headline_of(lab) == ("calm", "All 3 consumers are alive. Nothing is stranded.")
     lab.kill("C2")
-    mood, words = headline_of(lab)
-    assert mood == "alarm"
-    assert words.startswith("C2 is dead. ")
-    assert words.endswith("Nobody else is given them until somebody claims them.")
+    assert headline_of(lab) == (
+        "alarm",
+        "C2 is dead. 3 entries are still pending for C2. No other consumer is given them until somebody claims them.",
+    )
     lab.set_recovery("autoclaim")
-    assert headline_of(lab)[1].endswith("The others will claim them once idle for long enough.")
+    assert headline_of(lab)[1].endswith("Another consumer will claim them once they have been idle for long enough.")
     lab.set_recovery("none")
     lab.run_until(lab.now + 3.0)
     lab.autoclaim("C1")
     lab.run_until(lab.now + 1.6)
-    assert headline_of(lab) == ["mending", "C2 is dead. C1 took over what was left, and is working on it."]
+    assert headline_of(lab) == ("mending", "C2 is dead. C1 has taken over what was left, and is working on it.")
     lab.run_until(lab.now + 3.0)
-    assert headline_of(lab)[1].startswith("C2 is dead. Nothing is stranded")
+    assert headline_of(lab) == ("calm", "C2 is dead. Nothing is stranded: others have done all that was left.")
     lab.server_down(duration=0.1)
     assert state_of(lab)["headline"] == [
         "alarm", "C2 is dead. The server is down: nothing can be added, read or acknowledged.",
     ]  # fmt: skip
     lab.run_until(lab.now + 0.2)
-    assert state_of(lab)["headline"] == headline_of(lab)
+    assert state_of(lab)["headline"] == list(headline_of(lab))
     lab.pause("C1")
-    assert headline_of(lab)[1].startswith("C2 is dead. C1 is paused. 2 entries stay pending for C1.")
+    assert headline_of(lab)[1].startswith("C2 is dead. C1 is paused. 2 entries are still pending for C1.")
     lab.kill("C1")
     lab.kill("C3")
-    assert headline_of(lab) == [
-        "alarm", "Nobody is left: entries are added, and no one is given them.",
-    ]  # fmt: skip
+    assert headline_of(lab) == ("alarm", "No consumer is left: what is added is given to nobody.")
     lab.run()
-    assert headline_of(lab) == ["calm", "The run has ended."]
+    assert headline_of(lab) == ("calm", "The run has ended.")
+
+
+@pytest.fixture
+def zombie() -> Iterator[Lab]:
+    """C2 stands still with four entries; C1 claims them, and has done them all before C2 goes on."""
+    scenario = Scenario(
+        name="zombie",
+        producers=producers(1, Arrivals("constant", rate=100)),
+        consumers=consumers(2, Service("constant", mean=0.5), count=4),
+        duration=None,
+        entries=10,
+    ).with_recovery(min_idle=0.1)
+    scenario = scenario.with_faults("set-rate 1 at 20s")  # it goes on until then
+    with Lab(scenario) as lab:
+        lab.wait_until(lambda now: len(now.consumer("C2").holding) == 4)
+        lab.pause("C2")
+        lab.run_until(1.0)
+        lab.claim([row.id for row in lab.snapshot().pending if row.owner == "C2"], "C1")
+        lab.wait_until(lambda now: now.consumer("C1").acked == 9)
+        yield lab
+
+
+def test_what_a_zombie_does_again_is_seen(zombie: Lab):
+    """While it works it does not know; then it is counted, and told instead of that nothing is stranded."""
+    at = zombie.now
+
+    def doubled() -> list[list[Any]]:
+        return [bar for bar in state_of(zombie)["bars"] if bar[6]]
+
+    assert doubled() == []
+    assert headline_of(zombie)[1] == "C2 is paused. Nothing is stranded: others have done all that was left."
+    zombie.resume("C2")
+    assert headline_of(zombie) == ("twice", "C2 does not know that entries were taken from it: they are done twice.")
+    assert [(bar[0], bar[3] is None) for bar in doubled()] == [("C2", False), *[("C2", True)] * 3]
+    c1, c2 = state_of(zombie)["consumers"]
+    assert (c1["taken"], c2["taken"], c2["state"], c2["holding"]) == (0, 3, "working", 0)
+    zombie.run_until(15.0)
+    assert headline_of(zombie)[1] == "4 entries were done twice, the second time by C2. Nothing is stranded."
+    zombie.run()
+    assert headline_of(zombie) == ("twice", "4 entries were done twice, the second time by C2. The run has ended.")
+    state = state_of(zombie)
+    assert state["figures"]["done twice"] == zombie.run().duplicates == 4
+    assert [consumer["again"] for consumer in state["consumers"]] == [0, 4]
+    assert len(doubled()) == 4
+    assert all(bar[0] == "C2" and bar[3] >= at for bar in doubled())
 
 
 def test_a_producer_is_shown_as_it_is(lab: Lab):
@@ -113,6 +157,29 @@ def test_a_producer_is_shown_as_it_is(lab: Lab):
     assert states() == ["paused", "dead"]
     lab.run_until(lab.now + 1.5)
     assert states() == ["working", "dead"]
+    assert state_of(lab)["headline"] == [
+        "alarm", "P2 is dead: it adds nothing until it is restarted. All 3 consumers are alive. Nothing is stranded.",
+    ]  # fmt: skip
+    lab.restart("P2")
+    lab.run_until(lab.now + 1.0)
+    assert states() == ["working", "working"]
+    assert state_of(lab)["headline"][0] == "calm"
+
+
+def test_at_a_panel_a_run_outlives_its_producers(panel: panels.Panel, lab: Lab, eventually: Eventually):
+    """They can be started again. One that is run to its end, or whose panel is closed, does not wait for that."""
+    for action in ("kill P1", "kill P2"):
+        panel.do(action)
+    panel.control("go_to", 70.0)
+    eventually(lambda: panel.state.get("at") == 70.0, "it has gone on")
+    assert panel.state["headline"][1].startswith("P1 and P2 are dead: they add nothing until they are restarted.")
+    assert not panel.state["finished"]
+    panels.Panel(lab).close()
+    assert lab.stays_open  # the other one shows it still
+    panel.close()
+    lab.run_until(90.0)
+    assert lab.finished
+    assert [action.word for action in lab.actions] == ["kill", "kill", "let-end"]
 
 
 def test_the_buttons_are_sent_once(panel: panels.Panel):
@@ -161,6 +228,8 @@ def test_an_action_is_a_method_of_the_lab(panel: panels.Panel, lab: Lab, eventua
         ({"action": "run"}, "unknown action 'run'"),
         ({"action": "kill 'C1"}, "No closing quotation"),
         ({"control": "go_to", "value": -1}, "-1 is no moment of a run"),
+        ({"control": "begin_again", "value": ""}, "seed is '': give a whole number of at least 0"),
+        ({"control": "begin_again", "value": -7}, "seed is -7: give a whole number of at least 0"),
         ({"control": "play", "value": "fast"}, "'<' not supported"),
     ],
 )
@@ -173,6 +242,108 @@ def test_what_cannot_be_done_is_said_on_the_panel(
     panel._hear(None, {"control": "look"}, [])
     panel.control("step")
     eventually(lambda: panel.state["notice"] == "", "the next click clears it")
+
+
+def test_what_is_forgotten_is_told(panel: panels.Panel, lab: Lab, eventually: Eventually):
+    """By another future after going back, and by beginning again; going back itself forgets nothing."""
+    panel.do("kill C2")
+    panel.control("go_to", 4.0)
+    eventually(lambda: panel.state.get("at") == 4.0, "it has gone back")
+    assert (panel.state["notice"], panel.state["future"]) == ("", ["kill C2 at 5s"])
+    panel.do("kill C1")
+    eventually(lambda: panel.state["notice"] == "Forgotten: kill C2 at 5s.", "there is another future")
+    assert (panel.state["future"], panel.state["n_by_hand"]) == ([], 1)
+    panel.control("begin_again", 7)
+    eventually(lambda: panel.state["notice"] == "Forgotten: kill C1 at 4s.", "there is none")
+    assert (lab.seed, panel.state["n_by_hand"]) == (7, 0)
+
+
+def test_nothing_can_be_done_to_a_run_that_has_ended(panel: panels.Panel, lab: Lab, eventually: Eventually):
+    """Whatever the view lets through: it is refused, and said."""
+    lab.run()
+    panel.do("set-rate 2")
+    eventually(lambda: panel.state.get("notice"), "it is refused")
+    assert panel.state["notice"] == "the run has ended, and 'set-rate 2' would change nothing any more"
+    assert lab.actions == ()
+
+
+def test_what_was_done_by_hand_is_listed_apart(lab: Lab):
+    """However many commands the processes send; the lab has both, in the order of time."""
+    lab.kill("C2")
+    lab.run_until(50.0)
+    state = state_of(lab)
+    assert [row[1:] for row in state["by_hand"]] == [["lab", "kill -9 C2", "no command: Redis is told nothing"]]
+    assert len(state["commands"]) == 60
+    assert {row[1] for row in state["commands"]} == {"C1", "C3", "P1", "P2"}
+    commands = lab.commands
+    assert [command.text for command in commands if command.by == "lab"] == ["kill -9 C2"]
+    assert [command.at for command in commands] == sorted(command.at for command in commands)
+
+
+def test_throughput_is_one_number(zombie: Lab):
+    """The curve ends with the figure; what is done for the second time is not counted, as in a run."""
+    zombie.run_until(10.0)  # nothing has been done for longer than the figure is an average of
+    zombie.resume("C2")
+    zombie.run_until(11.0)
+    state, snapshot = state_of(zombie), zombie.snapshot()
+    assert (snapshot.throughput, snapshot.duplicates) == (0, 2)
+    assert state["figures"]["throughput"] == "0.0/s"
+    assert (state["curves"]["at"][-1], state["curves"]["throughput"][-1]) == (11.0, 0)
+    assert max(state["curves"]["throughput"]) > 0
+
+
+def test_what_is_deleted_with_its_consumer_is_lost_and_said(lab: Lab):
+    """In the headline, as long as the run goes on; what happened to one of its entries can be read."""
+    lab.kill("C2")
+    entry = next(row.id for row in lab.snapshot().pending if row.owner == "C2")
+    assert lab.remove_consumer("C2") == 3
+    assert headline_of(lab) == (
+        "alarm",
+        "C2 is dead. Nothing is stranded. "
+        "3 entries will never be done: they were acknowledged, or deleted from the group with the consumer.",
+    )
+    assert state_of(lab)["by_hand"][-1][2:] == [
+        "XGROUP DELCONSUMER orders workers C2",
+        "3: so many were pending for C2, and are given to nobody any more",
+    ]
+    assert state_of(lab, entry)["story"]["lines"][-2:] == (
+        "   5.000 s  C2: was removed from the group",
+        "now: it is not pending, and will not be delivered",
+    )
+
+
+def test_the_story_of_an_entry_goes_on_and_goes_back(panel: panels.Panel, lab: Lab, eventually: Eventually):
+    """By the click on its id; before it was added there is none to tell."""
+
+    def lines() -> list[str]:
+        return [line.strip() for line in (panel.state.get("story") or {"lines": ()})["lines"]]
+
+    entry = lab.snapshot().pending[-1].id
+    assert state_of(lab)["story"] is None
+    panel._hear(None, {"story": entry}, [])
+    eventually(lambda: len(lines()) == 3, "it is told")
+    assert [line.split(" s  ")[-1] for line in lines()] == [
+        *("P1: added it", "C2: was given it (delivery 1)", "now: it is pending for C2")
+    ]
+    lab.run_until(8.0)
+    eventually(lambda: lines()[-1:] == ["now: it is acknowledged"], "it goes on")
+    lab.go_to(1.0)
+    eventually(lambda: lines() == ["it has not been added yet"], "it goes back")
+    panel._hear(None, {"story": ""}, [])
+    eventually(lambda: panel.state["story"] is None, "it is closed")
+
+
+def test_dead_letters_are_listed(eventually: Eventually):
+    """With the ids that they had, and where they are now."""
+    shown = BUSY.with_recovery("autoclaim", min_idle=0.5, interval=0.1, max_deliveries=1, restart_after=0.1)
+    with Lab(shown) as lab:
+        entry = lab.add({"poison": "1"})
+        letter = lab.wait_until(lambda now: now.dead_letters).newest_dead_letters[0]
+        state = state_of(lab)
+        assert state["dead_letters"] == [[letter.id, entry, letter.consumer, 2, "poison=1"]]
+        (again,) = lab.put_back(letter.id)
+        assert state_of(lab)["dead_letters"] == []
+        assert state_of(lab, again)["story"]["lines"][0].endswith("lab: added it")
 
 
 def test_a_notice_stays_until_the_next_click(panel: panels.Panel, eventually: Eventually):
@@ -275,6 +446,24 @@ def test_nothing_is_displayed_and_its_name_is_short(panel: panels.Panel, capsys:
     assert repr(panel) == "<Panel of busy (simulated)>"
     assert capsys.readouterr().out == ""
     gc.collect()
+
+
+def test_where_no_kernel_runs_there_is_a_still_picture(panel: panels.Panel, lab: Lab):
+    """Tables of what is there, with nothing that a page would run."""
+    lab.kill("C2")
+    (shown, _) = panel._repr_mimebundle_()
+    assert shown["text/plain"] == "<Panel of busy (simulated)>"
+    assert "model_id" in shown["application/vnd.jupyter.widget-view+json"]
+    html = shown["text/html"]
+    assert "<strong>busy</strong> (simulated) at 5.0 s. C2 is dead. 3 entries are still pending for C2." in html
+    now = lab.snapshot().consumer("C2")
+    counts = (0, 3, now.delivered, now.acked, 0)
+    assert f"<tr><td>C2</td><td>dead</td>{''.join(f'<td>{n}</td>' for n in counts)}</tr>" in html
+    assert html.count("<td>C2</td>") == 4
+    with Lab(BUSY.replace(name="<i>")) as odd:
+        other = panels.Panel(odd)
+        assert "<strong>&lt;i&gt;</strong>" in other._repr_mimebundle_()[0]["text/html"]
+        other.close()
 
 
 def test_the_command_says_what_is_missing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):

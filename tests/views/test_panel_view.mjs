@@ -3,23 +3,27 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { asked, atHand, inMenu, inRow, suits, textOf } from "../../streamlab/views/panel/view/buttons.mjs";
+import { asked, atHand, inMenu, inRow, textOf, unsuited } from "../../streamlab/views/panel/view/buttons.mjs";
 import { Dots } from "../../streamlab/views/panel/view/dots.mjs";
 import {
   curves, entryPlaces, firstWith, hiddenInStream, hiddenWith, lanes, lanesHeight, places, roomInStream, roomWith,
+  takenPlaces,
 } from "../../streamlab/views/panel/view/layout.mjs";
+import { hatches } from "../../streamlab/views/panel/view/drawing.mjs";
 import main from "../../streamlab/views/panel/view/main.mjs";
 import {
-  consumerRow, count, curvesLabel, goBack, headline, isTrouble, lanesLabel, nearestSpeed, newestFirst, notice, pace,
-  pendingCount, pendingRow, plural, runs, sceneLabel, seconds, sliderPosition, sliderValue,
+  consumerRow, count, curvesLabel, goBack, headline, hintOfBeginning, isTrouble, lanesLabel, nearestSpeed, notice, pace,
+  pendingCount, pendingRow, plural, sceneLabel, seconds, seedOf, sliderPosition, sliderValue, whyNot,
 } from "../../streamlab/views/panel/view/state.mjs";
 
 const consumer = (name, state, more = {}) => ({ name, state, pending: 0, holding: 0, acked: 0, pid: null, ...more });
 
 function stateWith(changes = {}) {
   return {
-    at: 30, window: 20, closed: false, finished: false, headline: ["calm", "All is well."], future: [], notice: "",
-    producers: [{ name: "P1", state: "working" }, { name: "P2", state: "working" }], backlog: 0, n_added: 0, n_acked: 0, n_pending: 0,
+    at: 30, window: 20, engine: "simulated", closed: false, finished: false,
+    headline: ["calm", "All is well."], future: [], notice: "",
+    producers: [{ name: "P1", state: "working" }, { name: "P2", state: "working" }],
+    backlog: 0, n_added: 0, n_acked: 0, n_pending: 0,
     consumers: [consumer("C1", "working"), consumer("C2", "dead"), consumer("C3", "paused")],
     waiting: [], pending: [], moves: [], bars: [], figures: { throughput: "4.0/s" },
     curves: { at: [], backlog: [], pending: [], throughput: [] },
@@ -48,6 +52,7 @@ const BUTTONS = [
   declare("poison", "producer", [whom, nth]),
   declare("server-down", "server", [lasting(1)]),
   declare("group-destroyed", "group", []),
+  declare("add", "stream", [field("entry", "", { kind: "words", default: "item=tea" })]),
   declare("add-consumer", "group", [whom], { at_hand: true }),
   declare("claim", "pending entries", [field("ids", "", { asked: false }), owner], { at_hand: true }),
   declare("set-rate", "producers", [field("rate")], { at_hand: true }),
@@ -82,35 +87,64 @@ test("the headline is the kernel's, but for a lab that is closed", () => {
   assert.match(words, /^This lab has been closed\./);
 });
 
+test("at its end a run says what can be done now, which depends on the engine", () => {
+  const of = (engine) => headline(stateWith({ finished: true, engine, headline: ["calm", "The run has ended."] }))[1];
+  assert.equal(of("simulated"), "The run has ended. Go back in time, or begin again.");
+  assert.match(of("live"), /^The run has ended\. For another one, run its cell again/);
+});
+
 test("the notice tells what lies in the future, and then what went wrong", () => {
   assert.equal(notice(stateWith()), "");
   assert.equal(notice(stateWith({ notice: "no" })), "no");
   const future = ["kill C2 at 31.0 s", "claim at 32.0 s"];
   assert.equal(notice(stateWith({ future, notice: "no" })),
-    "To be done again when its time comes: kill C2 at 31.0 s, claim at 32.0 s. no");
+    "kill C2 at 31.0 s, claim at 32.0 s were done by hand, and will be again when the time comes. " +
+    "Do anything else before, and the run forgets them. no");
+  assert.match(notice(stateWith({ future: ["kill C2 at 31.0 s"] })), / 31.0 s was done by hand, .* forgets it\. $/);
+});
+
+test("beginning again says what it forgets", () => {
+  assert.equal(hintOfBeginning({ n_by_hand: 0 }), "Goes back to the beginning, with this seed.");
+  assert.match(hintOfBeginning({ n_by_hand: 1 }), /, and forgets the 1 thing that you have done by hand\.$/);
+  assert.match(hintOfBeginning({ n_by_hand: 2 }), / the 2 things /);
+});
+
+test("a seed is a number; what is none is left for the kernel to refuse", () => {
+  assert.deepEqual(["7", "-1", "1.5", ""].map(seedOf), [7, -1, 1.5, ""]);
 });
 
 test("the drawings are told in words, too", () => {
   const state = stateWith({ backlog: 1, n_acked: 7, consumers: [consumer("C1", "dead", { pending: 4, acked: 7 })] });
   assert.equal(sceneLabel(state), "1 entry waits in the stream; C1 is dead with 4 pending; 7 acknowledged.");
   assert.equal(lanesLabel(state), "Which consumer had which entries in the last 20 seconds: C1 acknowledged 7.");
+  Object.assign(state.consumers[0], { again: 4, taken: 2 });
+  assert.match(sceneLabel(state), /C1 is dead with 4 pending and works on 2 that were taken from it; /);
+  assert.match(lanesLabel(state), /: C1 acknowledged 7 and did 4 for the second time\.$/);
   assert.equal(curvesLabel(state), "The last 20 seconds: backlog 1, pending 0, throughput 4.0/s.");
 });
 
 // ---- rows and buttons ------------------------------------------------------------------------------
 
-test("buttons work as long as the run goes on, each for those whom it does something to", () => {
-  assert.deepEqual([{}, { finished: true }, { closed: true }].map((each) => runs(stateWith(each))), [true, false, false]);
-  const [c1, c2, c3] = stateWith().consumers;
-  const whom = ({ does }) => [c1, c2, c3].map((each) => suits(does, each));
-  assert.deepEqual(inRow(BUTTONS).map(whom), [[true, false, true], [true, false, true], [true, true, true]]);
+test("buttons work as long as the run goes on, and say why they do not", () => {
+  const of = (changes) => whyNot(stateWith(changes));
+  assert.deepEqual([of({}), of({ finished: true }), of({ finished: true, engine: "live" }), of({ closed: true })], [
+    "", "The run has ended: go back, or begin again.", "The run has ended.", "This lab has been closed.",
+  ]);
+});
+
+test("each button works for those whom it does something to, and says why not for others", () => {
+  const whom = ({ does }) => stateWith().consumers.map((each) => unsuited(does, each));
+  const isDead = ["", "C2 is dead already.", ""];
+  assert.deepEqual(inRow(BUTTONS).map(whom), [isDead, isDead, ["", "", ""]]);
 });
 
 test("a consumer's row has what is at hand, and what undoes it in its place", () => {
   const words = inRow(BUTTONS).map(({ does, undo }) => [does.word, undo?.word]);
   assert.deepEqual(words, [["kill", undefined], ["pause", "resume"], ["restart", undefined]]);
   const [, { undo }] = inRow(BUTTONS);
-  assert.deepEqual(stateWith().consumers.map((each) => suits(undo, each)), [false, false, true]);
+  assert.deepEqual(stateWith().consumers.map((each) => unsuited(undo, each)), [
+    "C1 is not paused.", "C2 is not paused.", "",
+  ]);
   assert.deepEqual(atHand(BUTTONS, "group").map(({ word }) => word), ["add-consumer"]);
 });
 
@@ -118,7 +152,7 @@ test("the menu has all that has no other place, by whom it is for; and all that 
   assert.deepEqual(inMenu(BUTTONS).map(({ role, title, buttons }) => [role, title, buttons.map(({ word }) => word)]), [
     ["consumer", "to a consumer", ["slow", "lost-reply"]],
     ["producer", "to a producer", ["kill", "pause", "resume", "lost-reply", "poison"]],
-    ["", "to the server, group", ["server-down", "group-destroyed"]],
+    ["", "to the server, group, stream", ["server-down", "group-destroyed", "add"]],
   ]);
 });
 
@@ -174,13 +208,6 @@ test("a slider goes from an eighth to eightfold of what was planned, and back to
   assert.equal(sliderPosition(0.8, 0.4), 1);
 });
 
-test("the newest command is the first; those of others can be left out; the list is left as it was", () => {
-  const commands = [[1, "lab", "a", ""], [2, "C1", "b", ""], [3, "lab", "c", ""]];
-  assert.deepEqual(newestFirst(commands, false).map(([at]) => at), [3, 2, 1]);
-  assert.deepEqual(newestFirst(commands, true).map(([at]) => at), [3, 1]);
-  assert.equal(commands[0][0], 1);
-});
-
 // ---- actions ---------------------------------------------------------------------------------------
 
 test("an action is a text: its word, and its fields in order, after their keywords; what is empty is left out", () => {
@@ -196,6 +223,10 @@ test("an action is a text: its word, and its fields in order, after their keywor
     "lost-reply C1 XACK nth 3", "pause P1",
     "set-recovery autoclaim", "set-recovery min-idle 2s",
   ]);
+});
+
+test("an entry's fields are as many words as were typed", () => {
+  assert.equal(textOf(byWord("add"), { entry: " item=tea  cups=2 " }), 'add "item=tea" "cups=2"');
 });
 
 test("numbers and times in actions are short, and exact", () => {
@@ -253,6 +284,11 @@ test("a pending entry stands with its owner, and looks as that is", () => {
   assert.equal(found.get("4-0").y, place.consumers.get("C2").y);
 });
 
+test("what was taken from a consumer that works on it stands at the end of its box, three at the most", () => {
+  const box = (taken) => ({ x: 100, w: 200, consumer: consumer("C1", "working", { taken }) });
+  assert.deepEqual([box(0), box(1), box(9)].map(takenPlaces), [[], [284], [284, 265, 246]]);
+});
+
 test("of many entries with one consumer, those without room are counted", () => {
   const pending = Array.from({ length: 50 }, (_, i) => [`${i}-0`, "C1", 1, 1, ""]);
   const state = stateWith({ pending, consumers: [consumer("C1", "working", { pending: 70 })] });
@@ -281,6 +317,19 @@ test("a bar waits, then works; what was left behind is one bar up to its claim, 
     ["left", lane.C1, 56, 76, false],
     ["waiting", lane.C3, 136, 236, false],
   ]);
+});
+
+test("what is done for the second time is a bar of its own, whoever owns the entry by then", () => {
+  const bars = [["C1", 12, 14, 20, 13, false, true], ["C3", 22, 25, null, 24, true, true]];
+  const found = lanes(stateWith({ bars }), 238, 92).bars;
+  assert.deepEqual(found.map(({ kind, y, x0, x1 }) => [kind, y, x0, x1]), [
+    ["waiting", 12, 56, 76], ["waiting", 60, 156, 186], ["twice", 12, 76, 136], ["twice", 60, 186, 236],
+  ]);
+});
+
+test("hatches keep within their box", () => {
+  const lines = hatches(10, 20, 12, 6);
+  assert.deepEqual(lines, [[10, 26], [16, 20], null, [16, 26], [22, 20], null]);
 });
 
 test("a bar that began before the window begins at its edge", () => {

@@ -33,9 +33,11 @@ except ModuleNotFoundError as error:
 
 from streamlab.lab.lab import Lab, LabError
 from streamlab.scenario import ScenarioError
+from streamlab.scenario.action import Action
 from streamlab.views.panel.buttons import all_buttons
 from streamlab.views.panel.esm import bundle
 from streamlab.views.panel.state import state_of
+from streamlab.views.panel.still import still
 
 _HERE = Path(__file__).parent
 
@@ -51,6 +53,8 @@ CONTROLS: Final[tuple[Control, ...]] = get_args(Control)
 #: What the panel's thread is asked to do. What it returns is looked at only for an empty list: nothing was claimed.
 _Request = Callable[[Lab], object]
 
+#: Those that are not closed: as long as one shows a lab, its run stays open.
+_open: weakref.WeakSet[Panel] = weakref.WeakSet()
 #: The panel that each cell of a notebook shows: running the cell again replaces it.
 _of_cell: weakref.WeakValueDictionary[str, Panel] = weakref.WeakValueDictionary()
 
@@ -72,6 +76,7 @@ class Panel(anywidget.AnyWidget):
         super().__init__()
         self.lab = lab
         self._notice = ""
+        self._told = ""
         self._requests: queue.SimpleQueue[_Request] = queue.SimpleQueue()
         self._last_seen = time.monotonic()
         self._is_closed = False
@@ -79,10 +84,21 @@ class Panel(anywidget.AnyWidget):
         self._thread_lock = threading.Lock()
         self.on_msg(self._hear)
         _replace_in_cell(self)
+        _open.add(self)
+        if not lab.is_closed:
+            lab.stays_open = True
         self._wake()
 
     def __repr__(self) -> str:
         return f"<Panel of {self.lab.scenario.name} ({self.lab.engine})>"
+
+    def _repr_mimebundle_(self, **options: Any) -> Any:
+        """Return what a notebook shows: the panel, and a still picture for where no kernel runs."""
+        bundle: Any = super()._repr_mimebundle_(**options)
+        data = bundle[0] if isinstance(bundle, tuple) else bundle
+        if self.lab.engine == "simulated" and not self.lab.is_closed:
+            data["text/html"] = still(state_of(self.lab))
+        return bundle
 
     def do(self, action: str) -> None:
         """Do an action to the run, as a button does: ``panel.do("kill C2")``.
@@ -107,8 +123,16 @@ class Panel(anywidget.AnyWidget):
         self._requests.put(lambda lab: _turn(lab, name, value))
         self._wake()
 
+    def tell(self, entry_id: str) -> None:
+        """Show the story of an entry, as a click on its id does; of none, if its id is ""."""
+        self._told = entry_id
+        self._wake()
+
     def close(self) -> None:
         """Close the panel. The lab goes on."""
+        _open.discard(self)
+        if not self._is_closed and not self.lab.is_closed and not any(each.lab is self.lab for each in [*_open]):
+            self.lab.stays_open = False
         self._is_closed = True
         self._requests.put(_wake_up)
         thread = self._thread
@@ -124,6 +148,8 @@ class Panel(anywidget.AnyWidget):
         match message:
             case {"action": str(action)}:
                 self.do(action)
+            case {"story": str(entry_id)}:
+                self.tell(entry_id)
             case {"control": str(name)} if name in CONTROLS:
                 self.control(name, message.get("value"))
             case _:  # "look", by which the view tells now and then that somebody looks
@@ -151,7 +177,7 @@ class Panel(anywidget.AnyWidget):
 
     def _paint(self) -> None:
         try:
-            state = state_of(self.lab)
+            state = state_of(self.lab, self._told)
         except (LabError, redis.exceptions.RedisError, RuntimeError) as error:
             state = {**self.state, "playing": False, "closed": True}
             if not self.lab.is_closed:  # which the headline says
@@ -161,8 +187,9 @@ class Panel(anywidget.AnyWidget):
 
     def _obey(self, request: _Request) -> None:
         try:
+            before = self.lab.actions
             found = request(self.lab)
-            self._notice = "" if found != [] else _nothing_claimed(self.lab)
+            self._notice = _forgotten(before, self.lab) or ("" if found != [] else _nothing_claimed(self.lab))
         except (ScenarioError, LabError, ValueError, TypeError) as error:
             self._notice = _one_line(error)
         except redis.exceptions.RedisError as error:
@@ -195,6 +222,13 @@ def _nothing_claimed(lab: Lab) -> str:
     return f"Nothing was claimed: no such entry has been idle for {lab.recovery.min_idle:g} s."
 
 
+def _forgotten(before: tuple[Action[Any], ...], lab: Lab) -> str:
+    """Say what had been done by hand, and is no longer among what will be or has been."""
+    kept = lab.actions
+    forgotten = [action.in_short() for action in before if action not in kept]
+    return f"Forgotten: {', '.join(forgotten)}." if forgotten else ""
+
+
 def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split())
 
@@ -204,6 +238,8 @@ def _one_line(error: BaseException) -> str:
 
 def _perform(lab: Lab, text: str) -> object:
     """Do an action to the run, written like ``kill C2``; return what came of it: of a claim, the ids."""
+    if lab.finished:
+        raise LabError(f"the run has ended, and {text!r} would change nothing any more")
     return lab.do(text)
 
 

@@ -47,10 +47,13 @@ def _button(kind: type[Action[Any]]) -> dict[str, Any]:
 
 def _field(name: str, keyword: str, default: Any = None) -> dict[str, Any]:
     """Return how a field is written, after its keyword if it has one; and, if it is asked for, what it may be."""
+    if isinstance(default, tuple):
+        default = " ".join(default)
+    kind = "time" if name in TIMES else "count" if name in COUNTS else "words" if name == "entry" else "other"
     return {
         "name": name,
         "keyword": keyword,
-        "kind": "time" if name in TIMES else "count" if name in COUNTS else "other",
+        "kind": kind,
         "asked": name not in _SHOWN,
         "default": None if default in (attrs.NOTHING, math.inf) else default,
         "choices": LOSABLE if name == "command" else None,  # each with who sends it

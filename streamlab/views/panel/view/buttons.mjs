@@ -28,9 +28,10 @@ export function inMenu(buttons) {
   ];
 }
 
-// Whether a button does anything to this consumer.
-export function suits({ needs }, consumer) {
-  return needs === "alive" ? !isGone(consumer) : needs === "paused" ? isPaused(consumer) : true;
+// Why a button does nothing to this actor; "" if it does something.
+export function unsuited({ needs }, actor) {
+  if (needs === "alive" && isGone(actor)) return `${actor.name} is ${actor.state} already.`;
+  return needs === "paused" && !isPaused(actor) ? `${actor.name} is not paused.` : "";
 }
 
 // What is asked for beside a button; `choices` if it is one of some words, which depend on who it is for.
@@ -49,6 +50,7 @@ const number = (value) => String(Number(value.toPrecision(12)));
 const duration = (seconds) => (seconds < 1 ? `${number(seconds * 1000)}ms` : `${number(seconds)}s`);
 
 function written(kind, value) {
+  if (kind === "words") return value.trim().split(/\s+/).map(word);
   if (typeof value !== "number") return [value].flat().map(word);
   return [kind === "time" ? duration(value) : number(value)];
 }

@@ -2,7 +2,9 @@
 
 import { atHand } from "./buttons.mjs";
 import { attribute, button, enable, isFree, make, offer, show, write } from "./page.mjs";
-import { goBack, nearestSpeed, pace, runs, sliderPosition, sliderValue, SPEEDS } from "./state.mjs";
+import {
+  goBack, hintOfBeginning, nearestSpeed, pace, seconds, seedOf, sliderPosition, sliderValue, SPEEDS, whyNot,
+} from "./state.mjs";
 
 // The header. Of a live lab the clock only runs: it has one button, which ends it.
 export function timeControls({ control }) {
@@ -19,30 +21,36 @@ export function timeControls({ control }) {
     type: "range", min: "0", step: "0.1", "aria-label": "Go to a moment of the run",
     onchange: () => control("go_to", Number(moment.value)),
   });
-  const back = button("− 5 s", () => control("go_to", goBack(state.at, 5)), { label: "Go back five seconds" });
+  const back = button("− 5 s", () => control("go_to", goBack(state.at, 5)), {
+    label: "Go back five seconds",
+    hint: "Goes back five seconds. What you did since is done again when its time comes, unless you do something else.",
+  });
   const seed = make("input", { type: "number", min: "0", "aria-label": "Seed" });
-  const again = button("Begin again", () => control("begin_again", Number(seed.value)));
+  const again = button("Begin again", () => control("begin_again", seedOf(seed.value)));
   const stop = button("Stop: end all processes", () => control("close"), { look: "kill" });
   const simulated = [
-    play, step, make("label", {}, "speed ", speed), make("label", {}, "go to ", moment), back,
-    make("label", {}, "seed ", seed), again,
+    play, step, speed, make("label", {}, "go to ", moment), back, make("label", {}, "seed ", seed), again,
   ];
-  const node = make("header", {}, title, badge, ...simulated, stop, make("span", { class: "grow" }), clock);
+  const node = make("header", {}, title, badge, clock, ...simulated, stop);
 
   function update(now) {
     state = now;
     const isLive = state.engine === "live";
     write(title, state.title);
-    write(badge, isLive ? "live: real processes, a real Redis" : "simulated: virtual time");
+    write(badge, isLive ? "live" : "simulated");
+    attribute(badge, "title", isLive ? "real processes, a real Redis" : "virtual time");
     write(clock, `${state.at.toFixed(1)} s`);
     write(play, state.playing ? "Freeze" : "Play");
-    for (const each of [play, step]) enable(each, runs(state));
-    enable(stop, !state.closed);
+    for (const each of [play, step]) enable(each, whyNot(state));
+    enable(back, state.closed ? whyNot(state) : state.at > 0 ? "" : "The run is at its beginning.");
+    enable(again, state.closed ? whyNot(state) : "", hintOfBeginning(state));
+    enable(stop, state.closed ? whyNot(state) : "");
     for (const each of simulated) each.hidden = isLive;
     stop.hidden = !isLive;
     if (state.playing) show(speed, nearestSpeed(state.speed));
     if (isFree(moment)) attribute(moment, "max", String(Math.max(Number(moment.max) || 10, Math.ceil(state.at))));
     show(moment, state.at);
+    attribute(moment, "aria-valuetext", seconds(state.at));
     show(seed, state.seed);
   }
   return { node, update };
@@ -83,9 +91,13 @@ function slider(each, act) {
   const chosen = () => sliderValue(Number(range.value), planned);
   const range = make("input", {
     type: "range", min: "-3", max: "3", step: "0.25", "aria-label": label,
-    oninput: () => write(shown, unit(chosen())), onchange: () => act(each, { [amount.name]: chosen() }),
+    oninput: () => tell(chosen()), onchange: () => act(each, { [amount.name]: chosen() }),
   });
-  const shown = make("span");
+  const shown = make("span", { "aria-hidden": "true" });
+  const tell = (value) => {
+    write(shown, unit(value));
+    attribute(range, "aria-valuetext", unit(value)); // or its position would be read out, from -3 to 3
+  };
   const node = make("div", { class: "slider", title: hint }, make("span", {}, label), range, shown);
 
   function update({ paces }) {
@@ -94,7 +106,7 @@ function slider(each, act) {
     node.hidden = value === null || !planned;
     if (node.hidden || !isFree(range)) return;
     range.value = String(sliderPosition(value, planned));
-    write(shown, unit(value));
+    tell(value);
   }
   return { node, update };
 }

@@ -53,6 +53,15 @@ export function box(pen, x, y, w, h, { fill = "#fff", stroke = GREY, dash = [], 
   pen.setLineDash([]);
 }
 
+// Return the slanting lines of a hatched box, as points for `line`.
+export function hatches(x, y, w, h, apart = 6) {
+  const found = [];
+  for (let d = apart; d < w + h; d += apart) {
+    found.push([x + Math.max(0, d - h), y + Math.min(d, h)], [x + Math.min(d, w), y + Math.max(0, d - w)], null);
+  }
+  return found;
+}
+
 // Draw a line through points, [x, y]; `null` lifts the pen.
 export function line(pen, points, { colour, width }) {
   pen.beginPath();

@@ -1,15 +1,15 @@
-// "More faults": what can be done to the run and has no button beside what it is for.
+// "More actions": what can be done to the run and has no button beside what it is for.
 
-import { asked, inMenu, suits, textOf } from "./buttons.mjs";
+import { asked, inMenu, textOf, unsuited } from "./buttons.mjs";
 import { attribute, button, enable, make, offer, write } from "./page.mjs";
-import { runs } from "./state.mjs";
+import { whyNot } from "./state.mjs";
 
 export function faultsMenu({ act, buttons }) {
   const groups = inMenu(buttons);
   const options = groups.flatMap(({ role, buttons: some }) => some.map((each) => ({ role, each })));
   let chosen = options[0], inputs = [], state = null;
 
-  const kinds = make("select", { "aria-label": "Fault", onchange: choose });
+  const kinds = make("select", { "aria-label": "Action", onchange: choose });
   for (const { role, title, buttons: some } of groups) {
     const group = make("optgroup", { label: title });
     group.append(...some.map(({ word, label }) => make("option", { value: `${role} ${word}` }, label)));
@@ -19,9 +19,16 @@ export function faultsMenu({ act, buttons }) {
   const fields = make("span", { class: "bar" });
   const go = button("Do it", () => act(chosen.each, values()), { look: "fault" });
   const text = make("code"), hint = make("span");
-  const node = make("div", { class: "faults", role: "group", "aria-label": "More faults" },
+  const onkeydown = ({ key }) => {
+    if (key !== "Escape") return;
+    open(false);
+    opener.focus();
+  };
+  const node = make("div", { class: "faults", role: "group", "aria-label": "More actions", onkeydown },
     make("div", { class: "bar" }, kinds, target, fields, go), make("p", {}, text, hint));
-  const opener = button("More faults", () => open(node.hidden), { look: "more", hint: "what else can go wrong" });
+  const opener = button("More actions", () => open(node.hidden), {
+    look: "more", hint: "What else can go wrong, or be done.",
+  });
 
   function open(yes) {
     node.hidden = !yes;
@@ -52,7 +59,8 @@ export function faultsMenu({ act, buttons }) {
     write(text, `lab.do(${JSON.stringify(textOf(chosen.each, values()))})`);
     write(hint, chosen.each.hint);
     const actor = actors().find(({ name }) => name === target.value);
-    enable(go, runs(state) && (!chosen.role || (actor !== undefined && suits(chosen.each, actor))));
+    const whom = !chosen.role ? "" : actor ? unsuited(chosen.each, actor) : "There is nobody to do it to.";
+    enable(go, whyNot(state) || whom);
   }
 
   function update(now) {
@@ -76,6 +84,7 @@ function input({ name, keyword, kind, value, choices }, onchange) {
     node.value = value;
     return node;
   }
+  if (kind === "words") return make("input", { type: "text", value, ...label, oninput: onchange });
   const step = kind === "time" ? { min: "0.1", step: "0.5" } : { min: "1", step: "1" };
   const node = make("input", { type: "number", ...step, ...label, oninput: onchange });
   if (value === null) attribute(node, "placeholder", "∞");

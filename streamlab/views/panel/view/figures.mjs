@@ -1,6 +1,8 @@
 // The last seconds as curves, and as lanes: which consumer had which entries.
 
-import { BLUE, DARK_GREEN, DARK_ORANGE, FAINT, LINE, line, ORANGE, text, TROUBLE } from "./drawing.mjs";
+import {
+  BLUE, DARK_GREEN, DARK_ORANGE, DARK_TROUBLE, FAINT, hatches, LINE, line, ORANGE, text, TROUBLE,
+} from "./drawing.mjs";
 import { curves, lanes, lanesHeight } from "./layout.mjs";
 import { attribute } from "./page.mjs";
 import { curvesLabel, lanesLabel } from "./state.mjs";
@@ -45,14 +47,13 @@ function drawBar(pen, { kind, y, x0, x1, again }) {
     pen.globalAlpha = 0.35;
     pen.fillRect(x0, y - 3, Math.max(x1 - x0, 0), 6);
     pen.globalAlpha = 1;
-  } else { // left behind: hatched
-    pen.fillStyle = "#fff";
-    pen.strokeStyle = TROUBLE;
+  } else { // left behind, or done twice: hatched
+    const isTwice = kind === "twice", high = isTwice ? 7 : 4, wide = Math.max(x1 - x0 - 1, 1);
+    pen.fillStyle = isTwice ? ORANGE : "#fff";
+    pen.strokeStyle = isTwice ? DARK_TROUBLE : TROUBLE;
     pen.lineWidth = 1.2;
-    pen.fillRect(x0, y - 4, x1 - x0, 8);
-    pen.strokeRect(x0, y - 4, Math.max(x1 - x0, 1), 8);
-    const hatches = [];
-    for (let at = x0 + 5; at < x1; at += 7) hatches.push([at - 4, y + 4], [at, y - 4], null);
-    line(pen, hatches, { colour: TROUBLE, width: 1.2 });
+    pen.fillRect(x0, y - high, wide, 2 * high);
+    pen.strokeRect(x0, y - high, wide, 2 * high);
+    line(pen, hatches(x0, y - high, wide, 2 * high), { colour: pen.strokeStyle, width: 1.2 });
   }
 }

@@ -8,14 +8,15 @@ const HEAD = 32, NAME = 138; // above the scene's boxes; what a consumer's name 
 
 // ---- the scene: producers, stream, consumers -------------------------------------------------------
 
-// Boxes by their left edge and their vertical middle.
-export function places(state, width) {
+// Boxes by their left edge and their vertical middle; close together in a window that is low.
+export function places(state, width, isLow = false) {
   const n = state.consumers.length, nProducers = state.producers.length;
-  const step = n > 5 ? 30 : 42;
-  const height = Math.max(3 * 42, n * step) + 42;
-  const inner = height - HEAD - 8;
-  const middle = HEAD + inner / 2;
-  const each = Math.min(42, inner / nProducers);
+  const most = isLow ? 30 : 42;
+  const step = n > 5 ? 30 : most;
+  const height = Math.max(3 * most, n * step) + (isLow ? 30 : 42);
+  const inner = height - HEAD + (isLow ? 4 : -8);
+  const middle = HEAD + inner / 2 - (isLow ? 4 : 0);
+  const each = Math.min(most, inner / nProducers);
   const left = width * 0.44 + 58, right = width - 132;
   const row = (i, of, apart) => middle + (i - (of - 1) / 2) * apart;
   return {
@@ -72,6 +73,11 @@ export function hiddenWith(state, box) {
   return Math.max(0, box.consumer.pending - Math.min(listed, roomWith(box)));
 }
 
+// Where in its box those entries are to be seen that a consumer works on though they were taken from it: at its end.
+export function takenPlaces({ x, w, consumer }) {
+  return Array.from({ length: Math.min(consumer.taken || 0, 3) }, (_, i) => x + w - 16 - i * (CELL + GAP));
+}
+
 // ---- lanes: who had what, over the last seconds ----------------------------------------------------
 
 const LANES_LEFT = 36, BELOW = 20;
@@ -79,27 +85,30 @@ const LANES_LEFT = 36, BELOW = 20;
 export const lanesHeight = (state) => Math.max(84, Math.min(state.consumers.length * 24, 150)) + BELOW;
 
 // The lanes by their consumers, and the bars in them: {kind, y, x0, x1, again}, where an entry waits with a
-// consumer, is worked on, or was left behind.
+// consumer, is worked on (for the second time: "twice"), or was left behind.
 export function lanes(state, width, height) {
   const each = (height - BELOW) / state.consumers.length;
   const rows = new Map(state.consumers.map((c, i) => [c.name, i * each + each / 2]));
   const gone = new Set(state.consumers.filter(isGone).map((c) => c.name));
   const begin = state.at - state.window;
   const x = (t) => LANES_LEFT + Math.max(0, (t - begin) / state.window) * (width - LANES_LEFT - 2);
-  const bars = [];
-  for (const [name, delivered, begun, processed, ended, again] of state.bars) {
+  const bars = [], doubled = []; // … which lie above all others
+  for (const [name, delivered, begun, processed, ended, again, twice] of state.bars) {
     const y = rows.get(name);
     if (y === undefined) continue;
     const end = ended ?? state.at;
     const add = (kind, t0, t1) => bars.push({ kind, y, x0: x(t0), x1: x(t1), again });
-    if (processed === null && (gone.has(name) || ended !== null)) {
+    if (twice) {
+      add("waiting", delivered, begun ?? delivered);
+      doubled.push({ kind: "twice", y, x0: x(begun ?? delivered), x1: x(processed ?? state.at), again });
+    } else if (processed === null && (gone.has(name) || ended !== null)) {
       add("left", delivered, end);
     } else {
       add("waiting", delivered, begun ?? end);
       if (processed !== null) add("working", begun ?? delivered, processed);
     }
   }
-  return { left: LANES_LEFT, rows, bars };
+  return { left: LANES_LEFT, rows, bars: [...bars, ...doubled] };
 }
 
 // ---- curves ----------------------------------------------------------------------------------------

@@ -4,29 +4,33 @@
 // that it imports into the one module that anywidget takes (esm.py).
 
 import { textOf } from "./buttons.mjs";
+import { commandsPart } from "./commands.mjs";
 import { streamPart, timeControls } from "./controls.mjs";
 import { Drawing } from "./drawing.mjs";
+import { lettersPart, storyPart } from "./entries.mjs";
 import { drawCurves } from "./figures.mjs";
 import { classes, make, write } from "./page.mjs";
 import { Scene } from "./scene.mjs";
 import { headline, notice } from "./state.mjs";
-import { commandsPart, consumersPart, pendingPart } from "./tables.mjs";
+import { consumersPart, pendingPart } from "./tables.mjs";
 
 const LOOK_EVERY_MS = 2000;
 
 function render({ model, el }) {
   const control = (name, value) => model.send({ control: name, value });
   const act = (button, values) => model.send({ action: textOf(button, values) });
-  const does = { act, buttons: model.get("buttons") };
+  const tell = (id) => model.send({ story: id });
+  const does = { act, tell, buttons: model.get("buttons") };
   const time = timeControls({ control }), consumers = consumersPart(does), pending = pendingPart(does);
   const stream = streamPart(does), commands = commandsPart();
-  const parts = [time, consumers, pending, stream, commands];
+  const letters = lettersPart(does), story = storyPart(does);
+  const parts = [time, consumers, pending, letters, story, stream, commands];
   const mood = make("div", { class: "headline", role: "status", "aria-live": "polite" });
   const trouble = make("div", { class: "notice", role: "alert" });
   const scene = new Scene(), curves = new Drawing("", 150);
   el.classList.add("streamlab-panel");
   el.append(time.node, mood, trouble, scene.canvas,
-    make("div", { class: "columns" }, consumers.node, pending.node),
+    make("div", { class: "columns" }, consumers.node, pending.node), story.node, letters.node,
     make("div", { class: "columns low" }, stream.node,
       make("section", { "aria-label": "Figures" }, curves.canvas), commands.node));
 

@@ -1,6 +1,8 @@
 // Nodes of the page. What an entry holds is shown as text, never as markup; and only what is different is written,
 // into the node that is there: nothing is replaced, so nothing flickers and no button loses the keyboard's focus.
 
+const CONTROLS = new Set(["button", "input", "select"]);
+
 export function make(tag, props = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(props)) {
@@ -8,6 +10,8 @@ export function make(tag, props = {}, ...children) {
     else if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
     else node.setAttribute(name, value);
   }
+  // Or JupyterLab takes a key for its own: x on a check box would cut the cell.
+  if (CONTROLS.has(tag) || "tabindex" in props) node.setAttribute("data-lm-suppress-shortcuts", "true");
   node.append(...children);
   return node;
 }
@@ -33,12 +37,15 @@ export function button(words, act, { look = "", label = "", hint = "" } = {}) {
   const onclick = ({ currentTarget }) => {
     if (currentTarget.getAttribute("aria-disabled") !== "true") act();
   };
-  const more = { ...(label && { "aria-label": label }), ...(hint && { title: hint }) };
+  const more = { ...(label && { "aria-label": label }), ...(hint && { title: hint, "data-hint": hint }) };
   return make("button", { type: "button", class: look, onclick, ...more }, words);
 }
 
-// A disabled button would lose the keyboard's focus: it only says that it does nothing.
-export const enable = (node, yes) => attribute(node, "aria-disabled", yes ? "false" : "true");
+// Let a button do something, or say `why` it does nothing. It is not disabled, or it would lose the keyboard's focus.
+export function enable(node, why, hint = node.dataset.hint || "") {
+  attribute(node, "aria-disabled", why ? "true" : "false");
+  attribute(node, "title", why || hint);
+}
 
 // Whether a control may be changed: nobody is typing or dragging there.
 export const isFree = (node) => document.activeElement !== node;

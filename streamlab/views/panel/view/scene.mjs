@@ -2,9 +2,10 @@
 
 import { Dots } from "./dots.mjs";
 import {
-  BLUE, box, DARK_GREEN, DARK_ORANGE, DARK_TROUBLE, Drawing, FAINT, GREEN, GREY, LINE, line, ORANGE, text, TROUBLE,
+  BLUE, box, DARK_GREEN, DARK_ORANGE, DARK_TROUBLE, Drawing, FAINT, GREEN, GREY, hatches, LINE, line, ORANGE, text,
+  TROUBLE,
 } from "./drawing.mjs";
-import { CELL, hiddenInStream, hiddenWith, places } from "./layout.mjs";
+import { CELL, hiddenInStream, hiddenWith, places, takenPlaces } from "./layout.mjs";
 import { attribute } from "./page.mjs";
 import { count, isGone, isPaused, isTrouble, sceneLabel } from "./state.mjs";
 
@@ -24,12 +25,13 @@ export class Scene {
     this.canvas = this.drawing.canvas;
     this.dots = new Dots();
     this.frame = 0;
+    this.low = window.matchMedia("(max-height: 800px)"); // as in view.css
     this.isCalm = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
   }
 
   update(state) {
     this.state = state;
-    this.place = places(state, this.drawing.width);
+    this.place = places(state, this.drawing.width, this.low.matches);
     this.drawing.height = this.place.height;
     this.dots.update(state, this.place);
     if (this.isCalm) this.dots.settle();
@@ -120,6 +122,7 @@ export class Scene {
     box(pen, x, y - h / 2, w, h, { stroke: consumer.state === "working" ? BLUE : GREY, ...look });
     text(pen, consumer.name, x + 10, y, { bold: true });
     text(pen, `${sign}${consumer.state}`, x + 46, y, { size: 12, colour: FAINT, ...words });
+    for (const left of takenPlaces(place)) drawTwice(pen, left, y);
     const hidden = hiddenWith(this.state, place);
     if (hidden > 0) text(pen, `+${hidden}`, x + w - 8, y, { size: 12, bold: true, align: "right" });
   }
@@ -152,15 +155,18 @@ function drawWay(pen, x0, y0, x1, y1) {
   pen.stroke();
 }
 
+// An entry that a consumer is working on though another one has been given it.
+function drawTwice(pen, x, y) {
+  const left = x - CELL / 2, top = y - CELL / 2;
+  box(pen, left, top, CELL, CELL, { radius: 3, line: 1, fill: ORANGE, stroke: DARK_TROUBLE });
+  line(pen, hatches(left, top, CELL, CELL, 5), { colour: DARK_TROUBLE, width: 1.3 });
+}
+
 function drawDot(pen, { x, y, look, n }) {
   const left = x - CELL / 2, top = y - CELL / 2;
   box(pen, left, top, CELL, CELL, { radius: 3, line: 1, stroke: "rgba(0,0,0,.25)", ...LOOKS[look] });
   if (look === "stranded") { // hatched: not by colour alone
-    const hatches = [5, 10, 15, 20].flatMap((d) => [
-      [left + Math.max(0, d - CELL), top + Math.min(d, CELL)], [left + Math.min(d, CELL), top + Math.max(0, d - CELL)],
-      null,
-    ]);
-    line(pen, hatches, { colour: TROUBLE, width: 1.3 });
+    line(pen, hatches(left, top, CELL, CELL, 5), { colour: TROUBLE, width: 1.3 });
   } else if (look === "again") {
     text(pen, n > 1 ? `${n}` : "↷", x, y + 0.5, { size: 11, bold: true, align: "center" });
   }

@@ -1,7 +1,13 @@
 // What the panel says, and which of its buttons work: functions of the state that the kernel sends.
 
 export const SPEEDS = [0.1, 0.25, 0.5, 1, 2, 5, 10, 25, 50, 100];
+const AFTER = {
+  live: "For another one, run its cell again; in Voila, load the page again.",
+  simulated: "Go back in time, or begin again.",
+};
 const CLOSED = "This lab has been closed. For a new one, run its cell again; in Voila, load the page again.";
+
+export const NOTHING_BY_HAND = "Nothing yet. What a button sends to Redis is listed here, with the reply.";
 
 // ---- words -----------------------------------------------------------------------------------------
 
@@ -15,16 +21,30 @@ export function seconds(value) {
 }
 
 export function headline(state) {
-  return state.closed ? ["calm", CLOSED] : state.headline;
+  if (state.closed) return ["calm", CLOSED];
+  const [mood, words] = state.headline;
+  return [mood, state.finished ? `${words} ${AFTER[state.engine]}` : words];
 }
 
-export function notice(state) {
-  const future = state.future.length ? `To be done again when its time comes: ${state.future.join(", ")}. ` : "";
-  return future + (state.notice || "");
+export function notice({ future, notice: words }) {
+  if (!future.length) return words || "";
+  const [done, it] = future.length === 1 ? ["was", "it"] : ["were", "them"];
+  const forgets = `Do anything else before, and the run forgets ${it}.`;
+  return `${future.join(", ")} ${done} done by hand, and will be again when the time comes. ${forgets} ${words || ""}`;
 }
+
+// What beginning again forgets.
+export function hintOfBeginning({ n_by_hand: n }) {
+  const forgets = n ? `, and forgets the ${plural(n, "thing", "things")} that you have done by hand` : "";
+  return `Goes back to the beginning, with this seed${forgets}.`;
+}
+
+// The seed that was typed. What is none goes to the kernel as it is, which says what a seed is.
+export const seedOf = (value) => (value === "" ? "" : Number(value));
 
 export function sceneLabel(state) {
-  const who = state.consumers.map((c) => `${c.name} is ${c.state} with ${c.pending} pending`).join("; ");
+  const taken = (c) => (c.taken ? ` and works on ${c.taken} that were taken from it` : "");
+  const who = state.consumers.map((c) => `${c.name} is ${c.state} with ${c.pending} pending${taken(c)}`).join("; ");
   const waiting = plural(state.backlog, "entry waits", "entries wait");
   return `${waiting} in the stream; ${who}; ${state.n_acked} acknowledged.`;
 }
@@ -35,7 +55,8 @@ export function curvesLabel({ window, backlog, n_pending, figures }) {
 }
 
 export function lanesLabel({ window, consumers }) {
-  const acked = consumers.map((c) => `${c.name} acknowledged ${c.acked}`).join(", ");
+  const again = (c) => (c.again ? ` and did ${c.again} for the second time` : "");
+  const acked = consumers.map((c) => `${c.name} acknowledged ${c.acked}${again(c)}`).join(", ");
   return `Which consumer had which entries in the last ${Math.round(window)} seconds: ${acked}.`;
 }
 
@@ -72,8 +93,12 @@ export function pendingCount({ n_pending, pending }) {
 
 // ---- controls --------------------------------------------------------------------------------------
 
-// Whether the run goes on, so that something can be done to it.
-export const runs = (state) => !state.closed && !state.finished;
+// Why nothing can be done to the run; "" as long as it goes on.
+export function whyNot({ closed, finished, engine }) {
+  if (closed) return "This lab has been closed.";
+  if (!finished) return "";
+  return engine === "live" ? "The run has ended." : "The run has ended: go back, or begin again.";
+}
 
 export const nearestSpeed = (speed) => SPEEDS.find((each) => each >= speed) || SPEEDS.at(-1);
 export const goBack = (at, by) => Math.max(0, Number((at - by).toFixed(3)));
@@ -84,7 +109,3 @@ export const sliderValue = (position, planned) => {
   return position === 0 ? planned : Number((planned * 2 ** position).toPrecision(3));
 };
 export const pace = (value, isTime) => `${twoDigits(value)}${isTime ? " s" : "/s each"}`;
-
-export function newestFirst(commands, onlyOfLab) {
-  return commands.filter(([, by]) => !onlyOfLab || by === "lab").reverse();
-}

@@ -1,11 +1,12 @@
-// The tables: consumers with their buttons, what is pending and how it is claimed, and the commands.
+// The tables: consumers with their buttons, and what is pending and how it is claimed.
 
-import { atHand, inRow, suits } from "./buttons.mjs";
+import { atHand, inRow, unsuited } from "./buttons.mjs";
 import { Drawing } from "./drawing.mjs";
 import { faultsMenu } from "./faults.mjs";
 import { drawLanes } from "./figures.mjs";
+import { link } from "./entries.mjs";
 import { attribute, button, classes, enable, head, isFree, make, offer, Rows, show, write } from "./page.mjs";
-import { consumerRow, newestFirst, pendingCount, pendingRow, runs, seconds } from "./state.mjs";
+import { consumerRow, pendingCount, pendingRow, seconds, whyNot } from "./state.mjs";
 
 const ROW = 25, PENDING_HEIGHT = 232; // pixels, of the list of pending entries: as in view.css
 const bar = (...children) => make("div", { class: "bar" }, ...children);
@@ -16,14 +17,16 @@ export function consumersPart(does) {
   const { act, buttons } = does;
   const body = make("tbody"), lanes = new Drawing("", 110), faults = faultsMenu(does);
   const rows = new Rows(body, (name) => newConsumer(name, does));
-  const heads = head("name", "state", "#holds", "#pending", "#delivered", "#acked", "#idle", "");
-  const ofGroup = atHand(buttons, "group").map((each) => button(each.label, () => act(each), each));
+  const heads = head("name", "state", "#holds", "#pending", "#delivered", "#acked", "#twice", "#idle", "");
+  const ofGroup = atHand(buttons, "group").map((each) => button(each.label, () => act(each), { hint: each.hint }));
   const node = make("section", { class: "holders", "aria-label": "Consumers" },
     bar(make("h3", {}, "Consumers"), ...ofGroup, faults.opener), faults.node,
-    make("div", { class: "scroll consumers" }, make("table", {}, heads, body)), lanes.canvas);
+    make("div", { class: "scroll consumers" }, make("table", { "aria-label": "Consumers" }, heads, body)),
+    lanes.canvas);
 
   function update(state) {
     rows.update(state.consumers, (c) => c.name, (row, c) => row.fill(state, c));
+    for (const each of ofGroup) enable(each, whyNot(state));
     faults.update(state);
     drawLanes(lanes, state);
   }
@@ -32,10 +35,10 @@ export function consumersPart(does) {
 
 function newConsumer(name, { act, buttons }) {
   const how = make("span", { class: "state" }), label = make("strong", {}, name);
-  const counts = ["holding", "pending", "delivered", "acked"].map((key) => [key, make("td", { class: "n" })]);
+  const counts = ["holding", "pending", "delivered", "acked", "again"].map((key) => [key, make("td", { class: "n" })]);
   const idle = make("td", { class: "n" });
   const places = inRow(buttons).map((place) => newPlace(name, act, place));
-  const node = make("tr", { "data-consumer": name }, make("td", {}, label), make("td", {}, how),
+  const node = make("tr", { "data-consumer": name }, make("td", { role: "rowheader" }, label), make("td", {}, how),
     ...counts.map(([, cell]) => cell), idle,
     make("td", {}, make("span", { class: "buttons" }, ...places.map((place) => place.node))));
 
@@ -58,28 +61,27 @@ function newPlace(name, act, { does, undo }) {
   const node = button(does.label, () => act(now, { target: name }), { look: does.word });
 
   function fill(state, consumer) {
-    now = undo && suits(undo, consumer) ? undo : does;
+    now = undo && !unsuited(undo, consumer) ? undo : does;
     write(node, now.label);
     attribute(node, "aria-label", `${now.label} ${name}`);
-    attribute(node, "title", now.hint);
-    enable(node, runs(state) && suits(now, consumer));
+    enable(node, whyNot(state) || unsuited(now, consumer), now.hint);
   }
   return { node, fill };
 }
 
 // ---- what is pending -------------------------------------------------------------------------------
 
-export function pendingPart({ act, buttons }) {
+export function pendingPart({ act, tell, buttons }) {
   const [recovery] = atHand(buttons, "recovery");
   let state = null, scrolled = 0;
   const picked = new Set();
   const body = make("tbody");
-  const rows = new Rows(body, (id) => newPending(id, picked, () => update(state)));
+  const rows = new Rows(body, (id) => newPending(id, tell, picked, () => update(state)));
   const owner = make("select", { "aria-label": "New owner" });
   const claims = atHand(buttons, "pending entries").map((each) => {
     const ofPicked = each.fields.some(({ name }) => name === "ids");
     const claim = () => {
-      act(each, { ids: [...picked], consumer: owner.value });
+      act(each, { ids: [...picked], consumer: owner.value, ...(atOnce.checked && { min_idle: 0 }) });
       if (ofPicked) picked.clear();
     };
     const look = ofPicked ? each.word : `main ${each.word}`;
@@ -94,19 +96,24 @@ export function pendingPart({ act, buttons }) {
   const strategy = make("select", {
     "aria-label": "Strategy of automatic recovery", onchange: () => automatic.checked && recover(true),
   });
+  const atOnce = make("input", { type: "checkbox" });
   const total = make("span", { class: "badge" });
   const heads = head("", "entry id", "owner", "idle time", "#delivery count", "fields");
   const onscroll = () => {
     scrolled = scroll.scrollTop;
     if (state) update(state);
   };
-  const scroll = make("div", { class: "scroll", onscroll }, make("table", { class: "pending-table" }, heads, body));
+  const table = make("table", { class: "pending-table", "aria-label": "Pending entries" }, heads, body);
+  const scroll = make("div", {
+    class: "scroll pending", onscroll, tabindex: "0", role: "region", "aria-label": "Pending entries",
+  }, table);
   const node = make("section", { "aria-label": "Pending entries list" },
     bar(make("h3", {}, "Pending entries list"), total, make("span", { class: "grow" }),
       make("label", { title: "the mark in the bars of idle time" }, "min-idle ", minIdle, " s"),
       ...claims.map((claim) => claim.node)),
     scroll,
     make("div", { class: "bar below" }, make("label", {}, "new owner ", owner),
+      make("label", { title: "Claim whatever has been idle for 0 s or more." }, atOnce, " at once"),
       make("label", { title: recovery.hint }, automatic, ` ${recovery.label} by `), strategy));
 
   function update(now) {
@@ -120,8 +127,8 @@ export function pendingPart({ act, buttons }) {
     write(total, pendingCount(state));
     offer(owner, [["", "who holds least"], ...state.consumers.map((c) => [c.name, c.name])]);
     for (const { label, ofPicked, node } of claims) {
-      enable(node, runs(state) && (!ofPicked || picked.size > 0));
-      if (ofPicked) write(node, picked.size ? `${label} ${picked.size} picked` : `${label} picked`);
+      enable(node, whyNot(state) || (ofPicked && !picked.size ? "Pick entries first, by their check boxes." : ""));
+      if (ofPicked) write(node, picked.size ? `${label} ${picked.size}` : label);
     }
     offer(strategy, Object.entries(state.strategies));
     if (isFree(automatic)) automatic.checked = state.strategy !== "none";
@@ -131,7 +138,7 @@ export function pendingPart({ act, buttons }) {
   return { node, update };
 }
 
-function newPending(id, picked, changed) {
+function newPending(id, tell, picked, changed) {
   let missed = 9;
   const pick = make("input", {
     type: "checkbox", "aria-label": `Pick ${id}`,
@@ -143,7 +150,7 @@ function newPending(id, picked, changed) {
   });
   const owner = make("td"), count = make("td", { class: "n" }), fields = make("td", { class: "fields" });
   const meter = make("span", { class: "meter", "aria-hidden": "true" }), idle = make("span");
-  const node = make("tr", { "data-entry": id }, make("td", {}, pick), make("td", {}, id), owner,
+  const node = make("tr", { "data-entry": id }, make("td", {}, pick), make("td", {}, link(id, tell)), owner,
     make("td", {}, meter, idle), count, fields);
 
   function fill(entry, holder, leastIdle, isInSight) {
@@ -162,41 +169,6 @@ function newPending(id, picked, changed) {
     write(count, entry[3]);
     write(fields, entry[4]);
     if (pick.checked !== picked.has(id)) pick.checked = picked.has(id);
-  }
-  return { node, fill };
-}
-
-// ---- commands --------------------------------------------------------------------------------------
-
-export function commandsPart() {
-  let state = null;
-  const body = make("tbody");
-  // Rows by their place: they scroll by, and making them each time would be flicker.
-  const rows = new Rows(body, newCommand);
-  const onlyLab = make("input", { type: "checkbox", onchange: () => state && update(state) });
-  const table = make("table", { class: "log" }, body);
-  const node = make("section", { class: "log", "aria-label": "Commands" },
-    bar(make("h3", {}, "Commands, newest first"), make("label", {}, onlyLab, " only my own")),
-    make("div", { class: "scroll log", tabindex: "0", "aria-label": "Commands" }, table));
-
-  function update(now) {
-    state = now;
-    rows.update(newestFirst(state.commands, onlyLab.checked), (_, i) => i, (row, command) => row.fill(command));
-  }
-  return { node, update };
-}
-
-function newCommand() {
-  const at = make("td", { class: "at" }), who = make("td", { class: "at" });
-  const words = make("span"), reply = make("span", { class: "reply" });
-  const node = make("tr", {}, at, who, make("td", {}, words, reply));
-
-  function fill([when, by, command, answer]) {
-    classes(node, by === "lab" ? "lab" : "");
-    write(at, when.toFixed(2));
-    write(who, by);
-    write(words, command);
-    write(reply, answer ? ` → ${answer}` : "");
   }
   return { node, fill };
 }
