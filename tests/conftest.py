@@ -3,9 +3,9 @@
 ``pytest --redis-server PATH`` (or STREAMLAB_TEST_SERVER) runs against another server program; the tests that
 ask for `server_binary` otherwise run against each one found on the PATH.
 
-A test that is not marked may run beside others, on a busy machine. What may not says why: ``@pytest.mark.alone("…")``.
-``make test`` runs the first by ``--alone=without`` in several processes, then the second by ``--alone=only``, and then
-the lessons, two at once.
+A test that is not marked may run beside any others, however busy the machine. One that looks at real times, or at what
+processes do meanwhile, says so: ``@pytest.mark.real_time("why")``. ``make test`` runs the first by
+``--real-time=without``, then the second by ``--real-time=only``, and then the lessons, always two at once.
 """
 
 from __future__ import annotations
@@ -38,14 +38,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="PATH",
         help="server program to test with, instead of those on the PATH",
     )
-    parser.addoption("--alone", choices=["only", "without"], help="of the tests, only or without those that run alone")
+    parser.addoption(
+        "--real-time", choices=["only", "without"], help="only the tests of real time, or those without"
+    )
     parser.addoption("--panel-figures", metavar="FOLDER", help="put the control panel's pictures into this folder")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "redis: needs a real redis-server or valkey-server")
-    config.addinivalue_line("markers", "browser: needs Chromium and playwright, and the machine for itself")
-    config.addinivalue_line("markers", "alone(reason): compares real times, or counts what is on the whole machine")
+    config.addinivalue_line("markers", "browser: needs Chromium and playwright")
+    config.addinivalue_line("markers", "real_time(reason): compares real times, or looks at processes meanwhile")
     wanted = config.getoption("--redis-server")
     try:
         found = [identify_server(wanted)] if wanted else find_servers()
@@ -83,18 +85,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.redis)
         if item.get_closest_marker("redis") and not config.stash[_binaries]:
             item.add_marker(pytest.mark.skip(reason=NO_SERVER))
-    part = config.getoption("--alone")
+    part = config.getoption("--real-time")
     if part:
-        chosen = [item for item in items if runs_alone(item) == (part == "only")]
+        chosen = [item for item in items if is_real_time(item) == (part == "only")]
         config.hook.pytest_deselected(items=[item for item in items if item not in set(chosen)])
         items[:] = chosen
 
 
-def runs_alone(item: pytest.Item) -> bool:
-    """Whether nothing may run beside a test."""
-    mark = item.get_closest_marker("alone")
+def is_real_time(item: pytest.Item) -> bool:
+    """Whether a test is one of real time; those in a browser are."""
+    mark = item.get_closest_marker("real_time")
     if mark and not (len(mark.args) == 1 and isinstance(mark.args[0], str)):
-        raise pytest.UsageError(f"{item.nodeid}: say why it runs alone: @pytest.mark.alone('…')")
+        raise pytest.UsageError(f"{item.nodeid}: say why: @pytest.mark.real_time('…')")
     return mark is not None or item.get_closest_marker("browser") is not None
 
 
@@ -127,7 +129,7 @@ def server_everywhere(request: pytest.FixtureRequest) -> Iterator[AnyServer]:
 
 
 @pytest.fixture(
-    params=["simulated", pytest.param("live", marks=[pytest.mark.redis, pytest.mark.alone("runs real processes")])]
+    params=["simulated", pytest.param("live", marks=[pytest.mark.redis, pytest.mark.real_time("runs real processes")])]
 )
 def engine(request: pytest.FixtureRequest) -> EngineName:
     """Each engine in turn: what holds on both is written once. `Lab.wait_until` lets time pass on either."""

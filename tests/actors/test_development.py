@@ -32,7 +32,7 @@ from tests.conftest import Eventually
 from tests.process_table import runs
 from tests.soak.lesson import CONSUMERS, GROUP, STREAM, Figures, Service, programs, soak
 
-pytestmark = pytest.mark.alone("kills processes at times of its own")
+pytestmark = pytest.mark.real_time("kills processes at times of its own")
 
 PROJECT = Path(__file__).parents[2]
 #: Non-blank lines that a program may have.

@@ -154,7 +154,7 @@ def test_what_was_read_is_in_the_history(redis_url: str) -> None:
     run(scenario())
 
 
-@pytest.mark.alone("compares times")
+@pytest.mark.real_time("compares times")
 @pytest.mark.parametrize("is_async", [False, True], ids=["thread", "loop"])
 def test_block_5000_returns_after_5_s(redis_url: str, is_async: bool) -> None:
     """On an idle stream BLOCK 5000 returns nothing, after 5 s: redis-py's own time-out of 5 s is off."""

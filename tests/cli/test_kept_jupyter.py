@@ -24,7 +24,7 @@ from tests.conftest import Eventually
 from tests.process_table import descendants, runs
 
 pytestmark = [
-    pytest.mark.alone("starts Jupyter servers, and looks for what is left of them"),
+    pytest.mark.real_time("starts Jupyter servers, and looks for what is left of them"),
     pytest.mark.redis,
     pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks into /proc"),
 ]

@@ -186,7 +186,7 @@ def test_a_scenario_that_takes_its_server_down(tmp_path: Path, capsys: pytest.Ca
     assert "down takes its server down, which the embedded one cannot" in capsys.readouterr().err
 
 
-@pytest.mark.alone("runs a live run's processes")
+@pytest.mark.real_time("runs a live run's processes")
 def test_a_scenario_is_played_into_it(tmp_path) -> None:
     """Its figures are printed, and what it leaves stays there."""
     scenario = tmp_path / "short.toml"
@@ -199,7 +199,7 @@ def test_a_scenario_is_played_into_it(tmp_path) -> None:
 
 
 @pytest.mark.redis
-@pytest.mark.alone("runs a live run's processes")
+@pytest.mark.real_time("runs a live run's processes")
 @pytest.mark.parametrize("given", [False, True], ids=["private", "given"])
 def test_a_run_s_server_stays(given: bool, redis_url: str, tmp_path) -> None:
     """Until Ctrl-C, which leaves the run's exit status; then a private server is gone, from another one the keys."""

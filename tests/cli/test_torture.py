@@ -24,7 +24,7 @@ from tests.conftest import Eventually
 from tests.leftovers import MARK, marked
 from tests.node_clients import FOLDER, MODULES, node_clients
 
-pytestmark = [pytest.mark.redis, pytest.mark.alone("runs processes, kills them, and compares real times")]
+pytestmark = [pytest.mark.redis, pytest.mark.real_time("runs processes, kills them, and compares real times")]
 
 PYTHON = f"{sys.executable} {Path(__file__).parents[1] / 'lab/programs/consumer.py'}"
 PROGRAMS = {"redis-py": PYTHON} | {name: f"node {FOLDER / 'consumer.cjs'} {name}" for name in node_clients()}

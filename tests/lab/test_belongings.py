@@ -19,7 +19,7 @@ from streamlab.scenario import Arrivals, Scenario, Service, consumers, producers
 from streamlab.servers.client import ServerUnusable, sync_stream_client
 from tests.conftest import Eventually
 
-pytestmark = [pytest.mark.alone("runs worker processes, and counts its own open files"), pytest.mark.redis]
+pytestmark = [pytest.mark.real_time("runs worker processes, and counts its own open files"), pytest.mark.redis]
 
 SHORT = Scenario(
     name="short",

@@ -14,7 +14,7 @@ from streamlab.actors.events import CRASHED, PAUSED, RECREATED, RESUMED, STARTED
 from streamlab.lab.overheads import Overheads
 from streamlab.scenario import Arrivals, Service, consumers, producers
 
-pytestmark = pytest.mark.alone("compares times of real processes")
+pytestmark = pytest.mark.real_time("compares times of real processes")
 
 LIFECYCLE = (STARTED, CRASHED, PAUSED, RESUMED, RECREATED, STOPPED)
 #: Seconds by which an event may come earlier or later on one engine than on the other.

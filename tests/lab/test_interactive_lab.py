@@ -17,7 +17,7 @@ from streamlab.results.run import EngineName
 from streamlab.scenario import Arrivals, Scenario, ScenarioError, Service, consumers, producers
 from tests.conftest import Eventually
 
-pytestmark = pytest.mark.alone("compares the wall's clock with the run's")
+pytestmark = pytest.mark.real_time("compares the wall's clock with the run's")
 
 #: C1 and C2 take four entries each, and half a second for each of them.
 BUSY = Scenario(

@@ -21,7 +21,7 @@ from streamlab.scenario import Scenario, load_scenario
 
 # An interrupt that comes in a weak reference's callback is lost by Python itself, which says so.
 pytestmark = [
-    pytest.mark.alone("counts processes and threads, and interrupts them at a moment"),
+    pytest.mark.real_time("counts processes and threads, and interrupts them at a moment"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 

@@ -15,7 +15,7 @@ import pytest
 from streamlab.servers.processes import GuardedFolder
 from tests.leftovers import ground, kinds, run_all
 
-pytestmark = [pytest.mark.alone("looks at all processes and folders of the machine"), pytest.mark.redis]
+pytestmark = [pytest.mark.real_time("looks at all processes and folders of the machine"), pytest.mark.redis]
 
 
 def test_runs_leave_nothing(tmp_path: Path) -> None:

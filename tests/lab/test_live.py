@@ -24,7 +24,7 @@ from streamlab.servers.client import ServerUnusable, sync_stream_client
 from tests import agreement
 from tests.process_table import runs
 
-pytestmark = [pytest.mark.alone("compares live runs with what the scenario says"), pytest.mark.redis]
+pytestmark = [pytest.mark.real_time("compares live runs with what the scenario says"), pytest.mark.redis]
 
 SHORT = Scenario(
     name="short",

@@ -22,7 +22,7 @@ from streamlab.servers.proxy import Proxy
 from tests.lab.test_faults import BUSY
 from tests.process_table import runs
 
-pytestmark = [pytest.mark.alone("kills processes at given times"), pytest.mark.redis]
+pytestmark = [pytest.mark.real_time("kills processes at given times"), pytest.mark.redis]
 
 
 def state(pid: int) -> str:

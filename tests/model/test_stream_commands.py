@@ -178,7 +178,7 @@ def seconds_per_command(n_pending: int) -> float:
     return sorted(times)[len(times) // 2]
 
 
-@pytest.mark.alone("compares times")
+@pytest.mark.real_time("compares times")
 def test_cost_does_not_grow_with_what_is_pending() -> None:
     """A hundred times as much in the stream and pending: commands take about as long as before."""
     assert seconds_per_command(100_000) < 4 * seconds_per_command(1_000)

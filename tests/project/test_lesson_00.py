@@ -14,7 +14,7 @@ from streamlab.views.panel import Panel
 from tests.conftest import Eventually
 from tests.project.test_notebooks import FOLDER, build, cells
 
-pytestmark = pytest.mark.alone("compares a live run with a simulated one")
+pytestmark = pytest.mark.real_time("compares a live run with a simulated one")
 
 LESSON = "00_start_here.ipynb"
 #: The first so many code cells; the commands and the panel have to be among them.

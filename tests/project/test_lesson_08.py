@@ -15,7 +15,7 @@ from tests import browser
 from tests.conftest import Eventually
 from tests.project.test_notebooks import FOLDER, build
 
-pytestmark = pytest.mark.alone("runs a lesson with a live panel")
+pytestmark = pytest.mark.real_time("runs a lesson with a live panel")
 
 LESSON = "08_recovering_from_failures.ipynb"
 

@@ -285,13 +285,13 @@ def test_each_test_is_in_one_part() -> None:
         asked = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
         return [line for line in asked.stdout.splitlines() if "::" in line]
 
-    alone, beside = collected("--alone=only"), collected("--alone=without")
+    alone, beside = collected("--real-time=only"), collected("--real-time=without")
     assert {name.split("[")[0] for name in alone} == {
         "tests/actors/test_lost_replies.py::test_block_5000_returns_after_5_s"
     }
     assert sorted(alone + beside) == sorted(collected())
     assert beside
-    assert re.findall(r"--alone=(\w+)", (ROOT / "Makefile").read_text()) == ["without", "only"] * 2
+    assert re.findall(r"--real-time=(\w+)", (ROOT / "Makefile").read_text()) == ["without", "only"] * 2
 
 
 def test_without_a_server_tests_step_aside() -> None:

@@ -203,7 +203,7 @@ def test_a_server_that_is_taken_down_by_hand_keeps_what_it_had(engine: EngineNam
     assert (run.lost, run.pending) == (0, 0)
 
 
-@pytest.mark.alone("runs real processes")
+@pytest.mark.real_time("runs real processes")
 def test_a_server_that_was_given_is_not_taken_down(redis_url: str) -> None:
     """It is refused, and the run goes on."""
     with Lab(BUSY.replace(duration=1.0).with_rate(20), engine="live", redis_url=redis_url) as lab:

@@ -98,7 +98,7 @@ def quickest(call: Callable[[], object]) -> float:
     return min(times)
 
 
-@pytest.mark.alone("compares times")
+@pytest.mark.real_time("compares times")
 def test_nothing_grows_with_the_pending_list() -> None:
     """XACK, XCLAIM, XAUTOCLAIM, XPENDING take no longer with 20,000 pending entries than with 2,000.
 

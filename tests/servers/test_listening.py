@@ -287,7 +287,7 @@ def shown(reply: object) -> str:
     return f"{type(reply).__name__}({reply})"
 
 
-@pytest.mark.alone("compares times")
+@pytest.mark.real_time("compares times")
 def test_it_is_quick_enough(server: EmbeddedServer) -> None:
     """A reader in another process that waits is told at once, not when somebody looks at it the next time."""
     with redis.Redis.from_url(server.url) as reader, server.client() as client:

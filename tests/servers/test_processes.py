@@ -18,7 +18,7 @@ import pytest
 from streamlab.servers.processes import GuardedFolder, LastAct, guarded_popen
 from tests.process_table import group_runs, runs
 
-pytestmark = pytest.mark.alone("counts processes, and how soon they end")
+pytestmark = pytest.mark.real_time("counts processes, and how soon they end")
 
 Eventually = Callable[[Callable[[], object], str], None]
 

@@ -25,7 +25,7 @@ from streamlab.servers.programs import ServerBinary
 from tests.conftest import Eventually
 from tests.process_table import runs, sockets, tcp_sockets
 
-pytestmark = pytest.mark.alone("counts servers and who uses them")
+pytestmark = pytest.mark.real_time("counts servers and who uses them")
 
 PASSWORD = "s3cr3t"
 

@@ -26,7 +26,7 @@ from streamlab.servers.stopping import Stopped, stopped_by_signals
 from tests.conftest import Eventually
 from tests.process_table import descendants, runs, sockets
 
-pytestmark = pytest.mark.alone("counts processes, and how soon they end")
+pytestmark = pytest.mark.real_time("counts processes, and how soon they end")
 
 #: One that goes on until it is stopped, with everything that a run may write to a server.
 LONG = Scenario(

@@ -117,7 +117,7 @@ WRONG = {
 }
 
 
-@pytest.mark.alone("counts seconds of a processor")
+@pytest.mark.real_time("counts seconds of a processor")
 @pytest.mark.parametrize("name", WRONG)
 def test_each_mistake_is_found_with_the_right_hint(name: str, tmp_path: Path) -> None:
     """Within 5 s of the processor's time, pytest's own start included; and no other hint is given."""

@@ -27,8 +27,6 @@ else:
 from streamlab.views.panel.headlines import headline
 from streamlab.views.panel.state import state_of
 
-pytestmark = pytest.mark.alone("waits two seconds at most for what a panel shows")
-
 BUSY = Scenario(
     name="busy",
     producers=producers(2, Arrivals("constant", rate=4)),
