@@ -38,9 +38,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="PATH",
         help="server program to test with, instead of those on the PATH",
     )
-    parser.addoption(
-        "--real-time", choices=["only", "without"], help="only the tests of real time, or those without"
-    )
+    parser.addoption("--real-time", choices=["only", "without"], help="only the tests of real time, or those without")
     parser.addoption("--panel-figures", metavar="FOLDER", help="put the control panel's pictures into this folder")
 
 

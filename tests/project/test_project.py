@@ -277,7 +277,7 @@ def test_newer_servers_says_where_it_cannot(tmp_path: Path) -> None:
 
 
 def test_each_test_is_in_one_part() -> None:
-    """``make test`` runs what may run beside others, and then what may not: together, that is all that there is."""
+    """``make test`` runs what looks at no real time, and then what does: together, that is all that there is."""
 
     def collected(*options: str) -> list[str]:
         file = "tests/actors/test_lost_replies.py"
@@ -285,11 +285,11 @@ def test_each_test_is_in_one_part() -> None:
         asked = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
         return [line for line in asked.stdout.splitlines() if "::" in line]
 
-    alone, beside = collected("--real-time=only"), collected("--real-time=without")
-    assert {name.split("[")[0] for name in alone} == {
+    timed, beside = collected("--real-time=only"), collected("--real-time=without")
+    assert {name.split("[")[0] for name in timed} == {
         "tests/actors/test_lost_replies.py::test_block_5000_returns_after_5_s"
     }
-    assert sorted(alone + beside) == sorted(collected())
+    assert sorted(timed + beside) == sorted(collected())
     assert beside
     assert re.findall(r"--real-time=(\w+)", (ROOT / "Makefile").read_text()) == ["without", "only"] * 2
 
