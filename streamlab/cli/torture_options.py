@@ -38,6 +38,11 @@ class TortureOptions:
     ] = None
     every: Annotated[str, option("TIME", "Time between two random faults, on average (default: 2s).", _FAULTS)] = "2s"
     seed: Annotated[int, option("N", "For random faults (default: 1).", _FAULTS)] = 1
+    seeds: Annotated[
+        int, option("N", "Go through so many seeds, from --seed on, up to the first that fails (default: 1).", _FAULTS)
+    ] = 1
+    jobs: Annotated[int, option("N", "Seeds at once, each with a server of its own (default: 1).", _FAULTS)] = 1
+    dask: Annotated[str | None, option("ADDRESS", "A Dask scheduler, whose workers take the seeds.", _FAULTS)] = None
 
     effects: Annotated[
         str,
@@ -45,4 +50,4 @@ class TortureOptions:
     ] = ""
     may_repeat: Annotated[bool, flag("--may-repeat", "An effect may happen more than once.", _RESULT)] = False
     html: Annotated[Path | None, option("FILE.html", "Write a page about it.", _RESULT)] = None
-    json: Annotated[bool, flag("--json", "Print the result as one JSON object.", _RESULT)] = False
+    json: Annotated[bool, flag("--json", "Print the result as a JSON object, a line for each seed.", _RESULT)] = False
