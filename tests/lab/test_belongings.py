@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import threading
@@ -18,6 +17,7 @@ from streamlab.lab.live import LiveEngine
 from streamlab.scenario import Arrivals, Scenario, Service, consumers, producers
 from streamlab.servers.client import ServerUnusable, sync_stream_client
 from tests.conftest import Eventually
+from tests.servers.embedded_helpers import assert_nothing_left, held
 
 pytestmark = [pytest.mark.real_time("runs worker processes, and counts its own open files"), pytest.mark.redis]
 
@@ -210,7 +210,6 @@ def test_a_paused_worker_can_be_told_any_number_of_things(eventually: Eventually
 
 def test_the_handles_of_workers_are_given_back() -> None:
     """Whatever pipes were opened are closed with the run."""
-    before = len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").exists() else 0
+    before = held()
     Lab(SHORT.replace(duration=0.1), engine="live").run()
-    if before:
-        assert len(os.listdir("/proc/self/fd")) == before
+    assert_nothing_left(before)

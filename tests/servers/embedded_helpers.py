@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import threading
 from collections.abc import Coroutine
 from typing import Any
 
@@ -19,9 +20,18 @@ def path_of(server: EmbeddedServer) -> str:
     return server.url.removeprefix("unix://")
 
 
-def n_handles() -> int:
+def held() -> tuple[int, int]:
+    """Return how many handles and threads this process has."""
     gc.collect()  # what earlier tests have left is not ours
-    return len(os.listdir("/proc/self/fd"))
+    handles = len(os.listdir("/proc/self/fd")) if os.path.exists("/proc/self/fd") else 0
+    return handles, threading.active_count()
+
+
+def assert_nothing_left(before: tuple[int, int]) -> None:
+    """Check that there are no more handles and threads than before; what earlier tests have left may go meanwhile."""
+    handles, threads = held()
+    assert handles <= before[0]
+    assert threads <= before[1]
 
 
 def run(coroutine: Coroutine[Any, Any, None]) -> None:

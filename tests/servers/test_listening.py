@@ -24,7 +24,7 @@ from tests.differential.wire import Connection
 from tests.redis_targets import Client
 
 # ---- bytes -------------------------------------------------------------------------------------
-from tests.servers.embedded_helpers import PATIENCE, READ, n_handles, path_of, until_blocked
+from tests.servers.embedded_helpers import PATIENCE, READ, assert_nothing_left, held, path_of, until_blocked
 
 
 def test_commands_come_in_pieces(server: EmbeddedServer, reach: Callable[..., Connection]) -> None:
@@ -208,7 +208,7 @@ def test_who_is_gone_leaves_nothing(server: EmbeddedServer, eventually: Eventual
     with redis.Redis.from_url(server.url) as first:
         first.ping()
     eventually(lambda: not server._server.sockets, "it should be forgotten")
-    before = n_handles(), threading.active_count()
+    before = held()
     for n in range(50):
         with redis.Redis.from_url(server.url, decode_responses=bool(n % 2)) as client:
             client.xadd("s", {"f": "1"})
@@ -216,7 +216,7 @@ def test_who_is_gone_leaves_nothing(server: EmbeddedServer, eventually: Eventual
                 subscriber.subscribe("c")
     gc.collect()
     eventually(lambda: not server._server.sockets, "all should be forgotten")
-    assert (n_handles(), threading.active_count()) == before
+    assert_nothing_left(before)
 
 
 def test_no_more_handles(

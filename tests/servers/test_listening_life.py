@@ -19,16 +19,16 @@ from streamlab.servers.client import ServerUnusable
 from streamlab.servers.embedded import EmbeddedServer, listening
 from tests.conftest import Eventually
 from tests.differential.wire import Connection
-from tests.servers.embedded_helpers import PATIENCE, READ, n_handles, path_of, until_blocked
+from tests.servers.embedded_helpers import PATIENCE, READ, assert_nothing_left, held, path_of, until_blocked
 
 # ---- from the first use to the end -------------------------------------------------------------
 
 
 def test_opened_on_first_use(eventually: Eventually) -> None:
     """Nothing is opened before it is asked for; folder and socket are its owner's; with close() all of it is gone."""
-    before = n_handles(), threading.active_count()
+    before = held()
     server = EmbeddedServer()
-    assert (n_handles(), threading.active_count()) == before
+    assert_nothing_left(before)
     url = server.url
     assert server.url == url
     folder = Path(path_of(server)).parent
@@ -41,7 +41,7 @@ def test_opened_on_first_use(eventually: Eventually) -> None:
         reader.receive()
     reader.close()
     assert not folder.exists()
-    assert (n_handles(), threading.active_count()) == before
+    assert_nothing_left(before)
     server.close()
     with pytest.raises(ServerUnusable, match="has been closed"):
         server.url  # noqa: B018
@@ -193,7 +193,7 @@ def test_no_unix_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_no_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     """If it cannot be opened, the error says why, nothing is left behind, and asking again is allowed."""
     server = EmbeddedServer()
-    before = n_handles(), threading.active_count()
+    before = held()
 
     def refuse(*_: object, **__: object) -> Path:
         raise OSError(28, "No space left on device")
@@ -203,7 +203,7 @@ def test_no_folder(monkeypatch: pytest.MonkeyPatch) -> None:
             patch.setattr(place, name, refuse)
             with pytest.raises(ServerUnusable, match="No space left"):
                 server.url  # noqa: B018
-        assert (n_handles(), threading.active_count()) == before
+        assert_nothing_left(before)
     assert server.url.startswith("unix://")
     server.close()
 
