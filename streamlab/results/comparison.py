@@ -139,8 +139,13 @@ class Comparison(ShowsItself):
 
 def _row(what: str, a: float, b: float, tolerance: float = 0, doubt: float = 0.0, scale: float = 1) -> Row:
     """Return a row of values that agree within a tolerance, or are both NaN (never); beyond it, some are in doubt."""
-    if abs(a - b) <= tolerance or (math.isnan(a) and math.isnan(b)):
+    if _within(abs(a - b), tolerance) or (math.isnan(a) and math.isnan(b)):
         agreement = Agreement.AGREES
     else:
-        agreement = Agreement.INCONCLUSIVE if abs(a - b) <= tolerance + doubt else Agreement.DIFFERS
+        agreement = Agreement.INCONCLUSIVE if _within(abs(a - b), tolerance + doubt) else Agreement.DIFFERS
     return Row(what, a * scale, b * scale, agreement)
+
+
+def _within(difference: float, limit: float) -> bool:
+    """Tell whether a difference is no more than its limit, but for what rounding has added: 0.428 - 0.408 > 0.02."""
+    return difference <= limit or math.isclose(difference, limit)

@@ -56,6 +56,14 @@ def test_runs_agree_within_their_tolerances_only() -> None:
     assert "inconclusive" not in str(uneven)
 
 
+def test_a_difference_as_large_as_its_limit_is_within_it() -> None:
+    """21 and 22 of 50 are 2 points apart, whatever 0.44 - 0.42 comes to."""
+    one, other = made(*["C1"] * 21, *["C2"] * 29), made(*["C1"] * 22, *["C2"] * 28)
+    assert 0.44 - 0.42 > 0.02
+    assert differing(Comparison(one, other)) == []
+    assert "share of C1" in differing(Comparison(one, made(*["C1"] * 23, *["C2"] * 27)))
+
+
 def test_what_a_starved_machine_may_have_caused_is_inconclusive() -> None:
     """Neither agreement nor difference, with the time for which the machine kept a worker waiting."""
     one = made("C1", "C2")
