@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import importlib
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -55,8 +56,7 @@ def in_order(
                 yield result
         finally:
             is_over = True
-            for _ in results:
-                """Wait for it."""
+            collections.deque(results, maxlen=0)  # what has been begun is waited for
 
 
 def check_jobs(jobs: object) -> None:
