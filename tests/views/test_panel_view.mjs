@@ -10,6 +10,7 @@ import {
   takenPlaces,
 } from "../../streamlab/views/panel/view/layout.mjs";
 import { hatches } from "../../streamlab/views/panel/view/drawing.mjs";
+import { firstSpeed } from "../../streamlab/views/panel/view/player.mjs";
 import main from "../../streamlab/views/panel/view/main.mjs";
 import {
   consumerRow, count, curvesLabel, goBack, headline, hintOfBeginning, isTrouble, lanesLabel, nearestSpeed, notice, pace,
@@ -441,4 +442,8 @@ test("a run that goes back begins with new dots; there are never too many", () =
 
 test("the parts fit together: each finds what it imports", () => {
   assert.equal(typeof main.render, "function");
+});
+
+test("a run is played back so slowly that what the lanes show passes by in ten seconds, if that can be", () => {
+  assert.deepEqual([20, 16, 5, 0.5, 5000].map(firstSpeed), [2, 1, 0.5, 0.1, 100]);
 });

@@ -189,3 +189,15 @@ def test_a_saved_run_is_the_same_page(tmp_path: Path, crash: Run) -> None:
     crash.save(tmp_path / "run.jsonl")
     Playback.load(tmp_path / "run.jsonl").save(tmp_path / "run.html")
     assert (tmp_path / "run.html").read_text("utf-8") == Playback(crash).page()
+
+
+def test_a_turning_point_is_gone_to_where_it_is_to_be_seen(monkeypatch: pytest.MonkeyPatch, crash: Run) -> None:
+    """Its own time is told; where moments are few, one goes to the first that shows it."""
+    monkeypatch.setattr("streamlab.views.playback.recording.MOST_MOMENTS", 3)
+    recording = record(crash)
+    assert 0.3 not in [at for at, _ in recording["frames"]]
+    assert [[*times, words] for *times, _, words in recording["turns"]] == [
+        [0.12, 0.12, "C2 died"],
+        [0.3, 0.43, "C1 took over 3 entries of C2"],
+        [0.43, 0.43, "all that C2 left is done"],
+    ]

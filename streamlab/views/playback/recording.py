@@ -31,6 +31,8 @@ MOST_MOMENTS: Final = 4000
 _ONE_MOMENT, _SILENCE = 0.001, 0.025
 #: How much is kept of what only grows: what fits on a screen, as on the panel.
 _LOGS: Final = {"moves": 120, "commands": shown.N_COMMANDS, "by_hand": shown.N_COMMANDS, "points": 140}
+#: Seconds that curves and lanes look back as on the panel, where services are short.
+_LOOK_BACK: Final = 20.0
 _N_PENDING: Final = 200
 _N_LETTERS: Final = 20
 
@@ -51,8 +53,8 @@ class _Recorder:
         self.events = list(run.events)
         self.end = max((event.at for event in self.events), default=0.0) or 1.0
         services = 40 * max(consumer.service.mean for consumer in scenario.consumers)
-        #: Seconds that curves and lanes look back: some services, and enough of the run to be watched.
-        self.window = min(max(services, self.end / 10), self.end)
+        #: Seconds that curves and lanes look back: some services, and enough of a short run to be watched.
+        self.window = min(max(services, min(self.end / 10, _LOOK_BACK)), self.end)
         self.digits = max(3, 4 - math.floor(math.log10(self.window)))
         self.recent = Recent(scenario, self.window)
         ids = {event.id for event in self.events if event.id and event.kind not in GENERAL}
@@ -89,8 +91,11 @@ class _Recorder:
             "tables": self.tables,
             "consumer": self.columns,
             "frames": frames,
-            # Each at the moment by which it is to be seen.
-            "turns": [[frames[bisect_left(times, at, hi=len(times) - 1)][0], mood, words] for at, mood, words in turns],
+            # Each with the moment from which on it is to be seen (sums of fractions differ by less than that).
+            "turns": [
+                [round(at, self.digits), frames[bisect_left(times, at - 1e-9, hi=len(times) - 1)][0], mood, words]
+                for at, mood, words in turns
+            ],
             "stories": _stories(self.events, self.number),
         }
 

@@ -3,17 +3,16 @@
 import { attribute, button, classes, make, offer, write } from "./page.mjs";
 import { SPEEDS } from "./state.mjs";
 
-const LONGEST = 60; // seconds that a run takes to be played at first, if that can be
+const LOOK_MS = 10_000; // what the lanes show passes by within so long, if that can be
 const UPDATE_MS = 50;
 const MOST_MS = 250; // a page that nobody looked at does not jump
 
-export const firstSpeed = (end) => SPEEDS.find((speed) => end / speed <= LONGEST) || SPEEDS.at(-1);
+export const firstSpeed = (window) => SPEEDS.findLast((speed) => speed <= (1000 * window) / LOOK_MS) || SPEEDS[0];
 
 // `go` is told each moment that is to be seen.
 export function player(recording, go) {
-  const { end, data: { digits, title, engine, server, seed, turns } } = recording;
-  const decimals = Math.min(digits - 2, 3);
-  const clock = (at) => `${at.toFixed(decimals)} s`;
+  const { end, data: { digits, window, title, engine, server, seed, turns } } = recording;
+  const clock = (at, decimals = digits - 1) => `${at.toFixed(decimals)} s`;
   let at = 0, isPlaying = false, last = 0;
 
   const play = button("Play", toggle, { look: "main", hint: "Space does the same." });
@@ -22,17 +21,17 @@ export function player(recording, go) {
   const step = button("Step ▶", stepOn, { label: "Step to the next moment" });
   const speed = make("select", { "aria-label": "Speed" });
   offer(speed, SPEEDS.map((each) => [String(each), `${each} ×`]));
-  speed.value = String(firstSpeed(end));
+  speed.value = String(firstSpeed(window));
   const now = make("span", { class: "clock", title: "seconds since the run began" });
   const line = make("input", {
     type: "range", min: "0", max: String(end), step: (end / 1000).toFixed(digits + 3), value: "0",
     "aria-label": "Moment of the run", oninput: () => jump(Number(line.value)),
   });
-  const marks = turns.map(([when, mood]) => {
+  const marks = turns.map(([when, , mood]) => {
     return make("span", { class: `mark ${mood}`, style: `left: ${((100 * when) / end).toFixed(2)}%` });
   });
-  const jumps = turns.map(([when, mood, words]) => {
-    return button(`${clock(when)} ${words}`, () => jump(when), { look: `turn ${mood}` });
+  const jumps = turns.map(([when, seen, mood, words]) => {
+    return button(`${clock(when, digits - 2)} ${words}`, () => jump(seen), { look: `turn ${mood}` });
   });
   const what = engine === "live" ? "real processes, a real Redis" : "virtual time";
   const node = make("header", { class: "player" },
@@ -74,9 +73,9 @@ export function player(recording, go) {
     write(play, isPlaying ? "Pause" : "Play");
     line.value = String(at);
     attribute(line, "aria-valuetext", clock(at));
-    const latest = turns.filter(([when]) => when <= at).length - 1;
+    const latest = turns.filter(([, seen]) => seen <= at).length - 1;
     for (const [i, each] of jumps.entries()) {
-      classes(each, `turn ${turns[i][1]}${i === latest ? " latest" : ""}`);
+      classes(each, `turn ${turns[i][2]}${i === latest ? " latest" : ""}`);
       if (i === latest) attribute(each, "aria-current", "step");
       else each.removeAttribute("aria-current");
     }
