@@ -6,14 +6,16 @@ their events.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from redis.exceptions import ConnectionError, ResponseError
 
 from streamlab.results.actor_records import State
+from streamlab.results.book import Book
+from streamlab.results.ledger import Ledger
 from streamlab.results.recent import Recent
-from streamlab.results.snapshot import ConsumerView, DeadLetter, PendingView, Snapshot
+from streamlab.results.snapshot import ConsumerView, DeadLetter, GroupView, PendingView, Snapshot
 from streamlab.scenario import Scenario
 from streamlab.scenario.small_table import harmless
 
@@ -33,8 +35,9 @@ class Looker:
 
     def __init__(self, scenario: Scenario) -> None:
         self._scenario = scenario
+        self._names = list(scenario.groups)
         self._fields: dict[str, dict[str, str]] = {}
-        self._said: list[Any] = [None] * 5
+        self._said: list[Any] = [None] * (3 + 2 * len(self._names))
         self._letters: tuple[DeadLetter, ...] = ()
         self._letters_of: tuple[Any, int] = (None, 0)  # how many there were, and how many had been given up
 
@@ -45,69 +48,53 @@ class Looker:
 
         What a server that `is_down` cannot be asked is as it said last.
         """
-        stream, group = self._scenario.stream, self._scenario.group
+        stream = self._scenario.stream
         pipe = client.pipeline(transaction=False)
         pipe.xinfo_groups(stream)
-        pipe.xinfo_consumers(stream, group)
-        pipe.xpending_range(stream, group, "-", "+", MOST_PENDING)
         pipe.xlen(stream)
         pipe.xlen(self._scenario.dead_letter_key)
+        for group in self._names:
+            pipe.xinfo_consumers(stream, group)
+            pipe.xpending_range(stream, group, "-", "+", MOST_PENDING)
         try:
             self._said = [_or_nothing(reply) for reply in await pipe.execute(False)]
         except ConnectionError:
             if not is_down:
                 raise
-        groups, asked, rows, length, dead = self._said
-        info: dict[str, Any] = next((g for g in groups or () if g["name"] == group), {})
-        fields = await self._fields_of(client, [row["message_id"] for row in rows or ()])
-        known = {row["name"]: row for row in asked or ()}
-        ledger = recent.ledger
+        groups, length, dead, *of_groups = self._said
+        info: dict[str, Any] = {group["name"]: group for group in groups or ()}
+        books = [(name, recent.books[name]) for name in self._names]
+        pending = [(name, row) for name, rows in zip(self._names, of_groups[1::2], strict=True) for row in rows or ()]
+        fields = await self._fields_of(client, [row["message_id"] for _, row in pending])
         if not is_down:
-            await self._read_dead_letters(client, dead or 0, len(ledger.dead_lettered))
-        taken = {name: ledger.actors.taken_away(record) for name, record in ledger.consumers.items()}
-        arrival_rate, throughput = recent.rates(now)
+            given_up = sum(len(book.ledger.dead_lettered) for _, book in books)
+            await self._read_dead_letters(client, dead or 0, given_up)
+        views = [_group(name, book, info.get(name, {}), now) for name, book in books]
+        behind = max(views, key=lambda view: view.backlog)  # the first of equals
+        consumers = [
+            consumer
+            for (name, book), asked in zip(books, of_groups[::2], strict=True)
+            for consumer in _consumers(name, book.ledger, asked or (), pids)
+        ]
         return Snapshot(
             at=now,
             finished=finished,
-            consumers=tuple(
-                ConsumerView(
-                    name=name,
-                    state=State.WORKING if taken[name] and record.state == State.WAITING else record.state,
-                    holding=record.holding,
-                    delivered=record.delivered,
-                    acked=record.acked,
-                    claimed=record.claimed,
-                    pending=known[name]["pending"] if name in known else 0,
-                    idle=known[name]["idle"] / 1000 if name in known else None,
-                    taken_away=taken[name],
-                    processed_again=record.processed_again,
-                    pid=pids.get(name),
-                )
-                for name, record in ledger.consumers.items()
-            ),
-            pending=tuple(
-                PendingView(
-                    id=row["message_id"],
-                    owner=row["consumer"],
-                    idle=row["time_since_delivered"] / 1000,
-                    delivery_count=row["times_delivered"],
-                    fields=fields.get(row["message_id"], {}),
-                )
-                for row in rows or ()
-            ),
-            n_pending=info.get("pending", 0),
-            backlog=ledger.backlog.size,
+            consumers=tuple(consumers),
+            pending=tuple(_pending(name, row, fields) for name, row in pending),
+            n_pending=sum(view.n_pending for view in views),
+            backlog=behind.backlog,
             length=length or 0,
-            last_delivered_id=info.get("last-delivered-id", "0-0"),
-            lag=info.get("lag"),
+            last_delivered_id=behind.last_delivered_id,
+            lag=behind.lag,
             dead_letters=dead or 0,
-            n_added=len(ledger.added),
-            n_acked=len(ledger.acked),
-            arrival_rate=arrival_rate,
-            throughput=throughput,
-            duplicates=ledger.duplicates,
-            lost=ledger.lost,
+            n_added=len(recent.ledger.added),
+            n_acked=behind.n_acked,
+            arrival_rate=recent.first.rates(now)[0],
+            throughput=behind.throughput,
+            duplicates=sum(view.duplicates for view in views),
+            lost=sum(view.lost for view in views),
             newest_dead_letters=self._letters,
+            groups=tuple(views),
         )
 
     async def _read_dead_letters(self, client: Redis, n: int, n_given_up: int) -> None:
@@ -120,7 +107,7 @@ class Looker:
     async def _fields_of(self, client: Redis, ids: Sequence[str]) -> dict[str, dict[str, str]]:
         """Return the fields of these entries, cut short; nothing of one that is not in the stream any more."""
         known = self._fields
-        unknown = [entry_id for entry_id in ids if entry_id not in known]
+        unknown = list(dict.fromkeys(entry_id for entry_id in ids if entry_id not in known))
         if unknown:
             pipe = client.pipeline(transaction=False)
             for entry_id in unknown:
@@ -139,6 +126,52 @@ def _or_nothing(reply: Any) -> Any:
     if isinstance(reply, Exception):
         raise reply
     return reply
+
+
+def _group(name: str, book: Book, info: dict[str, Any], now: float) -> GroupView:
+    ledger = book.ledger
+    return GroupView(
+        name=name,
+        n_pending=info.get("pending", 0),
+        backlog=ledger.backlog.size,
+        last_delivered_id=info.get("last-delivered-id", "0-0"),
+        lag=info.get("lag"),
+        n_acked=len(ledger.acked),
+        throughput=book.rates(now)[1],
+        duplicates=ledger.duplicates,
+        lost=ledger.lost,
+    )
+
+
+def _consumers(group: str, ledger: Ledger, asked: Iterable[Any], pids: dict[str, int]) -> Iterator[ConsumerView]:
+    known = {row["name"]: row for row in asked}
+    for name, record in ledger.consumers.items():
+        taken = ledger.actors.taken_away(record)
+        yield ConsumerView(
+            name=name,
+            state=State.WORKING if taken and record.state == State.WAITING else record.state,
+            holding=record.holding,
+            delivered=record.delivered,
+            acked=record.acked,
+            claimed=record.claimed,
+            pending=known[name]["pending"] if name in known else 0,
+            idle=known[name]["idle"] / 1000 if name in known else None,
+            taken_away=taken,
+            processed_again=record.processed_again,
+            pid=pids.get(name),
+            group=group,
+        )
+
+
+def _pending(group: str, row: Any, fields: dict[str, dict[str, str]]) -> PendingView:
+    return PendingView(
+        id=row["message_id"],
+        owner=row["consumer"],
+        idle=row["time_since_delivered"] / 1000,
+        delivery_count=row["times_delivered"],
+        fields=fields.get(row["message_id"], {}),
+        group=group,
+    )
 
 
 def _letter(entry_id: str, fields: dict[str, str]) -> DeadLetter:

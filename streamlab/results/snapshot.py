@@ -16,7 +16,7 @@ class ConsumerView:
     through though another consumer has been given them since. `pending` is how many the group has pending for it,
     those of earlier lives among them. `processed_again` is how often it processed what had been processed before.
     `idle` is in seconds, since it last asked (``XINFO CONSUMERS``); None if the server has never heard of it. `pid` is
-    its process's, if it has one.
+    its process's, if it has one. `group` is the group that it belongs to.
     """
 
     name: str
@@ -30,17 +30,34 @@ class ConsumerView:
     taken_away: tuple[str, ...] = ()
     processed_again: int = 0
     pid: int | None = None
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class PendingView:
-    """An entry of the pending entries list; `idle` is in seconds. Its fields are cut to what can be shown."""
+    """An entry of a group's pending entries list; `idle` is in seconds. Its fields are cut to what can be shown."""
 
     id: str
     owner: str
     idle: float
     delivery_count: int
     fields: dict[str, str]
+    group: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupView:
+    """A group: how far it is, and what is pending in it. The figures mean what those of a `Snapshot` do."""
+
+    name: str
+    n_pending: int
+    backlog: int
+    last_delivered_id: str
+    lag: int | None
+    n_acked: int
+    throughput: float
+    duplicates: int
+    lost: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +80,9 @@ class Snapshot(ShowsItself):
 
     `duplicates` is how often an entry was processed again; `lost` how many were not, and will not be: they were
     acknowledged, or deleted from the group with their consumer. `dead_letters` counts them; the newest are listed.
+
+    Where there are several `groups`, what is pending, duplicates and what is lost is counted in all of them together;
+    `backlog`, `last_delivered_id`, `lag`, `n_acked` and `throughput` are those of the one that is furthest behind.
     """
 
     at: float
@@ -82,6 +102,7 @@ class Snapshot(ShowsItself):
     duplicates: int = 0
     lost: int = 0
     newest_dead_letters: tuple[DeadLetter, ...] = ()
+    groups: tuple[GroupView, ...] = ()
 
     def as_table(self) -> SmallTable:
         """Return the stream and its group in a line, and a row for each consumer."""
@@ -91,11 +112,20 @@ class Snapshot(ShowsItself):
             f"at {length(self.at)}: {self.n_acked:,} of {self.n_added:,} entries acknowledged, "
             f"{self.n_pending:,} pending, lag {lag}{dead_letters}"
         )
-        rows = [
+        rows: list[tuple[str, ...]] = [
             (c.name, str(c.state), f"{len(c.holding):,}", f"{c.pending:,}", f"{c.delivered:,}", f"{c.acked:,}")
             for c in self.consumers
         ]
-        return SmallTable([line], ("consumer", "state", "holds", "pending", "delivered", "acked"), rows)
+        head: tuple[str, ...] = ("consumer", "state", "holds", "pending", "delivered", "acked")
+        if len(self.groups) > 1:
+            of_all = "in all groups" if self.n_acked == self.n_added else "in the group that is furthest behind"
+            line = line.replace(" acknowledged,", f" acknowledged {of_all},")
+            head, rows = (*head, "group"), [(*row, c.group) for row, c in zip(rows, self.consumers, strict=True)]
+        return SmallTable([line], head, rows)
+
+    def group(self, name: str) -> GroupView:
+        """Return the group of this name."""
+        return next(group for group in self.groups if group.name == name)
 
     def consumer(self, name: str) -> ConsumerView:
         """Return the consumer of this name."""

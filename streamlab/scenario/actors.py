@@ -5,11 +5,12 @@ from __future__ import annotations
 import itertools
 import math
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import attrs
 
+from streamlab.scenario.action import POISON_FIELD
 from streamlab.scenario.small_table import length
 from streamlab.scenario.values import Record, a, finite, one_of, printable, text, whole
 
@@ -147,7 +148,7 @@ class Consumer(Record):
 
     `count` is how many entries it asks for at once, `ack` whether it acknowledges ``"each"`` by itself or
     a ``"batch"`` with the next read, `block` for how many seconds a read waits (0 for ever; a real worker
-    looks up once a second at the latest).
+    looks up once a second at the latest). `group` is the consumer group that it belongs to; "": the scenario's.
     """
 
     called: ClassVar[str] = "consumer"
@@ -157,6 +158,13 @@ class Consumer(Record):
     count: int = attrs.field(default=1, validator=whole(1))
     ack: AckKind = attrs.field(default="each", validator=one_of(AckKind))
     block: float = attrs.field(default=5.0, validator=finite(of="seconds"))
+    group: str = attrs.field(default="", validator=printable(or_empty=True))
+
+
+def poisoned(entries: Iterable[tuple[float, Fields]], numbers: Container[int]) -> Iterator[tuple[float, Fields]]:
+    """Yield the entries, those with these numbers poisoned."""
+    for number, (at, fields) in enumerate(entries, 1):
+        yield (at, {**fields, POISON_FIELD: "1"}) if number in numbers else (at, fields)
 
 
 def producers(n: int, arrivals: Arrivals) -> tuple[Producer, ...]:

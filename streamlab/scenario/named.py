@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from streamlab.actors import Recovery
-from streamlab.scenario.actors import Arrivals, Producer, Service, consumers, producers
+from streamlab.scenario.actors import Arrivals, Consumer, Producer, Service, consumers, producers
 from streamlab.scenario.files import read_scenario
 from streamlab.scenario.scenario import Scenario
 from streamlab.scenario.values import ScenarioError, choose_from
+
+_BILLING: Final = Service("exponential", mean=0.008)
 
 
 def one_to_one() -> Scenario:
@@ -46,6 +48,15 @@ def many_to_many() -> Scenario:
         name="many-to-many",
         producers=producers(3, Arrivals("constant", rate=100)),
         consumers=consumers(3, Service("constant", mean=0.005)),
+    )
+
+
+def two_groups() -> Scenario:
+    """Two groups, each given every entry: workers, who keep up, and billing, which falls behind now and then."""
+    return Scenario(
+        name="two-groups",
+        producers=producers(1, Arrivals("poisson", rate=100)),
+        consumers=(*consumers(2, Service("constant", mean=0.008)), Consumer("B1", _BILLING, group="billing")),
     )
 
 
@@ -167,6 +178,7 @@ SCENARIOS: Final[dict[str, Callable[[], Scenario]]] = {
     "one-to-many": one_to_many,
     "many-to-one": many_to_one,
     "many-to-many": many_to_many,
+    "two-groups": two_groups,
     "kill-and-recover": kill_and_recover,
     "departures": departures,
     "departures-day": departures_day,

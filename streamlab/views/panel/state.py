@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from streamlab.lab.lab import Lab
 from streamlab.results.actor_records import State as Doing
-from streamlab.results.recent import SPAN, Command, Recent
+from streamlab.results.book import SPAN
+from streamlab.results.recent import Command, Recent
 from streamlab.results.snapshot import ConsumerView, Snapshot
 from streamlab.scenario import ScenarioError
 from streamlab.scenario.actions import SetRate, SetService
@@ -155,7 +156,7 @@ def _curves(recent: Recent, snapshot: Snapshot) -> dict[str, Any]:
 
     They end with the figures that are shown.
     """
-    points = list(recent.points)
+    points = list(recent.first.points)
     begin = snapshot.at - recent.window
     shown = [i for i, point in enumerate(points) if point.at > begin]
     throughput = []
@@ -175,7 +176,7 @@ def _bars(recent: Recent, now: float) -> list[list[Any]]:
     begin = now - recent.window
     is_duplicate = recent.ledger.is_duplicate
     # A zombie works on what has been over for it long since.
-    shown = [bar for bar in recent.bars if not bar.over <= begin or bar.processed > begin or is_duplicate(bar)]
+    shown = [bar for bar in recent.first.bars if not bar.over <= begin or bar.processed > begin or is_duplicate(bar)]
     return [
         [
             bar.consumer,
