@@ -12,8 +12,6 @@ from streamlab.scenario.files import read_scenario
 from streamlab.scenario.scenario import Scenario
 from streamlab.scenario.values import ScenarioError, choose_from
 
-_BILLING: Final = Service("exponential", mean=0.008)
-
 
 def one_to_one() -> Scenario:
     """One producer, one consumer, both random: busy half of the time."""
@@ -53,10 +51,13 @@ def many_to_many() -> Scenario:
 
 def two_groups() -> Scenario:
     """Two groups, each given every entry: workers, who keep up, and billing, which falls behind now and then."""
+    billing = Consumer("B1", Service("exponential", mean=0.32), group="billing")
     return Scenario(
         name="two-groups",
-        producers=producers(1, Arrivals("poisson", rate=100)),
-        consumers=(*consumers(2, Service("constant", mean=0.008)), Consumer("B1", _BILLING, group="billing")),
+        producers=producers(1, Arrivals("poisson", rate=2.5)),
+        consumers=(*consumers(2, Service("constant", mean=0.32)), billing),
+        duration=600.0,  # slow enough to be watched
+        recovery=Recovery("none", min_idle=5.0),
     )
 
 

@@ -6,7 +6,8 @@ import { faultsMenu } from "./faults.mjs";
 import { drawLanes } from "./figures.mjs";
 import { link } from "./entries.mjs";
 import { attribute, button, classes, enable, head, isFree, make, offer, Rows, show, write } from "./page.mjs";
-import { consumerRow, pendingCount, pendingRow, seconds, whyNot } from "./state.mjs";
+import { keyOf } from "./layout.mjs";
+import { byGroup, consumerRow, inGroup, pendingCount, pendingRow, seconds, whyNot } from "./state.mjs";
 
 const ROW = 25, PENDING_HEIGHT = 232; // pixels, of the list of pending entries: as in view.css
 const bar = (...children) => make("div", { class: "bar" }, ...children);
@@ -18,15 +19,21 @@ export function consumersPart(does) {
   const body = make("tbody"), lanes = new Drawing("", 110), faults = faultsMenu(does);
   const rows = new Rows(body, (name) => newConsumer(name, does));
   const heads = head("name", "state", "#holds", "#pending", "#delivered", "#acked", "#twice", "#idle", "");
-  const ofGroup = atHand(buttons, "group").map((each) => button(each.label, () => act(each), { hint: each.hint }));
+  const which = make("select", { "aria-label": "Group to add a consumer to" });
+  const choice = make("label", {}, "in ", which);
+  const ofGroup = atHand(buttons, "group").map((each) => {
+    return button(each.label, () => act(each, choice.hidden ? {} : { group: which.value }), { hint: each.hint });
+  });
   const node = make("section", { class: "holders", "aria-label": "Consumers" },
-    bar(make("h3", {}, "Consumers"), ...ofGroup, faults.opener), faults.node,
+    bar(make("h3", {}, "Consumers"), ...ofGroup, choice, faults.opener), faults.node,
     make("div", { class: "scroll consumers" }, make("table", { "aria-label": "Consumers" }, heads, body)),
     lanes.canvas);
 
   function update(state) {
     rows.update(state.consumers, (c) => c.name, (row, c) => row.fill(state, c));
     for (const each of ofGroup) enable(each, whyNot(state));
+    offer(which, state.groups.map(({ name }) => [name, name]));
+    choice.hidden = state.groups.length === 1;
     faults.update(state);
     drawLanes(lanes, state);
   }
@@ -34,16 +41,17 @@ export function consumersPart(does) {
 }
 
 function newConsumer(name, { act, buttons }) {
-  const how = make("span", { class: "state" }), label = make("strong", {}, name);
+  const how = make("span", { class: "state" }), label = make("strong", {}, name), of = make("small");
   const counts = ["holding", "pending", "delivered", "acked", "again"].map((key) => [key, make("td", { class: "n" })]);
   const idle = make("td", { class: "n" });
   const places = inRow(buttons).map((place) => newPlace(name, act, place));
-  const node = make("tr", { "data-consumer": name }, make("td", { role: "rowheader" }, label), make("td", {}, how),
+  const node = make("tr", { "data-consumer": name }, make("td", { role: "rowheader" }, label, of), make("td", {}, how),
     ...counts.map(([, cell]) => cell), idle,
     make("td", {}, make("span", { class: "buttons" }, ...places.map((place) => place.node))));
 
   function fill(state, consumer) {
     const row = consumerRow(consumer);
+    write(of, state.groups.length > 1 ? ` ${consumer.group}` : "");
     classes(node, row.look);
     attribute(node, "title", row.hint);
     classes(how, `state ${consumer.state}`);
@@ -76,13 +84,19 @@ export function pendingPart({ act, tell, buttons }) {
   let state = null, scrolled = 0;
   const picked = new Set();
   const body = make("tbody");
-  const rows = new Rows(body, (id) => newPending(id, tell, picked, () => update(state)));
+  const rows = new Rows(body, (key) => newPending(key, tell, picked, () => update(state)));
+  const keyOfRow = ([id, , , , , group]) => keyOf(id, group);
   const owner = make("select", { "aria-label": "New owner" });
   const claims = atHand(buttons, "pending entries").map((each) => {
     const ofPicked = each.fields.some(({ name }) => name === "ids");
     const claim = () => {
-      act(each, { ids: [...picked], consumer: owner.value, ...(atOnce.checked && { min_idle: 0 }) });
-      if (ofPicked) picked.clear();
+      const values = { consumer: owner.value, ...(atOnce.checked && { min_idle: 0 }) };
+      const isOne = state.groups.length === 1;
+      if (ofPicked) {
+        for (const [group, ids] of byGroup(picked)) act(each, { ...values, ids, ...(!isOne && { group }) });
+        picked.clear();
+      } else if (isOne || owner.value) act(each, values);
+      else for (const { name } of state.groups) act(each, { ...values, group: name });
     };
     const look = ofPicked ? each.word : `main ${each.word}`;
     return { ...each, ofPicked, node: button(each.label, claim, { look, hint: each.hint }) };
@@ -119,13 +133,13 @@ export function pendingPart({ act, tell, buttons }) {
   function update(now) {
     state = now;
     const owners = new Map(state.consumers.map((c) => [c.name, c]));
-    const there = new Set(state.pending.map(([id]) => id));
-    for (const id of picked) if (!there.has(id)) picked.delete(id);
-    rows.update(state.pending, ([id]) => id, (row, entry, i) => {
-      row.fill(entry, owners.get(entry[1]), state.min_idle, Math.abs(i * ROW - scrolled) < 2 * PENDING_HEIGHT);
+    const there = new Set(state.pending.map(keyOfRow));
+    for (const key of picked) if (!there.has(key)) picked.delete(key);
+    rows.update(state.pending, keyOfRow, (row, entry, i) => {
+      row.fill(entry, owners.get(entry[1]), state, Math.abs(i * ROW - scrolled) < 2 * PENDING_HEIGHT);
     });
     write(total, pendingCount(state));
-    offer(owner, [["", "who holds least"], ...state.consumers.map((c) => [c.name, c.name])]);
+    offer(owner, [["", "who holds least"], ...state.consumers.map((c) => [c.name, inGroup(c.name, c.group, state)])]);
     for (const { label, ofPicked, node } of claims) {
       enable(node, whyNot(state) || (ofPicked && !picked.size ? "Pick entries first, by their check boxes." : ""));
       if (ofPicked) write(node, picked.size ? `${label} ${picked.size}` : label);
@@ -138,13 +152,14 @@ export function pendingPart({ act, tell, buttons }) {
   return { node, update };
 }
 
-function newPending(id, tell, picked, changed) {
+function newPending(key, tell, picked, changed) {
+  const id = key.split(" ", 1)[0];
   let missed = 9;
   const pick = make("input", {
     type: "checkbox", "aria-label": `Pick ${id}`,
     onchange: () => {
-      if (pick.checked) picked.add(id);
-      else picked.delete(id);
+      if (pick.checked) picked.add(key);
+      else picked.delete(key);
       changed();
     },
   });
@@ -153,10 +168,10 @@ function newPending(id, tell, picked, changed) {
   const node = make("tr", { "data-entry": id }, make("td", {}, pick), make("td", {}, link(id, tell)), owner,
     make("td", {}, meter, idle), count, fields);
 
-  function fill(entry, holder, leastIdle, isInSight) {
-    const row = pendingRow(entry, holder, leastIdle);
+  function fill(entry, holder, state, isInSight) {
+    const row = pendingRow(entry, holder, state.min_idle);
     classes(node, row.look);
-    write(owner, row.owner);
+    write(owner, inGroup(row.owner, entry[5], state));
     // Idle times change all the time. Rows that are scrolled out of sight wait for each tenth update, or most of the
     // work would be theirs.
     const isDue = isInSight || missed >= 9;
@@ -168,7 +183,7 @@ function newPending(id, tell, picked, changed) {
     }
     write(count, entry[3]);
     write(fields, entry[4]);
-    if (pick.checked !== picked.has(id)) pick.checked = picked.has(id);
+    if (pick.checked !== picked.has(key)) pick.checked = picked.has(key);
   }
   return { node, fill };
 }
