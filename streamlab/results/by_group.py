@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from streamlab.results.events import Event, EventLog
+from streamlab.results.final_state import FinalState
 from streamlab.scenario import Scenario
 from streamlab.scenario.action import LAB
 
@@ -43,6 +45,24 @@ class Routes:
             if group in self.groups_of(event):
                 log.append(as_alone(event))
         return log
+
+
+def parts_of(
+    scenario: Scenario, events: Iterable[Event], errors: Mapping[str, str], finals: Iterable[FinalState]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each group's name, and what is different of a run if there were no other group."""
+    routes = Routes(scenario)
+    for group, final in zip(routes.names, finals, strict=True):
+        yield (
+            group,
+            {
+                "scenario": scenario.of(group),
+                "events": routes.events_of(group, events),
+                "final": final,
+                "finals": (),
+                "errors": {name: why for name, why in errors.items() if group in routes.groups_of_actor(name)},
+            },
+        )
 
 
 def as_alone(event: Event) -> Event:

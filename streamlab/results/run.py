@@ -8,11 +8,11 @@ import math
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
-from streamlab.results import invariants, run_file, run_report
+from streamlab.results import invariants, run_file
 from streamlab.results.backlog import Series
-from streamlab.results.by_group import Routes
+from streamlab.results.by_group import parts_of
 from streamlab.results.deliveries import ConsumerMetrics
 from streamlab.results.events import EventLog
 from streamlab.results.evidence import Evidence
@@ -20,14 +20,19 @@ from streamlab.results.final_state import FinalState
 from streamlab.results.ledger import Ledger
 from streamlab.results.recovery import RecoveryMetrics, duplicate_effects, lost_workers, wasted_seconds
 from streamlab.results.run_file import RunFileError
-from streamlab.results.statistics import Spread, Wait, id_key, spread
+from streamlab.results.statistics import Spread, Wait, id_key, rounded, spread
 from streamlab.results.verdict import Verdict
 from streamlab.scenario import Scenario
-from streamlab.scenario.small_table import ShowsItself, SmallTable
+from streamlab.scenario.small_table import ShowsItself, SmallTable, length
 
 __all__ = ["EngineName", "FinalState", "Run", "RunFileError"]
 
 EngineName = Literal["simulated", "live"]
+#: The counts of a run's summary, by the names of its attributes.
+_COUNTS: Final = (
+    "added", "processed", "acked", "redelivered", "duplicates", "dead_lettered", "trimmed", "lost", "pending",
+    "undelivered", "backlog_max",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -74,18 +79,8 @@ class Run(ShowsItself):
         names = self.scenario.groups
         if len(names) == 1:
             return dict.fromkeys(names, self)
-        routes, parts = Routes(self.scenario), {}
-        for group, final in zip(names, (self.final, *self.finals), strict=True):
-            alone = {name: words for name, words in self.errors.items() if group in routes.groups_of_actor(name)}
-            parts[group] = dataclasses.replace(
-                self,
-                scenario=self.scenario.of(group),
-                events=routes.events_of(group, self.events),
-                final=final,
-                finals=(),
-                errors=alone,
-            )
-        return parts
+        changes = parts_of(self.scenario, self.events, self.errors, (self.final, *self.finals))
+        return {group: dataclasses.replace(self, **change) for group, change in changes}
 
     def of(self, group: str) -> Run:
         """Return the run as one of its groups saw it. Raises `ScenarioError` if there is no such group."""
@@ -309,11 +304,65 @@ class Run(ShowsItself):
 
         Those of a scenario with several groups are under ``"groups"``, by the groups' names.
         """
-        return run_report.summary(self)
+        head = {
+            "scenario": self.scenario.name,
+            "engine": self.engine,
+            "server": self.server,
+            "seed": self.scenario.seed,
+        }
+        wall = {"wall": round(self.wall, 3)}
+        if len(self.groups) > 1:
+            return {**head, **wall, "groups": {group: run._figures() for group, run in self.groups.items()}}
+        figures = self._figures()
+        return {**head, "duration": figures.pop("duration"), **wall, **figures}
+
+    def _figures(self) -> dict[str, Any]:
+        return {
+            "duration": rounded(self.duration),
+            **{name: getattr(self, name) for name in _COUNTS},
+            "sojourn": {name: rounded(getattr(self.sojourn, name)) for name in ("p50", "p95", "p99", "max")},
+            "consumers": {
+                name: dataclasses.asdict(consumer) | {"utilisation": round(consumer.utilisation, 4)}
+                for name, consumer in self.consumers.items()
+            },
+            "recovery": self.recovery.summary(),
+        }
 
     def as_table(self) -> SmallTable:
         """Return the run in figures, and a row for each consumer."""
-        return run_report.table(self)
+        has_several = len(self.groups) > 1
+        lasted = length(max(run.duration for run in self.groups.values()))
+        lines = [f"{self.scenario.name} on {self.server} ({self.engine}), seed {self.scenario.seed}: {lasted}"]
+        rows: list[tuple[str, ...]] = []
+        for group, run in self.groups.items():
+            lines += [f"{group}: {line}" if has_several else line for line in run._lines()]
+            for name, c in run.consumers.items():
+                row = name, f"{c.acked:,}", f"{run.shares[name]:.1%}", f"{c.pending:,}", f"{c.utilisation:.1%}"
+                rows.append((*row, group) if has_several else row)
+        head = "consumer", "acked", "share", "pending", "utilisation"
+        return SmallTable(lines, (*head, "group") if has_several else head, rows)
+
+    def _lines(self) -> list[str]:
+        times = self.sojourn
+        lines = [
+            f"added {self.added:,} · processed {self.processed:,} · acked {self.acked:,} · lost {self.lost:,} · "
+            f"duplicates {self.duplicates:,} · pending {self.pending:,} · undelivered {self.undelivered:,}"
+            + (f" · trimmed {self.trimmed:,}" if self.scenario.maxlen else ""),
+            f"{self.throughput:,.1f} entries/s · sojourn p50 {length(times.p50)}, p95 {length(times.p95)}, "
+            f"p99 {length(times.p99)} · backlog at most {self.backlog_max:,}",
+        ]
+        if self.scenario.faults:
+            recovery, n = self.recovery, len(self.recovery.lost_workers)
+            lost = f"{n} {'worker' if n == 1 else 'workers'} lost"
+            if any(recovery.times):
+                done = f"all done again within {length(recovery.time_max)}"
+                lost += f", {done if recovery.recovered else 'not all done again'}"
+            lines.append(
+                f"recovery {recovery.strategy}: {lost} · redelivered {recovery.redelivered:,} · "
+                f"duplicate effects {recovery.duplicate_effects:,} · dead letters {recovery.dead_lettered:,} · "
+                f"zombie acks {len(recovery.zombie_acks):,}"
+            )
+        return lines
 
     def save(self, path: str | Path) -> None:
         """Write the run as JSON lines, a header and then an event a line: whole, or not at all (`OSError`)."""
@@ -332,4 +381,9 @@ class Run(ShowsItself):
         return cls(**run_file.load(Path(path)))
 
     def __repr__(self) -> str:
-        return run_report.in_short(self)
+        done = [
+            f"{run.processed:,} of {run.added:,} entries processed by {len(run.consumers)} in {run.duration:.2f} s"
+            + (f" in {group}" if len(self.groups) > 1 else "")
+            for group, run in self.groups.items()
+        ]
+        return f"<Run of {self.scenario.name} ({self.engine}): {'; '.join(done)}>"

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import attrs
 
-from streamlab.scenario.action import POISON_FIELD
+from streamlab.scenario.action import LAB, POISON_FIELD
 from streamlab.scenario.small_table import length
-from streamlab.scenario.values import Record, a, finite, one_of, printable, text, whole
+from streamlab.scenario.values import InvalidValue, Record, a, finite, one_of, printable, text, whole
 
 if TYPE_CHECKING:
     from streamlab.actors import Fields
@@ -165,6 +165,21 @@ def poisoned(entries: Iterable[tuple[float, Fields]], numbers: Container[int]) -
     """Yield the entries, those with these numbers poisoned."""
     for number, (at, fields) in enumerate(entries, 1):
         yield (at, {**fields, POISON_FIELD: "1"}) if number in numbers else (at, fields)
+
+
+def check_names(**places: tuple[Producer | Consumer, ...]) -> None:
+    """Require that all actors have names of their own; `places` are the fields of the scenario that they are in."""
+    taken: set[str] = set()
+    for place, actors in places.items():
+        for i, actor in enumerate(actors):
+            if actor.name == LAB or actor.name.startswith(f"{LAB}:"):
+                problem = f"is {actor.name!r}, which is who does things by hand"
+            elif actor.name in taken:
+                problem = f"is {actor.name!r}, given twice: every actor needs its own"
+            else:
+                taken.add(actor.name)
+                continue
+            raise InvalidValue(problem, (place, i, "name"))
 
 
 def producers(n: int, arrivals: Arrivals) -> tuple[Producer, ...]:

@@ -17,14 +17,13 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import attrs
 
 from streamlab.actors import Recovery
-from streamlab.scenario.action import LAB, Action, ActionError, CountedAction
+from streamlab.scenario.action import Action, ActionError, CountedAction
 from streamlab.scenario.action_texts import parse_action, seconds
 from streamlab.scenario.actions import AddConsumer, Poison, ServerDown, SetRecovery, check_target
-from streamlab.scenario.actors import Arrivals, Consumer, Producer, Service, poisoned, producers
+from streamlab.scenario.actors import Arrivals, Consumer, Producer, Service, check_names, poisoned, producers
 from streamlab.scenario.groups import Groups, actions_of, check_group
 from streamlab.scenario.random_faults import Weights, random_faults, random_kills
-from streamlab.scenario.shown import table_of
-from streamlab.scenario.small_table import ShowsItself, SmallTable
+from streamlab.scenario.small_table import ShowsItself, SmallTable, length
 from streamlab.scenario.values import (
     InvalidValue,
     Record,
@@ -116,15 +115,7 @@ class Scenario(Record, ShowsItself):
             raise self.invalid("redis_version", f"is {short(value)}: write it as 7.0.15")
 
     def __attrs_post_init__(self) -> None:
-        taken: set[str] = set()
-        places: dict[str, tuple[Producer | Consumer, ...]] = {"producers": self.producers, "consumers": self.consumers}
-        for field, actors in places.items():
-            for i, actor in enumerate(actors):
-                if actor.name == LAB or actor.name.startswith(f"{LAB}:"):
-                    raise self.invalid(field, f"is {actor.name!r}, which is who does things by hand", i, "name")
-                if actor.name in taken:
-                    raise self.invalid(field, f"is {actor.name!r}, given twice: every actor needs its own", i, "name")
-                taken.add(actor.name)
+        check_names(producers=self.producers, consumers=self.consumers)
         endless = [p.name for p in self.producers if p.arrivals.kind != "replay"]
         if endless and self.duration is None and self.entries is None:
             problem = f"is None, and so {', '.join(endless)} never ends: give a duration or a number of entries"
@@ -209,7 +200,16 @@ class Scenario(Record, ShowsItself):
 
     def as_table(self) -> SmallTable:
         """Return who does what how fast, for how long, and what goes wrong."""
-        return table_of(self)
+        until = [f"{self.entries:,} entries"] if self.entries is not None else []
+        until += [length(self.duration)] if self.duration is not None else []
+        ends, recovery = " or ".join(until) or "a replay", self.recovery.strategy
+        lines = [f"{self.name}: {ends}, seed {self.seed}, recovery {recovery}"]
+        lines += [action.in_short() for action in self.actions]
+        rows = [(producer.name, producer.arrivals.in_words()) for producer in self.producers]
+        for group, names in self.groups.items():
+            of = f", group {group}" if len(self.groups) > 1 else ""
+            rows += [(c.name, c.service.in_words() + of) for c in self.consumers if c.name in names]
+        return SmallTable(lines, ("actor", "pace"), rows)
 
     @property
     def ledger_key(self) -> str:
