@@ -134,10 +134,11 @@ def _lab(
         Path, typer.Option(metavar="FOLDER", help="Where your copy is.", show_default="streamlab-course in your home")
     ] = Path("~/streamlab-course"),
     no_browser: _NoBrowser = False,
+    copy_only: Annotated[bool, typer.Option("--copy-only", help="Make or update your copy, and open nothing.")] = False,
 ) -> int:
     from streamlab.cli.opening import open_course
 
-    return open_course(folder, no_browser=no_browser)
+    return open_course(folder, no_browser=no_browser, copy_only=copy_only)
 
 
 def _panel(

@@ -58,8 +58,9 @@ def write_files(options: RunOptions, runs: list[Run]) -> None:
     if options.plot is not None:
         from streamlab import plots  # matplotlib is an extra, and slow to import
 
-        lost_somebody = len(runs) == 1 and any(runs[0].recovery.times)
-        figure = plots.recovery(runs[0]) if lost_somebody else plots.overview(*runs)
+        parts = [part for run in runs for part in run.groups.values()]
+        lost_somebody = len(parts) == 1 and any(parts[0].recovery.times)
+        figure = plots.recovery(parts[0]) if lost_somebody else plots.overview(*parts)
         figure.savefig(options.plot)
     if options.html is not None:
         from streamlab.views.playback import Playback

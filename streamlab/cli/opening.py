@@ -22,11 +22,14 @@ def require(package: str, words: str = "") -> None:
         raise ScenarioError(f"{words or f'{package} is'} not installed: pip install 'consumer-group-lab[course]'")
 
 
-def open_course(folder: Path, *, no_browser: bool) -> int:
+def open_course(folder: Path, *, no_browser: bool, copy_only: bool) -> int:
     """Bring the learner's copy of the course up to date, and open it in JupyterLab; return its exit status."""
-    require("jupyterlab", "JupyterLab is")
+    if not copy_only:
+        require("jupyterlab", "JupyterLab is")
     folder = folder.expanduser().resolve()
     _tell_of_copy(working_copy.copy_course(_course(), folder), folder)
+    if copy_only:
+        return 0
     # JupyterLab keeps its token and listens on 127.0.0.1: that is its default, and stays so.
     command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={folder}"]
     command.append(str(folder / working_copy.FIRST_LESSON))
