@@ -66,7 +66,7 @@ export function streamPart({ act, buttons }) {
   const sliders = atHand(buttons, "producers", "consumers").map((each) => slider(each, act));
   const title = make("h3", {}, "Stream and group");
   // Each group's, if there are several: else they are among the figures.
-  const body = make("tbody"), heads = head("group", "#backlog", "#lag", "#pending", "#last-delivered id");
+  const body = make("tbody"), heads = head(["group", "#backlog", "#lag", "#pending", "#last-delivered id"]);
   const groups = make("table", { class: "groups", "aria-label": "Groups" }, heads, body);
   const rows = new Rows(body, newGroup);
   const node = make("section", { "aria-label": "Stream and group" }, title, list, groups,
