@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from streamlab.lab.strategies import compare as compare
     from streamlab.lab.sweep import sweep as sweep
     from streamlab.lab.watch import Watch as Watch
+    from streamlab.learner.magics import load_ipython_extension as load_ipython_extension
     from streamlab.model import StreamModel as StreamModel
     from streamlab.results.comparison import Agreement as Agreement
     from streamlab.results.comparison import Comparison as Comparison
@@ -82,7 +83,6 @@ if TYPE_CHECKING:
     from streamlab.views import group_states as group_states
     from streamlab.views import plots as plots
     from streamlab.views import tables as tables
-    from streamlab.views.magics import load_ipython_extension as load_ipython_extension
     from streamlab.views.panel import Panel as Panel
     from streamlab.virtual.loop import VirtualLoop as VirtualLoop
     from streamlab.virtual.redis import SimulatedServer as SimulatedServer
@@ -98,6 +98,7 @@ else:
             "lab.strategies": "RecoveryTable compare",
             "lab.sweep": "sweep",
             "lab.watch": "Watch",
+            "learner.magics": "load_ipython_extension",
             "model": "StreamModel",
             "results.run": "Run",
             "results.comparison": "Agreement Comparison",
@@ -122,7 +123,6 @@ else:
             "servers.processes": "guarded_popen",
             "servers.proxy": "Proxy",
             "views.group_states": "",
-            "views.magics": "load_ipython_extension",
             "views.panel": "Panel",
             "views.plots": "",
             "views.tables": "",
