@@ -80,10 +80,10 @@ if TYPE_CHECKING:
     from streamlab.servers.processes import guarded_popen as guarded_popen
     from streamlab.servers.programs import find_servers as find_servers
     from streamlab.servers.proxy import Proxy as Proxy
-    from streamlab.views import group_states as group_states
     from streamlab.views import plots as plots
     from streamlab.views import tables as tables
     from streamlab.views.panel import Panel as Panel
+    from streamlab.views.plots import group_states as group_states
     from streamlab.virtual.loop import VirtualLoop as VirtualLoop
     from streamlab.virtual.redis import SimulatedServer as SimulatedServer
 else:
@@ -122,7 +122,7 @@ else:
             "servers.programs": "find_servers",
             "servers.processes": "guarded_popen",
             "servers.proxy": "Proxy",
-            "views.group_states": "",
+            "views.plots.group_states": "",
             "views.panel": "Panel",
             "views.plots": "",
             "views.tables": "",

@@ -20,7 +20,7 @@ from streamlab.actors import Recovery
 from streamlab.scenario.action import POISON_FIELD, Action, ActionError, CountedAction
 from streamlab.scenario.action_texts import parse_action, seconds
 from streamlab.scenario.actions import AddConsumer, Poison, ServerDown, SetRecovery, check_target
-from streamlab.scenario.actors import Arrivals, Consumer, Producer, Service, producers
+from streamlab.scenario.actors import ArrivalKind, Arrivals, Consumer, Producer, Service, ServiceKind, producers
 from streamlab.scenario.random_faults import Weights, random_faults, random_kills
 from streamlab.scenario.small_table import ShowsItself, SmallTable, length
 from streamlab.scenario.values import (
@@ -327,9 +327,16 @@ class Scenario(Record, ShowsItself):
 
         return self._with_arrivals(at_that_rate)
 
-    def with_service(self, mean: float) -> Scenario:
-        """Return the scenario with every consumer taking `mean` seconds on average."""
-        return self._with_each_consumer(lambda consumer: _serving(consumer, lambda service: service.replace(mean=mean)))
+    def with_arrivals(self, kind: ArrivalKind, **fields: Any) -> Scenario:
+        """Return the scenario with all producers adding entries in this way (`Arrivals`); constant ones take turns."""
+        alike = producers(len(self.producers), Arrivals(kind, **fields))
+        every = zip(self.producers, alike, strict=True)
+        return self.replace(producers=tuple(each.replace(arrivals=new.arrivals) for each, new in every))
+
+    def with_service(self, mean: float, *, kind: ServiceKind | None = None) -> Scenario:
+        """Return the scenario with every consumer taking `mean` seconds on average, and of this `kind` from now on."""
+        changes = {"mean": mean} if kind is None else {"mean": mean, "kind": kind}
+        return self._with_each_consumer(lambda consumer: _serving(consumer, lambda service: service.replace(**changes)))
 
     def with_consumer(self, name: str, *, service: Service | float | None = None, **changes: Any) -> Scenario:
         """Return the scenario with some fields of one consumer changed; `service` may be a mean."""
