@@ -3,8 +3,9 @@
     python -m tests.walk 07 08 [--pictures FOLDER]      (without a number: all of them)
 
 Each lesson is opened from a working copy, in Chromium at 1366 × 768, and its cells are run one after another. What is
-looked for: tracebacks, anything on stderr, warnings, errors of the page, and cells that say nothing for too long. With
-``--pictures`` every output that is a figure, a table or a widget is kept as a PNG. Exit status 1 if anything was found.
+looked for: tracebacks, anything on stderr, warnings, errors of the page, cells that say nothing for too long, and
+predictions that are not shown under their results. With ``--pictures`` every output that is a figure, a table or a
+widget is kept as a PNG. Exit status 1 if anything was found.
 """
 
 from __future__ import annotations
@@ -21,10 +22,16 @@ from typing import Any
 from streamlab.working_copy import copy_course
 from tests import browser
 
+PREDICT = "%predict"
 COURSE = Path(__file__).parent.parent / "notebooks"
 WIDTH, HEIGHT = 1366, 768
 #: Seconds that a cell may go on without a sign of life.
 PATIENCE = 5.0
+
+#: What is written as a prediction: letters that would cut cells out if JupyterLab took them for commands.
+PREDICTION = "dd x 2 s"
+#: The field that the cell shows which was run last.
+FIELD = """() => window.jupyterapp.shell.currentWidget.content.activeCell.node.querySelector('input[type="text"]')"""
 
 #: Run the cell of this index; return how long it took, the longest silence, and what it shows.
 RUN_CELL = """async index => {
@@ -84,6 +91,12 @@ class Step:
             found.append(f"nothing was to be seen for {self.silence:.1f} s")
         return found
 
+    def tells_prediction(self) -> bool:
+        """Whether what was predicted stands under it."""
+        return any(
+            output.get("data", {}).get("text/plain") == f"You predicted: {PREDICTION}" for output in self.outputs
+        )
+
     def is_picture(self) -> bool:
         """Whether it shows more than plain text."""
         return any(set(output.get("data", {})) - {"text/plain"} for output in self.outputs)
@@ -107,6 +120,8 @@ def walk(page: Any) -> Iterator[Step]:
         if done["kind"] == "code":
             number += 1
             yield Step(number, done["seconds"], done["silence"], done["outputs"], done["source"])
+            if done["source"] == PREDICT:
+                page.wait_for_function(FIELD).as_element().type(PREDICTION)
 
 
 def walk_lesson(name: str, pictures: Path | None = None) -> list[str]:
@@ -118,9 +133,11 @@ def walk_lesson(name: str, pictures: Path | None = None) -> list[str]:
             browser.jupyter(Path(folder), name=name) as url,
             browser.open_page(url, width=WIDTH, height=HEIGHT) as page,
         ):
-            total = 0.0
+            total, n_asked, n_told = 0.0, 0, 0
             for step in walk(page):
                 total += step.seconds
+                n_asked += step.source == PREDICT
+                n_told += step.tells_prediction()
                 first = step.source.splitlines()[0] if step.source else ""
                 for words in step.complaints():
                     found.append(f"{name} [{step.number}] {first[:50]!r}: {words}")
@@ -130,7 +147,9 @@ def walk_lesson(name: str, pictures: Path | None = None) -> list[str]:
                     page.wait_for_timeout(300)  # for what is drawn after the output has come
                     path = pictures / f"{name[:2]}-{step.number:02}.png"
                     page.screenshot(path=path)
-            print(f"{name}: {total:.1f} s in all")
+            if n_asked != n_told:
+                found.append(f"{name}: {n_told} of {n_asked} predictions are shown under their results")
+            print(f"{name}: {total:.1f} s in all, {n_told} predictions")
     return found
 
 
