@@ -11,6 +11,7 @@ processes do meanwhile, says so: ``@pytest.mark.real_time("why")``. ``make test`
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 
@@ -46,6 +47,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "redis: needs a real redis-server or valkey-server")
     config.addinivalue_line("markers", "browser: needs Chromium and playwright")
     config.addinivalue_line("markers", "real_time(reason): compares real times, or looks at processes meanwhile")
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        # As in the background of a script; and whatever is started here would ignore Ctrl-C as well.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     wanted = config.getoption("--redis-server")
     try:
         found = [identify_server(wanted)] if wanted else find_servers()
