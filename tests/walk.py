@@ -33,6 +33,13 @@ PREDICTION = "dd x 2 s"
 #: The field that the cell shows which was run last.
 FIELD = """() => window.jupyterapp.shell.currentWidget.content.activeCell.node.querySelector('input[type="text"]')"""
 
+#: Whether as many cells show these words: each of them some moments after its result at the latest.
+TELL = """([words, n]) => {
+    const cells = [...window.jupyterapp.shell.currentWidget.content.model.cells];
+    const shown = cell => cell.outputs.toJSON().map(output => [output.data?.['text/plain'] ?? ''].flat().join(''));
+    return cells.filter(cell => cell.type === 'code' && shown(cell).includes(words)).length === n;
+}"""
+
 #: Run the cell of this index; return how long it took, the longest silence, and what it shows.
 RUN_CELL = """async index => {
     const { shell, commands } = window.jupyterapp;
@@ -91,12 +98,6 @@ class Step:
             found.append(f"nothing was to be seen for {self.silence:.1f} s")
         return found
 
-    def tells_prediction(self) -> bool:
-        """Whether what was predicted stands under it."""
-        return any(
-            output.get("data", {}).get("text/plain") == f"You predicted: {PREDICTION}" for output in self.outputs
-        )
-
     def is_picture(self) -> bool:
         """Whether it shows more than plain text."""
         return any(set(output.get("data", {})) - {"text/plain"} for output in self.outputs)
@@ -133,11 +134,10 @@ def walk_lesson(name: str, pictures: Path | None = None) -> list[str]:
             browser.jupyter(Path(folder), name=name) as url,
             browser.open_page(url, width=WIDTH, height=HEIGHT) as page,
         ):
-            total, n_asked, n_told = 0.0, 0, 0
+            total, n_asked = 0.0, 0
             for step in walk(page):
                 total += step.seconds
                 n_asked += step.source == PREDICT
-                n_told += step.tells_prediction()
                 first = step.source.splitlines()[0] if step.source else ""
                 for words in step.complaints():
                     found.append(f"{name} [{step.number}] {first[:50]!r}: {words}")
@@ -147,9 +147,8 @@ def walk_lesson(name: str, pictures: Path | None = None) -> list[str]:
                     page.wait_for_timeout(300)  # for what is drawn after the output has come
                     path = pictures / f"{name[:2]}-{step.number:02}.png"
                     page.screenshot(path=path)
-            if n_asked != n_told:
-                found.append(f"{name}: {n_told} of {n_asked} predictions are shown under their results")
-            print(f"{name}: {total:.1f} s in all, {n_told} predictions")
+            page.wait_for_function(TELL, arg=[f"You predicted: {PREDICTION}", n_asked])
+            print(f"{name}: {total:.1f} s in all, {n_asked} predictions")
     return found
 
 

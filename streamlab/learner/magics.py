@@ -10,7 +10,9 @@ What is done is kept in a learner's own copy of the course (``streamlab lab`` ma
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -54,11 +56,6 @@ class LearnerMagics(Magics):
         shell.events.register("pre_run_cell", self._before_cell)
         shell.events.register("post_run_cell", self._after_cell)
 
-    def leave(self) -> None:
-        """Hear of no more cells."""
-        self.shell.events.unregister("pre_run_cell", self._before_cell)
-        self.shell.events.unregister("post_run_cell", self._after_cell)
-
     @line_magic
     def predict(self, line: str) -> None:
         """Ask for a prediction, which is shown under the result; or take what stands on the line for it."""
@@ -100,22 +97,27 @@ class LearnerMagics(Magics):
             return
         prediction = self.predictions.about(self._cell)
         if prediction is not None and result.success:
-            prediction.close()
-            _show(prediction.told(), raw=True)
-        if self._record is None:
-            return
-        try:
-            if prediction is not None:
-                self._keep_prediction(self._record, prediction)
-            if isinstance(result.result, Verdict) and result.result:
+            self._tell(prediction, self._key(f"{self._cell}{ASKS}"))
+        if isinstance(result.result, Verdict) and result.result and self._record is not None:
+            with _told_if_not_written():
                 self._keep_done(self._record, result.info.raw_cell)
-        except OSError as error:
-            print(f"This could not be written down in your copy of the course: {error}")
 
-    def _keep_prediction(self, record: Record, prediction: Prediction) -> None:
-        key = self._key(f"{self._cell}{ASKS}")
-        if key and record.predictions().get(key) != prediction.answer:
-            record.add_prediction(key, prediction.answer)
+    def _tell(self, prediction: Prediction, key: str) -> None:
+        """Show a prediction under its result, and keep it."""
+        handle = _show(prediction.told(), raw=True, display_id=True)
+        self._keep_prediction(prediction, key)
+
+        def tell_again() -> None:
+            handle.update(prediction.told(), raw=True)
+            self._keep_prediction(prediction, key)
+
+        prediction.close(tell_again)
+
+    def _keep_prediction(self, prediction: Prediction, key: str) -> None:
+        if self._record is None or not key or self._record.predictions().get(key) == prediction.answer:
+            return
+        with _told_if_not_written():
+            self._record.add_prediction(key, prediction.answer)
 
     def _keep_done(self, record: Record, code: str) -> None:
         exercise = exercise_of(code, working_copy.course_folder())
@@ -129,8 +131,15 @@ class LearnerMagics(Magics):
         return f"{self._lesson}/{cell}" if self._lesson and cell.endswith(ASKS) else ""
 
 
+@contextlib.contextmanager
+def _told_if_not_written() -> Iterator[None]:
+    """Say in a line what went wrong: the result of a cell is worth more than its record."""
+    try:
+        yield
+    except OSError as error:
+        print(f"This could not be written down in your copy of the course: {error}")
+
+
 def load_ipython_extension(shell: Any) -> None:
     """Bring the course's magics to a notebook: what ``%load_ext streamlab`` calls."""
-    if earlier := shell.magics_manager.registry.get(LearnerMagics.__name__):  # %reload_ext
-        earlier.leave()
     shell.register_magics(RedisMagics, LearnerMagics)

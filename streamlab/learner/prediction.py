@@ -12,6 +12,7 @@ notebook's program does not tell the kernel the names of cells, the next cell th
 from __future__ import annotations
 
 import html
+from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any, Final
 
@@ -26,8 +27,10 @@ class Prediction:
 
     def __init__(self, answer: str = "", *, with_field: bool = False) -> None:
         self.field: Any = None
+        self._on_late: Callable[[], object] = lambda: None
         if with_field and not answer and find_spec("ipywidgets") is not None:
             self.field = _field()
+            self.field.observe(lambda _: self._on_late(), "value")
         self._answer = answer
 
     @property
@@ -42,9 +45,14 @@ class Prediction:
         else:
             self.field.value = answer
 
-    def close(self) -> None:
-        """Let nothing more be written: the result is there."""
+    def close(self, on_late: Callable[[], object]) -> None:
+        """Let nothing more be written: the result is there.
+
+        What was typed just before the result may come after it, since a browser sends a word in pieces: then
+        `on_late` is called.
+        """
         if self.field is not None:
+            self._on_late = on_late
             self.field.disabled = True
 
     def asked(self) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
@@ -47,14 +48,28 @@ def copy(course: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return mine
 
 
+@dataclass
+class Shown:
+    """What `IPython.display.display` gives for something that is shown: it can be shown otherwise."""
+
+    shown: list[object]
+
+    def update(self, what: object, **_: object) -> None:
+        self.shown[-1] = what
+
+
 class Notebook:
     """Runs cells, and remembers what each shows besides what it prints: by MIME type."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.shell = InteractiveShell()
         self.shown: list[object] = []
-        monkeypatch.setattr(magics, "_show", lambda what, **_: self.shown.append(what))
+        monkeypatch.setattr(magics, "_show", self._show)
         self.run("%load_ext streamlab")
+
+    def _show(self, what: object, **_: object) -> Shown:
+        self.shown.append(what)
+        return Shown(self.shown)
 
     def run(self, code: str, cell: str | None = None) -> list[object]:
         """Run a cell, with the name that its notebook's program gives it; return what it shows."""
@@ -72,7 +87,5 @@ class Notebook:
 
 @pytest.fixture
 def notebook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Notebook]:
-    opened = Notebook(monkeypatch)
-    yield opened
-    opened.magics.leave()
+    yield Notebook(monkeypatch)
     InteractiveShell.clear_instance()

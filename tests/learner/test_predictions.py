@@ -60,6 +60,14 @@ def test_what_was_predicted_is_kept_for_the_next_time(
     assert "7.5 s" not in str(other.run("%predict", "drained-predict"))
 
 
+def test_where_the_lesson_is_not_known_nothing_is_kept(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("JPY_SESSION_NAME")
+    notebook = Notebook(monkeypatch)
+    notebook.run("%predict 7.5 s", "drained-predict")
+    assert told(notebook.run("x = 1", "drained")) == ["You predicted: 7.5 s"]
+    assert Record(copy).predictions() == {}
+
+
 def test_outside_of_a_copy_nothing_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, notebook: Notebook
 ) -> None:
@@ -69,12 +77,6 @@ def test_outside_of_a_copy_nothing_is_written(
     here.run("%predict 7.5 s", "drained-predict")
     assert told(here.run("x = 1", "drained")) == ["You predicted: 7.5 s"]
     assert list(tmp_path.iterdir()) == []
-
-
-def test_loading_again_tells_once(copy: Path, notebook: Notebook) -> None:
-    notebook.run("%reload_ext streamlab")
-    notebook.run("%predict 7.5 s", "drained-predict")
-    assert len(notebook.run("x = 1", "drained")) == 1
 
 
 def test_there_is_a_field_to_write_in(copy: Path, notebook: Notebook) -> None:
@@ -91,6 +93,9 @@ def test_there_is_a_field_to_write_in(copy: Path, notebook: Notebook) -> None:
         assert shown["text/plain"] == "You predicted: <b>2 s</b>"
         assert "&lt;b&gt;2 s&lt;/b&gt;" in shown["text/html"]
         assert field.disabled
+        field.value = "2 s or so"  # what was still on its way
+        assert told(notebook.shown) == ["You predicted: 2 s or so"]
+        assert Record(copy).predictions() == {f"{LESSON}/drained-predict": "2 s or so"}
     finally:
         Widget.close_all()
 
