@@ -83,6 +83,7 @@ if TYPE_CHECKING:
     from streamlab.views import plots as plots
     from streamlab.views import tables as tables
     from streamlab.views.panel import Panel as Panel
+    from streamlab.views.playback import Playback as Playback
     from streamlab.views.plots import group_states as group_states
     from streamlab.virtual.loop import VirtualLoop as VirtualLoop
     from streamlab.virtual.redis import SimulatedServer as SimulatedServer
@@ -124,6 +125,7 @@ else:
             "servers.proxy": "Proxy",
             "views.plots.group_states": "",
             "views.panel": "Panel",
+            "views.playback": "Playback",
             "views.plots": "",
             "views.tables": "",
             "virtual.loop": "VirtualLoop",

@@ -47,9 +47,10 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "redis: needs a real redis-server or valkey-server")
     config.addinivalue_line("markers", "browser: needs Chromium and playwright")
     config.addinivalue_line("markers", "real_time(reason): compares real times, or looks at processes meanwhile")
-    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
-        # As in the background of a script; and whatever is started here would ignore Ctrl-C as well.
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    # As in the background of a script, or under nohup; and whatever is started here would ignore them as well.
+    for signum, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+        if signal.getsignal(signum) == signal.SIG_IGN:
+            signal.signal(signum, usual)
     wanted = config.getoption("--redis-server")
     try:
         found = [identify_server(wanted)] if wanted else find_servers()
