@@ -34,6 +34,7 @@ from streamlab.views.magics import RedisMagics
 _NO_COPY = "is kept in your own copy of the course, and this is none: streamlab lab makes one, and opens it"
 
 _CERTIFICATE = "streamlab-certificate.html"
+_PRINT = "Your certificate (to print it, right-click it in the file browser, and open it in a new browser tab): "
 _show: Any = IPython.display.display  # it has no types
 _Link: Any = IPython.display.FileLink
 
@@ -82,7 +83,7 @@ class LearnerMagics(Magics):
         assert self._record is not None
         path = self._record.folder / _CERTIFICATE
         write_certificate(progress, line.strip(), path)
-        _show(_Link(os.path.relpath(path), result_html_prefix="Your certificate, to open and print: "))
+        _show(_Link(os.path.relpath(path), result_html_prefix=_PRINT))
 
     def _progress(self) -> Progress:
         if self._record is None:
