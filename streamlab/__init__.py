@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from streamlab.lab.strategies import compare as compare
     from streamlab.lab.sweep import sweep as sweep
     from streamlab.lab.watch import Watch as Watch
+    from streamlab.learner.magics import load_ipython_extension as load_ipython_extension
     from streamlab.model import StreamModel as StreamModel
     from streamlab.results.comparison import Agreement as Agreement
     from streamlab.results.comparison import Comparison as Comparison
@@ -79,12 +80,11 @@ if TYPE_CHECKING:
     from streamlab.servers.processes import guarded_popen as guarded_popen
     from streamlab.servers.programs import find_servers as find_servers
     from streamlab.servers.proxy import Proxy as Proxy
-    from streamlab.views import group_states as group_states
     from streamlab.views import plots as plots
     from streamlab.views import tables as tables
-    from streamlab.views.magics import load_ipython_extension as load_ipython_extension
     from streamlab.views.panel import Panel as Panel
     from streamlab.views.playback import Playback as Playback
+    from streamlab.views.plots import group_states as group_states
     from streamlab.virtual.loop import VirtualLoop as VirtualLoop
     from streamlab.virtual.redis import SimulatedServer as SimulatedServer
 else:
@@ -99,6 +99,7 @@ else:
             "lab.strategies": "RecoveryTable compare",
             "lab.sweep": "sweep",
             "lab.watch": "Watch",
+            "learner.magics": "load_ipython_extension",
             "model": "StreamModel",
             "results.run": "Run",
             "results.comparison": "Agreement Comparison",
@@ -122,8 +123,7 @@ else:
             "servers.programs": "find_servers",
             "servers.processes": "guarded_popen",
             "servers.proxy": "Proxy",
-            "views.group_states": "",
-            "views.magics": "load_ipython_extension",
+            "views.plots.group_states": "",
             "views.panel": "Panel",
             "views.playback": "Playback",
             "views.plots": "",

@@ -36,6 +36,10 @@ EXAMPLES: Final[dict[str, list[tuple[str, str]]]] = {
         ("streamlab lab", "make your copy, or bring it up to date, and open it"),
         ("streamlab lab --folder work/streams --no-browser", "a copy elsewhere; only print the address"),
     ],
+    "progress": [
+        ("streamlab progress", "the exercises of each lesson, and when they were done"),
+        ("streamlab progress --certificate mine.html --name 'Ada Lovelace'", "a page to print"),
+    ],
     "panel": [
         ("streamlab panel", "three consumers, simulated"),
         ("streamlab panel crash --live", "another scenario, with real processes"),

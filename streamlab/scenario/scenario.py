@@ -11,7 +11,7 @@ import heapq
 import itertools
 import math
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import attrs
@@ -20,17 +20,15 @@ from streamlab.actors import Recovery
 from streamlab.scenario.action import Action, ActionError, CountedAction
 from streamlab.scenario.action_texts import parse_action, seconds
 from streamlab.scenario.actions import AddConsumer, Poison, ServerDown, SetRecovery, check_target
-from streamlab.scenario.actors import Arrivals, Consumer, Producer, Service, check_names, poisoned, producers
+from streamlab.scenario.actors import Consumer, Producer, check_names, poisoned
 from streamlab.scenario.groups import Groups, actions_of, check_group
 from streamlab.scenario.random_faults import Weights, random_faults, random_kills
 from streamlab.scenario.small_table import ShowsItself, SmallTable, length
 from streamlab.scenario.values import (
     InvalidValue,
-    Record,
     ScenarioError,
     a,
     check_keys,
-    choose_from,
     finite,
     located,
     one_of,
@@ -41,6 +39,7 @@ from streamlab.scenario.values import (
     version_numbers,
     whole,
 )
+from streamlab.scenario.variants import Variants
 
 if TYPE_CHECKING:
     from streamlab.actors import Fields
@@ -59,7 +58,7 @@ def _no_limit_or(validator: Any) -> Any:
 
 
 @attrs.frozen
-class Scenario(Record, ShowsItself):
+class Scenario(Variants, ShowsItself):
     """Producers, a stream, a consumer group or several, and for how long.
 
     Attributes
@@ -320,81 +319,3 @@ class Scenario(Record, ShowsItself):
             return self.replace(recovery=dataclasses.replace(self.recovery, **changes))
         except ValueError as error:  # of a Recovery, which knows nothing of scenarios
             raise ScenarioError(str(error)) from None
-
-    def with_producers(self, n: int) -> Scenario:
-        """Return the scenario with producers P1 … Pn, all like its first; constant ones take turns."""
-        whole(1).check(n, "the number of producers")
-        first = self.producers[0].arrivals
-        require(first.kind != "replay" or n == 1, "a replay cannot be given to several producers")
-        return self.replace(producers=producers(n, first))
-
-    def with_consumers(self, n: int) -> Scenario:
-        """Return the scenario with consumers C1 … Cn, all like its first."""
-        whole(1).check(n, "the number of consumers")
-        return self.replace(consumers=tuple(self.consumers[0].replace(name=f"C{i}") for i in range(1, n + 1)))
-
-    def with_rate(self, rate: float) -> Scenario:
-        """Return the scenario with each producer adding `rate` entries per second."""
-        require(
-            all(p.arrivals.kind != "replay" for p in self.producers),
-            f"{self.name} replays recorded times and has no rate: give a speed",
-        )
-
-        def at_that_rate(arrivals: Arrivals) -> Arrivals:
-            # The start is part of how constant producers take turns: it keeps its share of the interval.
-            return arrivals.replace(rate=rate).replace(start=arrivals.start * arrivals.rate / rate)
-
-        return self._with_arrivals(at_that_rate)
-
-    def with_service(self, mean: float) -> Scenario:
-        """Return the scenario with every consumer taking `mean` seconds on average."""
-        return self._with_each_consumer(lambda consumer: _serving(consumer, lambda service: service.replace(mean=mean)))
-
-    def with_consumer(self, name: str, *, service: Service | float | None = None, **changes: Any) -> Scenario:
-        """Return the scenario with some fields of one consumer changed; `service` may be a mean."""
-        known = [c.name for c in self.consumers]
-        require(name in known, f"there is no consumer {name!r}: {choose_from(name, known)}")
-
-        def change(consumer: Consumer) -> Consumer:
-            if consumer.name != name:
-                return consumer
-            if isinstance(service, int | float):
-                consumer = _serving(consumer, lambda old: old.replace(mean=service))
-            elif service is not None:
-                consumer = consumer.replace(service=service)
-            return consumer.replace(**changes)
-
-        return self._with_each_consumer(change)
-
-    def with_count(self, count: int) -> Scenario:
-        """Return the scenario with every consumer asking for `count` entries at once."""
-        return self._with_each_consumer(lambda consumer: consumer.replace(count=count))
-
-    def faster(self, factor: float) -> Scenario:
-        """Return the scenario with arrivals and service `factor` times faster."""
-        finite(above=True).check(factor, "speed")
-        return (
-            self._with_arrivals(lambda arrivals: arrivals.faster(factor))
-            ._with_each_consumer(lambda consumer: _serving(consumer, lambda service: service.faster(factor)))
-            .replace(duration=None if self.duration is None else self.duration / factor)
-        )
-
-    def _with_arrivals(self, change: Callable[[Arrivals], Arrivals]) -> Scenario:
-        changed = []
-        for i, producer in enumerate(self.producers):
-            with located("producers", i, "arrivals"):
-                changed.append(producer.replace(arrivals=change(producer.arrivals)))
-        return self.replace(producers=tuple(changed))
-
-    def _with_each_consumer(self, change: Callable[[Consumer], Consumer]) -> Scenario:
-        changed = []
-        for i, consumer in enumerate(self.consumers):
-            with located("consumers", i):
-                changed.append(change(consumer))
-        return self.replace(consumers=tuple(changed))
-
-
-def _serving(consumer: Consumer, change: Callable[[Service], Service]) -> Consumer:
-    """Return the consumer with its service changed."""
-    with located("service"):
-        return consumer.replace(service=change(consumer.service))

@@ -9,6 +9,7 @@ see. No ``pyplot``: nothing is kept open, no backend is chosen.
 A figure's module, which has the figure's name, has its drawing, its title and its alternative text.
 """
 
+from streamlab.views.plots import group_states
 from streamlab.views.plots.backlog import backlog
 from streamlab.views.plots.overview import overview
 from streamlab.views.plots.picture import Chart, Picture, show
@@ -20,6 +21,6 @@ from streamlab.views.plots.timeline import timeline
 from streamlab.views.plots.zombie import zombie
 
 __all__ = [
-    "Chart", "Picture", "backlog", "overview", "recovery", "shares", "show", "sojourn",
+    "Chart", "Picture", "backlog", "group_states", "overview", "recovery", "shares", "show", "sojourn",
     "strategies", "timeline", "zombie",
 ]  # fmt: skip
