@@ -82,26 +82,28 @@ class MMc:
 
     def waiting_quantile(self, q: float) -> float:
         """Return the seconds within which work on a part `q` of the entries begins."""
-        return self._quantile(q, lambda t: self.chance_of_waiting * math.exp(-self._spare * t))
+        waits = self.chance_of_waiting
+        return self._quantile(q, lambda t: waits * math.exp(-self._spare * t))
 
     def sojourn_quantile(self, q: float) -> float:
         """Return the seconds within which a part `q` of the entries is done."""
-        return self._quantile(q, self._still_there)
+        waits = self.chance_of_waiting
+        return self._quantile(q, lambda t: self._still_there(t, waits))
 
     @property
     def _spare(self) -> float:
         """How many more entries per second all consumers could do."""
         return self.consumers / self.service_time - self.arrival_rate
 
-    def _still_there(self, t: float) -> float:
-        """Return the part of the entries that is not done after so many seconds: the wait and the work, added."""
+    def _still_there(self, t: float, waits: float) -> float:
+        """Return the part of the entries not done after so many seconds, if a part `waits` of them has to wait."""
         mu, spare = 1 / self.service_time, self._spare
         work = math.exp(-mu * t)
         if math.isclose(mu, spare, rel_tol=1e-6):
             both = (1 + mu * t) * work
         else:
             both = (spare * work - mu * math.exp(-spare * t)) / (spare - mu)
-        return work + self.chance_of_waiting * (both - work)
+        return work + waits * (both - work)
 
     def _quantile(self, q: float, beyond: Callable[[float], float]) -> float:
         """Return where no more than 1 - q of the entries is beyond, by halving."""

@@ -117,7 +117,10 @@ def test_what_is_broken_is_told_with_its_seed(monkeypatch: pytest.MonkeyPatch) -
     [
         ({}, "nothing is swept over"),
         ({"consumers": [2, 0]}, "consumers 0: the number of consumers is 0"),
-        ({"rate": [1], "fault": ["kill C1 at 0s"]}, "fault is no parameter of a scenario: known are producers, consumers"),
+        (
+            {"rate": [1], "fault": ["kill C1 at 0s"]},
+            "fault is no parameter of a scenario: known are producers, consumers",
+        ),
         ({"consumers": [1], "seeds": []}, "seeds has no values"),
         ({"recovery": ["claim", "atoclaim"]}, "recovery atoclaim: recovery.strategy is 'atoclaim': did you mean autoc"),
     ],
