@@ -188,7 +188,9 @@ def _check_needed(answer: object, rate: float, service: float, limit: float) -> 
         raise Objection(words, "fewer would do: begin with 1, and stop at the first that keeps the limit.")
     within = MMc(rate, service, int(number)).sojourn_quantile(0.99)
     if math.isinf(within):
-        raise Objection(words, "so few cannot keep up at all: their load, rate × service time over them, is 1 or more.")
+        raise Objection(
+            words, "so few cannot keep up at all: rate × service time, divided by their number, is 1 or more."
+        )
     hint = (
         f"with {number:g} it takes {within * 1000:.0f} ms until 99 % are done. The mean, or the wait alone, says less."
     )

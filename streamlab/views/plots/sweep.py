@@ -102,7 +102,7 @@ def sweep(
         seen = [getattr(Figures.of(run), figure) for run in runs.values()]
         engines = {"live": "on a real Redis", "simulated": "single runs"}
         label = engines[next(iter(runs.values())).engine]
-        style.mark(ax, at, seen, "D", 8, "white", label, edge=INK, width=1.8, depth=4)
+        style.mark(ax, at, seen, "D", 8, "white", label, edge=INK, width=1.8, depth=4, clip_on=False)
     _value_axis(ax, figure)
     style.label_axes(ax, x=spoken(name))
     style.legend_below(ax)
