@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 from streamlab.results.run import Run
 from streamlab.results.statistics import quantile
 from streamlab.scenario import Scenario
-from streamlab.scenario.small_table import ShowsItself, SmallTable, length
+from streamlab.scenario.small_table import ShowsItself, SmallTable
 
 #: Student's t for 95 %, both sides, by degrees of freedom from 1 on.
 _T95: Final = (
@@ -139,17 +139,21 @@ class SweepTable(ShowsItself):
         """Return the rows as texts."""
         n = len(self.seeds)
         lines = [f"{self.name} over {' and '.join(map(spoken, self.over))}: {n * len(self.rows):,} simulated runs"]
-        if n > 1:
-            lines.append(f"{n} seeds each; ± is half of the 95 % confidence interval")
-        head = (*map(spoken, self.over), "busy", "entries/s", "sojourn mean", "p50", "p99", "largest backlog", "left")
-        return SmallTable(lines, head, [self._cells(row) for row in self.rows])
+        told = "mean and p99 of the sojourn time"
+        lines.append(f"{told}, {n} seeds each; ± is half of the 95 % confidence interval" if n > 1 else told)
+        head = (*map(spoken, self.over), "busy", "entries/s", "mean (ms)", "p99 (ms)", "largest backlog")
+        rows = [self._cells(row) for row in self.rows]
+        left = [row.estimate("left").value for row in self.rows]
+        if any(left):
+            head += ("left undone",)
+            rows = [(*cells, f"{n_left:,.1f}") for cells, n_left in zip(rows, left, strict=True)]
+        return SmallTable(lines, head, rows)
 
     def _cells(self, row: SweepRow) -> tuple[str, ...]:
         values = (value_text(name, row.values[name]) for name in self.over)
-        busy, done, left = (row.estimate(name).value for name in ("utilisation", "throughput", "left"))
-        times = (_time(row.estimate(f"sojourn_{name}")) for name in ("mean", "p50", "p99"))
-        backlog = row.estimate("backlog_max").value
-        return (*values, f"{busy:.1%}", f"{done:,.1f}", *times, f"{backlog:,.1f}", f"{left:,.1f}")
+        busy, done, backlog = (row.estimate(name).value for name in ("utilisation", "throughput", "backlog_max"))
+        times = (_time(row.estimate(f"sojourn_{name}")) for name in ("mean", "p99"))
+        return (*values, f"{busy:.1%}", f"{done:,.1f}", *times, f"{backlog:,.1f}")
 
     def summary(self) -> dict[str, Any]:
         """Return it as ``streamlab sweep --json`` prints it; times in seconds, and None where there is no figure."""
@@ -188,10 +192,10 @@ def value_text(name: str, value: object) -> str:
 
 
 def _time(estimate: Estimate) -> str:
-    value, margin = estimate
-    if math.isnan(margin):
-        return length(value)
-    return f"{value * 1000:.1f} ± {margin * 1000:.1f} ms" if value < 1 else f"{value:.2f} ± {margin:.2f} s"
+    value, margin = (f"{1000 * seconds:,.1f}" for seconds in estimate)
+    if math.isnan(estimate.value):
+        return "–"
+    return value if math.isnan(estimate.margin) else f"{value}±{margin}"
 
 
 def _rounded(value: float) -> float | None:

@@ -25,11 +25,11 @@ def test_a_row_for_each_combination(capsys: pytest.CaptureFixture[str]) -> None:
     """Plain text in a pipe: what was swept over, the figures, and how far to trust them."""
     lines = told(capsys, f"{SHORT} --over consumers=1..3 --over service=2ms,4ms").splitlines()
     assert lines[0] == "one-to-one over consumers and service: 18 simulated runs"
-    assert lines[1] == "3 seeds each; ± is half of the 95 % confidence interval"
+    assert lines[1].endswith("of the sojourn time, 3 seeds each; ± is half of the 95 % confidence interval")
     assert re.split(r"  +", lines[3])[:4] == ["consumers", "service", "busy", "entries/s"]
     rows = [re.split(r"  +", line) for line in lines[4:]]
     assert [row[:2] for row in rows] == [[str(n), f"{ms} ms"] for n in (1, 2, 3) for ms in (2, 4)]
-    assert all(re.fullmatch(r"\d+\.\d ± \d+\.\d ms", cell) for row in rows for cell in row[4:7])
+    assert all(re.fullmatch(r"\d+\.\d±\d+\.\d", cell) for row in rows for cell in row[4:6])
     assert not re.search("\x1b|[─-╿]", "".join(lines))
 
 

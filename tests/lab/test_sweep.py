@@ -71,11 +71,16 @@ def test_half_of_the_confidence_interval(
 
 
 def test_one_run_says_nothing_of_the_next() -> None:
+    """Nor does none; and no NaN is shown."""
     value, margin = Estimate.of([7.0])
     assert value == 7
     assert math.isnan(margin)
+    undone = str(sweep_over(BASE.with_faults("kill C1 at 0s").replace(drain=0.1), rate=[9], seeds=[1, 2]))
+    assert " – " in undone
+    assert undone.endswith("  60.0")
     shown = str(sweep_over(BASE, consumers=[1], seeds=[1]))
     assert "±" not in shown
+    assert "left undone" not in shown
     assert "nan" not in shown
 
 
@@ -98,11 +103,12 @@ def test_a_sweep_shows_itself() -> None:
     swept = sweep_over(BASE.replace(name="tea & cake"), service=[0.002, 1.5], seeds=[1, 2])
     text = str(swept).splitlines()
     assert text[0] == "tea & cake over service: 4 simulated runs"
-    assert text[1] == "2 seeds each; ± is half of the 95 % confidence interval"
+    assert text[1] == ("mean and p99 of the sojourn time, 2 seeds each; ± is half of the 95 % confidence interval")
     assert text[3].split("  ")[0] == "service"
     assert [line.split("  ")[0] for line in text[4:]] == ["2 ms", "1.5 s"]
-    assert " ms  " in text[4]
-    assert " s  " in text[5]
+    for line, row in zip(text[4:], swept.rows, strict=True):
+        value, margin = (1000 * seconds for seconds in row.estimate("sojourn_p99"))
+        assert f" {value:,.1f}±{margin:,.1f} " in line
     assert "tea &amp; cake" in swept._repr_html_()
 
 
