@@ -93,6 +93,8 @@ def sweep_over(
     numbers = tuple(seeds)
     if not numbers:
         raise ScenarioError("seeds has no values: give one at least")
+    if len({*numbers}) < len(numbers):
+        raise ScenarioError("seeds has a value twice: the same run once more says nothing new")
     chosen = combinations(over)
     variations = [_variation(base, values) for values in chosen]
     given = [variation.replace(seed=seed) for variation in variations for seed in numbers]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import sys
 from typing import Any
 
 import pytest
 
 from streamlab import Lab, Run, load_scenario, sweep_over
+from streamlab.lab import how_far
 from streamlab.results.statistics import quantile
 from streamlab.results.sweep_table import Estimate, Figures
 from streamlab.scenario import ScenarioError
@@ -47,6 +49,18 @@ def test_figures_of_a_run() -> None:
     nothing_done = Figures.of(Lab(BASE.with_faults("kill C1 at 0s").replace(drain=0.5)).run())
     assert nothing_done.left == 60
     assert math.isnan(nothing_done.sojourn_p99)
+
+
+def test_a_long_one_says_how_far_it_is(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """To whoever looks at a terminal, on a line of which nothing is left."""
+    monkeypatch.setattr(how_far, "_PATIENCE", 0.0)
+    monkeypatch.setattr(how_far, "_EVERY", 0.0)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.delitem(sys.modules, "IPython", raising=False)
+    sweep_over(BASE, consumers=[1, 2], seeds=[1, 2])
+    said = capsys.readouterr().err
+    assert [f"{n} of 4 runs …" in said for n in range(1, 5)] == [True, True, True, False]
+    assert said.split("\r")[-2:] == [" " * 40, ""]
 
 
 # ---- how far it can be trusted ---------------------------------------------------------------------
@@ -128,6 +142,7 @@ def test_what_is_broken_is_told_with_its_seed(monkeypatch: pytest.MonkeyPatch) -
             "fault is no parameter of a scenario: known are producers, consumers",
         ),
         ({"consumers": [1], "seeds": []}, "seeds has no values"),
+        ({"consumers": [1], "seeds": [4, 5, 4]}, "seeds has a value twice"),  # two runs that are one prove no more
         ({"recovery": ["claim", "atoclaim"]}, "recovery atoclaim: recovery.strategy is 'atoclaim': did you mean autoc"),
     ],
 )
