@@ -28,12 +28,15 @@ if TYPE_CHECKING:
     from streamlab.lab.strategies import RecoveryTable as RecoveryTable
     from streamlab.lab.strategies import compare as compare
     from streamlab.lab.sweep import sweep as sweep
+    from streamlab.lab.sweep import sweep_over as sweep_over
     from streamlab.lab.watch import Watch as Watch
     from streamlab.learner.magics import load_ipython_extension as load_ipython_extension
     from streamlab.model import StreamModel as StreamModel
     from streamlab.results.comparison import Agreement as Agreement
     from streamlab.results.comparison import Comparison as Comparison
     from streamlab.results.run import Run as Run
+    from streamlab.results.sweep_table import SweepTable as SweepTable
+    from streamlab.results.theory import MMc as MMc
     from streamlab.scenario import Arrivals as Arrivals
     from streamlab.scenario import Consumer as Consumer
     from streamlab.scenario import Producer as Producer
@@ -97,12 +100,14 @@ else:
             "lab.both": "run_both",
             "lab.lab": "Lab",
             "lab.strategies": "RecoveryTable compare",
-            "lab.sweep": "sweep",
+            "lab.sweep": "sweep sweep_over",
             "lab.watch": "Watch",
             "learner.magics": "load_ipython_extension",
             "model": "StreamModel",
             "results.run": "Run",
             "results.comparison": "Agreement Comparison",
+            "results.sweep_table": "SweepTable",
+            "results.theory": "MMc",
             "lab.machine_process": "LabError",
             "scenario.values": "ScenarioError",
             "scenario.named": "load_scenario",

@@ -11,6 +11,7 @@ import typer
 from streamlab import __version__
 from streamlab.cli.helping import EXAMPLES, Command, Group
 from streamlab.cli.options import RunOptions, ScenarioName, scenarios, taking_options
+from streamlab.cli.sweep_options import SweepOptions
 from streamlab.cli.terminal import is_styled
 from streamlab.cli.torture_options import TortureOptions
 from streamlab.cli.watch_options import WatchOptions
@@ -30,6 +31,11 @@ _RUN: Final = (
 _REPLAY: Final = (
     "Play a run in the browser that `streamlab run --save` or `Run.save` kept.\n\n"
     "It is opened as a page of one file: no server runs, nothing is asked for from anywhere."
+)
+_SWEEP: Final = (
+    "Run all variations of a scenario, each with many seeds, and show what they come to.\n\n"
+    "The numbers are the same whatever runs them: this process, several (--jobs), or a Dask cluster.\n\n"
+    "Exit status: 0; 1 when an invariant is broken in any run; 2 for wrong use."
 )
 _TORTURE: Final = (
     "Run a consumer of your own, in any language, under faults.\n\n"
@@ -86,6 +92,7 @@ def _app() -> typer.Typer:
     app.callback(invoke_without_command=True)(_alone)
     app.command("run", cls=Command, help=_RUN)(taking_options(_run, RunOptions))
     app.command("replay", cls=Command, help=_REPLAY)(_replay)
+    app.command("sweep", cls=Command, help=_SWEEP)(taking_options(_sweep, SweepOptions))
     app.command("torture", cls=Command, help=_TORTURE)(taking_options(_torture, TortureOptions))
     app.command("lab", cls=Command, help=_LAB)(_lab)
     app.command("progress", cls=Command, help=_PROGRESS)(_progress)
@@ -130,6 +137,12 @@ def _replay(
     from streamlab.cli.opening import open_saved
 
     return open_saved(saved, page=html, no_browser=no_browser)
+
+
+def _sweep(options: SweepOptions) -> int:
+    from streamlab.cli.sweep import sweep
+
+    return sweep(options)
 
 
 def _torture(options: TortureOptions) -> int:

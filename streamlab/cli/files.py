@@ -21,18 +21,19 @@ def check_files(options: RunOptions) -> None:
                 raise ScenarioError(f"{option} keeps one run: take --engine simulated or --engine live")
             check_writable(path, option)
     if options.plot is not None:
-        if find_spec("matplotlib") is None:
-            raise ScenarioError(
-                "--plot needs matplotlib, which is not installed: pip install 'consumer-group-lab[course]'"
-            )
-        from matplotlib.backend_bases import FigureCanvasBase
+        check_picture(options.plot)
 
-        known = FigureCanvasBase.get_supported_filetypes()
-        if options.plot.suffix[1:].lower() not in known:
-            raise ScenarioError(
-                f"--plot {options.plot}: the name has to end in {', '.join(f'.{each}' for each in known)}"
-            )
-        check_writable(options.plot, "--plot")
+
+def check_picture(path: Path) -> None:
+    """See that a picture can be drawn, and be written to this file."""
+    if find_spec("matplotlib") is None:
+        raise ScenarioError("--plot needs matplotlib, which is not installed: pip install 'consumer-group-lab[course]'")
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    known = FigureCanvasBase.get_supported_filetypes()
+    if path.suffix[1:].lower() not in known:
+        raise ScenarioError(f"--plot {path}: the name has to end in {', '.join(f'.{each}' for each in known)}")
+    check_writable(path, "--plot")
 
 
 def check_writable(path: Path, option: str) -> None:

@@ -17,10 +17,11 @@ from streamlab.views.plots.recovery import recovery
 from streamlab.views.plots.shares import shares
 from streamlab.views.plots.sojourn import sojourn
 from streamlab.views.plots.strategies import strategies
+from streamlab.views.plots.sweep import sweep
 from streamlab.views.plots.timeline import timeline
 from streamlab.views.plots.zombie import zombie
 
 __all__ = [
     "Chart", "Picture", "backlog", "group_states", "overview", "recovery", "shares", "show", "sojourn",
-    "strategies", "timeline", "zombie",
+    "strategies", "sweep", "timeline", "zombie",
 ]  # fmt: skip
