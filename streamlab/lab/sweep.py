@@ -90,6 +90,7 @@ def sweep_over(
     """
     check_jobs(jobs)
     base = Lab(scenario).scenario
+    base.groups.only("scenario.of({})")
     numbers = tuple(seeds)
     if not numbers:
         raise ScenarioError("seeds has no values: give one at least")

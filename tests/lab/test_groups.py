@@ -15,6 +15,7 @@ import pytest
 from streamlab.actors.events import REMOVED, STOPPED
 from streamlab.cli import main
 from streamlab.lab.lab import Lab
+from streamlab.lab.sweep import sweep_over
 from streamlab.results.events import Event
 from streamlab.results.run import EngineName, Run
 from streamlab.results.snapshot import Snapshot
@@ -177,6 +178,13 @@ def test_what_is_about_one_group_asks_which() -> None:
             getattr(run, question)
     with pytest.raises(ScenarioError, match="did you mean billing"):
         run.of("bill")
+
+
+def test_a_sweep_is_of_one_group() -> None:
+    """Said before anything runs."""
+    with pytest.raises(ScenarioError, match=r"write scenario\.of\('workers'\) or scenario\.of\('billing'\)"):
+        sweep_over(TWO, rate=[50])
+    assert sweep_over(TWO.of("billing"), rate=[50], seeds=[1]).rows
 
 
 def test_summary_and_table() -> None:
