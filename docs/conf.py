@@ -59,6 +59,7 @@ notebooks/TEACHING
 docs/testing
 docs/torture
 docs/libraries
+docs/persistence
 examples/README
 docs/api
 ```
