@@ -128,7 +128,8 @@ class Stage(ABC):
 
     async def answered(self, question: Callable[[Redis], Awaitable[T]]) -> T:
         """Ask the server something that changes nothing."""
-        return await answered(lambda: question(self.client), self.client, self.patience)
+        client = self.client
+        return await answered(lambda: question(client), client, self.patience)
 
     @abstractmethod
     async def open(self, course: Host) -> None:
