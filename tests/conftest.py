@@ -11,6 +11,7 @@ processes do meanwhile, says so: ``@pytest.mark.real_time("why")``. ``make test`
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 
@@ -46,6 +47,10 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "redis: needs a real redis-server or valkey-server")
     config.addinivalue_line("markers", "browser: needs Chromium and playwright")
     config.addinivalue_line("markers", "real_time(reason): compares real times, or looks at processes meanwhile")
+    # As in the background of a script, or under nohup; and whatever is started here would ignore them as well.
+    for signum, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+        if signal.getsignal(signum) == signal.SIG_IGN:
+            signal.signal(signum, usual)
     wanted = config.getoption("--redis-server")
     try:
         found = [identify_server(wanted)] if wanted else find_servers()

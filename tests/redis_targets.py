@@ -21,6 +21,10 @@ from streamlab.servers.programs import ServerBinary
 from streamlab.virtual.loop import VirtualLoop
 from streamlab.virtual.redis import SimulatedServer
 
+#: Options for a server with an append-only file that loses nothing by a kill: by "everysec", what was answered may wait
+#: for two seconds to be written, while a disk is slow.
+KILLED_WITH_ALL: dict[str, str | int] = {"appendfsync": "no"}
+
 #: A client as tests use it: redis-py types each reply as all that it could be, and a test takes it for what it is.
 Client = Any
 

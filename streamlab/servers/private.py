@@ -57,8 +57,9 @@ class PrivateServer:
 
     ``binary`` is a program's name or path, or one of `find_servers`; by default it is the first of those that is
     new enough and starts, and `passed_over` says why others were not taken.
-    ``persistence`` is "none", "rdb" (Redis' default snapshots), "aof" (fsync every second) or "aof-always" (fsync
-    before each answer).
+    ``persistence`` is "none", "rdb" (Redis' default snapshots), "aof-always" (fsync before each answer) or "aof" (fsync
+    every second: while a disk is slow, even a `kill` loses what was answered in the last two seconds, unless
+    ``options`` say ``{"appendfsync": "no"}``).
     ``port`` is a TCP port of 127.0.0.1 on which it listens as well: every program of this machine reaches it there.
     ``options`` are further lines of redis.conf: name and value as they would stand there. The folder
     lives until `stop`, so that `kill` and `restart` show what a persistence mode brings back.

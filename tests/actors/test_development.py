@@ -30,6 +30,7 @@ from streamlab.servers.programs import ServerBinary
 from streamlab.servers.proxy import Proxy
 from tests.conftest import Eventually
 from tests.process_table import runs
+from tests.redis_targets import KILLED_WITH_ALL
 from tests.soak.lesson import CONSUMERS, GROUP, STREAM, Figures, Service, programs, soak
 
 pytestmark = pytest.mark.real_time("kills processes at times of its own")
@@ -123,7 +124,7 @@ def test_kills_lose_nothing_and_double_nothing(
     tmp_path: Path, server_binary: ServerBinary, eventually: Eventually
 ) -> None:
     """Not even that of the server, which comes back with its append-only file."""
-    with PrivateServer(server_binary, persistence="aof") as server:
+    with PrivateServer(server_binary, persistence="aof", options=KILLED_WITH_ALL) as server:
 
         def kill_server() -> None:
             server.kill()
@@ -307,7 +308,7 @@ def test_trimming_leaves_what_any_group_still_needs(service: Service) -> None:
 
 def test_the_soak_kills_and_counts(tmp_path: Path, default_server_binary: ServerBinary) -> None:
     """A few seconds of what ``python -m tests.soak.lesson`` does."""
-    with PrivateServer(default_server_binary, persistence="aof") as server:
+    with PrivateServer(default_server_binary, persistence="aof", options=KILLED_WITH_ALL) as server:
         figures = soak(server, tmp_path, minutes=0.05, rate=60, seed=3, n_server_kills=1)
     assert figures.is_right, "\n".join(figures.lines())
     assert figures.entries == 180

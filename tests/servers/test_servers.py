@@ -23,6 +23,7 @@ from streamlab.servers.client import sync_stream_client
 from streamlab.servers.private import MAX_SOCKET_PATH, Persistence, PrivateServer
 from streamlab.servers.programs import ServerBinary, ServerStartError, best_server, find_servers, identify_server
 from tests.process_table import runs, sockets, tcp_sockets
+from tests.redis_targets import KILLED_WITH_ALL
 
 Eventually = Callable[[Callable[[], object], str], None]
 
@@ -125,7 +126,7 @@ def test_a_paused_server_can_be_killed_restarted_and_stopped(server: PrivateServ
 def test_a_restarted_server_has_loaded_its_data(server_binary: ServerBinary, password: str | None) -> None:
     """Also if that takes long, and it asks for a password before it says that it is still loading."""
     n = 8_000  # while it loads, it answers after each 1024 commands
-    slow = {"key-load-delay": 20}  # µs
+    slow: dict[str, str | int] = {"key-load-delay": 20, **KILLED_WITH_ALL}  # µs
     with PrivateServer(server_binary, persistence="aof", password=password, options=slow) as server:
         with sync_stream_client(server.url) as client:
             pipe = client.pipeline(transaction=False)

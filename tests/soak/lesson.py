@@ -32,6 +32,7 @@ import redis
 from streamlab.servers.client import sync_stream_client
 from streamlab.servers.private import PrivateServer
 from streamlab.servers.processes import GuardedProcess
+from tests.redis_targets import KILLED_WITH_ALL
 from tests.soak.crew import Crew
 
 LESSON = Path(__file__).parents[2] / "notebooks" / "solutions" / "07_development.ipynb"
@@ -228,7 +229,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     with (
-        PrivateServer(options.server, persistence="aof") as server,
+        PrivateServer(options.server, persistence="aof", options=KILLED_WITH_ALL) as server,
         tempfile.TemporaryDirectory(prefix="soak-") as folder,
     ):
         print(f"{server.binary}, {options.minutes:g} min, {options.rate:g} entries/s, seed {options.seed}")
