@@ -206,6 +206,12 @@ def written(page: Path, begin: str, end: str, markdown: str) -> str:
     return f"{before}{begin}\n\n{markdown}\n\n{end}{after}"
 
 
+def each_time(runs: Sequence[object], name: str) -> str:
+    """Return a count of each run, in their order; once, if it was always the same."""
+    counts = [getattr(run, name) for run in runs]
+    return f"{counts[0]:,}" if len(set(counts)) == 1 else " / ".join(f"{count:,}" for count in counts)
+
+
 def find(results: Sequence[Result], name: str) -> Result | None:
     """Return the result of that name, if it was measured."""
     return next((result for result in results if result.name == name), None)

@@ -19,7 +19,7 @@ from datetime import date
 from pathlib import Path
 
 import redis
-from harness import machine, progress, written
+from harness import each_time, machine, progress, written
 
 from streamlab import PrivateServer, sync_stream_client
 from streamlab.servers.programs import ServerStartError, best_server, identify_server
@@ -218,16 +218,10 @@ def table(found: dict[Row, list[Found]]) -> str:
         "|---|---|--:|--:|--:|--:|--:|--:|---|",
     ]
     for row, runs in found.items():
-        counts = [each(runs, name) for name in ("added", "found", "lost", "unheard", "again", "acks_lost")]
+        counts = [each_time(runs, name) for name in ("added", "found", "lost", "unheard", "again", "acks_lost")]
         group = "is there" if all(run.group for run in runs) else "is gone"
         lines.append(f"| {' | '.join([row.name, row.crash, *counts, group])} |")
     return "\n".join(lines)
-
-
-def each(runs: Sequence[Found], name: str) -> str:
-    """Return a count of each time; once, if it was always the same."""
-    counts = [getattr(run, name) for run in runs]
-    return f"{counts[0]:,}" if len(set(counts)) == 1 else " / ".join(f"{count:,}" for count in counts)
 
 
 def surprises(found: dict[Row, list[Found]]) -> list[str]:

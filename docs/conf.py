@@ -60,6 +60,7 @@ docs/testing
 docs/torture
 docs/libraries
 docs/persistence
+docs/failover
 examples/README
 docs/api
 ```

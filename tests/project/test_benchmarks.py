@@ -254,3 +254,20 @@ def test_a_surprise_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     said = capsys.readouterr()
     assert said.err.startswith("not as it must be: AOF, always, kill -9")
     assert "| AOF, always | kill -9 | 10 | 10 / 9 | 0 / 1 | 0 | 2 | 0 | is there |" in said.out
+
+
+@pytest.mark.redis
+@pytest.mark.real_time("what is lost is what was written in some tenths of a second")
+@pytest.mark.parametrize("wait", [False, True])
+def test_a_failover_loses_what_its_page_says(monkeypatch: pytest.MonkeyPatch, wait: bool) -> None:
+    """What was not copied: about as much as was written since; nothing of what the replica was said to have."""
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    failover = import_module("failover")
+    row = failover.Row(lag=0.3, wait=wait)
+    found = failover.run_one(row, None)
+    assert row.must(found)
+    assert row.must(replace(found, lost=1, acks_lost=1)) != wait
+    if not wait:
+        assert 0.5 < found.lost / (row.lag * failover.RATE) < 2
+        assert 0.5 < found.acks_lost / (failover.ACKED_AFTER * failover.RATE) < 2
+    assert found.blocked > 0.5  # for so long the Sentinels wait before they call it dead
