@@ -19,7 +19,7 @@ from datetime import date
 from pathlib import Path
 
 import redis
-from harness import each_time, machine, progress, written
+from harness import each_time, machine, repeated, written
 from persistence import GROUP, STREAM, given_now
 
 from streamlab import PrivateReplicas, connect, sync_stream_client
@@ -158,17 +158,6 @@ def run_one(row: Row, program: str | None) -> Found:
     )
 
 
-def measure(repeats: int, program: str | None) -> dict[Row, list[Found]]:
-    """Run every row so many times."""
-    found: dict[Row, list[Found]] = {row: [] for row in ROWS}
-    for row, runs in found.items():
-        for number in range(repeats):
-            progress(f"{row}: {number + 1} of {repeats}")
-            runs.append(run_one(row, program))
-    progress("")
-    return found
-
-
 def table(found: dict[Row, list[Found]]) -> str:
     """Return the results as a Markdown table: counts are those of each time, in their order."""
     lines = [
@@ -196,7 +185,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ServerStartError as error:
         print(f"nothing to measure: {error}", file=sys.stderr)
         return 2
-    found = measure(options.repeats, options.server)
+    found = repeated(ROWS, options.repeats, lambda row: run_one(row, options.server))
     markdown = (
         f"{date.today():%d %B %Y}, {machine()}; {server.kind.capitalize()} {'.'.join(map(str, server.version))}:\n\n"
         f"```console\n$ python benchmarks/failover.py --write --repeats {options.repeats}\n```\n\n{table(found)}"

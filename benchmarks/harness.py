@@ -17,6 +17,10 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 
+_Row = TypeVar("_Row")
+_Found = TypeVar("_Found")
+
+
 class Outcome(NamedTuple):
     """One measurement: how long it took in seconds of the wall, and how many entries were processed."""
 
@@ -204,6 +208,17 @@ def written(page: Path, begin: str, end: str, markdown: str) -> str:
     if not found:
         raise SystemExit(f"{page.name} has no place for the table: put {begin} and {end} into it")
     return f"{before}{begin}\n\n{markdown}\n\n{end}{after}"
+
+
+def repeated(rows: Iterable[_Row], repeats: int, run: Callable[[_Row], _Found]) -> dict[_Row, list[_Found]]:
+    """Run each row so many times, and return what came of it."""
+    found: dict[_Row, list[_Found]] = {row: [] for row in rows}
+    for row, runs in found.items():
+        for number in range(repeats):
+            progress(f"{row}: {number + 1} of {repeats}")
+            runs.append(run(row))
+    progress("")
+    return found
 
 
 def each_time(runs: Sequence[object], name: str) -> str:

@@ -19,7 +19,7 @@ from datetime import date
 from pathlib import Path
 
 import redis
-from harness import each_time, machine, progress, written
+from harness import each_time, machine, repeated, written
 
 from streamlab import PrivateServer, sync_stream_client
 from streamlab.servers.programs import ServerStartError, best_server, identify_server
@@ -199,17 +199,6 @@ def run_one(row: Row, n_acks: int, program: str | None) -> Found:
     )
 
 
-def measure(n_acks: int, repeats: int, program: str | None) -> dict[Row, list[Found]]:
-    """Run every row so many times."""
-    found: dict[Row, list[Found]] = {row: [] for row in ROWS}
-    for row in ROWS:
-        for number in range(repeats):
-            progress(f"{row.name}, {row.crash}: {number + 1} of {repeats}")
-            found[row].append(run_one(row, n_acks, program))
-    progress("")
-    return found
-
-
 def table(found: dict[Row, list[Found]]) -> str:
     """Return the results as a Markdown table: counts are those of each time, in their order."""
     lines = [
@@ -243,7 +232,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ServerStartError as error:
         print(f"nothing to measure: {error}", file=sys.stderr)
         return 2
-    found = measure(options.acks, options.repeats, options.server)
+    found = repeated(ROWS, options.repeats, lambda row: run_one(row, options.acks, options.server))
     command = f"python benchmarks/persistence.py --write --acks {options.acks} --repeats {options.repeats}"
     version = ".".join(map(str, server.version))
     markdown = (

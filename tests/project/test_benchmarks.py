@@ -249,7 +249,7 @@ def test_a_surprise_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     server = ServerBinary("redis-server", "redis", (7, 0, 15))
     monkeypatch.setattr(persistence, "best_server", lambda: server)
     for found, status in (({always: [kept, lost]}, 1), ({always: [kept]}, 0)):
-        monkeypatch.setattr(persistence, "measure", lambda *_, found=found: found)
+        monkeypatch.setattr(persistence, "repeated", lambda *_, found=found: found)
         assert persistence.main([]) == status
     said = capsys.readouterr()
     assert said.err.startswith("not as it must be: AOF, always, kill -9")
