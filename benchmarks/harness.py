@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-
 _Row = TypeVar("_Row")
 _Found = TypeVar("_Found")
 
