@@ -21,6 +21,7 @@ from streamlab.servers.cluster import PrivateCluster
 from streamlab.servers.connect import connect, connect_async
 from streamlab.servers.private import PrivateServer
 from streamlab.servers.programs import ServerBinary
+from streamlab.servers.proxy import Proxy
 from streamlab.servers.replicas import PrivateReplicas
 from streamlab.servers.several import at_key, parse_several
 from streamlab.servers.together import PrivateServers, ask
@@ -315,6 +316,8 @@ def test_a_live_run_on_a_cluster(default_server_binary: ServerBinary) -> None:
 
 def test_a_proxy_is_for_one_server(cluster: PrivateCluster) -> None:
     """Replies of several servers cannot be lost on purpose: it is said before anything is done."""
+    with pytest.raises(ValueError, match=r"one server: redis\+cluster://:\*\*\*@.* names several"):
+        Proxy(cluster.url)
     scenario = Scenario(
         producers=(Producer("P1", Arrivals(rate=50.0)),), consumers=consumers(1, Service(mean=0.002)), duration=0.1
     )
