@@ -86,6 +86,7 @@ if TYPE_CHECKING:
     from streamlab.views import tables as tables
     from streamlab.views.magics import load_ipython_extension as load_ipython_extension
     from streamlab.views.panel import Panel as Panel
+    from streamlab.views.playback import Playback as Playback
     from streamlab.virtual.loop import VirtualLoop as VirtualLoop
     from streamlab.virtual.redis import SimulatedServer as SimulatedServer
 else:
@@ -128,6 +129,7 @@ else:
             "views.group_states": "",
             "views.magics": "load_ipython_extension",
             "views.panel": "Panel",
+            "views.playback": "Playback",
             "views.plots": "",
             "views.tables": "",
             "virtual.loop": "VirtualLoop",

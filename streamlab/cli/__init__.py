@@ -1,4 +1,5 @@
-"""The command ``streamlab``: ``run``, ``torture``, ``lab``, ``panel``, ``watch``, ``serve``, ``worker``, ``doctor``.
+"""The command ``streamlab``: ``run``, ``replay``, ``torture``, ``lab``, ``panel``, ``watch``, ``serve``, ``worker``,
+``doctor``.
 
 `app` declares the commands and their options, and imports nothing that takes long: what a command does is imported
 when it is run.
@@ -49,13 +50,16 @@ def _status_of(error: Exception) -> int:
     import redis.exceptions
 
     from streamlab.lab.lab import LabError
+    from streamlab.results.run import RunFileError
     from streamlab.scenario import ScenarioError
     from streamlab.scenario.replay import ReplayError
     from streamlab.servers.client import ServerUnusable
     from streamlab.servers.programs import ServerStartError
     from streamlab.working_copy import WorkingCopyError
 
-    if isinstance(error, ScenarioError | ReplayError | ServerUnusable | ServerStartError | WorkingCopyError):
+    if isinstance(
+        error, ScenarioError | ReplayError | RunFileError | ServerUnusable | ServerStartError | WorkingCopyError
+    ):
         return 2  # the caller's to correct
     # OSError: no more file handles, a full disk …
     return 1 if isinstance(error, LabError | redis.exceptions.RedisError | OSError) else 0

@@ -23,6 +23,10 @@ _RUN: Final = (
     "Exit status: 0; 1 when an invariant is broken or the engines differ; 2 for wrong use; 3 when something is still "
     "pending that the recovery should have dealt with."
 )
+_REPLAY: Final = (
+    "Play a run in the browser that `streamlab run --save` or `Run.save` kept.\n\n"
+    "It is opened as a page of one file: no server runs, nothing is asked for from anywhere."
+)
 _TORTURE: Final = (
     "Run a consumer of your own, in any language, under faults.\n\n"
     "Several processes of it are started, each with REDIS_URL, STREAM, GROUP and CONSUMER in its environment; entries "
@@ -73,6 +77,7 @@ def _app() -> typer.Typer:
     )
     app.callback(invoke_without_command=True)(_alone)
     app.command("run", cls=Command, help=_RUN)(taking_options(_run, RunOptions))
+    app.command("replay", cls=Command, help=_REPLAY)(_replay)
     app.command("torture", cls=Command, help=_TORTURE)(taking_options(_torture, TortureOptions))
     app.command("lab", cls=Command, help=_LAB)(_lab)
     app.command("panel", cls=Command)(_panel)
@@ -103,6 +108,19 @@ def _run(options: RunOptions) -> int:
     from streamlab.cli.run import run
 
     return run(options)
+
+
+def _replay(
+    saved: Annotated[Path, typer.Argument(metavar="FILE", help="The run that was kept.", show_default=False)],
+    html: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.html", help="Where to write the page.", show_default="a temporary folder"),
+    ] = None,
+    no_browser: _NoBrowser = False,
+) -> int:
+    from streamlab.cli.opening import open_saved
+
+    return open_saved(saved, page=html, no_browser=no_browser)
 
 
 def _torture(options: TortureOptions) -> int:

@@ -1,4 +1,4 @@
-"""What ``streamlab run`` leaves in files: the run itself, and a picture of it."""
+"""What ``streamlab run`` leaves in files: the run itself, a picture of it, a page that plays it."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ def check_files(options: RunOptions) -> None:
     """See that what is to become of the run can be had."""
     if options.json and options.events:
         raise ScenarioError("--json and --events both print: take one of them")
-    if options.save is not None:
-        if options.engine == "both":
-            raise ScenarioError("--save keeps one run: take --engine simulated or --engine live")
-        check_writable(options.save, "--save")
+    for option, path in (("--save", options.save), ("--html", options.html)):
+        if path is not None:
+            if options.engine == "both":
+                raise ScenarioError(f"{option} keeps one run: take --engine simulated or --engine live")
+            check_writable(path, option)
     if options.plot is not None:
         if find_spec("matplotlib") is None:
             raise ScenarioError(
@@ -60,3 +61,7 @@ def write_files(options: RunOptions, runs: list[Run]) -> None:
         lost_somebody = len(runs) == 1 and any(runs[0].recovery.times)
         figure = plots.recovery(runs[0]) if lost_somebody else plots.overview(*runs)
         figure.savefig(options.plot)
+    if options.html is not None:
+        from streamlab.views.playback import Playback
+
+        Playback(runs[0]).save(options.html)

@@ -15,9 +15,14 @@ EXAMPLES: Final[dict[str, list[tuple[str, str]]]] = {
         ("streamlab run one-to-many", "figures, and a line for each consumer"),
         ("streamlab run one-to-many --engine both", "simulated and on a real Redis, side by side"),
         ("streamlab run crash --plot crash.png", "two workers die; draw what became of it"),
+        ("streamlab run crash --html crash.html", "a page that plays it, in any browser"),
         ("streamlab run one-to-many --fault 'kill C2 at 3s' --recovery autoclaim", "another consumer takes over"),
         ("streamlab run crash --engine live --keep", "its server stays, for redis-cli, until Ctrl-C"),
         ("streamlab run my-scenario.toml --json", "a scenario of your own; one JSON object"),
+    ],
+    "replay": [
+        ("streamlab run crash --save crash.jsonl", "keep a run"),
+        ("streamlab replay crash.jsonl", "and watch it in the browser"),
     ],
     "torture": [
         ("streamlab torture --worker 'python consumer.py' --effects effects --faults random", "ten seconds of faults"),

@@ -1,14 +1,17 @@
-"""``streamlab lab`` and ``streamlab panel``: what opens in the browser."""
+"""``streamlab lab``, ``streamlab panel`` and ``streamlab replay``: what opens in the browser."""
 
 from __future__ import annotations
 
 import os
 import signal
 import sys
+import tempfile
+import webbrowser
 from importlib.util import find_spec
 from pathlib import Path
 
 from streamlab import working_copy
+from streamlab.cli.files import check_writable
 from streamlab.scenario import ScenarioError, load_scenario
 from streamlab.servers.programs import best_server
 
@@ -74,3 +77,19 @@ def open_panel(name: str, *, live: bool, port: int | None, no_browser: bool) -> 
     if live:
         best_server()
     return app.main(scenario, live=live, open_browser=not no_browser, port=port)
+
+
+def open_saved(saved: Path, *, page: Path | None, no_browser: bool) -> int:
+    """Write the page that plays a saved run, and open it; return the exit status."""
+    from streamlab.views.playback import Playback
+
+    if page is not None:
+        check_writable(page, "--html")
+    playback = Playback.load(saved)
+    if page is None:  # it stays, since the browser has it open: temporary folders are emptied by the system
+        page = Path(tempfile.mkdtemp(prefix="streamlab-replay-"), f"{saved.stem}.html")
+    playback.save(page)
+    print(page, flush=True)
+    if not no_browser and not webbrowser.open(page.resolve().as_uri()):
+        print("streamlab: there is no browser to open it with: open this file in one", file=sys.stderr)
+    return 0

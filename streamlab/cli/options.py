@@ -119,6 +119,9 @@ class RunOptions:
     ] = None
     save: Annotated[Path | None, option("FILE", "Keep the run (JSON lines).", _RESULT)] = None
     plot: Annotated[Path | None, option("FILE.png", "Draw the run.", _RESULT)] = None
+    html: Annotated[
+        Path | None, option("FILE.html", "Write a page that plays the run in any browser, to be sent on.", _RESULT)
+    ] = None
 
 
 def taking_options(command: Callable[[Given], int], options: type[Given]) -> Callable[..., int]:

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from redis.exceptions import ConnectionError, ResponseError
 
-from streamlab.results.actor_records import State
 from streamlab.results.recent import Recent
-from streamlab.results.snapshot import ConsumerView, DeadLetter, PendingView, Snapshot
+from streamlab.results.snapshot import DeadLetter, PendingView, Snapshot, consumer_views
 from streamlab.scenario import Scenario
 from streamlab.scenario.small_table import harmless
 
@@ -60,30 +59,18 @@ class Looker:
         groups, asked, rows, length, dead = self._said
         info: dict[str, Any] = next((g for g in groups or () if g["name"] == group), {})
         fields = await self._fields_of(client, [row["message_id"] for row in rows or ()])
-        known = {row["name"]: row for row in asked or ()}
         ledger = recent.ledger
         if not is_down:
             await self._read_dead_letters(client, dead or 0, len(ledger.dead_lettered))
-        taken = {name: ledger.actors.taken_away(record) for name, record in ledger.consumers.items()}
         arrival_rate, throughput = recent.rates(now)
         return Snapshot(
             at=now,
             finished=finished,
-            consumers=tuple(
-                ConsumerView(
-                    name=name,
-                    state=State.WORKING if taken[name] and record.state == State.WAITING else record.state,
-                    holding=record.holding,
-                    delivered=record.delivered,
-                    acked=record.acked,
-                    claimed=record.claimed,
-                    pending=known[name]["pending"] if name in known else 0,
-                    idle=known[name]["idle"] / 1000 if name in known else None,
-                    taken_away=taken[name],
-                    processed_again=record.processed_again,
-                    pid=pids.get(name),
-                )
-                for name, record in ledger.consumers.items()
+            consumers=consumer_views(
+                ledger,
+                {row["name"]: row["pending"] for row in asked or ()},
+                {row["name"]: row["idle"] / 1000 for row in asked or ()},
+                pids,
             ),
             pending=tuple(
                 PendingView(

@@ -69,7 +69,7 @@ class _Read:
 class Recent:
     """A run's ledger, kept up as events come, and what has happened last."""
 
-    def __init__(self, scenario: Scenario) -> None:
+    def __init__(self, scenario: Scenario, window: float | None = None) -> None:
         self.ledger = Ledger(scenario)  #: what the events come to so far
         self.commands: deque[Command] = deque(maxlen=N_COMMANDS)  #: the last ones of the run's processes
         self.by_hand: deque[Command] = deque(maxlen=_N_BY_HAND)  #: … of the lab, and typed
@@ -77,11 +77,13 @@ class Recent:
         self.moves: deque[tuple[int, str, str, str]] = deque(maxlen=_N_MOVES)
         self.points: deque[Point] = deque(maxlen=N_POINTS + 20)  #: how the run stood, on a grid of times
         #: Seconds that curves and lanes look back: some services long.
-        self.window = max(20.0, 40 * max(c.service.mean for c in scenario.consumers))
+        self.window = window or max(20.0, 40 * max(c.service.mean for c in scenario.consumers))
         self._every = self.window / N_POINTS
         self._next_point = 0.0
         self._scenario = scenario
         self._consumers: dict[str, Consumer] = {c.name: c for c in scenario.consumers}
+        self._log: EventLog | list[Event] = []
+        self._origin = 0.0
         self._n_read = self._n_moves = 0
         self._reads: dict[str, _Read] = {}
 
@@ -98,8 +100,13 @@ class Recent:
             self._pass_time(event.at)
             self._tell(event)
             self.ledger.apply(event)
-        self._n_read = n
+        self._log, self._origin, self._n_read = log, origin, n
         self._pass_time(until)
+
+    def events(self) -> EventLog:
+        """Return the events so far, sorted by time; in seconds since the run began."""
+        log, origin = self._log, self._origin
+        return EventLog.of(log[n]._replace(at=log[n].at - origin) for n in range(self._n_read))
 
     def joined(self, consumer: Consumer) -> None:
         """Note that a consumer has been added."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from streamlab.results.actor_records import State
+from streamlab.results.ledger import Ledger
 from streamlab.scenario.small_table import ShowsItself, SmallTable, length
 
 
@@ -100,3 +102,29 @@ class Snapshot(ShowsItself):
     def consumer(self, name: str) -> ConsumerView:
         """Return the consumer of this name."""
         return next(consumer for consumer in self.consumers if consumer.name == name)
+
+
+def consumer_views(
+    ledger: Ledger,
+    pending: Mapping[str, int],
+    idle: Mapping[str, float] | None = None,
+    pids: Mapping[str, int] | None = None,
+) -> tuple[ConsumerView, ...]:
+    """Return all consumers of a ledger; what is `pending` for each, and what only its lab knows, by name."""
+    taken = {name: ledger.actors.taken_away(record) for name, record in ledger.consumers.items()}
+    return tuple(
+        ConsumerView(
+            name=name,
+            state=State.WORKING if taken[name] and record.state == State.WAITING else record.state,
+            holding=record.holding,
+            delivered=record.delivered,
+            acked=record.acked,
+            claimed=record.claimed,
+            pending=pending.get(name, 0),
+            idle=(idle or {}).get(name),
+            taken_away=taken[name],
+            processed_again=record.processed_again,
+            pid=(pids or {}).get(name),
+        )
+        for name, record in ledger.consumers.items()
+    )

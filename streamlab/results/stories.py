@@ -15,7 +15,7 @@ GENERAL: Final = (Kind.SERVER_DOWN, Kind.SERVER_UP, Kind.GROUP_DESTROYED, Kind.S
 #: What befalls an actor.
 PERSONAL: Final = (Kind.STARTED, Kind.STOPPED, Kind.CRASHED, Kind.PAUSED, Kind.RESUMED, Kind.DISCONNECTED, Kind.REMOVED)
 
-_WORDS: Final = {
+WORDS: Final = {
     Kind.ADDED: "added it",
     Kind.DELIVERED: "was given it",
     Kind.CLAIMED: "took it over",
@@ -68,7 +68,7 @@ class Story:
             self._tell(event)
 
     def _tell(self, event: Event) -> None:
-        words = _WORDS[event.kind].format(id=event.id)
+        words = WORDS[event.kind].format(id=event.id)
         count = f" (delivery {event.delivery_count})" if event.id and event.delivery_count else ""
         at = event.at - self._origin
         # Before all that came of it at the same moment.

@@ -44,6 +44,9 @@ def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
     [
         ("--save {tmp}/nowhere/run.jsonl", "there is no folder"),
         ("--save {tmp}", "is a folder"),
+        ("--html {tmp}/nowhere/run.html", "there is no folder"),
+        ("--html {tmp}", "is a folder"),
+        ("--engine both --html {tmp}/run.html", "--html keeps one run"),
         ("--plot {tmp}/nowhere/run.png", "there is no folder"),
         ("--plot {tmp}/run.xyz", "the name has to end in"),
         ("--plot {tmp}/run", "the name has to end in"),

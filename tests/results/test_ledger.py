@@ -16,7 +16,7 @@ from streamlab.results.ledger import Ledger
 from streamlab.results.run import Run
 from streamlab.results.snapshot import Snapshot
 from streamlab.scenario import Scenario, Service, consumers
-from streamlab.views.panel.state import state_of
+from streamlab.views.shown.state import state_of
 from tests.schedules.draw import draw
 
 

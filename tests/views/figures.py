@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import base64
+import gzip
+import json
+import re
+from typing import Any
 
 from streamlab.results.events import Event, EventLog
 from streamlab.results.run import FinalState, Run
 from streamlab.scenario import Arrivals, Scenario, Service, consumers, producers
-
-if TYPE_CHECKING:
-    pass
 
 
 def written(*rows: tuple[Any, ...], n_consumers: int = 2, n_producers: int = 1) -> Run:
@@ -42,3 +43,10 @@ def only_axes(figure: Any) -> Any:
 def title(figure: Any) -> str:
     text: str = only_axes(figure).get_title(loc="left").replace("\n", " ")
     return text
+
+
+def recording_of(page: str) -> dict[str, Any]:
+    """Return what a page holds that plays a run."""
+    (data,) = re.findall(r'id="recording">(.*)</script>', page)
+    found: dict[str, Any] = json.loads(gzip.decompress(base64.b64decode(data)))
+    return found

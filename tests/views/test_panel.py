@@ -18,14 +18,15 @@ from streamlab.lab.lab import Lab
 from streamlab.scenario import Arrivals, Scenario, Service, consumers, producers
 from streamlab.scenario.actions import ACTIONS
 from tests.conftest import Eventually
+from tests.views.figures import recording_of
 
 if TYPE_CHECKING:
     from streamlab.views import panel as panels
 else:
     panels = pytest.importorskip("streamlab.views.panel", reason="anywidget is not installed")
 
-from streamlab.views.panel.headlines import headline
-from streamlab.views.panel.state import state_of
+from streamlab.views.shown.headlines import headline
+from streamlab.views.shown.state import state_of
 
 BUSY = Scenario(
     name="busy",
@@ -462,6 +463,26 @@ def test_where_no_kernel_runs_there_is_a_still_picture(panel: panels.Panel, lab:
         other = panels.Panel(odd)
         assert "<strong>&lt;i&gt;</strong>" in other._repr_mimebundle_()[0]["text/html"]
         other.close()
+
+
+def test_the_run_so_far_is_handed_over_as_a_page(
+    panel: panels.Panel, lab: Lab, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+):
+    """To the browser, which saves it: with what has happened until now, and the lab goes on from there."""
+    sent: list[tuple[Any, list[bytes]]] = []
+    monkeypatch.setattr(panel, "send", lambda content, buffers: sent.append((content, buffers)))
+    lab.kill("C2")
+    now = lab.now
+    panel._hear(None, {"save": "page"}, [])
+    eventually(lambda: sent, "the page comes")
+    ((content, (page,)),) = sent
+    assert content == {"page": "busy.html"}
+    recording = recording_of(page.decode())
+    assert recording["title"] == "busy"
+    assert recording["frames"][-1][1]["headline"][1].startswith("C2 is dead. 3 entries are still pending for C2.")
+    assert [words for *_, words in recording["turns"]] == ["C2 died"]
+    assert lab.now == now
+    assert not lab.finished
 
 
 def test_the_command_says_what_is_missing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):

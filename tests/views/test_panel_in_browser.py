@@ -23,9 +23,10 @@ from streamlab.scenario import Arrivals, Scenario, Service, consumers, load_scen
 from streamlab.views import panel as panels
 from streamlab.views.panel.app import served
 from streamlab.views.panel.buttons import all_buttons
-from streamlab.views.panel.state import state_of
+from streamlab.views.shown.state import state_of
 from tests import browser
 from tests.conftest import Eventually
+from tests.views.figures import recording_of
 
 pytestmark = pytest.mark.browser
 
@@ -205,6 +206,12 @@ def test_in_voila(engine: str, eventually: Eventually) -> None:
             more_faults(page)
             story(page, live=engine == "live", automatic=False, eventually=eventually)
             pid = pid_of(page, "C1")
+            with page.expect_download() as saved:
+                page.click("text=Save as a page")
+            assert saved.value.suggested_filename == "crowded.html"
+            recording = recording_of(saved.value.path().read_text("utf-8"))
+            assert recording["engine"] == engine
+            assert {"C2 died", "all that C2 left is done"} <= {words for *_, words in recording["turns"]}
     if pid is not None:
         eventually(lambda: not is_running(pid), "the workers end with Voila", timeout=10.0)
 
@@ -257,8 +264,9 @@ SHOW = """async ([state, buttons]) => {
     const view = await import('/main.mjs');
     const el = document.body.appendChild(document.createElement('div'));
     window.sent = [];
+    window.heard = {};
     const get = (name) => ({ state, buttons })[name], send = (message) => window.sent.push(message);
-    const model = { get, send, on() {}, off() {} };
+    const model = { get, send, on: (what, act) => { window.heard[what] = act; }, off() {} };
     view.default.render({ model, el });
 }"""
 
@@ -352,6 +360,11 @@ def test_what_each_control_sends() -> None:
                 {"control": "play", "value": 5}
             ]
             assert sent({**state, "engine": "live"}, click("text=Stop")) == [{"control": "close"}]
+            assert sent(state, click("text=Save as a page")) == [{"save": "page"}]
+            with page.expect_download() as saved:
+                page.evaluate("() => heard['msg:custom']({ page: 'a run.html' }, [new TextEncoder().encode('<p>')])")
+            assert saved.value.suggested_filename == "a run.html"
+            assert saved.value.path().read_text() == "<p>"
             ended = {**state, "finished": True}
             assert (
                 sent(

@@ -10,6 +10,7 @@ import {
   takenPlaces,
 } from "../../streamlab/views/panel/view/layout.mjs";
 import { hatches } from "../../streamlab/views/panel/view/drawing.mjs";
+import { firstSpeed } from "../../streamlab/views/panel/view/player.mjs";
 import main from "../../streamlab/views/panel/view/main.mjs";
 import {
   consumerRow, count, curvesLabel, goBack, headline, hintOfBeginning, isTrouble, lanesLabel, nearestSpeed, notice, pace,
@@ -117,6 +118,7 @@ test("the drawings are told in words, too", () => {
   const state = stateWith({ backlog: 1, n_acked: 7, consumers: [consumer("C1", "dead", { pending: 4, acked: 7 })] });
   assert.equal(sceneLabel(state), "1 entry waits in the stream; C1 is dead with 4 pending; 7 acknowledged.");
   assert.equal(lanesLabel(state), "Which consumer had which entries in the last 20 seconds: C1 acknowledged 7.");
+  assert.match(lanesLabel({ ...state, window: 0.504 }), /in the last 0\.5 seconds:/);
   Object.assign(state.consumers[0], { again: 4, taken: 2 });
   assert.match(sceneLabel(state), /C1 is dead with 4 pending and works on 2 that were taken from it; /);
   assert.match(lanesLabel(state), /: C1 acknowledged 7 and did 4 for the second time\.$/);
@@ -441,4 +443,8 @@ test("a run that goes back begins with new dots; there are never too many", () =
 
 test("the parts fit together: each finds what it imports", () => {
   assert.equal(typeof main.render, "function");
+});
+
+test("a run is played back so slowly that what the lanes show passes by in ten seconds, if that can be", () => {
+  assert.deepEqual([20, 16, 5, 0.5, 5000].map(firstSpeed), [2, 1, 0.5, 0.1, 100]);
 });

@@ -15,10 +15,11 @@ import pytest
 from streamlab.scenario.action import Action
 from streamlab.scenario.action_texts import parse_action
 from streamlab.scenario.actions import ACTIONS, check_target
-from streamlab.views.panel import esm
 from streamlab.views.panel.buttons import all_buttons
+from streamlab.views.shown import esm
 
-VIEW = Path(esm.__file__).parent / "view"
+VIEW = Path(esm.__file__).parents[1] / "panel" / "view"
+MAINS = {"main.mjs": ["export default { render };"], "playback.mjs": []}
 PARTS = sorted(VIEW.glob("*.mjs"))
 TESTS = Path(__file__).with_suffix(".mjs")
 NODE = shutil.which("node")
@@ -34,16 +35,23 @@ def node(*arguments: str | Path, stdin: str | None = None) -> subprocess.Complet
     return subprocess.run([NODE, *arguments], input=stdin, capture_output=True, text=True, timeout=60, check=False)
 
 
-def test_the_bundle_holds_every_part_once_and_imports_nothing() -> None:
+@pytest.mark.parametrize("main", MAINS)
+def test_the_bundle_holds_every_part_once_and_imports_nothing(main: str) -> None:
     """Each before what needs it, the main part last; only its default export is left."""
-    text = esm.bundle(VIEW / "main.mjs")
+    text = esm.bundle(VIEW / main)
     order = re.findall(r"^// ---- (\w+\.mjs)$", text, re.MULTILINE)
-    assert sorted(order) == [part.name for part in PARTS]
-    assert order[-1] == "main.mjs"
-    for part in PARTS:
-        for needed in re.findall(r'from "\./(.*?)"', part.read_text("utf-8")):
-            assert order.index(needed) < order.index(part.name)
-    assert re.findall(r"^(?:import|export)\b.*", text, re.MULTILINE) == ["export default { render };"]
+    assert len(order) == len(set(order))
+    assert order[-1] == main
+    for name in order:
+        for needed in re.findall(r'from "\./(.*?)"', (VIEW / name).read_text("utf-8")):
+            assert order.index(needed) < order.index(name)
+    assert re.findall(r"^(?:import|export)\b.*", text, re.MULTILINE) == MAINS[main]
+
+
+def test_each_part_is_of_the_panel_or_of_a_page() -> None:
+    """None is for nothing."""
+    joined = "\n".join(esm.bundle(VIEW / main) for main in MAINS)
+    assert {part.name for part in PARTS} == {*re.findall(r"^// ---- (\w+\.mjs)$", joined, re.MULTILINE)}
 
 
 @pytest.mark.parametrize(
@@ -82,10 +90,11 @@ def test_a_part_parses(part: Path) -> None:
 
 
 @with_node
-def test_the_bundle_parses(tmp_path: Path) -> None:
+@pytest.mark.parametrize("main", MAINS)
+def test_the_bundle_parses(main: str, tmp_path: Path) -> None:
     """No two parts declare the same name."""
     joined = tmp_path / "view.mjs"
-    joined.write_text(esm.bundle(VIEW / "main.mjs"), "utf-8")
+    joined.write_text(esm.bundle(VIEW / main), "utf-8")
     checked = node("--check", joined)
     assert checked.returncode == 0, checked.stderr
 

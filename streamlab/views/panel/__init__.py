@@ -35,9 +35,11 @@ from streamlab.lab.lab import Lab, LabError
 from streamlab.scenario import ScenarioError
 from streamlab.scenario.action import Action
 from streamlab.views.panel.buttons import all_buttons
-from streamlab.views.panel.esm import bundle
-from streamlab.views.panel.state import state_of
-from streamlab.views.panel.still import still
+from streamlab.views.panel.so_far import run_so_far
+from streamlab.views.playback import Playback
+from streamlab.views.shown.esm import bundle
+from streamlab.views.shown.state import state_of
+from streamlab.views.shown.still import still
 
 _HERE = Path(__file__).parent
 
@@ -128,6 +130,11 @@ class Panel(anywidget.AnyWidget):
         self._told = entry_id
         self._wake()
 
+    def save_page(self) -> None:
+        """Have a page that plays the run so far saved by the browser, as the button does. Return at once."""
+        self._requests.put(self._send_page)
+        self._wake()
+
     def close(self) -> None:
         """Close the panel. The lab goes on."""
         _open.discard(self)
@@ -150,6 +157,8 @@ class Panel(anywidget.AnyWidget):
                 self.do(action)
             case {"story": str(entry_id)}:
                 self.tell(entry_id)
+            case {"save": "page"}:
+                self.save_page()
             case {"control": str(name)} if name in CONTROLS:
                 self.control(name, message.get("value"))
             case _:  # "look", by which the view tells now and then that somebody looks
@@ -184,6 +193,10 @@ class Panel(anywidget.AnyWidget):
                 self._notice = self._notice or _one_line(error)
         state["notice"] = self._notice
         self.state = state
+
+    def _send_page(self, lab: Lab) -> None:
+        page = Playback(run_so_far(lab), has_ended=lab.finished).page()
+        self.send({"page": f"{lab.scenario.name}.html"}, buffers=[page.encode()])
 
     def _obey(self, request: _Request) -> None:
         try:

@@ -3,12 +3,15 @@
 import { classes, make, Rows, write } from "./page.mjs";
 import { NOTHING_BY_HAND } from "./state.mjs";
 
-export function commandsPart() {
-  const byHand = list("Done by hand"), others = list("Commands of the processes");
-  const nothing = make("p", { class: "empty" }, NOTHING_BY_HAND);
+// Of a run that is played back, what was planned is listed as well: whoever watches has no part in either.
+export function commandsPart({ buttons }) {
+  const [title, none] = buttons.length
+    ? ["Done by hand", NOTHING_BY_HAND] : ["Faults, and what was done by hand", "Nothing yet."];
+  const byHand = list(title), others = list("Commands of the processes");
+  const nothing = make("p", { class: "empty" }, none);
   byHand.node.append(nothing);
   const node = make("section", { class: "log", "aria-label": "Commands" },
-    make("h3", {}, "Done by hand, newest first"), byHand.node,
+    make("h3", {}, `${title}, newest first`), byHand.node,
     make("h3", {}, "Commands of the processes"), others.node);
 
   function update({ by_hand: mine, commands }) {

@@ -7,7 +7,7 @@ import {
 } from "./state.mjs";
 
 // The header. Of a live lab the clock only runs: it has one button, which ends it.
-export function timeControls({ control }) {
+export function timeControls({ control, save }) {
   let state = { at: 0, playing: false };
   const title = make("h2"), badge = make("span", { class: "badge" });
   const clock = make("span", { class: "clock", title: "seconds since the run began" });
@@ -28,10 +28,13 @@ export function timeControls({ control }) {
   const seed = make("input", { type: "number", min: "0", "aria-label": "Seed" });
   const again = button("Begin again", () => control("begin_again", seedOf(seed.value)));
   const stop = button("Stop: end all processes", () => control("close"), { look: "kill" });
+  const page = button("Save as a page", save, {
+    hint: "One file that plays the run so far in any browser, to be kept or sent. It needs nothing beside it.",
+  });
   const simulated = [
     play, step, speed, make("label", {}, "go to ", moment), back, make("label", {}, "seed ", seed), again,
   ];
-  const node = make("header", {}, title, badge, clock, ...simulated, stop);
+  const node = make("header", {}, title, badge, clock, ...simulated, make("span", { class: "grow" }), page, stop);
 
   function update(now) {
     state = now;
@@ -44,6 +47,7 @@ export function timeControls({ control }) {
     for (const each of [play, step]) enable(each, whyNot(state));
     enable(back, state.closed ? whyNot(state) : state.at > 0 ? "" : "The run is at its beginning.");
     enable(again, state.closed ? whyNot(state) : "", hintOfBeginning(state));
+    enable(page, state.closed ? whyNot(state) : "");
     enable(stop, state.closed ? whyNot(state) : "");
     for (const each of simulated) each.hidden = isLive;
     stop.hidden = !isLive;

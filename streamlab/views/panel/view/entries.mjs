@@ -7,20 +7,34 @@ import { plural, whyNot } from "./state.mjs";
 // An entry's id, by which its story is told.
 export const link = (id, tell) => button(id, () => tell(id), { look: "link", label: `Story of ${id}` });
 
+// What picks one of several.
+export function checkBox(id, picked, changed, label = "") {
+  const box = make("input", {
+    type: "checkbox", "aria-label": label,
+    onchange: () => {
+      if (box.checked) picked.add(id);
+      else picked.delete(id);
+      changed();
+    },
+  });
+  return box;
+}
+
 export function lettersPart({ act, tell, buttons }) {
   const [putBack] = atHand(buttons, "dead letters");
   const picked = new Set();
   let state = null;
   const body = make("tbody"), total = make("span", { class: "badge" });
-  const rows = new Rows(body, (id) => newLetter(id, tell, picked, () => update(state)));
+  const rows = new Rows(body, (id) => newLetter(id, tell, putBack && picked, () => update(state)));
   const go = () => {
     act(putBack, { ids: [...picked] });
     picked.clear();
   };
-  const does = button(putBack.label, go, { look: putBack.word, hint: putBack.hint });
-  const heads = head("", "entry id", "given up by", "#delivery count", "fields");
+  const does = putBack && button(putBack.label, go, { look: putBack.word, hint: putBack.hint });
+  const heads = head([...(putBack ? [""] : []), "entry id", "given up by", "#delivery count", "fields"]);
   const node = make("section", { class: "letters", "aria-label": "Dead letters" },
-    make("div", { class: "bar" }, make("h3", {}, "Dead letters"), total, make("span", { class: "grow" }), does),
+    make("div", { class: "bar" },
+      make("h3", {}, "Dead letters"), total, make("span", { class: "grow" }), ...(does ? [does] : [])),
     make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Dead letters" },
       make("table", { "aria-label": "Dead letters" }, heads, body)));
 
@@ -32,6 +46,7 @@ export function lettersPart({ act, tell, buttons }) {
     node.hidden = letters.length === 0;
     write(total, `${state.figures["dead letters"]}`);
     rows.update(letters, ([id]) => id, (row, letter) => row.fill(letter));
+    if (!does) return;
     enable(does, whyNot(state) || (picked.size ? "" : "Pick dead letters first, by their check boxes."));
     write(does, picked.size ? `${putBack.label} ${plural(picked.size, "entry", "entries")}` : putBack.label);
   }
@@ -39,25 +54,19 @@ export function lettersPart({ act, tell, buttons }) {
 }
 
 function newLetter(id, tell, picked, changed) {
-  const pick = make("input", {
-    type: "checkbox",
-    onchange: () => {
-      if (pick.checked) picked.add(id);
-      else picked.delete(id);
-      changed();
-    },
-  });
+  const pick = picked && checkBox(id, picked, changed);
   const before = make("td"), by = make("td"), count = make("td", { class: "n" });
   const fields = make("td", { class: "fields" });
-  const node = make("tr", { "data-letter": id }, make("td", {}, pick), before, by, count, fields);
+  const node = make("tr", { "data-letter": id },
+    ...(pick ? [make("td", {}, pick)] : []), before, by, count, fields);
 
   function fill([, entryId, consumer, n, words]) {
     if (!before.firstChild) before.append(link(entryId, tell));
-    attribute(pick, "aria-label", `Pick the dead letter of ${entryId}`);
+    if (pick) attribute(pick, "aria-label", `Pick the dead letter of ${entryId}`);
     write(by, consumer);
     write(count, n);
     write(fields, words);
-    if (pick.checked !== picked.has(id)) pick.checked = picked.has(id);
+    if (pick && pick.checked !== picked.has(id)) pick.checked = picked.has(id);
   }
   return { node, fill };
 }

@@ -5,7 +5,7 @@ import {
 } from "./drawing.mjs";
 import { curves, lanes, lanesHeight } from "./layout.mjs";
 import { attribute } from "./page.mjs";
-import { curvesLabel, lanesLabel } from "./state.mjs";
+import { curvesLabel, lanesLabel, lookBack } from "./state.mjs";
 
 const COLOURS = { backlog: BLUE, pending: DARK_ORANGE, throughput: DARK_GREEN };
 
@@ -34,7 +34,7 @@ export function drawLanes(drawing, state) {
     line(pen, [[left, y], [width, y]], { colour: "#edf0f2", width: 1 });
   }
   for (const bar of bars) drawBar(pen, bar);
-  text(pen, `${Math.round(state.window)} s ago`, left, height - 7, { size: 11, colour: FAINT });
+  text(pen, `${lookBack(state.window)} s ago`, left, height - 7, { size: 11, colour: FAINT });
   text(pen, "now", width - 2, height - 7, { size: 11, colour: FAINT, align: "right" });
   attribute(drawing.canvas, "aria-label", lanesLabel(state));
 }

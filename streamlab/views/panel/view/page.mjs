@@ -31,6 +31,13 @@ export function classes(node, value) {
   if (node.className !== value) node.className = value;
 }
 
+// Hand a file over to whoever looks at the page.
+export function download(name, content, type) {
+  const address = URL.createObjectURL(new Blob([content], { type }));
+  make("a", { href: address, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(address), 60_000);
+}
+
 // ---- controls --------------------------------------------------------------------------------------
 
 export function button(words, act, { look = "", label = "", hint = "" } = {}) {
@@ -66,10 +73,11 @@ export function offer(select, options) {
 
 // ---- tables ----------------------------------------------------------------------------------------
 
-// The head of a table; a column whose word begins with # holds numbers.
-export function head(...words) {
-  const cells = words.map((word) => {
-    return make("th", { class: word.startsWith("#") ? "n" : "", scope: "col" }, word.replace("#", ""));
+// The head of a table; a column whose word begins with # holds numbers. `looks` are the columns' classes.
+export function head(words, looks = []) {
+  const cells = words.map((word, i) => {
+    const look = [...(word.startsWith("#") ? ["n"] : []), ...(looks[i] ? [looks[i]] : [])].join(" ");
+    return make("th", { class: look, scope: "col" }, word.replace("#", ""));
   });
   return make("thead", {}, make("tr", {}, ...cells));
 }

@@ -14,6 +14,7 @@ export const NOTHING_BY_HAND = "Nothing yet. What a button sends to Redis is lis
 export const plural = (n, word, more) => `${n} ${n === 1 ? word : more}`;
 export const count = (n) => n.toLocaleString("en");
 const twoDigits = (value) => Number(value.toPrecision(2));
+export const lookBack = (window) => (window < 10 ? twoDigits(window) : Math.round(window));
 
 export function seconds(value) {
   if (value === null) return "–";
@@ -51,13 +52,13 @@ export function sceneLabel(state) {
 
 export function curvesLabel({ window, backlog, n_pending, figures }) {
   const figure = `backlog ${backlog}, pending ${n_pending}, throughput ${figures.throughput}`;
-  return `The last ${Math.round(window)} seconds: ${figure}.`;
+  return `The last ${lookBack(window)} seconds: ${figure}.`;
 }
 
 export function lanesLabel({ window, consumers }) {
   const again = (c) => (c.again ? ` and did ${c.again} for the second time` : "");
   const acked = consumers.map((c) => `${c.name} acknowledged ${c.acked}${again(c)}`).join(", ");
-  return `Which consumer had which entries in the last ${Math.round(window)} seconds: ${acked}.`;
+  return `Which consumer had which entries in the last ${lookBack(window)} seconds: ${acked}.`;
 }
 
 // ---- consumers and what is pending for them --------------------------------------------------------

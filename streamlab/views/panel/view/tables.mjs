@@ -4,7 +4,7 @@ import { atHand, inRow, unsuited } from "./buttons.mjs";
 import { Drawing } from "./drawing.mjs";
 import { faultsMenu } from "./faults.mjs";
 import { drawLanes } from "./figures.mjs";
-import { link } from "./entries.mjs";
+import { checkBox, link } from "./entries.mjs";
 import { attribute, button, classes, enable, head, isFree, make, offer, Rows, show, write } from "./page.mjs";
 import { consumerRow, pendingCount, pendingRow, seconds, whyNot } from "./state.mjs";
 
@@ -15,19 +15,21 @@ const bar = (...children) => make("div", { class: "bar" }, ...children);
 
 export function consumersPart(does) {
   const { act, buttons } = does;
-  const body = make("tbody"), lanes = new Drawing("", 110), faults = faultsMenu(does);
+  const body = make("tbody"), lanes = new Drawing("", 110), faults = buttons.length ? faultsMenu(does) : null;
   const rows = new Rows(body, (name) => newConsumer(name, does));
-  const heads = head("name", "state", "#holds", "#pending", "#delivered", "#acked", "#twice", "#idle", "");
+  const heads = head([
+    "name", "state", "#holds", "#pending", "#delivered", "#acked", "#twice", ...(faults ? ["#idle", ""] : []),
+  ]);
   const ofGroup = atHand(buttons, "group").map((each) => button(each.label, () => act(each), { hint: each.hint }));
   const node = make("section", { class: "holders", "aria-label": "Consumers" },
-    bar(make("h3", {}, "Consumers"), ...ofGroup, faults.opener), faults.node,
+    bar(make("h3", {}, "Consumers"), ...ofGroup, ...(faults ? [faults.opener] : [])), ...(faults ? [faults.node] : []),
     make("div", { class: "scroll consumers" }, make("table", { "aria-label": "Consumers" }, heads, body)),
     lanes.canvas);
 
   function update(state) {
     rows.update(state.consumers, (c) => c.name, (row, c) => row.fill(state, c));
     for (const each of ofGroup) enable(each, whyNot(state));
-    faults.update(state);
+    faults?.update(state);
     drawLanes(lanes, state);
   }
   return { node, update };
@@ -39,8 +41,10 @@ function newConsumer(name, { act, buttons }) {
   const idle = make("td", { class: "n" });
   const places = inRow(buttons).map((place) => newPlace(name, act, place));
   const node = make("tr", { "data-consumer": name }, make("td", { role: "rowheader" }, label), make("td", {}, how),
-    ...counts.map(([, cell]) => cell), idle,
-    make("td", {}, make("span", { class: "buttons" }, ...places.map((place) => place.node))));
+    ...counts.map(([, cell]) => cell));
+  // When one last asked is the server's to say, which a recording does not know.
+  const does = make("td", {}, make("span", { class: "buttons" }, ...places.map((place) => place.node)));
+  if (buttons.length) node.append(idle, does);
 
   function fill(state, consumer) {
     const row = consumerRow(consumer);
@@ -71,12 +75,60 @@ function newPlace(name, act, { does, undo }) {
 
 // ---- what is pending -------------------------------------------------------------------------------
 
+// The list, its title, and the controls by which entries are claimed, if anything is to be done.
 export function pendingPart({ act, tell, buttons }) {
-  const [recovery] = atHand(buttons, "recovery");
-  let state = null, scrolled = 0;
-  const picked = new Set();
+  const picked = new Set(), list = pendingList(tell, buttons.length ? picked : null, () => claims.update(state));
+  const claims = buttons.length ? claimControls(act, buttons, picked) : watched();
+  const total = make("span", { class: "badge" });
+  let state = null;
+  const node = make("section", { "aria-label": "Pending entries list" },
+    bar(make("h3", {}, "Pending entries list"), total, make("span", { class: "grow" }), ...claims.above),
+    list.node, ...claims.below);
+
+  function update(now) {
+    state = now;
+    const there = new Set(state.pending.map(([id]) => id));
+    for (const id of picked) if (!there.has(id)) picked.delete(id);
+    write(total, pendingCount(state));
+    list.update(state);
+    claims.update(state);
+  }
+  return { node, update };
+}
+
+// What stands there instead of the controls of a run that is only looked at.
+function watched() {
+  const minIdle = make("span", { title: "the mark in the bars of idle time" });
+  return { above: [minIdle], below: [], update: (state) => write(minIdle, `min-idle ${seconds(state.min_idle)}`) };
+}
+
+function pendingList(tell, picked, changed) {
   const body = make("tbody");
-  const rows = new Rows(body, (id) => newPending(id, tell, picked, () => update(state)));
+  const rows = new Rows(body, (id) => newPending(id, tell, picked, changed));
+  const words = ["entry id", "owner", "idle time", "#delivery count"], looks = ["id", "owner", "idle", ""];
+  const heads = picked ? head(["", ...words, "fields"], ["pick", ...looks]) : head(words, looks);
+  let state = null, scrolled = 0;
+  const onscroll = () => {
+    scrolled = node.scrollTop;
+    if (state) update(state);
+  };
+  const table = make("table", { class: "pending-table", "aria-label": "Pending entries" }, heads, body);
+  const node = make("div", {
+    class: "scroll pending", onscroll, tabindex: "0", role: "region", "aria-label": "Pending entries",
+  }, table);
+
+  function update(now) {
+    state = now;
+    const owners = new Map(state.consumers.map((c) => [c.name, c]));
+    rows.update(state.pending, ([id]) => id, (row, entry, i) => {
+      row.fill(entry, owners.get(entry[1]), state.min_idle, Math.abs(i * ROW - scrolled) < 2 * PENDING_HEIGHT);
+    });
+  }
+  return { node, update };
+}
+
+function claimControls(act, buttons, picked) {
+  const [recovery] = atHand(buttons, "recovery");
   const owner = make("select", { "aria-label": "New owner" });
   const claims = atHand(buttons, "pending entries").map((each) => {
     const ofPicked = each.fields.some(({ name }) => name === "ids");
@@ -97,34 +149,15 @@ export function pendingPart({ act, tell, buttons }) {
     "aria-label": "Strategy of automatic recovery", onchange: () => automatic.checked && recover(true),
   });
   const atOnce = make("input", { type: "checkbox" });
-  const total = make("span", { class: "badge" });
-  const heads = head("", "entry id", "owner", "idle time", "#delivery count", "fields");
-  const onscroll = () => {
-    scrolled = scroll.scrollTop;
-    if (state) update(state);
-  };
-  const table = make("table", { class: "pending-table", "aria-label": "Pending entries" }, heads, body);
-  const scroll = make("div", {
-    class: "scroll pending", onscroll, tabindex: "0", role: "region", "aria-label": "Pending entries",
-  }, table);
-  const node = make("section", { "aria-label": "Pending entries list" },
-    bar(make("h3", {}, "Pending entries list"), total, make("span", { class: "grow" }),
-      make("label", { title: "the mark in the bars of idle time" }, "min-idle ", minIdle, " s"),
-      ...claims.map((claim) => claim.node)),
-    scroll,
-    make("div", { class: "bar below" }, make("label", {}, "new owner ", owner),
-      make("label", { title: "Claim whatever has been idle for 0 s or more." }, atOnce, " at once"),
-      make("label", { title: recovery.hint }, automatic, ` ${recovery.label} by `), strategy));
+  const above = [
+    make("label", { title: "the mark in the bars of idle time" }, "min-idle ", minIdle, " s"),
+    ...claims.map((claim) => claim.node),
+  ];
+  const below = make("div", { class: "bar below" }, make("label", {}, "new owner ", owner),
+    make("label", { title: "Claim whatever has been idle for 0 s or more." }, atOnce, " at once"),
+    make("label", { title: recovery.hint }, automatic, ` ${recovery.label} by `), strategy);
 
-  function update(now) {
-    state = now;
-    const owners = new Map(state.consumers.map((c) => [c.name, c]));
-    const there = new Set(state.pending.map(([id]) => id));
-    for (const id of picked) if (!there.has(id)) picked.delete(id);
-    rows.update(state.pending, ([id]) => id, (row, entry, i) => {
-      row.fill(entry, owners.get(entry[1]), state.min_idle, Math.abs(i * ROW - scrolled) < 2 * PENDING_HEIGHT);
-    });
-    write(total, pendingCount(state));
+  function update(state) {
     offer(owner, [["", "who holds least"], ...state.consumers.map((c) => [c.name, c.name])]);
     for (const { label, ofPicked, node } of claims) {
       enable(node, whyNot(state) || (ofPicked && !picked.size ? "Pick entries first, by their check boxes." : ""));
@@ -135,23 +168,16 @@ export function pendingPart({ act, tell, buttons }) {
     if (state.strategies[state.strategy]) show(strategy, state.strategy);
     show(minIdle, state.min_idle);
   }
-  return { node, update };
+  return { above, below: [below], update };
 }
 
 function newPending(id, tell, picked, changed) {
   let missed = 9;
-  const pick = make("input", {
-    type: "checkbox", "aria-label": `Pick ${id}`,
-    onchange: () => {
-      if (pick.checked) picked.add(id);
-      else picked.delete(id);
-      changed();
-    },
-  });
+  const pick = picked && checkBox(id, picked, changed, `Pick ${id}`);
   const owner = make("td"), count = make("td", { class: "n" }), fields = make("td", { class: "fields" });
   const meter = make("span", { class: "meter", "aria-hidden": "true" }), idle = make("span");
-  const node = make("tr", { "data-entry": id }, make("td", {}, pick), make("td", {}, link(id, tell)), owner,
-    make("td", {}, meter, idle), count, fields);
+  const node = make("tr", { "data-entry": id }, ...(pick ? [make("td", {}, pick)] : []),
+    make("td", {}, link(id, tell)), owner, make("td", {}, meter, idle), count, ...(pick ? [fields] : []));
 
   function fill(entry, holder, leastIdle, isInSight) {
     const row = pendingRow(entry, holder, leastIdle);
@@ -168,7 +194,7 @@ function newPending(id, tell, picked, changed) {
     }
     write(count, entry[3]);
     write(fields, entry[4]);
-    if (pick.checked !== picked.has(id)) pick.checked = picked.has(id);
+    if (pick && pick.checked !== picked.has(id)) pick.checked = picked.has(id);
   }
   return { node, fill };
 }

@@ -8,17 +8,18 @@ from typing import Any, Final
 
 from streamlab.lab.lab import Lab
 from streamlab.results.actor_records import State as Doing
+from streamlab.results.deliveries import Delivery
 from streamlab.results.recent import SPAN, Command, Recent
 from streamlab.results.snapshot import ConsumerView, Snapshot
-from streamlab.scenario import ScenarioError
+from streamlab.scenario import Scenario, ScenarioError
 from streamlab.scenario.actions import SetRate, SetService
-from streamlab.views.panel.headlines import headline
+from streamlab.views.shown.headlines import headline
 
 State = dict[str, Any]
 
 #: How much of each is sent: what fits on a screen.
 _N_WAITING: Final = 60
-_N_COMMANDS: Final = 60
+N_COMMANDS: Final = 60
 _N_BARS: Final = 160
 
 #: What the automatic recovery can be switched to, and what that is called.
@@ -46,8 +47,8 @@ def state_of(lab: Lab, entry_id: str = "") -> State:
             SetRate.word: [lab.rate, _planned_rate(lab)],
             SetService.word: [lab.service, lab.scenario.consumers[0].service.mean],
         },
-        "headline": list(headline_of(lab, snapshot, recent)),
-        "producers": [_producer(producer.name, recent) for producer in lab.scenario.producers],
+        "headline": list(headline_of(lab.scenario, snapshot, recent, is_claiming=recovery.claims)),
+        "producers": [producer_of(producer.name, recent) for producer in lab.scenario.producers],
         "stream": lab.scenario.stream,
         "group": lab.scenario.group,
         "figures": {
@@ -65,7 +66,7 @@ def state_of(lab: Lab, entry_id: str = "") -> State:
         "n_acked": snapshot.n_acked,
         "n_pending": snapshot.n_pending,
         "backlog": snapshot.backlog,
-        "consumers": [_consumer(consumer) for consumer in snapshot.consumers],
+        "consumers": [consumer_of(consumer) for consumer in snapshot.consumers],
         "pending": [
             [row.id, row.owner, round(row.idle, 3), row.delivery_count, _fields(row.fields)] for row in snapshot.pending
         ],
@@ -74,10 +75,10 @@ def state_of(lab: Lab, entry_id: str = "") -> State:
             for letter in snapshot.newest_dead_letters
         ],
         "story": _story(lab, entry_id),
-        "waiting": _waiting(recent),
+        "waiting": waiting_of(recent),
         "moves": [list(move) for move in recent.moves],
         "curves": _curves(recent, snapshot),
-        "bars": _bars(recent, snapshot.at),
+        "bars": [bar_of(recent, bar) for _, bar in bars_in_sight(recent, snapshot.at)],
         "window": recent.window,
         "by_hand": _commands(recent.by_hand),
         "commands": _commands(recent.commands),
@@ -101,7 +102,7 @@ def _story(lab: Lab, entry_id: str) -> dict[str, Any] | None:
 
 def _commands(commands: Iterable[Command]) -> list[list[Any]]:
     """Return the last commands: when, by whom, what, and the reply."""
-    return [[round(each.at, 3), each.by, each.text, each.reply] for each in [*commands][-_N_COMMANDS:]]
+    return [[round(each.at, 3), each.by, each.text, each.reply] for each in [*commands][-N_COMMANDS:]]
 
 
 def _planned_rate(lab: Lab) -> float | None:
@@ -113,22 +114,20 @@ def _is_down(recent: Recent) -> bool:
     return any(until == math.inf for _, until in recent.ledger.outages)
 
 
-def headline_of(lab: Lab, snapshot: Snapshot, recent: Recent) -> tuple[str, str]:
+def headline_of(scenario: Scenario, snapshot: Snapshot, recent: Recent, *, is_claiming: bool) -> tuple[str, str]:
     """Return how serious it is, and what is going on, in a sentence or two."""
-    dead = [
-        producer.name for producer in lab.scenario.producers if producer.name in recent.ledger.actors.dead_producers
-    ]
-    return headline(snapshot, lab.recovery.claims, is_down=_is_down(recent), dead_producers=dead)
+    dead = [producer.name for producer in scenario.producers if producer.name in recent.ledger.actors.dead_producers]
+    return headline(snapshot, is_claiming, is_down=_is_down(recent), dead_producers=dead)
 
 
-def _producer(name: str, recent: Recent) -> dict[str, Any]:
+def producer_of(name: str, recent: Recent) -> dict[str, Any]:
     actors = recent.ledger.actors
     is_dead = name in actors.dead_producers
     is_paused = any(until == math.inf for _, until in actors.pauses.get(name, ()))
     return {"name": name, "state": Doing.DEAD if is_dead else Doing.PAUSED if is_paused else Doing.WORKING}
 
 
-def _consumer(consumer: ConsumerView) -> dict[str, Any]:
+def consumer_of(consumer: ConsumerView) -> dict[str, Any]:
     return {
         "name": consumer.name,
         "state": consumer.state,
@@ -144,7 +143,7 @@ def _consumer(consumer: ConsumerView) -> dict[str, Any]:
     }
 
 
-def _waiting(recent: Recent) -> list[tuple[str, str]]:
+def waiting_of(recent: Recent) -> list[tuple[str, str]]:
     """Return the entries that are next to be delivered, each with its producer."""
     ledger = recent.ledger
     return [(entry_id, ledger.producer[entry_id]) for entry_id in ledger.backlog.first(_N_WAITING)]
@@ -170,26 +169,24 @@ def _curves(recent: Recent, snapshot: Snapshot) -> dict[str, Any]:
     }
 
 
-def _bars(recent: Recent, now: float) -> list[list[Any]]:
-    """Return the stays of entries with consumers that reach into the window: the newest of them."""
+def bars_in_sight(recent: Recent, now: float) -> list[tuple[int, Delivery]]:
+    """Return the stays of entries with consumers that reach into the window: the newest of them, and their numbers."""
     begin = now - recent.window
-    is_duplicate = recent.ledger.is_duplicate
+    bars, is_duplicate = recent.bars, recent.ledger.is_duplicate
+    first = len(recent.ledger.deliveries) - len(bars)
     # A zombie works on what has been over for it long since.
-    shown = [bar for bar in recent.bars if not bar.over <= begin or bar.processed > begin or is_duplicate(bar)]
-    return [
-        [
-            bar.consumer,
-            _or_none(bar.delivered),
-            # What is being worked on is drawn as one that waits, until it is done.
-            None if math.isnan(bar.processed) and not is_duplicate(bar) else _or_none(bar.begun),
-            _or_none(bar.processed),
-            _or_none(bar.over),
-            bar.is_again,
-            is_duplicate(bar),
-        ]
-        for bar in shown[-_N_BARS:]
+    shown = [
+        (number, bar)
+        for number, bar in enumerate(bars, first)
+        if not bar.over <= begin or bar.processed > begin or is_duplicate(bar)
     ]
+    return shown[-_N_BARS:]
 
 
-def _or_none(at: float) -> float | None:
-    return None if math.isnan(at) else round(at, 3)
+def bar_of(recent: Recent, bar: Delivery, digits: int = 3) -> list[Any]:
+    """Return who had an entry, from when to when, and whether again or for nothing."""
+    is_duplicate = recent.ledger.is_duplicate(bar)
+    # What is being worked on is drawn as one that waits, until it is done.
+    begun = math.nan if math.isnan(bar.processed) and not is_duplicate else bar.begun
+    times = (bar.delivered, begun, bar.processed, bar.over)
+    return [bar.consumer, *(None if math.isnan(at) else round(at, digits) for at in times), bar.is_again, is_duplicate]

@@ -1,0 +1,1 @@
+"""What of a run is shown, as plain data, and the script that draws it: for the panel, and to play a run back."""
