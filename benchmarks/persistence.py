@@ -201,7 +201,8 @@ def run_one(row: Row, n_acks: int, program: str | None) -> Found:
 def table(found: dict[Row, list[Found]]) -> str:
     """Return the results as a Markdown table: counts are those of each time, in their order."""
     lines = [
-        "| what is persisted | acknowledged by XADD | found afterwards | lost | delivered again | of these acked: acks lost |",
+        "| what is persisted | acknowledged by XADD | found afterwards | lost | delivered again "
+        "| of these acked: acks lost |",
         "|---|--:|--:|--:|--:|--:|",
     ]
     for row, runs in found.items():
