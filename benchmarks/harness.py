@@ -16,6 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
+_Row = TypeVar("_Row")
+_Found = TypeVar("_Found")
+
 
 class Outcome(NamedTuple):
     """One measurement: how long it took in seconds of the wall, and how many entries were processed."""
@@ -204,6 +207,23 @@ def written(page: Path, begin: str, end: str, markdown: str) -> str:
     if not found:
         raise SystemExit(f"{page.name} has no place for the table: put {begin} and {end} into it")
     return f"{before}{begin}\n\n{markdown}\n\n{end}{after}"
+
+
+def repeated(rows: Iterable[_Row], repeats: int, run: Callable[[_Row], _Found]) -> dict[_Row, list[_Found]]:
+    """Run each row so many times, and return what came of it."""
+    found: dict[_Row, list[_Found]] = {row: [] for row in rows}
+    for row, runs in found.items():
+        for number in range(repeats):
+            progress(f"{row}: {number + 1} of {repeats}")
+            runs.append(run(row))
+    progress("")
+    return found
+
+
+def each_time(runs: Sequence[object], name: str) -> str:
+    """Return a count of each run, in their order; once, if it was always the same."""
+    counts = [getattr(run, name) for run in runs]
+    return f"{counts[0]:,}" if len(set(counts)) == 1 else " / ".join(f"{count:,}" for count in counts)
 
 
 def find(results: Sequence[Result], name: str) -> Result | None:

@@ -31,7 +31,7 @@ from statistics import median
 from typing import Any, cast
 
 import redis
-from harness import absent, available, machine, progress, written
+from harness import absent, available, each_time, machine, progress, written
 
 from streamlab import Arrivals, PrivateServer, Producer, Scenario, Service, consumers
 from streamlab.lab.foreign import Program
@@ -298,17 +298,11 @@ def table(found: dict[Library, list[Tally]]) -> str:
             continue
         times = [time for tally in tallies for time in tally.times]
         never = sum(tally.never for tally in tallies)
-        counts = [each(tallies, name) for name in ("lost", "twice", "stuck", "undone")]
+        counts = [each_time(tallies, name) for name in ("lost", "twice", "stuck", "undone")]
         recovered = [f"{median(times):.1f} s", f"{max(times):.1f} s"] if times else ["–", "–"]
         cells = [library.title, *counts, *recovered, f"{never} of {never + len(times)}"]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
-
-
-def each(tallies: Sequence[Tally], name: str) -> str:
-    """Return a count of each time; once, if it was always the same."""
-    counts = [getattr(tally, name) for tally in tallies]
-    return f"{counts[0]:,}" if len(set(counts)) == 1 else " / ".join(f"{count:,}" for count in counts)
 
 
 def agreement(found: dict[Library, list[Tally]]) -> str:

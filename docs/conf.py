@@ -60,6 +60,8 @@ docs/testing
 docs/torture
 docs/class
 docs/libraries
+docs/persistence
+docs/failover
 examples/README
 docs/api
 ```

@@ -75,6 +75,7 @@ if TYPE_CHECKING:
     from streamlab.scenario.values import ScenarioError as ScenarioError
     from streamlab.servers.client import stream_client as stream_client
     from streamlab.servers.client import sync_stream_client as sync_stream_client
+    from streamlab.servers.cluster import PrivateCluster as PrivateCluster
     from streamlab.servers.connect import close_servers as close_servers
     from streamlab.servers.connect import connect as connect
     from streamlab.servers.connect import connect_async as connect_async
@@ -83,6 +84,7 @@ if TYPE_CHECKING:
     from streamlab.servers.processes import guarded_popen as guarded_popen
     from streamlab.servers.programs import find_servers as find_servers
     from streamlab.servers.proxy import Proxy as Proxy
+    from streamlab.servers.replicas import PrivateReplicas as PrivateReplicas
     from streamlab.views import plots as plots
     from streamlab.views import tables as tables
     from streamlab.views.panel import Panel as Panel
@@ -122,12 +124,14 @@ else:
             "scenario.replay": "replay",
             "scenario": "Arrivals Consumer Producer Scenario Service consumers producers",
             "servers.client": "stream_client sync_stream_client",
+            "servers.cluster": "PrivateCluster",
             "servers.connect": "close_servers connect connect_async",
             "servers.embedded": "EmbeddedServer",
             "servers.private": "PrivateServer",
             "servers.programs": "find_servers",
             "servers.processes": "guarded_popen",
             "servers.proxy": "Proxy",
+            "servers.replicas": "PrivateReplicas",
             "views.plots.group_states": "",
             "views.panel": "Panel",
             "views.playback": "Playback",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import redis.exceptions
 from redis.exceptions import ResponseError
@@ -28,6 +28,9 @@ _REFUSALS = (
     redis.exceptions.ClusterDownError,
     redis.exceptions.TryAgainError,
 )
+#: What redis-py says itself of a cluster that is being changed: it was sent from server to server, or nobody serves the
+#: key. It may have had the first answer from a server that had not heard of the change.
+_IN_CHANGE = (redis.exceptions.ClusterError, redis.exceptions.SlotNotCoveredError)
 #: And where it has none, or the refusal came to a script, which Redis before 7.0 tells in words of its own.
 _REFUSED = re.compile(
     "(NOREPLICAS|MISCONF|BUSY) |.*script.*[ -](READONLY|MASTERDOWN|OOM|CLUSTERDOWN|TRYAGAIN|NOREPLICAS|MISCONF) ",
@@ -63,6 +66,8 @@ def is_group_gone(error: Exception) -> bool:
 
 def is_refused_for_now(error: BaseException) -> bool:
     """Return whether a server refuses a command in a state that passes, so that trying again makes sense."""
+    if isinstance(error, _IN_CHANGE):
+        return True
     if not isinstance(error, ResponseError):
         return False
     said = str(error)
@@ -78,6 +83,8 @@ def passes(error: BaseException) -> bool:
 
 def is_connection_lost(error: BaseException) -> bool:
     """Return whether a command failed because there is no connection, so that trying again makes sense."""
+    if isinstance(error, redis.exceptions.RedisClusterException):  # no server of a cluster says what others there are
+        return error.__cause__ is not None and is_connection_lost(error.__cause__)
     lost = (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, ConnectionError)
     return isinstance(error, lost) and not is_hopeless(error)
 
@@ -100,7 +107,7 @@ def is_hopeless(error: BaseException) -> bool:
 
 def warn_of_sending_again(client: Redis) -> None:
     """Log a warning if a client sends a command again by itself when its reply was lost, and tells nobody."""
-    retry = client.get_retry() if hasattr(client, "get_retry") else None
+    retry = client.get_retry() if hasattr(client, "get_retry") else getattr(client, "retry", None)
     if retry is not None and retry.get_retries():
         logger.warning(
             "this client sends a command again when its reply was lost: XADD adds twice then, and XREADGROUP "
@@ -128,15 +135,21 @@ async def leave_replica(client: Redis | None, error: BaseException) -> None:
     """Let a client connect again, with all its connections, if an error says that its server is a replica by now.
 
     After a failover, the server's name leads to another one. A connection that is in use has to follow when it
-    is free again: it would go on to read what the replica has, which may be old.
+    is free again: it would go on to read what the replica has, which may be old. The client of a cluster asks anew
+    which server has which keys: after a pipeline that has failed it would not by itself.
     """
+    if client is None:
+        return
+    if hasattr(client, "nodes_manager"):
+        await client.aclose()
+        return
     said = str(error)
     is_replica = isinstance(error, redis.exceptions.ReadOnlyError) or (
         # A script's error, before Redis 7.0; the end of a read that was blocked.
         isinstance(error, ResponseError) and ("-READONLY" in said or "instance state changed" in said)
     )
-    pool = getattr(client, "connection_pool", None)  # a cluster's client has none
-    if is_replica and pool is not None:
+    if is_replica:
+        pool: Any = client.connection_pool
         await pool.update_active_connections_for_reconnect()
         await pool.disconnect(inuse_connections=False)
 

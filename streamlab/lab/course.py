@@ -173,12 +173,13 @@ class Course(Cast):
             recovery = self.scenario.recovery
             dead = self.consumers.keys() - set(coming)
             for_good = not (recovery.claims or self.stage.may_claim) and recovery.restarts_after is None
-            if not self.is_down and await is_drained(
-                self.stage.client, self.scenario, hopeless=dead if for_good else ()
-            ):
+            if not self.is_down and await self._is_drained(dead if for_good else set()):
                 return
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, self.stage.longest_look)
+
+    async def _is_drained(self, hopeless: set[str]) -> bool:
+        return await self.stage.answered(lambda client: is_drained(client, self.scenario, hopeless=hopeless))
 
     async def _end(self) -> None:
         """Let consumers finish what they hold."""
@@ -242,7 +243,7 @@ class Course(Cast):
         while True:
             await self.until_up()
             try:
-                held = await pending_of(self.stage.client, self.scenario, name)
+                held = await self.stage.answered(lambda client: pending_of(client, self.scenario, name))
                 break
             except redis.exceptions.ResponseError:
                 return  # the group is gone, and nothing is pending in it

@@ -247,7 +247,7 @@ class ForeignStage(LiveStage):
         try:
             return Proxy(self.url, tcp=True, watch=watch)
         except ValueError as error:
-            raise LabError(f"{error}: torture needs a server without TLS") from None
+            raise LabError(f"{error}: torture needs one server, without TLS") from None
 
     def spawn(self, part: Part) -> MachineProcess:
         if not isinstance(part.actor, Consumer):

@@ -7,7 +7,7 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import redis.exceptions
 
@@ -31,6 +31,7 @@ from streamlab.scenario.actions import LostReply
 from streamlab.servers.client import ServerInfo, ServerUnusable, check_server, check_stream_key, stream_client
 from streamlab.servers.private import Persistence, PrivateServer
 from streamlab.servers.proxy import Proxy
+from streamlab.servers.several import at_key, parse_several
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -112,6 +113,7 @@ class LiveStage(Stage):
                 persistence=persistence, port=self._port, password=self.password, options=_PERSISTENCE
             )
             await self._in_thread(self._private.start)
+        self.patience = PATIENCE if parse_several(self.url) else 0.0
         self._client = stream_client(self.url, name="streamlab-lab")
         self.info = await check_server(self._client)
         self.check_recovery(scenario.recovery)
@@ -182,6 +184,8 @@ class LiveStage(Stage):
 
     async def lose_reply(self, action: LostReply) -> None:
         name = action.target
+        if parse_several(self.url):
+            raise ScenarioError("lost-reply goes through a proxy of one server, not of several: leave it out")
         if name not in self._proxies:
             proxy = self._proxies[name] = await Proxy(self.url).start()
             assert self._course is not None
@@ -223,9 +227,13 @@ class LiveStage(Stage):
 
     async def _cut(self, name: str) -> None:
         """Cut a worker's connections (``CLIENT KILL``)."""
-        for row in await self.client.client_list():
-            if row["name"] == f"streamlab-{name}":
-                await self.client.client_kill_filter(_id=row["id"])
+
+        async def cut(client: Redis) -> None:
+            for row in await client.client_list(**self._at_stream):
+                if row["name"] == f"streamlab-{name}":
+                    await client.client_kill_filter(_id=row["id"], **self._at_stream)
+
+        await self.answered(cut)
 
     async def until_ready(self, processes: Iterable[Process]) -> None:
         workers = [process for process in processes if isinstance(process, LiveProcess)]
@@ -244,13 +252,22 @@ class LiveStage(Stage):
 
     async def let_wait(self, consumer: Process) -> None:
         """Let a consumer begin, and wait until the server says that one client more is blocked."""
-        before = (await self.client.info("clients"))["blocked_clients"]
+        before = await self._n_blocked()
         consumer.begin(time.monotonic())
         deadline = time.monotonic() + 0.5  # another client's coming and going must not hold us up
         while time.monotonic() < deadline:
-            if (await self.client.info("clients"))["blocked_clients"] > before:
+            if await self._n_blocked() > before:
                 return
             await asyncio.sleep(0.001)
+
+    async def _n_blocked(self) -> int:
+        info = await self.answered(lambda client: client.info("clients", **self._at_stream))
+        return int(info["blocked_clients"])
+
+    @property
+    def _at_stream(self) -> dict[str, Any]:
+        """What sends a command to the server that has the stream."""
+        return at_key(self.client, self._scenario.stream)
 
     async def countdown(self) -> float:
         return time.monotonic() + 0.05
@@ -330,11 +347,11 @@ class LiveEngine:
             self.course.do(self._tick(progress))
         try:
             await self.course.run()
-        except redis.exceptions.ConnectionError as error:
+        except (redis.exceptions.ConnectionError, redis.exceptions.RedisClusterException) as error:
             raise LabError(
                 f"the server went away in the middle of the run ({error}){self.stage.last_words()}: run again"
             ) from None
-        final, *finals = await final_states(self.client, self.scenario)
+        final, *finals = await self.stage.answered(lambda client: final_states(client, self.scenario))
         origin = self.course.origin
         return Run(
             scenario=self.course.as_planned,

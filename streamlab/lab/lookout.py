@@ -62,6 +62,8 @@ class Lookout:
         """Take a snapshot."""
         engine, recent = self._engine, self.read()
         course = engine.course
-        return await self._looker.look(
-            engine.client, recent, engine.now, finished, course.pids(), is_down=course.is_down
+        return await course.stage.answered(
+            lambda client: self._looker.look(
+                client, recent, engine.now, finished, course.pids(), is_down=course.is_down
+            )
         )

@@ -90,7 +90,7 @@ class OwnKeys:
         async with self._client.pipeline(transaction=True) as pipe:
             await pipe.watch(*keys)
             for key in keys:
-                if await pipe.exists(key):
+                if await pipe.execute_command("EXISTS", key):  # the `exists` of a cluster would be put off
                     raise _is_taken(key)
             pipe.multi()  # type: ignore[no-untyped-call]
             if stream is not None:

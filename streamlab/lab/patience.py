@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from streamlab.actors.trouble import Patience, passes
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
 
 T = TypeVar("T")
 
@@ -42,6 +47,19 @@ async def to_its_end(
         await _wait(doing, limit)
         await _end(doing)
         raise
+
+
+async def answered(question: Callable[[], Awaitable[T]], client: Redis, seconds: float) -> T:
+    """Ask a server until it answers, and wait out what passes for so many seconds: another may take its place."""
+    tries = Patience(seconds, client)
+    while True:
+        try:
+            return await question()
+        except Exception as error:
+            if not passes(error):
+                raise
+            reason = error
+        await tries.wait(reason)
 
 
 async def _end(task: asyncio.Future[T]) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Coroutine, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from streamlab.actors import Recovery
+from streamlab.lab.patience import answered
 from streamlab.lab.play import Part
 from streamlab.results.events import Event
 from streamlab.scenario import Scenario
@@ -17,6 +18,8 @@ from streamlab.scenario.actions import LostReply
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
+
+T = TypeVar("T")
 
 
 class Host(Protocol):
@@ -113,6 +116,8 @@ class Stage(ABC):
     last_call: float
     #: The longest time between two looks whether all is done.
     longest_look: float
+    #: Seconds for which the lab waits for an answer where another server may take the place of one that is gone.
+    patience: float = 0.0
     #: Whether consumers may claim though the scenario does not say so.
     may_claim: bool = False
 
@@ -120,6 +125,11 @@ class Stage(ABC):
     @abstractmethod
     def client(self) -> Redis:
         """The lab's own client."""
+
+    async def answered(self, question: Callable[[Redis], Awaitable[T]]) -> T:
+        """Ask the server something that changes nothing."""
+        client = self.client
+        return await answered(lambda: question(client), client, self.patience)
 
     @abstractmethod
     async def open(self, course: Host) -> None:

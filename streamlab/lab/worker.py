@@ -31,6 +31,7 @@ from streamlab.results.events import Event
 from streamlab.scenario import Scenario
 from streamlab.scenario.action_texts import parse_counted
 from streamlab.servers.client import redact, stream_client
+from streamlab.servers.several import at_key
 
 #: A worker looks up from a blocking read at least this often, to see whether it is to stop; in seconds.
 LONGEST_BLOCK = 1.0
@@ -102,7 +103,7 @@ def main() -> int:
     with asyncio.Runner(loop_factory=_Loop) as runner:
         try:
             runner.run(_live(task, orders, events))
-        except redis.exceptions.RedisError as error:
+        except (redis.exceptions.RedisError, redis.exceptions.RedisClusterException) as error:
             print(f"{type(error).__name__} from {redact(task.url)}: {error}", file=sys.stderr)
             return 1
     return 0
@@ -235,7 +236,7 @@ class _Life:
     async def _unblock_until_heard(self) -> None:
         while self._is_asked_again:
             self._is_asked_again = False
-            await _unblock(self._client, self._name)
+            await _unblock(self._client, self._name, self._task.scenario.stream)
 
     # ---- what it is told -----------------------------------------------------------------------
 
@@ -279,12 +280,13 @@ async def _until_it_begins(begins_at: asyncio.Queue[float | None]) -> float | No
     return begin
 
 
-async def _unblock(client: Redis, name: str) -> None:
-    """End the reads that this worker waits in, as if their time were over (``CLIENT UNBLOCK``).
+async def _unblock(client: Redis, name: str, stream: str) -> None:
+    """End the reads of a stream that this worker waits in, as if their time were over (``CLIENT UNBLOCK``).
 
     If that cannot be done, they end by themselves: see `LONGEST_BLOCK`.
     """
     with contextlib.suppress(redis.exceptions.ConnectionError):
-        for row in await client.client_list():
+        where = at_key(client, stream)
+        for row in await client.client_list(**where):
             if row["name"] == name and "b" in row["flags"]:
-                await client.client_unblock(int(row["id"]))
+                await client.client_unblock(int(row["id"]), **where)

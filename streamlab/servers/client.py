@@ -22,17 +22,18 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import redis
 import redis.asyncio
-from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection
-from redis.asyncio.connection import UnixDomainSocketConnection as UnixConnection
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
-from redis.connection import HiredisRespSerializer, parse_url
+from redis.connection import parse_url
 from redis.retry import Retry
+
+from streamlab.servers.packing import pack_in_c
+from streamlab.servers.several import SCHEMES, parse_several, where_several
 
 OLDEST_VERSION = (6, 2, 0)
 CONNECT_TIMEOUT = 5.0  # seconds
-_SECRET_PARAMETERS = ("password", "ssl_password")
-_SCHEMES = ("redis", "rediss", "unix")
+_SECRET_PARAMETERS = ("password", "ssl_password", "sentinel_password")
+_SCHEMES = ("redis", "rediss", "unix", *SCHEMES)
 
 
 class ServerUnusable(Exception):
@@ -56,20 +57,26 @@ def stream_client(
     name: str | None = None,
     decode_responses: bool = True,
     max_connections: int | None = None,
-    client_class: type[redis.asyncio.Redis] = redis.asyncio.Redis,
+    client_class: type[Any] = redis.asyncio.Redis,
 ) -> redis.asyncio.Redis:
     """Make an asyncio client for streams: never re-sends, never times out under ``BLOCK``, text.
 
-    ``url`` is ``redis://``, ``rediss://`` or ``unix://``; ``name`` shows in ``CLIENT LIST``. Without
-    ``decode_responses`` replies are bytes; ``max_connections`` limits the pool. Nothing is sent before the first
-    command. Raises `ServerUnusable` if the URL cannot be read.
+    ``url`` is ``redis://``, ``rediss://`` or ``unix://``; ``redis+sentinel://HOST:26379,HOST:26379/SERVICE`` for
+    whichever server the Sentinels say is the primary, ``redis+cluster://HOST:6379,HOST:6379`` for a cluster: then the
+    client is a `redis.asyncio.RedisCluster`. ``name`` shows in ``CLIENT LIST``. Without ``decode_responses`` replies
+    are bytes; ``max_connections`` limits the pool. Nothing is sent before the first command. Raises `ServerUnusable`
+    if the URL cannot be read.
     """
     settings = _settings(url, name, decode_responses, max_connections)
+    client: redis.asyncio.Redis
     with _readable(url):
-        client = client_class.from_url(url, retry=AsyncRetry(NoBackoff(), 0), **settings)
-        pool = client.connection_pool
-        pool.connection_class = _PACKED_IN_C.get(pool.connection_class, pool.connection_class)
-        _try_settings(client.connection_pool)
+        several = parse_several(url)
+        if several is not None:
+            client = several.async_client(client_class, **settings)
+        else:
+            client = client_class.from_url(url, retry=AsyncRetry(NoBackoff(), 0), **settings)
+            pack_in_c(client.connection_pool)
+            _try_settings(client.connection_pool)
     return client
 
 
@@ -80,50 +87,26 @@ def sync_stream_client(
     decode_responses: bool = True,
     max_connections: int | None = None,
     read_timeout: float | None = None,
-    client_class: type[redis.Redis] = redis.Redis,
+    client_class: type[Any] = redis.Redis,
 ) -> redis.Redis:
     """Make the same client as `stream_client`, for code without asyncio.
 
-    One that sends no blocking command can have a ``read_timeout``, in seconds.
+    One that sends no blocking command can have a ``read_timeout``, in seconds. Only that of a cluster asks the servers
+    something before the first command, and raises `ServerUnusable` if none of them answers.
     """
     settings = _settings(url, name, decode_responses, max_connections) | {"socket_timeout": read_timeout}
+    client: redis.Redis
     with _readable(url):
-        client = client_class.from_url(url, retry=Retry(NoBackoff(), 0), **settings)
-        _try_settings(client.connection_pool)
+        several = parse_several(url)
+        if several is not None:
+            try:
+                client = several.client(client_class, **settings)
+            except redis.RedisClusterException as error:
+                raise ServerUnusable(explain(error, several.where, CONNECT_TIMEOUT)) from None
+        else:
+            client = client_class.from_url(url, retry=Retry(NoBackoff(), 0), **settings)
+            _try_settings(client.connection_pool)
     return client
-
-
-class _PacksInC:
-    """Packs commands with hiredis, as redis-py's connections without asyncio do.
-
-    Those with asyncio read replies in C and write commands in Python: writing an XACK of a hundred entries
-    takes them half as long as reading the entries.
-    """
-
-    _packer = HiredisRespSerializer()
-
-    def pack_command(self, *args: Any) -> list[bytes]:
-        packed: list[bytes] = self._packer.pack(*args)
-        return packed
-
-
-class _TcpConnection(_PacksInC, Connection):
-    pass
-
-
-class _TlsConnection(_PacksInC, SSLConnection):
-    pass
-
-
-class _UnixConnection(_PacksInC, UnixConnection):
-    pass
-
-
-_PACKED_IN_C: dict[type[AbstractConnection], type[AbstractConnection]] = {
-    Connection: _TcpConnection,
-    SSLConnection: _TlsConnection,
-    UnixConnection: _UnixConnection,
-}
 
 
 def _settings(url: str, name: str | None, decode_responses: bool, max_connections: int | None) -> dict[str, Any]:
@@ -155,12 +138,18 @@ def with_database(url: str, db: int) -> str:
     Raises `ServerUnusable` if the URL names another one.
     """
     with _readable(url):
-        named = parse_url(url).get("db")  # type: ignore[no-untyped-call]
+        several = parse_several(url)
+        settings = parse_url(url) if several is None else several.settings  # type: ignore[no-untyped-call]
+        named = settings.get("db")
         parts = urlsplit(url)
     if named is not None:
         if named != db:
             raise ServerUnusable(f"{redact(url)} names database {named}, and db={db} another: give only one of them")
         return url
+    if several is not None:
+        if several.is_cluster and db:
+            raise ServerUnusable(f"a cluster has no database {db}, but 0 alone: leave it out, or use prefixes of keys")
+        return url if several.is_cluster else parts._replace(path=f"{parts.path.rstrip('/')}/{db}").geturl()
     if parts.scheme == "unix" or parts.path not in ("", "/"):
         return f"{url}{'&' if parts.query else '?'}db={db}"
     return parts._replace(path=f"/{db}").geturl()
@@ -178,7 +167,8 @@ def _readable(url: str) -> Iterator[None]:
 def _not_a_url(url: str) -> ServerUnusable:
     return ServerUnusable(
         f"not a Redis URL: {redact(url)} (write redis://host:port/0, rediss://… for TLS, or "
-        "unix:///path/to/redis.sock; special characters in a password must be percent-encoded)"
+        "unix:///path/to/redis.sock; redis+sentinel://host:port,host:port/service, redis+cluster://host:port,host:port;"
+        " special characters in a password must be percent-encoded)"
     )
 
 
@@ -217,7 +207,8 @@ def redact(url: str) -> str:
     hidden = f"{scheme}://***" if scheme in _SCHEMES else "***"
     try:
         parts = urlsplit(url)
-        _ = parts.port  # raises if a bit of the password was taken for it
+        if parse_several(url) is None:
+            _ = parts.port  # raises if a bit of the password was taken for it
         parameters = parse_qsl(parts.query, keep_blank_values=True)
     except ValueError:
         return hidden
@@ -245,7 +236,7 @@ async def check_server(client: redis.asyncio.Redis, *, within: float = CONNECT_T
     try:
         async with asyncio.timeout(within):
             answer = await client.info("server")
-    except (redis.RedisError, OSError, TimeoutError, UnicodeDecodeError) as error:
+    except (redis.RedisError, redis.RedisClusterException, OSError, TimeoutError, UnicodeDecodeError) as error:
         raise ServerUnusable(explain(error, where, within)) from None
     server = _server_info(answer)
     if server is None:
@@ -266,8 +257,11 @@ def ask_server(url: str) -> ServerInfo:
 
 
 async def _ask_server(url: str) -> ServerInfo:
-    async with stream_client(url) as client:
+    client = stream_client(url)
+    try:
         return await check_server(client)
+    finally:
+        await client.aclose()
 
 
 async def check_stream_key(client: redis.asyncio.Redis, key: str) -> None:
@@ -290,6 +284,9 @@ def _server_info(answer: dict[str, Any]) -> ServerInfo | None:
 
 def address(client: redis.Redis | redis.asyncio.Redis) -> str:
     """Name the server's address; the settings beside it hold the password and are never shown."""
+    where = where_several(client)
+    if where is not None:
+        return where
     settings = client.connection_pool.connection_kwargs
     if "server" in settings:
         return "the embedded server"
@@ -300,8 +297,8 @@ def address(client: redis.Redis | redis.asyncio.Redis) -> str:
 
 def explain(error: Exception, where: str, within: float) -> str:
     """Put a failure to get an answer into one line. The order matters: redis-py derives one from another."""
-    # A refusal while connecting comes wrapped in a ConnectionError.
-    while isinstance(error.__cause__, redis.RedisError):
+    # A refusal while connecting comes wrapped in a ConnectionError, or in that of a cluster.
+    while isinstance(error.__cause__, redis.RedisError | redis.RedisClusterException):
         error = error.__cause__
     said = " ".join(str(error).split())
     if isinstance(error, redis.AuthenticationError | redis.exceptions.AuthorizationError):
@@ -318,6 +315,10 @@ def explain(error: Exception, where: str, within: float) -> str:
         )
     if isinstance(error, redis.ConnectionError | OSError):
         return f"no Redis server can be reached at {where} ({said}): start one, or correct the URL"
+    if isinstance(error, redis.RedisClusterException):
+        return f"no cluster can be used at {where} ({said}): write redis://host:port/0 for a server that is in none"
+    if "No such master" in said:
+        return f"no such service is known at {where}: correct its name in the URL (SENTINEL MASTERS lists them)"
     if isinstance(error, redis.InvalidResponse | UnicodeDecodeError):
         return f"what answers at {where} is no Redis server: check the URL"
     if "DB index" in said:

@@ -30,6 +30,7 @@ from streamlab.servers.client import (
 from streamlab.servers.embedded import EmbeddedServer
 from streamlab.servers.private import PrivateServer
 from streamlab.servers.programs import ServerStartError, find_servers
+from streamlab.servers.several import is_cluster
 
 EMBEDDED_URL = "embedded://"
 #: What may follow it: the version of Redis whose streams it shall have.
@@ -70,11 +71,12 @@ class Connected:
         return f"{what}; without {', '.join(self.cannot)}" if self.cannot else what
 
 
-class LabRedis(redis.Redis):
-    """An ordinary `redis.Redis` that shows which server it is connected to."""
+class _Lab:
+    """A client that shows which server it is connected to."""
 
     connected: Connected
     _reached: str | EmbeddedServer
+    _kind = "Redis"
 
     @property
     def url(self) -> str:
@@ -90,31 +92,37 @@ class LabRedis(redis.Redis):
         return _url(self, self._reached)
 
     def __repr__(self) -> str:
-        return f"<Redis client: {self.connected}>"
+        return f"<{self._kind} client: {self.connected}>"
 
     def _repr_html_(self) -> str:
         return _shown(self.connected)
 
 
-class LabAsyncRedis(redis.asyncio.Redis):
+class LabRedis(_Lab, redis.Redis):
+    """An ordinary `redis.Redis` that shows which server it is connected to."""
+
+
+class LabAsyncRedis(_Lab, redis.asyncio.Redis):  # type: ignore[misc] # bases of redis-py differ among themselves
     """An ordinary `redis.asyncio.Redis` that shows which server it is connected to."""
 
-    connected: Connected
-    _reached: str | EmbeddedServer
-
-    @property
-    def url(self) -> str:
-        """The URL at which other processes reach the same server, as `LabRedis.url`."""
-        return _url(self, self._reached)
-
-    def __repr__(self) -> str:
-        return f"<asyncio Redis client: {self.connected}>"
-
-    def _repr_html_(self) -> str:
-        return _shown(self.connected)
+    _kind = "asyncio Redis"
 
 
-def _url(client: redis.Redis | redis.asyncio.Redis, reached: str | EmbeddedServer) -> str:
+class LabCluster(_Lab, redis.RedisCluster):
+    """An ordinary `redis.RedisCluster` that shows which cluster it is connected to."""
+
+
+class LabAsyncCluster(_Lab, redis.asyncio.RedisCluster):  # type: ignore[misc]
+    """An ordinary `redis.asyncio.RedisCluster` that shows which cluster it is connected to."""
+
+    _kind = "asyncio Redis"
+
+
+#: What is made of a URL of a cluster instead.
+_OF_CLUSTER: dict[type, type] = {LabRedis: LabCluster, LabAsyncRedis: LabAsyncCluster}
+
+
+def _url(client: Any, reached: str | EmbeddedServer) -> str:
     if isinstance(reached, str):
         return reached
     db = client.connection_pool.connection_kwargs["db"]
@@ -158,6 +166,9 @@ def connect(
     url
         ``redis://``, ``rediss://`` or ``unix://`` for a server of yours; ``embedded://`` for the embedded one, with a
         version behind it (``embedded://8.6``) for streams as that has them.
+        ``redis+sentinel://HOST:26379,HOST:26379/SERVICE`` for the primary that Sentinels name: after a failover, the
+        client finds the new one. ``redis+cluster://HOST:6379,HOST:6379`` for a cluster: then the client is a
+        `redis.RedisCluster`, which has the same methods, and is given out as if it were what is written here.
         Without it, STREAMLAB_REDIS_URL is looked at, then programs on the PATH; else it is the embedded one.
     server
         The name of the private or embedded server: the same name, the same data, in all of this process.
@@ -219,7 +230,7 @@ def _client(kind: type[C], target: str | _Shared, db: int | None, settings: dict
     else:
         address = _address(target, db)
         make = stream_client if is_async else sync_stream_client
-        client = make(address, client_class=kind, **settings)
+        client = make(address, client_class=_OF_CLUSTER[kind] if is_cluster(address) else kind, **settings)
         client._reached, is_unknown = address, isinstance(target, str) or bool(db)
     if isinstance(target, _Shared):
         client.connected = target.connected

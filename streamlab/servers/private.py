@@ -33,16 +33,17 @@ from streamlab.servers.programs import (
 
 logger = logging.getLogger("streamlab")
 
-Persistence = Literal["none", "rdb", "aof"]
+Persistence = Literal["none", "rdb", "aof", "aof-always"]
 # A socket's path must fit into sockaddr_un: 108 bytes on Linux, 104 on macOS, the closing zero included.
 MAX_SOCKET_PATH = 103
 _SOCKET = "redis.sock"
-_CONFIGURATION = "server.conf"
+CONFIGURATION = "server.conf"
 _LOG = "server.log"
 _PERSISTENCE: dict[Persistence, list[tuple[str, str]]] = {
     "none": [("save", '""'), ("appendonly", "no")],
     "rdb": [("save", "3600 1 300 100 60 10000"), ("appendonly", "no")],
     "aof": [("save", '""'), ("appendonly", "yes"), ("appendfsync", "everysec")],
+    "aof-always": [("save", '""'), ("appendonly", "yes"), ("appendfsync", "always")],
 }
 _OURS = frozenset({"port", "bind", "unixsocket", "unixsocketperm", "dir", "daemonize", "logfile"})
 
@@ -56,8 +57,9 @@ class PrivateServer:
 
     ``binary`` is a program's name or path, or one of `find_servers`; by default it is the first of those that is
     new enough and starts, and `passed_over` says why others were not taken.
-    ``persistence`` is "none", "rdb" (Redis' default snapshots) or "aof" (fsync every second: while a disk is slow, even
-    a `kill` loses what was answered in the last two seconds, unless ``options`` say ``{"appendfsync": "no"}``).
+    ``persistence`` is "none", "rdb" (Redis' default snapshots), "aof-always" (fsync before each answer) or "aof" (fsync
+    every second: while a disk is slow, even a `kill` loses what was answered in the last two seconds, unless
+    ``options`` say ``{"appendfsync": "no"}``).
     ``port`` is a TCP port of 127.0.0.1 on which it listens as well: every program of this machine reaches it there.
     ``options`` are further lines of redis.conf: name and value as they would stand there. The folder
     lives until `stop`, so that `kill` and `restart` show what a persistence mode brings back.
@@ -133,6 +135,11 @@ class PrivateServer:
         return f"redis://{self._secret}127.0.0.1:{self._port}"
 
     @property
+    def port(self) -> int | None:
+        """The TCP port of 127.0.0.1 on which it listens as well."""
+        return self._port
+
+    @property
     def _secret(self) -> str:
         return f":{quote(self._password, safe='')}@" if self._password else ""
 
@@ -181,7 +188,7 @@ class PrivateServer:
         self._binary = binary
         self._folder = private_folder(_SOCKET)
         try:
-            _write_private(self.folder / _CONFIGURATION, self._configuration())
+            _write_private(self.folder / CONFIGURATION, self._configuration())
             self._launch(timeout)
         except BaseException:
             self.stop()
@@ -266,18 +273,17 @@ class PrivateServer:
         settings += [(name, str(value)) for name, value in self._options.items()]
         return "".join(f"{name} {value}\n" for name, value in settings)
 
-    def _launch(self, timeout: float) -> None:
-        folder = self.folder
+    def _arguments(self) -> list[str]:
         # The configuration comes by standard input, since a server takes *, ? and [ in a file's path for a
         # pattern, and if that matches nothing starts with its defaults: on a TCP port. Hence also --port.
-        with (folder / _CONFIGURATION).open("rb") as configuration, (folder / _LOG).open("ab") as log:
+        return ["-", "--port", str(self._port or 0)]
+
+    def _launch(self, timeout: float) -> None:
+        folder = self.folder
+        with (folder / CONFIGURATION).open("rb") as configuration, (folder / _LOG).open("ab") as log:
             try:
                 self._process = guarded_popen(
-                    [self.binary.path, "-", "--port", str(self._port or 0)],
-                    stdin=configuration,
-                    stdout=log,
-                    stderr=log,
-                    cwd=folder,
+                    [self.binary.path, *self._arguments()], stdin=configuration, stdout=log, stderr=log, cwd=folder
                 )
             except OSError as error:
                 raise ServerStartError(f"cannot start {self.binary}: {error}") from error

@@ -20,6 +20,7 @@ from streamlab.servers.private import private_folder
 from streamlab.servers.processes import GuardedFolder
 from streamlab.servers.resp_frames import Commands, Frames
 from streamlab.servers.resp_values import Values
+from streamlab.servers.several import parse_several
 
 _PIECE = 1 << 16  # bytes passed on at a time
 _NO_REPLIES = (b">", b"|")  # RESP3: messages that nobody asked for, and remarks on the reply that follows
@@ -50,6 +51,8 @@ class Proxy:
 
     def __init__(self, url: str, *, tcp: bool = False, watch: Callable[[], Watcher | None] = lambda: None) -> None:
         check_url(url)
+        if parse_several(url) is not None:
+            raise ValueError(f"a proxy stands before one server: {redact(url)} names several")
         target = parse_url(url)  # type: ignore[no-untyped-call]
         if not url.startswith(("unix://", "redis://")):
             raise ValueError(f"a proxy cannot read what passes over TLS: {redact(url)} is no redis:// or unix://")

@@ -9,6 +9,8 @@ from typing import Any, Final, NamedTuple
 
 from redis.connection import parse_url
 
+from streamlab.servers.several import parse_several
+
 #: Commands that are kept.
 _MOST: Final = 100
 
@@ -42,5 +44,7 @@ def note_typed(settings: Mapping[str, Any], words: list[str], reply: str) -> Non
 
 def typed_to(url: str, after: int) -> list[Typed]:
     """Return what was typed to the server at a URL, after the one of this number."""
+    if parse_several(url) is not None:
+        return []  # which of them a command went to is not noted
     where = where_of(parse_url(url))  # type: ignore[no-untyped-call]
     return [each for each in [*_typed] if each.number > after and each.where == where]

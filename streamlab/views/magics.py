@@ -85,9 +85,11 @@ class RedisMagics(Magics):
             note_typed(self._client.connection_pool.connection_kwargs, typed, _in_a_line(reply))
 
     def _client_called(self, name: str) -> Any:
-        if not name:
-            return connect()
-        client = self.shell.user_ns.get(name)
+        client = self.shell.user_ns.get(name) if name else connect()
+        if isinstance(client, redis.RedisCluster):
+            raise UsageError(
+                "%redis sends what you type to one server, not to a cluster: use redis-cli -c in a terminal"
+            )
         if not isinstance(client, redis.Redis):
             raise UsageError(f"{name} is not a client of Redis: give the name of one, as in --client r")
         return client

@@ -12,6 +12,7 @@ import pytest
 import redis.asyncio
 import redis.exceptions
 from redis._parsers.base import BaseParser
+from redis.asyncio.sentinel import MasterNotFoundError
 
 from streamlab.actors import Recovery, consume, ensure_group, produce, reclaim
 from streamlab.actors.trouble import Patience, explain, is_group_gone, is_hopeless, passes
@@ -370,6 +371,25 @@ def test_what_a_server_says_passes_or_does_not(words, passing):
     error = BaseParser.parse_error(words)
     assert passes(error) == passing
     assert is_group_gone(error) == words.startswith(("NOGROUP", "UNBLOCKED the"))
+
+
+@pytest.mark.parametrize(
+    ("error", "cause", "passing"),
+    [
+        (redis.exceptions.ClusterError("TTL exhausted."), None, True),
+        (redis.exceptions.SlotNotCoveredError('Slot "5" not covered by the cluster.'), None, True),
+        (redis.exceptions.RedisClusterException("cannot be connected"), redis.exceptions.ConnectionError(), True),
+        (redis.exceptions.RedisClusterException("cannot be connected"), redis.exceptions.TimeoutError(), True),
+        (redis.exceptions.RedisClusterException("cannot be connected"), redis.exceptions.AuthenticationError(), False),
+        (redis.exceptions.RedisClusterException("all keys must map to the same key slot"), None, False),
+        (MasterNotFoundError("No master found for 'lab'"), None, True),
+    ],
+)  # fmt: skip
+def test_what_redis_py_says_of_several_servers_passes_or_does_not(error, cause, passing):
+    """A cluster or Sentinels in the middle of a failover are waited out; what is refused is not asked again."""
+    error.__cause__ = cause
+    assert passes(error) == passing
+    assert not is_group_gone(error)
 
 
 def test_patience_counts_the_time_that_tries_take(world):

@@ -7,11 +7,15 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from streamlab.servers.programs import ServerBinary
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT)}  # also where the package is not installed
@@ -208,3 +212,62 @@ def test_several_processes_are_measured() -> None:
     rows = re.findall(r"^\| (\d+) \| [\d.]+ \| [\d.]+–[\d.]+ \| ([\d.]+) \| ([\d.]+) \|$", done.stdout, re.M)
     assert [(jobs, float(processor) > 0) for jobs, _, processor in rows] == [("1", True), ("2", True)]
     assert rows[0][1] == "1.00"
+
+
+@pytest.mark.redis
+def test_what_a_killed_server_brings_back_is_what_its_page_says() -> None:
+    """Each way to persist brings back what it must: nothing, a snapshot, all, or all but a file's torn end."""
+    memory = Path("/dev/shm")  # on a slow disk, an append-only file may lag behind what was answered
+    folder = {"TMPDIR": str(memory)} if memory.is_dir() else {}
+    done = subprocess.run(
+        [sys.executable, ROOT / "benchmarks" / "persistence.py", "--acks", "60", "--repeats", "1", "--json"],
+        env=ENVIRONMENT | folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    rows = json.loads(done.stdout)["results"]
+    ((nothing,), (snapshot,), (everysec,), (always,), (torn,), (halfway,)) = (row["runs"] for row in rows)
+    assert (nothing["found"], nothing["again"], nothing["group"]) == (0, 0, False)
+    for kept in (everysec, always):
+        assert (kept["found"], kept["acks_lost"], kept["group"]) == (kept["added"], 0, True)
+    for set_back in (snapshot, torn, halfway):
+        assert set_back["found"] < set_back["added"]
+        assert 0 < set_back["acks_lost"] <= set_back["again"]
+    assert snapshot["found"] >= snapshot["halfway"]
+
+
+def test_a_surprise_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """If acknowledged entries are gone that must not be, it says so, and exits with 1."""
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    persistence = import_module("persistence")
+    kept = persistence.Found(added=10, found=10, unheard=0, again=2, acks_lost=0, group=True, halfway=5)
+    lost = replace(kept, found=9)
+    always = next(row for row in persistence.ROWS if row.persistence == "aof-always")
+    server = ServerBinary("redis-server", "redis", (7, 0, 15))
+    monkeypatch.setattr(persistence, "best_server", lambda: server)
+    for found, status in (({always: [kept, lost]}, 1), ({always: [kept]}, 0)):
+        monkeypatch.setattr(persistence, "repeated", lambda *_, found=found: found)
+        assert persistence.main([]) == status
+    said = capsys.readouterr()
+    assert said.err.startswith("not as it must be: AOF, always: ")
+    assert "| AOF, always | 10 | 10 / 9 | 0 / 1 | 2 | 0 |" in said.out
+
+
+@pytest.mark.redis
+@pytest.mark.real_time("what is lost is what was written in some tenths of a second")
+@pytest.mark.parametrize("wait", [False, True])
+def test_a_failover_loses_what_its_page_says(monkeypatch: pytest.MonkeyPatch, wait: bool) -> None:
+    """What was not copied: about as much as was written since; nothing of what the replica was said to have."""
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    failover = import_module("failover")
+    row = failover.Row(lag=0.3, wait=wait)
+    found = failover.run_one(row, None)
+    assert row.must(found)
+    assert row.must(replace(found, lost=1, acks_lost=1)) != wait
+    if not wait:
+        assert 0.5 < found.lost / (row.lag * failover.RATE) < 2
+        assert 0.5 < found.acks_lost / (failover.ACKED_AFTER * failover.RATE) < 2
+    assert found.blocked > 0.5  # for so long the Sentinels wait before they call it dead

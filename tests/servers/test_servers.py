@@ -71,7 +71,10 @@ def test_listens_on_no_tcp_port(server: PrivateServer) -> None:
     assert not sockets(server.pid) & tcp_sockets(server.pid)
 
 
-@pytest.mark.parametrize(("persistence", "found"), [("none", [None, None]), ("rdb", ["1", "1"]), ("aof", ["1", "2"])])
+@pytest.mark.parametrize(
+    ("persistence", "found"),
+    [("none", [None, None]), ("rdb", ["1", "1"]), ("aof", ["1", "2"]), ("aof-always", ["1", "2"])],
+)
 def test_persistence(server_binary: ServerBinary, persistence: Persistence, found: list[str | None]) -> None:
     """A restart in good order keeps what RDB or AOF hold; SIGKILL loses what came after the snapshot."""
     with PrivateServer(server_binary, persistence=persistence) as server:
@@ -232,7 +235,7 @@ def test_options_are_lines_of_redis_conf(default_server_binary: ServerBinary) ->
         PrivateServer(options={"maxmemory": "1\nport 6379"})
     with pytest.raises(ValueError, match="line break"):
         PrivateServer(password="a\nport 6379")
-    with pytest.raises(ValueError, match="none, rdb, aof"):
+    with pytest.raises(ValueError, match="none, rdb, aof, aof-always, not"):
         PrivateServer(persistence="sometimes")  # type: ignore[arg-type]
 
 

@@ -140,6 +140,10 @@ def test_without_a_client_it_is_that_of_connect(shell: InteractiveShell, capsys:
         ("%%redis GET a\nGET b", "from the lines below it, not 'GET a'"),
         ("%redis --client nobody PING", "nobody is not a client of Redis"),
         ("%redis --client", "a command is missing"),
+        (
+            "import redis; c = object.__new__(redis.RedisCluster)\n%redis --client c PING",
+            "to one server, not to a cluster: use redis-cli -c",
+        ),
         ("%redis GET 'a", "its quotes do not pair, or a word goes on behind one: GET 'a"),
         ("%redis MONITOR", "MONITOR does not end with one reply"),
     ],
