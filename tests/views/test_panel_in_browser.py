@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from streamlab.lab.lab import Lab
-from streamlab.scenario import Arrivals, Scenario, Service, consumers, load_scenario, producers, to_toml
+from streamlab.scenario import Arrivals, Consumer, Scenario, Service, consumers, load_scenario, producers, to_toml
 from streamlab.views import panel as panels
 from streamlab.views.panel.app import served
 from streamlab.views.panel.buttons import all_buttons
@@ -214,6 +214,128 @@ def test_in_voila(engine: str, eventually: Eventually) -> None:
             assert {"C2 died", "all that C2 left is done"} <= {words for *_, words in recording["turns"]}
     if pid is not None:
         eventually(lambda: not is_running(pid), "the workers end with Voila", timeout=10.0)
+
+
+#: For what is done by hand: no consumer keeps up, what was delivered twice is given up, and billing reads as well.
+BY_HAND = Scenario(
+    name="by-hand",
+    producers=producers(1, Arrivals("constant", rate=3.0)),
+    consumers=(
+        *consumers(3, Service("constant", mean=1.5), count=2),
+        Consumer("B1", Service("constant", mean=0.1), group="billing"),
+    ),
+    duration=600.0,
+    seed=2,
+).with_recovery(min_idle=1.0, max_deliveries=1)
+#: The last command that was sent by hand, with its reply.
+LAST_BY_HAND = "() => document.querySelector(\"[aria-label='Done by hand'] tr\")?.textContent || ''"
+
+
+@pytest.mark.real_time("clicks on what moves, simulated and live")
+@pytest.mark.parametrize("engine", ["simulated", pytest.param("live", marks=pytest.mark.redis)])
+def test_each_deed_by_click(engine: str) -> None:
+    """Add, trim, acknowledge, bury, put back, remove, destroy, tell a story: what comes of each is to be seen."""
+    port = browser.free_port()
+    quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    low = {"width": 1200, "height": 720}
+    with served(BY_HAND, live=engine == "live", port=port, **quiet) as voila:
+        browser.wait_for(f"http://127.0.0.1:{port}/nothing", voila)
+        with browser.open_page(f"http://127.0.0.1:{port}/", **low) as page:
+
+            def said(words: str) -> None:
+                page.wait_for_function(f"words => ({LAST_BY_HAND})().includes(words)", arg=words)
+
+            def do(action: str, target: str = "", group: str = "") -> None:
+                page.get_by_label("Action", exact=True).select_option(action)
+                for label, value in (("Target", target), ("Group", group)):
+                    if value:
+                        page.get_by_label(label, exact=True).select_option(value)
+                page.click(".fault")
+
+            def headline(words: str) -> None:
+                says = "words => document.querySelector('.headline').textContent.includes(words)"
+                page.wait_for_function(says, arg=words)
+
+            def entries_of(name: str) -> list[str]:
+                rows = page.evaluate(OWNERS)
+                return [entry for entry, owner in rows.items() if owner.split(" ")[0] == name]
+
+            def holds(name: str) -> None:
+                arg = f"[data-consumer={name}]"
+                page.wait_for_function("row => Number(document.querySelector(row).cells[3].textContent) >= 1", arg=arg)
+
+            page.wait_for_selector("[data-consumer=C3]")
+            page.click("text=More actions")
+            do(" add")
+            said("XADD orders * item tea →")
+            holds("C1")
+            page.click("[data-consumer=C1] .pause")
+            headline("C1 is paused")
+            page.click(f"[data-entry='{entries_of('C1')[0]}'] .link")
+            page.wait_for_function("() => document.body.textContent.includes('now, in workers: it is pending for C1')")
+            holds("C2")
+            page.click("[data-consumer=C2] .pause")
+            headline("C1 and C2 are paused")
+            (mine,) = entries_of("C2")
+            page.check(f"[data-entry='{mine}'] input")
+            page.click(".ack")
+            said(f"XACK orders workers {mine} → 1")
+            headline("1 entry will never be done")
+            # Taken from one who stands still, and given up; then he goes on, and does it.
+            page.check(".automatic")
+            page.wait_for_selector("[data-letter]")
+            page.uncheck(".automatic")
+            page.check("[data-letter] input")
+            page.click(".put-back")
+            said("then XDEL orders:dead")
+            page.click("[data-consumer=C1] .pause")  # which says Resume by now
+            page.wait_for_function("() => document.querySelector('[data-consumer=C1] .state').textContent !== 'paused'")
+            do(" trim")
+            said("XTRIM orders MAXLEN = 10 →")
+            page.click("[data-consumer=C2] .kill")
+            headline("C2 is dead")
+            do("consumer remove-consumer", "C2")
+            said("XGROUP DELCONSUMER orders workers C2")
+            do(" group-destroyed", group="billing")
+            said("XGROUP DESTROY orders billing → 1")
+            assert page.text_content(".notice") == ""
+
+
+#: What a consumer holds is claimed while it stands still; it goes on, and knows nothing of that.
+ZOMBIE = Scenario(
+    name="zombie",
+    producers=producers(1, Arrivals("constant", rate=4.0)),
+    consumers=consumers(2, Service("constant", mean=0.4), count=4),
+    duration=600.0,
+).with_recovery(min_idle=0.5)
+
+
+@pytest.mark.real_time("clicks on what moves, simulated and live")
+@pytest.mark.parametrize("engine", ["simulated", pytest.param("live", marks=pytest.mark.redis)])
+def test_what_a_zombie_does_twice_is_seen(engine: str) -> None:
+    """Paused, its entries claimed by click, resumed: the headline says who does them twice, the table how many."""
+    port = browser.free_port()
+    quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with served(ZOMBIE, live=engine == "live", port=port, **quiet) as voila:
+        browser.wait_for(f"http://127.0.0.1:{port}/nothing", voila)
+        with browser.open_page(f"http://127.0.0.1:{port}/", width=1200, height=720) as page:
+            page.wait_for_selector("[data-consumer=C2]")
+            holds = "() => Number(document.querySelector('[data-consumer=C1]').cells[2].textContent) >= 3"
+            page.wait_for_function(holds)
+            page.click("[data-consumer=C1] .pause")
+            page.wait_for_function("() => document.body.textContent.includes('claimable')")
+            held = number(page, "C1", 4)
+            assert held >= 1
+            page.select_option("[aria-label='New owner']", "C2")
+            page.click(".autoclaim")
+            page.wait_for_function("() => document.querySelector('[data-consumer=C1]').cells[3].textContent === '0'")
+            page.click("[data-consumer=C1] .pause")  # which says Resume by now
+            says = "words => document.querySelector('.headline').textContent.includes(words)"
+            page.wait_for_function(says, arg="done twice")
+            twice = """n => [...document.querySelectorAll('[data-consumer]')].reduce(
+                (sum, row) => sum + Number(row.cells[6].textContent), 0) >= n"""
+            page.wait_for_function(twice, arg=held)
+            assert int(page.text_content("[data-figure='done twice']")) >= held
 
 
 CELLS = (
