@@ -63,9 +63,10 @@ def test_a_primary_with_replicas_and_sentinels(server_binary: ServerBinary) -> N
         assert [ask(replica, "GET", "key") for replica in servers.replicas] == ["value"] * 2
 
 
+@pytest.mark.real_time("a server that does not get to answer is taken for dead")
 def test_a_replica_is_promoted(default_server_binary: ServerBinary, eventually: Eventually) -> None:
     """When the primary is killed, a replica takes over with its data."""
-    with PrivateReplicas(default_server_binary, n_replicas=1, down_after=0.3) as servers:
+    with PrivateReplicas(default_server_binary, n_replicas=1) as servers:
         first = servers.primary
         set_and_copy(first, "key", 1)
         first.kill()
@@ -89,9 +90,10 @@ def test_a_cluster(server_binary: ServerBinary) -> None:
             assert ask(replica, "KEYS", "*") == [key]
 
 
+@pytest.mark.real_time("a server that does not get to answer is taken for dead")
 def test_a_cluster_replaces_a_primary(default_server_binary: ServerBinary, eventually: Eventually) -> None:
     """A killed primary's replica takes its slots; restarted, it is that one's replica at once."""
-    with PrivateCluster(default_server_binary, node_timeout=0.5) as cluster:
+    with PrivateCluster(default_server_binary) as cluster:
         first = cluster.primary_of("{b}")
         set_and_copy(first, "{b}", 1)
         first.kill()
