@@ -58,6 +58,7 @@ notebooks/TEACHING
 
 docs/testing
 docs/torture
+docs/class
 docs/libraries
 docs/persistence
 docs/failover

@@ -5,13 +5,16 @@
 
 A source is an ordinary notebook with the exercises solved: edit it in JupyterLab, then run this. In a cell
 tagged ``solution``, each line that ends in ``# stub: TEXT`` becomes TEXT for the learner (and goes, if
-there is no TEXT); the solution itself is folded away under the verdict. The result is executed from a fresh kernel,
-so that its outputs are committed with it.
+there is no TEXT); the solution itself is folded away under the verdict. A text with ``**Predict.**`` in it is
+followed by a field for the answer, ``%predict``, which belongs to the result: the cell tagged ``result``, if there is
+one before the next such text, or else the last before more text. The first cell has links to the lessons before
+and after. The result of all that is executed from a fresh kernel, so that its outputs are committed with it.
 """
 
 from __future__ import annotations
 
 import copy
+import itertools
 import re
 import sys
 from collections.abc import Sequence
@@ -27,6 +30,12 @@ METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
 }
+#: Brings ``%predict`` to a lesson: see streamlab/learner/magics.py, as for how the cell that asks is called.
+LOAD = "%load_ext streamlab"
+PREDICT = "%predict"
+ASKS = "-predict"
+#: What is shown depends on who looks; on a page without a kernel there is nothing to write in.
+PREDICT_TAGS = ["predict", "nbval-ignore-output", "remove-cell"]
 _STUB = re.compile(r"^(?P<indent>\s*)(?P<code>.*?)\s*# stub:(?P<stub>.*)$")
 
 
@@ -57,6 +66,51 @@ def clean(notebook: NotebookNode) -> NotebookNode:
             fresh.execution_count, fresh.outputs = None, []
         cells.append(fresh)
     return nbformat.from_dict({"cells": cells, "metadata": METADATA, "nbformat": 4, "nbformat_minor": 5})
+
+
+def lesson(source: Path) -> NotebookNode:
+    """Return the learner's notebook that a source makes; not executed yet."""
+    notebook = with_predictions(exercise(read(source)))
+    every = sources()
+    place = every.index(source)
+    links = [f"[← {title(every[place - 1])}]({every[place - 1].name})"] if place else []
+    links += [f"[{title(path)} →]({path.name})" for path in every[place + 1 : place + 2]]
+    notebook.cells[0].source += f"\n\n{' | '.join(links)}"
+    return notebook
+
+
+def title(source: Path) -> str:
+    """Return a lesson's title."""
+    return str(read(source).cells[0].source.partition("\n")[0].removeprefix("# "))
+
+
+def with_predictions(notebook: NotebookNode) -> NotebookNode:
+    """Return a notebook with a field under each question, and with what brings those."""
+    cells: list[NotebookNode] = []
+    for at, cell in enumerate(notebook.cells):
+        cells.append(cell)
+        if cell.cell_type == "markdown" and "**Predict.**" in cell.source:
+            field = NotebookNode(cell_type="code", id=f"{_result(notebook.cells[at + 1 :]).id}{ASKS}", source=PREDICT)
+            field.update(metadata={"tags": PREDICT_TAGS}, execution_count=None, outputs=[])
+            cells.append(nbformat.from_dict(field))
+    if len(cells) > len(notebook.cells):
+        setup = next(cell for cell in cells if cell.cell_type == "code")
+        setup.source = f"{LOAD}\n\n{setup.source}"
+    notebook.cells = cells
+    return notebook
+
+
+def _result(following: list[NotebookNode]) -> NotebookNode:
+    """Return the cell that answers a question, of those that follow it."""
+    for cell in following:
+        if "**Predict.**" in cell.source:
+            break
+        if "result" in cell.metadata.get("tags", []):
+            return cell
+    run = list(itertools.takewhile(lambda cell: cell.cell_type == "code", following))
+    if not run:
+        raise ValueError("a text with **Predict.** is followed by no code")
+    return run[-1]
 
 
 def exercise(solution: NotebookNode) -> NotebookNode:
@@ -127,8 +181,9 @@ def execute(notebook: NotebookNode, folder: Path = HERE) -> NotebookNode:
     ).execute()  # fmt: skip
     notebook.metadata = METADATA  # the kernel adds its version
     for cell in notebook.cells:
-        if cell.source.startswith("%%writefile"):
-            cell.outputs = []  # where the file was written: a temporary folder of this machine
+        # Where a file was written is a temporary folder of this machine; a field is nothing without its kernel.
+        if cell.source.startswith(("%%writefile", PREDICT)):
+            cell.outputs = []
     return notebook
 
 
@@ -165,7 +220,7 @@ def main(arguments: Sequence[str]) -> int:
         solution = clean(read(source))
         write(solution, source)
         place = HERE / source.name
-        made = execute(exercise(solution))
+        made = execute(lesson(source))
         write(keep_outputs(made, read(place)) if place.exists() else made, place)
         print(f"made {source.name}")
     return 0

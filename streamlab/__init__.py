@@ -28,11 +28,15 @@ if TYPE_CHECKING:
     from streamlab.lab.strategies import RecoveryTable as RecoveryTable
     from streamlab.lab.strategies import compare as compare
     from streamlab.lab.sweep import sweep as sweep
+    from streamlab.lab.sweep import sweep_over as sweep_over
     from streamlab.lab.watch import Watch as Watch
+    from streamlab.learner.magics import load_ipython_extension as load_ipython_extension
     from streamlab.model import StreamModel as StreamModel
     from streamlab.results.comparison import Agreement as Agreement
     from streamlab.results.comparison import Comparison as Comparison
     from streamlab.results.run import Run as Run
+    from streamlab.results.sweep_table import SweepTable as SweepTable
+    from streamlab.results.theory import MMc as MMc
     from streamlab.scenario import Arrivals as Arrivals
     from streamlab.scenario import Consumer as Consumer
     from streamlab.scenario import Producer as Producer
@@ -81,12 +85,11 @@ if TYPE_CHECKING:
     from streamlab.servers.programs import find_servers as find_servers
     from streamlab.servers.proxy import Proxy as Proxy
     from streamlab.servers.replicas import PrivateReplicas as PrivateReplicas
-    from streamlab.views import group_states as group_states
     from streamlab.views import plots as plots
     from streamlab.views import tables as tables
-    from streamlab.views.magics import load_ipython_extension as load_ipython_extension
     from streamlab.views.panel import Panel as Panel
     from streamlab.views.playback import Playback as Playback
+    from streamlab.views.plots import group_states as group_states
     from streamlab.virtual.loop import VirtualLoop as VirtualLoop
     from streamlab.virtual.redis import SimulatedServer as SimulatedServer
 else:
@@ -99,11 +102,14 @@ else:
             "lab.both": "run_both",
             "lab.lab": "Lab",
             "lab.strategies": "RecoveryTable compare",
-            "lab.sweep": "sweep",
+            "lab.sweep": "sweep sweep_over",
             "lab.watch": "Watch",
+            "learner.magics": "load_ipython_extension",
             "model": "StreamModel",
             "results.run": "Run",
             "results.comparison": "Agreement Comparison",
+            "results.sweep_table": "SweepTable",
+            "results.theory": "MMc",
             "lab.machine_process": "LabError",
             "scenario.values": "ScenarioError",
             "scenario.named": "load_scenario",
@@ -126,8 +132,7 @@ else:
             "servers.processes": "guarded_popen",
             "servers.proxy": "Proxy",
             "servers.replicas": "PrivateReplicas",
-            "views.group_states": "",
-            "views.magics": "load_ipython_extension",
+            "views.plots.group_states": "",
             "views.panel": "Panel",
             "views.playback": "Playback",
             "views.plots": "",

@@ -19,6 +19,8 @@ from streamlab.results.whole_file import write_whole
 #: In the copy: the digests of the files as they were put there.
 RECORD = ".streamlab-course.json"
 FIRST_LESSON = "00_start_here.ipynb"
+#: The package's own folder.
+_PACKAGE = Path(__file__).parent
 
 
 class WorkingCopyError(Exception):
@@ -34,6 +36,23 @@ class Copied:
     """Replaced by a newer version: the learner had not touched them."""
     beside: list[str] = field(default_factory=list)
     """Newer versions of files that the learner has changed; those keep their names."""
+
+
+def course_folder() -> Path:
+    """Return the folder that holds the course: that of the checkout, or the one within the package.
+
+    Raises
+    ------
+    WorkingCopyError
+        If there is none.
+    """
+    for course in (_PACKAGE.parent / "notebooks", _PACKAGE / "course"):
+        if (course / FIRST_LESSON).is_file():
+            return course
+    raise WorkingCopyError(
+        "the notebooks are not where they were installed: install it again (pip install --force-reinstall "
+        "'consumer-group-lab[course]'), and run this again"
+    )
 
 
 def copy_course(course: Path, folder: Path) -> Copied:

@@ -3,8 +3,9 @@
     python -m tests.walk 07 08 [--pictures FOLDER]      (without a number: all of them)
 
 Each lesson is opened from a working copy, in Chromium at 1366 × 768, and its cells are run one after another. What is
-looked for: tracebacks, anything on stderr, warnings, errors of the page, and cells that say nothing for too long. With
-``--pictures`` every output that is a figure, a table or a widget is kept as a PNG. Exit status 1 if anything was found.
+looked for: tracebacks, anything on stderr, warnings, errors of the page, cells that say nothing for too long, and
+predictions that are not shown under their results. With ``--pictures`` every output that is a figure, a table or a
+widget is kept as a PNG. Exit status 1 if anything was found.
 """
 
 from __future__ import annotations
@@ -21,10 +22,23 @@ from typing import Any
 from streamlab.working_copy import copy_course
 from tests import browser
 
+PREDICT = "%predict"
 COURSE = Path(__file__).parent.parent / "notebooks"
 WIDTH, HEIGHT = 1366, 768
 #: Seconds that a cell may go on without a sign of life.
 PATIENCE = 5.0
+
+#: What is written as a prediction: letters that would cut cells out if JupyterLab took them for commands.
+PREDICTION = "dd x 2 s"
+#: The field that the cell shows which was run last.
+FIELD = """() => window.jupyterapp.shell.currentWidget.content.activeCell.node.querySelector('input[type="text"]')"""
+
+#: Whether as many cells show these words: each of them some moments after its result at the latest.
+TELL = """([words, n]) => {
+    const cells = [...window.jupyterapp.shell.currentWidget.content.model.cells];
+    const shown = cell => cell.outputs.toJSON().map(output => [output.data?.['text/plain'] ?? ''].flat().join(''));
+    return cells.filter(cell => cell.type === 'code' && shown(cell).includes(words)).length === n;
+}"""
 
 #: Run the cell of this index; return how long it took, the longest silence, and what it shows.
 RUN_CELL = """async index => {
@@ -107,6 +121,8 @@ def walk(page: Any) -> Iterator[Step]:
         if done["kind"] == "code":
             number += 1
             yield Step(number, done["seconds"], done["silence"], done["outputs"], done["source"])
+            if done["source"] == PREDICT:
+                page.wait_for_function(FIELD).as_element().type(PREDICTION)
 
 
 def walk_lesson(name: str, pictures: Path | None = None) -> list[str]:
@@ -118,9 +134,10 @@ def walk_lesson(name: str, pictures: Path | None = None) -> list[str]:
             browser.jupyter(Path(folder), name=name) as url,
             browser.open_page(url, width=WIDTH, height=HEIGHT) as page,
         ):
-            total = 0.0
+            total, n_asked = 0.0, 0
             for step in walk(page):
                 total += step.seconds
+                n_asked += step.source == PREDICT
                 first = step.source.splitlines()[0] if step.source else ""
                 for words in step.complaints():
                     found.append(f"{name} [{step.number}] {first[:50]!r}: {words}")
@@ -130,7 +147,8 @@ def walk_lesson(name: str, pictures: Path | None = None) -> list[str]:
                     page.wait_for_timeout(300)  # for what is drawn after the output has come
                     path = pictures / f"{name[:2]}-{step.number:02}.png"
                     page.screenshot(path=path)
-            print(f"{name}: {total:.1f} s in all")
+            page.wait_for_function(TELL, arg=[f"You predicted: {PREDICTION}", n_asked])
+            print(f"{name}: {total:.1f} s in all, {n_asked} predictions")
     return found
 
 

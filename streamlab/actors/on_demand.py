@@ -12,7 +12,8 @@ def on_demand(
 ) -> tuple[list[str], Callable[[str], object], Callable[[], list[str]]]:
     """Return the `__all__`, `__getattr__` and `__dir__` of a package.
 
-    `places` are modules in it, each with its names, separated by blanks. A module without names is a name itself.
+    `places` are modules in it, or beside it if they begin with a dot, each with its names, separated by blanks. A
+    module without names is a name itself.
     """
     place_of = {name: place for place, names in places.items() for name in names.split() or [place.split(".")[-1]]}
 
@@ -20,7 +21,7 @@ def on_demand(
         if name not in place_of:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         place = place_of[name]
-        module = import_module(f"{package}.{place}")
+        module = import_module(f".{place}", package)
         return getattr(module, name) if places[place] else module
 
     return sorted(place_of), get, lambda: [*vars(sys.modules[package]), *place_of]

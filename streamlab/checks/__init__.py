@@ -15,7 +15,14 @@ from streamlab.checks.effects import adds_once, books_once
 from streamlab.checks.grading import recovery
 from streamlab.checks.groups import pending_exactly, worker
 from streamlab.checks.models import left_after_trim, tiny_group
-from streamlab.checks.numbers import drain_time, enough_maxlen, fewest_consumers, most_producers
+from streamlab.checks.numbers import (
+    consumers_needed,
+    drain_time,
+    enough_consumers,
+    enough_maxlen,
+    fewest_consumers,
+    most_producers,
+)
 from streamlab.checks.recoveries import left_behind, survives
 from streamlab.checks.scenarios import assignment, in_a_row, share, utilisation
 from streamlab.checks.services import alarms
@@ -37,8 +44,8 @@ def invariants(run: Run) -> Verdict:
 
 
 __all__ = [
-    "Verdict", "adds_once", "alarms", "assignment", "bookmark", "books_once", "choices", "drain_time",
-    "enough_maxlen", "fewest_consumers", "gives_up", "heartbeat", "in_a_row", "invariants", "left_after_trim",
-    "left_behind", "most_producers", "pages", "pending_exactly", "puts_back", "recovery", "share", "survives",
-    "take_over", "tiny_group", "utilisation", "worker",
+    "Verdict", "adds_once", "alarms", "assignment", "bookmark", "books_once", "choices", "consumers_needed",
+    "drain_time", "enough_consumers", "enough_maxlen", "fewest_consumers", "gives_up", "heartbeat", "in_a_row",
+    "invariants", "left_after_trim", "left_behind", "most_producers", "pages", "pending_exactly", "puts_back",
+    "recovery", "share", "survives", "take_over", "tiny_group", "utilisation", "worker",
 ]  # fmt: skip

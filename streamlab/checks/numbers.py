@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from collections.abc import Callable
 from typing import Final
@@ -10,8 +11,11 @@ from typing import Final
 from streamlab.checks.attempts import call, count_of, is_about, real_number, returned, shown, whole_number
 from streamlab.checks.scenarios import busy_part, run_of
 from streamlab.lab.lab import Lab
+from streamlab.lab.sweep import sweep_over
+from streamlab.results.theory import MMc
 from streamlab.results.verdict import Objection, Verdict, judged, nothing_yet
 from streamlab.scenario import Arrivals, Producer, Scenario, Service, consumers
+from streamlab.scenario.actions import Kill
 
 # ---- how long a backlog lasts ----------------------------------------------------------------------
 
@@ -104,6 +108,100 @@ def _edge(answer: object, variant: Callable[[int], Scenario], word: str, easier:
         return Verdict(False, words, f"{'fewer' if easier > 0 else 'more'} {word}s would do: {load}.")
     other = f"; with {count_of(n - easier, word)} it would be {beyond:.1%}" if beyond < math.inf else ""
     return Verdict(True, f"{words}{other}.")
+
+
+@judged
+def enough_consumers(answer: object, scenario: Scenario, *, limit: float) -> Verdict:
+    """Check that with `answer` consumers 99 % of the entries are done within `limit` seconds, and with one fewer not.
+
+    Simulated with several seeds; a scenario in which a consumer dies is judged as it is.
+    """
+    n = _whole(answer, "number of consumers", 100)
+    seen = _p99(scenario, n)
+    beyond = _p99(scenario, n - 1) if n > 1 else math.inf
+    dead = sum(isinstance(fault, Kill) for fault in scenario.faults)
+    who = f"With {count_of(n, 'consumer')}{f', {dead} of them dead,' if dead else ''}"
+    words = f"{who} 99 % of the entries are done within {seen * 1000:.0f} ms"
+    if math.isinf(seen):
+        words = f"{who} not one entry is done"
+    if seen > limit:
+        hint = f"take more consumers: {'those that are left' if dead else 'they'} have to keep waits short, too."
+        return Verdict(False, f"{words}; {limit * 1000:.0f} ms is the limit.", hint)
+    if beyond <= limit:
+        words = (
+            f"{words}, and with {count_of(n - 1, 'consumer')} within {beyond * 1000:.0f} ms, which is still allowed."
+        )
+        return Verdict(False, words, "fewer consumers would do.")
+    other = "" if math.isinf(beyond) else f"; with {count_of(n - 1, 'consumer')} it would be {beyond * 1000:.0f} ms"
+    return Verdict(True, f"{words}{other}.")
+
+
+@functools.cache
+def _p99(scenario: Scenario, n: int) -> float:
+    """Return within how many seconds 99 % of the entries are done by `n` consumers; infinity if none is."""
+    (row,) = sweep_over(scenario, consumers=[n], seeds=range(1, 9)).rows
+    value = row.estimate("sojourn_p99").value
+    return math.inf if math.isnan(value) else value
+
+
+#: rate (entries per second), service time (seconds), limit (seconds): none of them close to an edge.
+_NEEDED_CASES: Final = (
+    (210, 0.010, 0.050), (210, 0.010, 0.100), (5, 0.100, 1.2), (390, 0.025, 0.150), (50, 0.020, 0.080),
+)  # fmt: skip
+
+
+@judged
+def consumers_needed(answer: object) -> Verdict:
+    """Check a function that tells how many consumers are enough, against queueing theory.
+
+    ``answer(rate, service_time, limit)`` is to return the least number with which 99 % of the entries are done within
+    `limit` seconds, all of them alive; infinity if no number is enough.
+    """
+    for case in _NEEDED_CASES:
+        _check_needed(answer, *case)
+    return Verdict(True, f"It agrees with queueing theory in {len(_NEEDED_CASES)} cases.")
+
+
+def _check_needed(answer: object, rate: float, service: float, limit: float) -> None:
+    case = f"consumers_needed({rate:g}, {service:g}, {limit:g})"
+    truth = _needed(rate, service, limit)
+    never = "the work alone takes longer than the limit too often, and more consumers do not shorten it: math.inf."
+    try:
+        said = call(answer, f"In {case}", rate, service, limit)
+    except Objection as objection:
+        if math.isinf(truth):
+            raise Objection(objection.verdict.words, f"here no number is enough: {never}") from None
+        raise
+    number = real_number(said)
+    if number is None:
+        raise returned(said, f"In {case}", "return a number of consumers; math.inf if no number is enough.")
+    if number == truth:
+        return
+    words = f"{case} returned {number:g}; it is {truth:g}."
+    if math.isinf(truth):
+        raise Objection(words, never)
+    if math.isinf(number):
+        raise Objection(words, "here the work alone keeps the limit, so that enough consumers do: look for the first.")
+    if not number.is_integer() or number < 1:
+        raise Objection(words, "a whole number, of at least 1: half a consumer is none.")
+    if number > truth:
+        raise Objection(words, "fewer would do: begin with 1, and stop at the first that keeps the limit.")
+    within = MMc(rate, service, int(number)).sojourn_quantile(0.99)
+    if math.isinf(within):
+        raise Objection(
+            words, "so few cannot keep up at all: rate × service time, divided by their number, is 1 or more."
+        )
+    hint = (
+        f"with {number:g} it takes {within * 1000:.0f} ms until 99 % are done. The mean, or the wait alone, says less."
+    )
+    raise Objection(words, hint)
+
+
+def _needed(rate: float, service: float, limit: float) -> float:
+    """Return the least number of consumers; infinity if the work alone takes too long."""
+    if service * math.log(100) >= limit:
+        return math.inf
+    return next(n for n in itertools.count(1) if MMc(rate, service, n).sojourn_quantile(0.99) <= limit)
 
 
 @judged

@@ -1,5 +1,4 @@
-"""The command ``streamlab``: ``run``, ``replay``, ``torture``, ``lab``, ``panel``, ``watch``, ``serve``, ``worker``,
-``doctor``.
+"""The command ``streamlab``.
 
 `app` declares the commands and their options, and imports nothing that takes long: what a command does is imported
 when it is run.

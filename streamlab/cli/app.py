@@ -11,11 +11,16 @@ import typer
 from streamlab import __version__
 from streamlab.cli.helping import EXAMPLES, Command, Group
 from streamlab.cli.options import RunOptions, ScenarioName, scenarios, taking_options
+from streamlab.cli.sweep_options import SweepOptions
 from streamlab.cli.terminal import is_styled
 from streamlab.cli.torture_options import TortureOptions
 from streamlab.cli.watch_options import WatchOptions
 
 _NAME: Final = "streamlab"
+_Copy = Annotated[
+    Path, typer.Option(metavar="FOLDER", help="Where your copy is.", show_default="streamlab-course in your home")
+]
+_COPY: Final = Path("~/streamlab-course")
 _NoBrowser = Annotated[bool, typer.Option("--no-browser", help="Only print the address to open.")]
 # A paragraph is one line: a terminal's help does not join lines.
 _RUN: Final = (
@@ -26,6 +31,11 @@ _RUN: Final = (
 _REPLAY: Final = (
     "Play a run in the browser that `streamlab run --save` or `Run.save` kept.\n\n"
     "It is opened as a page of one file: no server runs, nothing is asked for from anywhere."
+)
+_SWEEP: Final = (
+    "Run all variations of a scenario, each with many seeds, and show what they come to.\n\n"
+    "The numbers are the same whatever runs them: this process, several (--jobs), or a Dask cluster.\n\n"
+    "Exit status: 0; 1 when an invariant is broken in any run; 2 for wrong use."
 )
 _TORTURE: Final = (
     "Run a consumer of your own, in any language, under faults.\n\n"
@@ -38,6 +48,10 @@ _LAB: Final = (
     "Open your own copy of the course in JupyterLab.\n\n"
     "The copy is made the first time; later, lessons that are new are added, and nothing that you have changed is "
     "written over. Delete a lesson to get it afresh."
+)
+_PROGRESS: Final = (
+    "Say which exercises of the course are done in your copy.\n\n"
+    "An exercise is done once its check has said so. With --certificate, a page is written that says it in print."
 )
 _WATCH: Final = (
     "Watch a stream on a server of yours: groups, consumers, what is pending.\n\n"
@@ -78,8 +92,10 @@ def _app() -> typer.Typer:
     app.callback(invoke_without_command=True)(_alone)
     app.command("run", cls=Command, help=_RUN)(taking_options(_run, RunOptions))
     app.command("replay", cls=Command, help=_REPLAY)(_replay)
+    app.command("sweep", cls=Command, help=_SWEEP)(taking_options(_sweep, SweepOptions))
     app.command("torture", cls=Command, help=_TORTURE)(taking_options(_torture, TortureOptions))
     app.command("lab", cls=Command, help=_LAB)(_lab)
+    app.command("progress", cls=Command, help=_PROGRESS)(_progress)
     app.command("panel", cls=Command)(_panel)
     app.command("watch", cls=Command, help=_WATCH)(taking_options(_watch, WatchOptions))
     app.command("serve", cls=Command)(_serve)
@@ -123,6 +139,12 @@ def _replay(
     return open_saved(saved, page=html, no_browser=no_browser)
 
 
+def _sweep(options: SweepOptions) -> int:
+    from streamlab.cli.sweep import sweep
+
+    return sweep(options)
+
+
 def _torture(options: TortureOptions) -> int:
     from streamlab.cli.torture import torture
 
@@ -130,14 +152,27 @@ def _torture(options: TortureOptions) -> int:
 
 
 def _lab(
-    folder: Annotated[
-        Path, typer.Option(metavar="FOLDER", help="Where your copy is.", show_default="streamlab-course in your home")
-    ] = Path("~/streamlab-course"),
+    folder: _Copy = _COPY,
     no_browser: _NoBrowser = False,
+    copy_only: Annotated[bool, typer.Option("--copy-only", help="Make or update your copy, and open nothing.")] = False,
 ) -> int:
     from streamlab.cli.opening import open_course
 
-    return open_course(folder, no_browser=no_browser)
+    return open_course(folder, no_browser=no_browser, copy_only=copy_only)
+
+
+def _progress(
+    folder: _Copy = _COPY,
+    certificate: Annotated[
+        Path | None, typer.Option(metavar="FILE.html", help="Write a certificate, to be printed.", show_default=False)
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Whose certificate it is.", show_default=False)
+    ] = None,
+) -> int:
+    from streamlab.cli.achieved import tell_progress
+
+    return tell_progress(folder, certificate, name)
 
 
 def _panel(

@@ -21,18 +21,19 @@ def check_files(options: RunOptions) -> None:
                 raise ScenarioError(f"{option} keeps one run: take --engine simulated or --engine live")
             check_writable(path, option)
     if options.plot is not None:
-        if find_spec("matplotlib") is None:
-            raise ScenarioError(
-                "--plot needs matplotlib, which is not installed: pip install 'consumer-group-lab[course]'"
-            )
-        from matplotlib.backend_bases import FigureCanvasBase
+        check_picture(options.plot)
 
-        known = FigureCanvasBase.get_supported_filetypes()
-        if options.plot.suffix[1:].lower() not in known:
-            raise ScenarioError(
-                f"--plot {options.plot}: the name has to end in {', '.join(f'.{each}' for each in known)}"
-            )
-        check_writable(options.plot, "--plot")
+
+def check_picture(path: Path) -> None:
+    """See that a picture can be drawn, and be written to this file."""
+    if find_spec("matplotlib") is None:
+        raise ScenarioError("--plot needs matplotlib, which is not installed: pip install 'consumer-group-lab[course]'")
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    known = FigureCanvasBase.get_supported_filetypes()
+    if path.suffix[1:].lower() not in known:
+        raise ScenarioError(f"--plot {path}: the name has to end in {', '.join(f'.{each}' for each in known)}")
+    check_writable(path, "--plot")
 
 
 def check_writable(path: Path, option: str) -> None:
@@ -58,8 +59,9 @@ def write_files(options: RunOptions, runs: list[Run]) -> None:
     if options.plot is not None:
         from streamlab import plots  # matplotlib is an extra, and slow to import
 
-        lost_somebody = len(runs) == 1 and any(runs[0].recovery.times)
-        figure = plots.recovery(runs[0]) if lost_somebody else plots.overview(*runs)
+        parts = [part for run in runs for part in run.groups.values()]
+        lost_somebody = len(parts) == 1 and any(parts[0].recovery.times)
+        figure = plots.recovery(parts[0]) if lost_somebody else plots.overview(*parts)
         figure.savefig(options.plot)
     if options.html is not None:
         from streamlab.views.playback import Playback

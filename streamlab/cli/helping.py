@@ -24,6 +24,14 @@ EXAMPLES: Final[dict[str, list[tuple[str, str]]]] = {
         ("streamlab run crash --save crash.jsonl", "keep a run"),
         ("streamlab replay crash.jsonl", "and watch it in the browser"),
     ],
+    "sweep": [
+        ("streamlab sweep one-to-one --over consumers=1..8", "how many consumers are enough?"),
+        (
+            "streamlab sweep one-to-many --over consumers=1..16 --over service=2ms,4ms --seeds 20 --jobs 2",
+            "640 runs by two processes",
+        ),
+        ("streamlab sweep one-to-one --over rate=50..200..50 --fault 'kill C1 at 0s' --consumers 2", "one is dead"),
+    ],
     "torture": [
         ("streamlab torture --worker 'python consumer.py' --effects effects --faults random", "ten seconds of faults"),
         (
@@ -35,6 +43,10 @@ EXAMPLES: Final[dict[str, list[tuple[str, str]]]] = {
     "lab": [
         ("streamlab lab", "make your copy, or bring it up to date, and open it"),
         ("streamlab lab --folder work/streams --no-browser", "a copy elsewhere; only print the address"),
+    ],
+    "progress": [
+        ("streamlab progress", "the exercises of each lesson, and when they were done"),
+        ("streamlab progress --certificate mine.html --name 'Ada Lovelace'", "a page to print"),
     ],
     "panel": [
         ("streamlab panel", "three consumers, simulated"),
@@ -66,14 +78,14 @@ EXAMPLES: Final[dict[str, list[tuple[str, str]]]] = {
 def _sections(name: str) -> list[tuple[str, list[tuple[str, str]]]]:
     """Return what stands below a command's options: headings, and lines of two columns."""
     sections = [("Examples", EXAMPLES[name])]
-    if name in ("run", "torture"):
+    if name in ("run", "sweep", "torture"):
         from streamlab.scenario import SCENARIOS
         from streamlab.scenario.actions import FAULTS, OURS_ALONE
 
-        kinds = [kind for kind in FAULTS.values() if name == "run" or not issubclass(kind, OURS_ALONE)]
+        kinds = [kind for kind in FAULTS.values() if name != "torture" or not issubclass(kind, OURS_ALONE)]
         faults = [(kind.form, _first_line(kind)) for kind in kinds]
         faults.append(("kill random every 1s", "A consumer, drawn by the seed, is killed each time."))
-        if name == "run":
+        if name != "torture":
             sections.append(("Scenarios", [(word, _first_line(make)) for word, make in SCENARIOS.items()]))
         sections.append(("Faults", faults))
     return sections

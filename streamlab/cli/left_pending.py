@@ -12,6 +12,9 @@ def left_pending(run: Run) -> str:
     Where the recovery is ``"none"``, what a dead consumer held is meant to stay. A dead letter has been given up,
     also where its acknowledgement never came.
     """
+    if len(run.groups) > 1:
+        each = {group: left_pending(part) for group, part in run.groups.items()}
+        return "; ".join(f"{group}: {left}" for group, left in each.items() if left)
     recovery = run.scenario.recovery
     held: dict[str, list[str]] = {}
     for entry_id, consumer in run.final.pending.items():

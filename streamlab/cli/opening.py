@@ -22,11 +22,14 @@ def require(package: str, words: str = "") -> None:
         raise ScenarioError(f"{words or f'{package} is'} not installed: pip install 'consumer-group-lab[course]'")
 
 
-def open_course(folder: Path, *, no_browser: bool) -> int:
+def open_course(folder: Path, *, no_browser: bool, copy_only: bool) -> int:
     """Bring the learner's copy of the course up to date, and open it in JupyterLab; return its exit status."""
-    require("jupyterlab", "JupyterLab is")
+    if not copy_only:
+        require("jupyterlab", "JupyterLab is")
     folder = folder.expanduser().resolve()
-    _tell_of_copy(working_copy.copy_course(_course(), folder), folder)
+    _tell_of_copy(working_copy.copy_course(working_copy.course_folder(), folder), folder)
+    if copy_only:
+        return 0
     # JupyterLab keeps its token and listens on 127.0.0.1: that is its default, and stays so.
     command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={folder}"]
     command.append(str(folder / working_copy.FIRST_LESSON))
@@ -44,18 +47,6 @@ def open_course(folder: Path, *, no_browser: bool) -> int:
         if asks:
             signal.signal(signal.SIGINT, lambda *_: None)
         return exit_status(jupyter.wait())
-
-
-def _course() -> Path:
-    """Return the folder that holds the course: that of the checkout, or the one within the package."""
-    package = Path(__file__).parents[1]
-    for course in (package.parent / "notebooks", package / "course"):
-        if (course / working_copy.FIRST_LESSON).is_file():
-            return course
-    raise ScenarioError(
-        "the notebooks are not where they were installed: install it again (pip install --force-reinstall "
-        "'consumer-group-lab[course]'), and run this again"
-    )
 
 
 def _tell_of_copy(copied: working_copy.Copied, folder: Path) -> None:

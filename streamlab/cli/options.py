@@ -60,14 +60,10 @@ def choice(text: str, panel: str | None = None) -> Any:
 
 
 @dataclass(frozen=True, slots=True)
-class RunOptions:
-    """What ``streamlab run`` was given; None is what the scenario says."""
+class ScenarioOptions:
+    """The scenario that is asked for; None is what it says itself."""
 
     scenario: ScenarioName
-    engine: Annotated[
-        Literal["simulated", "live", "both"], choice("In virtual time (default), on a real Redis, or on both.")
-    ] = "simulated"
-    redis: Annotated[str | None, option("URL", "The server for a live run (default: a private one).")] = None
     seed: Annotated[int | None, option("N", "For whatever is random in the scenario.")] = None
 
     duration: Annotated[float | None, option("S", "Seconds of production.", _SIZE)] = None
@@ -108,6 +104,16 @@ class RunOptions:
         Literal["none", "naive", "idempotent"] | None,
         option("KIND", "Count effects in a hash on the server: none, naive, idempotent.", _FAILURES),
     ] = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions(ScenarioOptions):
+    """What ``streamlab run`` was given."""
+
+    engine: Annotated[
+        Literal["simulated", "live", "both"], choice("In virtual time (default), on a real Redis, or on both.")
+    ] = "simulated"
+    redis: Annotated[str | None, option("URL", "The server for a live run (default: a private one).")] = None
 
     json: Annotated[bool, flag("--json", "Print the result as one JSON object.", _RESULT)] = False
     events: Annotated[bool, flag("--events", "Print every event as a line of JSON.", _RESULT)] = False

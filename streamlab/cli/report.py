@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from streamlab.cli.terminal import console, is_styled
 from streamlab.results.comparison import Agreement, Comparison
 from streamlab.results.run import Run
+from streamlab.scenario.small_table import SmallTable
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -18,7 +19,11 @@ def print_run(run: Run) -> None:
     """Print a run in figures, and a line for each consumer."""
     shown = run.as_table()
     first, *others = shown.lines
-    shown = shown._replace(lines=[f"{first} in {run.wall:.2f} s", *others])
+    print_table(shown._replace(lines=[f"{first} in {run.wall:.2f} s", *others]))
+
+
+def print_table(shown: SmallTable) -> None:
+    """Print lines and a table."""
     if not is_styled(sys.stdout):
         print(shown.as_text())
         return

@@ -15,6 +15,7 @@ from streamlab.results.events import EventLog
 from streamlab.scenario import Scenario, ScenarioError
 from streamlab.scenario.action import Action, ActionError, ProcessAction, TimedAction
 from streamlab.scenario.actions import AddConsumer, check_target
+from streamlab.scenario.groups import check_group
 
 R = TypeVar("R")
 
@@ -100,6 +101,7 @@ class Agenda(ABC):
         producers = [name for name in self.processes if name not in self.consumers]
         try:
             check_target(action, self.consumers, producers)
+            check_group(action, self.scenario.groups)
         except ActionError as error:
             raise ScenarioError(str(error)) from None
 

@@ -15,10 +15,9 @@ from streamlab.actors.events import ACKED, ADDED, CLAIMED, REMOVED, TRIMMED
 from streamlab.lab.course import Course
 from streamlab.lab.mishaps import befall
 from streamlab.results.events import Event
-from streamlab.results.ledger import LAB
 from streamlab.results.recent import in_short
 from streamlab.scenario import ScenarioError
-from streamlab.scenario.action import Action, CountedAction
+from streamlab.scenario.action import LAB, Action, CountedAction
 from streamlab.scenario.actions import (
     AddConsumer,
     Autoclaim,
@@ -91,7 +90,7 @@ async def _(action: AddConsumer, course: Course) -> str:
     assert name is not None
     if name in course.processes:
         raise ScenarioError(f"there is a consumer {name!r} already")
-    course.add_consumer(name)
+    course.add_consumer(name, action.group)
     course.note(f"start {name}", "no command; its first read makes it a consumer of the group")
     return name
 
@@ -132,8 +131,8 @@ async def _(action: LostReply, course: Course) -> None:
 
 @carry_out.register(Claim)
 async def _(action: Claim, course: Course) -> list[str]:
-    owner, min_idle_ms = await _claimer(course, action.consumer), _min_idle_ms(course, action.min_idle)
-    stream, group = course.scenario.stream, course.scenario.group
+    stream, group = course.scenario.stream, _group_of(action, course)
+    owner, min_idle_ms = await _claimer(course, group, action.consumer), _min_idle_ms(course, action.min_idle)
     claimed: list[Any] = await course.stage.client.xclaim(
         stream, group, owner, min_idle_ms, list(action.ids), justid=True
     )
@@ -143,8 +142,8 @@ async def _(action: Claim, course: Course) -> list[str]:
 
 @carry_out.register(Autoclaim)
 async def _(action: Autoclaim, course: Course) -> list[str]:
-    owner, min_idle_ms = await _claimer(course, action.consumer), _min_idle_ms(course, action.min_idle)
-    stream, group, client = course.scenario.stream, course.scenario.group, course.stage.client
+    stream, group, client = course.scenario.stream, _group_of(action, course), course.stage.client
+    owner, min_idle_ms = await _claimer(course, group, action.consumer), _min_idle_ms(course, action.min_idle)
     # It looks at ten times COUNT entries at the most: so one command walks through the whole list.
     count = max(100, (await client.xpending(stream, group))["pending"])
     claimed: list[Any] = await client.xautoclaim(stream, group, owner, min_idle_ms, "0-0", count, justid=True)
@@ -152,14 +151,22 @@ async def _(action: Autoclaim, course: Course) -> list[str]:
     return _claimed(course, owner, text, claimed)
 
 
-async def _claimer(course: Course, name: str | None) -> str:
-    """Return for whom to claim: who is named, or the one among the living that holds least."""
+def _group_of(action: Claim | Autoclaim | Ack, course: Course) -> str:
+    """Return the group that an action is about: that of its consumer, if it names none."""
+    groups = course.scenario.groups
+    consumer = getattr(action, "consumer", None)
+    return action.group or (groups.only("group={}") if consumer is None else groups.group_of(consumer))
+
+
+async def _claimer(course: Course, group: str, name: str | None) -> str:
+    """Return for whom to claim: who is named, or the one among the living of a group that holds least."""
     if name is not None:
         return name
-    alive = course.running_consumers()
+    members = course.scenario.groups[group]
+    alive = [each for each in course.running_consumers() if each in members]
     if not alive:
         raise ScenarioError("there is nobody to claim for: all consumers are dead or paused; restart one, or add one")
-    summary = await course.stage.client.xpending(course.scenario.stream, course.scenario.group)
+    summary = await course.stage.client.xpending(course.scenario.stream, group)
     held = {row["name"]: row["pending"] for row in summary["consumers"]}
     return min(alive, key=lambda each: held.get(each, 0))
 
@@ -181,20 +188,21 @@ def _claimed(course: Course, owner: str, text: str, claimed: Sequence[Any]) -> l
 
 @carry_out.register(Ack)
 async def _(action: Ack, course: Course) -> int:
-    stream, group = course.scenario.stream, course.scenario.group
+    stream, group = course.scenario.stream, _group_of(action, course)
     pipe = course.stage.client.pipeline(transaction=False)
     for entry_id in action.ids:  # one by one: XACK only tells how many there were
         pipe.xack(stream, group, entry_id)
     acked = [entry_id for entry_id, n in zip(action.ids, await pipe.execute(), strict=True) if n]
     course.note(f"XACK {stream} {group} {' '.join(action.ids)}", str(len(acked)))
     for entry_id in acked:
-        course.log.report(ACKED, LAB, entry_id)
+        course.log.report(ACKED, course.scenario.groups.by_hand(group), entry_id)
     return len(acked)
 
 
 @carry_out.register(RemoveConsumer)
 async def _(action: RemoveConsumer, course: Course) -> int:
-    stream, group, name = course.scenario.stream, course.scenario.group, action.target
+    stream, name = course.scenario.stream, action.target
+    group = course.scenario.groups.group_of(name)
     n: int = await course.stage.client.xgroup_delconsumer(stream, group, name)
     course.log.report(REMOVED, name, "", n)
     gone = f"{n}: so many were pending for {name}, and are given to nobody any more" if n else "0: nothing was pending"

@@ -232,12 +232,14 @@ class Cast(Agenda):
         for name in self.consumers:
             self._roles[name].process.order(recovery=dataclasses.asdict(recovery))
 
-    def add_consumer(self, name: str) -> None:
-        """Let one more consumer join the group: as the scenario says, or like its first one."""
+    def add_consumer(self, name: str, group: str | None = None) -> None:
+        """Let one more consumer join a group: as the scenario says, or like the group's first one."""
         known = {consumer.name: consumer for consumer in self.scenario.consumers}
         consumer = known.get(name)
         if consumer is None:
-            consumer = self.consumers[self.scenario.consumers[0].name].replace(name=name)
+            groups = self.scenario.groups
+            first, *_ = groups[group or next(iter(groups))]
+            consumer = self.consumers[first].replace(name=name)
             self.scenario = self.scenario.replace(consumers=(*self.scenario.consumers, consumer))
         self._spawn(consumer).begin(self.loop.time())
 

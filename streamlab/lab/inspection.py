@@ -26,31 +26,31 @@ async def is_drained(client: Redis, scenario: Scenario, *, hopeless: Collection[
     What is pending for consumers that are `hopeless` (dead, and nobody claims) does not count: nothing
     will come of waiting for it.
     """
-    group = await _group(client, scenario)
-    if group is None:
-        return False
-    if group["pending"]:
-        if not hopeless:
+    info = await _groups(client, scenario)
+    for name, group in info.items():
+        if group["pending"]:
+            if not hopeless:
+                return False
+            summary = await client.xpending(scenario.stream, name)
+            if any(row["name"] not in hopeless for row in summary["consumers"]):
+                return False
+        # Not by the group's lag: it may be unknown, and before Redis 7.0 there is none.
+        if await client.xrange(scenario.stream, min=f"({group['last-delivered-id']}", count=1):
             return False
-        summary = await client.xpending(scenario.stream, scenario.group)
-        if any(row["name"] not in hopeless for row in summary["consumers"]):
-            return False
-    # Not by the group's lag: it may be unknown, and before Redis 7.0 there is none.
-    last = group["last-delivered-id"]
-    return not await client.xrange(scenario.stream, min=f"({last}", count=1)
+    return info.keys() == scenario.groups.keys()
 
 
-async def _group(client: Redis, scenario: Scenario) -> dict[str, Any] | None:
-    """Return what ``XINFO GROUPS`` says of the scenario's group; None if the group or the stream is gone."""
+async def _groups(client: Redis, scenario: Scenario) -> dict[str, dict[str, Any]]:
+    """Return what ``XINFO GROUPS`` says of the scenario's groups, by their names; nothing of one that is gone."""
     if not await client.exists(scenario.stream):
-        return None
+        return {}
     groups: list[dict[str, Any]] = await client.xinfo_groups(scenario.stream)
-    return next((group for group in groups if group["name"] == scenario.group), None)
+    return {group["name"]: group for group in groups if group["name"] in scenario.groups}
 
 
 async def pending_of(client: Redis, scenario: Scenario, name: str) -> list[tuple[str, int, int]]:
     """Return what is pending for a consumer: ids, idle times in milliseconds, delivery counts (``XPENDING``)."""
-    who = scenario.stream, scenario.group, "-", "+", _PAGE, name
+    who = scenario.stream, scenario.groups.group_of(name), "-", "+", _PAGE, name
     rows: list[dict[str, Any]] = await client.xpending_range(*who)
     return [(r["message_id"], r["time_since_delivered"], r["times_delivered"]) for r in rows]
 
@@ -87,15 +87,21 @@ def unseen(held: Iterable[tuple[str, int, int]], name: str, now: float, latest_f
     return list(deliveries.values())
 
 
-async def final_state(client: Redis, scenario: Scenario) -> FinalState:
-    """Return what the server holds: pending and undelivered entries, the stream's begin and length.
+async def final_states(client: Redis, scenario: Scenario) -> list[FinalState]:
+    """Return what the server holds, as each group sees it."""
+    return [await final_state(client, scenario, group) for group in scenario.groups]
 
-    If the group is gone, nothing is pending and nothing will be delivered.
+
+async def final_state(client: Redis, scenario: Scenario, group: str | None = None) -> FinalState:
+    """Return what the server holds: a group's pending and undelivered entries, the stream's begin and length.
+
+    If the group is gone, nothing is pending and nothing will be delivered. None is the only group that there is.
     """
-    stream, group = scenario.stream, scenario.group
-    dead = await _dead_letters(client, scenario)
-    effects = await _effects(client, scenario)
-    info = await _group(client, scenario)
+    group = group or scenario.groups.only("group={}")
+    stream = scenario.stream
+    dead = await _dead_letters(client, scenario, group)
+    effects = await _effects(client, scenario, group)
+    info = (await _groups(client, scenario)).get(group)
     if info is None:
         return FinalState(length=await client.xlen(stream), dead_letters=dead, effects=effects)
     first: list[Entry] = await client.xrange(stream, count=1)  # type: ignore[assignment]
@@ -122,14 +128,14 @@ async def final_state(client: Redis, scenario: Scenario) -> FinalState:
         await client.xlen(stream),
         dead,
         effects,
-        await _pending_by(client, scenario, info),
+        await _pending_by(client, stream, info),
     )
 
 
-async def _pending_by(client: Redis, scenario: Scenario, info: dict[str, Any]) -> dict[str, int]:
-    """Return how many entries are pending, as each command says that tells it."""
-    summary = await client.xpending(scenario.stream, scenario.group)
-    consumers: list[dict[str, Any]] = await client.xinfo_consumers(scenario.stream, scenario.group)
+async def _pending_by(client: Redis, stream: str, info: dict[str, Any]) -> dict[str, int]:
+    """Return how many entries are pending in a group, as each command says that tells it."""
+    summary = await client.xpending(stream, info["name"])
+    consumers: list[dict[str, Any]] = await client.xinfo_consumers(stream, info["name"])
     return {
         "XINFO GROUPS": info["pending"],
         "XPENDING": summary["pending"],
@@ -138,18 +144,18 @@ async def _pending_by(client: Redis, scenario: Scenario, info: dict[str, Any]) -
     }
 
 
-async def _dead_letters(client: Redis, scenario: Scenario) -> tuple[str, ...]:
-    """Return the ids that the entries in the dead-letter stream had in the stream that they come from."""
+async def _dead_letters(client: Redis, scenario: Scenario, group: str) -> tuple[str, ...]:
+    """Return the ids that a group's dead letters had in the stream that they come from."""
     key = scenario.dead_letter_key
     if scenario.recovery.max_deliveries is None or await client.type(key) != "stream":
         return ()
     letters: list[Entry] = await client.xrange(key)  # type: ignore[assignment]
-    return tuple(fields["dead:id"] for _, fields in letters if "dead:id" in fields)
+    return tuple(f["dead:id"] for _, f in letters if "dead:id" in f and f.get("dead:group", group) == group)
 
 
-async def _effects(client: Redis, scenario: Scenario) -> dict[str, int]:
+async def _effects(client: Redis, scenario: Scenario, group: str) -> dict[str, int]:
     """Return what the sink's ledger says: how often each entry's effect has happened."""
     if scenario.sink == "none":
         return {}
-    ledger = await client.hgetall(scenario.ledger_key)
+    ledger = await client.hgetall(scenario.ledger_key_of(group))
     return {str(entry_id): int(n) for entry_id, n in ledger.items()}

@@ -16,7 +16,7 @@ from streamlab.actors.events import ADDED
 from streamlab.lab.carry_out import carry_out
 from streamlab.lab.course import Course
 from streamlab.lab.estate import Estate
-from streamlab.lab.inspection import final_state
+from streamlab.lab.inspection import final_states
 from streamlab.lab.live_process import LiveProcess
 from streamlab.lab.machine_process import LabError, MachineProcess
 from streamlab.lab.ownership import OwnKeys
@@ -118,12 +118,12 @@ class LiveStage(Stage):
         self.info = await check_server(self._client)
         self.check_recovery(scenario.recovery)
         await check_stream_key(self._client, scenario.stream)
-        self._own_keys = OwnKeys(self._client, scenario.group, added)
+        self._own_keys = OwnKeys(self._client, tuple(scenario.groups), added)
         if self._redis_url is not None:
             self._estate = Estate(self._redis_url, self._own_keys)
         await self._own_keys.claim(
             scenario.stream,
-            ledger=None if scenario.sink == "none" else scenario.ledger_key,
+            ledgers=[] if scenario.sink == "none" else [scenario.ledger_key_of(group) for group in scenario.groups],
             dead_letters=(None if scenario.recovery.max_deliveries is None else scenario.dead_letter_key),
         )
         self.inform_estate()
@@ -351,7 +351,7 @@ class LiveEngine:
             raise LabError(
                 f"the server went away in the middle of the run ({error}){self.stage.last_words()}: run again"
             ) from None
-        final = await self.stage.answered(lambda client: final_state(client, self.scenario))
+        final, *finals = await self.stage.answered(lambda client: final_states(client, self.scenario))
         origin = self.course.origin
         return Run(
             scenario=self.course.as_planned,
@@ -359,6 +359,7 @@ class LiveEngine:
             server=str(self.stage.info),
             events=EventLog.of(event._replace(at=event.at - origin) for event in self.log),
             final=final,
+            finals=tuple(finals),
             wall=time.monotonic() - began,
             errors=self.course.errors,
             waits={

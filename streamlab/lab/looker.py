@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from redis.exceptions import ConnectionError, ResponseError
 
 from streamlab.results.recent import Recent
-from streamlab.results.snapshot import DeadLetter, PendingView, Snapshot, consumer_views
+from streamlab.results.snapshot import DeadLetter, PendingView, Snapshot, consumer_views, group_view, snapshot_of
 from streamlab.scenario import Scenario
 from streamlab.scenario.small_table import harmless
 
@@ -32,8 +32,9 @@ class Looker:
 
     def __init__(self, scenario: Scenario) -> None:
         self._scenario = scenario
+        self._names = list(scenario.groups)
         self._fields: dict[str, dict[str, str]] = {}
-        self._said: list[Any] = [None] * 5
+        self._said: list[Any] = [None] * (3 + 2 * len(self._names))
         self._letters: tuple[DeadLetter, ...] = ()
         self._letters_of: tuple[Any, int] = (None, 0)  # how many there were, and how many had been given up
 
@@ -44,56 +45,59 @@ class Looker:
 
         What a server that `is_down` cannot be asked is as it said last.
         """
-        stream, group = self._scenario.stream, self._scenario.group
+        stream = self._scenario.stream
         pipe = client.pipeline(transaction=False)
         pipe.xinfo_groups(stream)
-        pipe.xinfo_consumers(stream, group)
-        pipe.xpending_range(stream, group, "-", "+", MOST_PENDING)
         pipe.xlen(stream)
         pipe.xlen(self._scenario.dead_letter_key)
+        for group in self._names:
+            pipe.xinfo_consumers(stream, group)
+            pipe.xpending_range(stream, group, "-", "+", MOST_PENDING)
         try:
             self._said = [_or_nothing(reply) for reply in await pipe.execute(False)]
         except ConnectionError:
             if not is_down:
                 raise
-        groups, asked, rows, length, dead = self._said
-        info: dict[str, Any] = next((g for g in groups or () if g["name"] == group), {})
-        fields = await self._fields_of(client, [row["message_id"] for row in rows or ()])
-        ledger = recent.ledger
+        groups, length, dead, *of_groups = self._said
+        info: dict[str, Any] = {group["name"]: group for group in groups or ()}
+        books = [(name, recent.books[name]) for name in self._names]
+        pending = [(name, row) for name, rows in zip(self._names, of_groups[1::2], strict=True) for row in rows or ()]
+        fields = await self._fields_of(client, [row["message_id"] for _, row in pending])
         if not is_down:
-            await self._read_dead_letters(client, dead or 0, len(ledger.dead_lettered))
-        arrival_rate, throughput = recent.rates(now)
-        return Snapshot(
-            at=now,
-            finished=finished,
-            consumers=consumer_views(
-                ledger,
+            given_up = sum(len(book.ledger.dead_lettered) for _, book in books)
+            await self._read_dead_letters(client, dead or 0, given_up)
+        views = [
+            group_view(
+                name,
+                book,
+                now,
+                n_pending=info.get(name, {}).get("pending", 0),
+                last_delivered_id=info.get(name, {}).get("last-delivered-id", "0-0"),
+                lag=info.get(name, {}).get("lag"),
+            )
+            for name, book in books
+        ]
+        consumers = [
+            consumer
+            for (name, book), asked in zip(books, of_groups[::2], strict=True)
+            for consumer in consumer_views(
+                name,
+                book.ledger,
                 {row["name"]: row["pending"] for row in asked or ()},
                 {row["name"]: row["idle"] / 1000 for row in asked or ()},
                 pids,
-            ),
-            pending=tuple(
-                PendingView(
-                    id=row["message_id"],
-                    owner=row["consumer"],
-                    idle=row["time_since_delivered"] / 1000,
-                    delivery_count=row["times_delivered"],
-                    fields=fields.get(row["message_id"], {}),
-                )
-                for row in rows or ()
-            ),
-            n_pending=info.get("pending", 0),
-            backlog=ledger.backlog.size,
+            )
+        ]
+        return snapshot_of(
+            views,
+            at=now,
+            finished=finished,
+            consumers=tuple(consumers),
+            pending=tuple(_pending(name, row, fields) for name, row in pending),
             length=length or 0,
-            last_delivered_id=info.get("last-delivered-id", "0-0"),
-            lag=info.get("lag"),
             dead_letters=dead or 0,
-            n_added=len(ledger.added),
-            n_acked=len(ledger.acked),
-            arrival_rate=arrival_rate,
-            throughput=throughput,
-            duplicates=ledger.duplicates,
-            lost=ledger.lost,
+            n_added=len(recent.ledger.added),
+            arrival_rate=recent.first.rates(now)[0],
             newest_dead_letters=self._letters,
         )
 
@@ -107,7 +111,7 @@ class Looker:
     async def _fields_of(self, client: Redis, ids: Sequence[str]) -> dict[str, dict[str, str]]:
         """Return the fields of these entries, cut short; nothing of one that is not in the stream any more."""
         known = self._fields
-        unknown = [entry_id for entry_id in ids if entry_id not in known]
+        unknown = list(dict.fromkeys(entry_id for entry_id in ids if entry_id not in known))
         if unknown:
             pipe = client.pipeline(transaction=False)
             for entry_id in unknown:
@@ -126,6 +130,17 @@ def _or_nothing(reply: Any) -> Any:
     if isinstance(reply, Exception):
         raise reply
     return reply
+
+
+def _pending(group: str, row: Any, fields: dict[str, dict[str, str]]) -> PendingView:
+    return PendingView(
+        id=row["message_id"],
+        owner=row["consumer"],
+        idle=row["time_since_delivered"] / 1000,
+        delivery_count=row["times_delivered"],
+        fields=fields.get(row["message_id"], {}),
+        group=group,
+    )
 
 
 def _letter(entry_id: str, fields: dict[str, str]) -> DeadLetter:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from streamlab.lab.looker import Looker
-from streamlab.results.ledger import LAB
 from streamlab.results.recent import YOU, Recent
 from streamlab.results.snapshot import Snapshot
 from streamlab.results.stories import Story, place_now
+from streamlab.scenario.action import LAB
 from streamlab.servers.typed import typed_to
 
 if TYPE_CHECKING:
@@ -46,15 +46,17 @@ class Lookout:
 
     def story(self, entry_id: str) -> tuple[str, ...]:
         """Tell what has happened to an entry, and where it is; nothing if there is none. Only what is new is read."""
-        engine, ledger = self._engine, self.read().ledger
-        if entry_id not in ledger.added:
+        engine, recent = self._engine, self.read()
+        if entry_id not in recent.ledger.added:
             return ()
         if self._story.entry_id != entry_id:
             self._story, self._n_told = Story(entry_id, engine.origin), 0
         for number in range(self._n_told, len(engine.log)):
             self._story.read(engine.log[number])
         self._n_told = len(engine.log)
-        return (*self._story.lines, f"now: {place_now(entry_id, ledger)}")
+        places = {group: place_now(entry_id, book.ledger) for group, book in recent.books.items()}
+        where = [f"now{f', in {group}' if len(places) > 1 else ''}: {place}" for group, place in places.items()]
+        return (*self._story.lines, *where)
 
     async def look(self, finished: bool) -> Snapshot:
         """Take a snapshot."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from streamlab.actors.events import GROUP_DESTROYED, STREAM_DELETED, TRIMMED, Report
-from streamlab.results.ledger import LAB
+from streamlab.results.statistics import id_key
 from streamlab.scenario import Scenario
-from streamlab.scenario.action import Action
+from streamlab.scenario.action import LAB, Action
 from streamlab.scenario.actions import GroupDestroyed, StreamDeleted, TrimWhilePending
 
 if TYPE_CHECKING:
@@ -19,10 +19,10 @@ async def befall(action: Action[Any], client: Redis, scenario: Scenario, report:
 
     Every entry that goes is reported as trimmed.
     """
-    stream, group = scenario.stream, scenario.group
+    stream, known = scenario.stream, scenario.groups
     if isinstance(action, TrimWhilePending):
         groups = await client.xinfo_groups(stream) if await client.exists(stream) else []
-        last = next((g["last-delivered-id"] for g in groups if g["name"] == group), "0-0")
+        last = max((g["last-delivered-id"] for g in groups if g["name"] in known), key=id_key, default="0-0")
         delivered = await client.xrange(stream, max=last) or []
         ms, _, seq = last.partition("-")
         minid = f"{ms}-{int(seq) + 1}"
@@ -31,10 +31,11 @@ async def befall(action: Action[Any], client: Redis, scenario: Scenario, report:
         _report_trimmed(report, delivered)
         return f"XTRIM {stream} MINID {minid}", str(len(delivered))
     if isinstance(action, GroupDestroyed):
+        group = action.group or known.only("group={}")
         there = bool(await client.exists(stream))
         if there:
             await client.xgroup_destroy(stream, group)
-            report(GROUP_DESTROYED, LAB)
+            report(GROUP_DESTROYED, known.by_hand(group))
         return f"XGROUP DESTROY {stream} {group}", "1" if there else "0"
     if isinstance(action, StreamDeleted):
         pipe = client.pipeline(transaction=True)  # nothing may be added between the two

@@ -11,7 +11,7 @@ from typing import Any
 from streamlab.actors.events import SERVER_DOWN, SERVER_UP
 from streamlab.lab.stage import Stage
 from streamlab.results.events import EventLog
-from streamlab.results.ledger import LAB
+from streamlab.scenario.action import LAB
 
 
 class Outage:

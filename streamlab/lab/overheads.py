@@ -129,6 +129,15 @@ class Overheads:
         What an actor met while it was paused or slowed down, or the server was gone, is left out: that happens in the
         simulation as well, and there its own time passes with it.
         """
+        whole = cls()
+        for group in reversed(run.groups.values()):  # what producers paid, by the measure of the first
+            part = cls._of_one_group(group)
+            for name in ("round_trips", "delays", "wakes", "starts"):
+                getattr(whole, name).update(getattr(part, name))
+        return whole
+
+    @classmethod
+    def _of_one_group(cls, run: Run) -> Overheads:
         scenario, added, faults = run.scenario, run.ledger.added, _Faults(run)
         overheads = cls()
         trips: dict[str, list[Measured]] = {}

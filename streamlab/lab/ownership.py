@@ -6,7 +6,7 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import redis.exceptions
@@ -35,15 +35,15 @@ class OwnKeys:
     ----------
     client
         A client of the server, which decodes replies.
-    group
-        The run's consumer group: dead letters name it.
+    groups
+        The run's consumer groups: dead letters name theirs.
     added
         Returns the ids of the entries that the run has added.
     """
 
-    def __init__(self, client: Redis, group: str, added: Callable[[], set[str]]) -> None:
+    def __init__(self, client: Redis, groups: Sequence[str], added: Callable[[], set[str]]) -> None:
         self._client = client
-        self._group = group
+        self._groups = groups
         self._added = added
         self._stream: str | None = None
         self._ledgers: set[str] = set()
@@ -53,7 +53,7 @@ class OwnKeys:
     def to_dict(self, sample: list[str]) -> dict[str, Any]:
         """Return what `from_dict` needs; `sample` are ids of some entries that the run has added."""
         return {
-            "group": self._group,
+            "groups": self._groups,
             "stream": self._stream,
             "ledgers": sorted(self._ledgers),
             "dead_letters": sorted(self._dead_letters),
@@ -63,12 +63,12 @@ class OwnKeys:
     @classmethod
     def from_dict(cls, client: Redis, row: Any) -> OwnKeys:
         """Return the keys of a run of which there is only this left."""
-        keys = cls(client, row["group"], lambda: set(row["sample"]))
+        keys = cls(client, row["groups"], lambda: set(row["sample"]))
         keys._stream, keys._sample = row["stream"], row["sample"]
         keys._ledgers, keys._dead_letters = set(row["ledgers"]), set(row["dead_letters"])
         return keys
 
-    async def claim(self, stream: str, *, ledger: str | None = None, dead_letters: str | None = None) -> None:
+    async def claim(self, stream: str, *, ledgers: Sequence[str] = (), dead_letters: str | None = None) -> None:
         """See that the keys are free, and make the streams, as one step (``WATCH``, ``XGROUP CREATE … MKSTREAM``).
 
         Raises
@@ -77,16 +77,16 @@ class OwnKeys:
             If one of them exists, or another program was faster: nothing has been changed then.
         """
         # Not to be torn: whoever does not hear that a key has been made will not delete it.
-        await to_its_end(_LAST_WORD / 3, self._make(stream, ledger, dead_letters))
+        await to_its_end(_LAST_WORD / 3, self._make(stream, ledgers, dead_letters))
 
     async def claim_dead_letters(self, key: str) -> None:
         """See that a dead-letter stream is ours or free, and make it; raise `ServerUnusable` if it is another's."""
         if key not in self._dead_letters:
-            await to_its_end(_LAST_WORD / 3, self._make(None, None, key))
+            await to_its_end(_LAST_WORD / 3, self._make(None, (), key))
 
-    async def _make(self, stream: str | None, ledger: str | None, dead: str | None) -> None:
+    async def _make(self, stream: str | None, ledgers: Sequence[str], dead: str | None) -> None:
         """Make the keys ours, if they are free."""
-        keys = [key for key in (stream, ledger, dead) if key is not None]
+        keys = [key for key in (stream, *ledgers, dead) if key is not None]
         async with self._client.pipeline(transaction=True) as pipe:
             await pipe.watch(*keys)
             for key in keys:
@@ -94,23 +94,22 @@ class OwnKeys:
                     raise _is_taken(key)
             pipe.multi()  # type: ignore[no-untyped-call]
             if stream is not None:
-                pipe.xgroup_create(stream, self._group, id="0", mkstream=True)
+                for group in self._groups:
+                    pipe.xgroup_create(stream, group, id="0", mkstream=True)
             if dead is not None:
                 pipe.xgroup_create(dead, _MAKER, id="0", mkstream=True)
                 pipe.xgroup_destroy(dead, _MAKER)
-            await self._execute(pipe, stream, ledger, dead)
+            await self._execute(pipe, keys)
+            self._stream = stream or self._stream
+            self._ledgers.update(ledgers)
+            if dead is not None:
+                self._dead_letters.add(dead)
 
-    async def _execute(self, pipe: Pipeline, stream: str | None, ledger: str | None, dead: str | None) -> None:
+    async def _execute(self, pipe: Pipeline, keys: Sequence[str]) -> None:
         try:
             await pipe.execute()
         except redis.exceptions.WatchError:
-            keys = [key for key in (stream, ledger, dead) if key is not None]
             raise _is_taken(" or ".join(keys)) from None
-        self._stream = stream or self._stream
-        if ledger is not None:
-            self._ledgers.add(ledger)
-        if dead is not None:
-            self._dead_letters.add(dead)
 
     async def delete(self) -> list[str]:
         """Delete what is still ours (``DEL``); return the keys that had to be left, though they are ours.
@@ -167,10 +166,10 @@ class OwnKeys:
             return False
         first = await ask.xrange(key, count=1)
         if key in self._dead_letters:
-            return not first or first[0][1].get("dead:group") == self._group
-        groups = [group["name"] for group in await ask.xinfo_groups(key)]
+            return not first or first[0][1].get("dead:group") in self._groups
+        groups = {group["name"] for group in await ask.xinfo_groups(key)}
         if not first:
-            return not groups or self._group in groups
+            return not groups or not groups.isdisjoint(self._groups)
         # Our group alone proves nothing: consumers recreate it in whatever stream they find. But an entry may have
         # been added without our having heard of it, if its producer was killed just then.
         added = self._added()
@@ -179,7 +178,7 @@ class OwnKeys:
         for entry_id in self._sample:
             if await ask.xrange(key, entry_id, entry_id):
                 return True
-        return not added and self._group in groups
+        return not added and not groups.isdisjoint(self._groups)
 
 
 def _is_taken(key: str) -> ServerUnusable:

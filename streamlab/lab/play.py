@@ -119,11 +119,11 @@ def _rest_of(
         yield at - last, fields
 
 
-def effect_of(scenario: Scenario, client: Redis) -> Effect | None:
-    """Return what has the effect of an entry; None if there is none."""
+def effect_of(scenario: Scenario, client: Redis, group: str) -> Effect | None:
+    """Return what has the effect of an entry for a group; None if there is none."""
     if scenario.sink == "none":
         return None
-    return (naive_sink if scenario.sink == "naive" else idempotent_sink)(client, scenario.ledger_key)
+    return (naive_sink if scenario.sink == "naive" else idempotent_sink)(client, scenario.ledger_key_of(group))
 
 
 class Play:
@@ -200,12 +200,13 @@ class Play:
     def _consume(self, consumer: Consumer) -> Awaitable[int]:
         scenario, world, job = self.scenario, self.world, self.job
         assert job is not None
+        group = consumer.group or scenario.group
         acting: Awaitable[int] = world.act(
             self.client,
             scenario.stream,
-            scenario.group,
+            group,
             consumer.name,
-            self.handler(job.handler(effect_of(scenario, self.client))),
+            self.handler(job.handler(effect_of(scenario, self.client, group))),
             count=consumer.count,
             block=self._block(consumer),
             ack=consumer.ack,

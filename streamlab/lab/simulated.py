@@ -13,9 +13,9 @@ from streamlab.actors import Fields, Handler, Recovery, consume, ensure_group
 from streamlab.actors.events import STOPPED
 from streamlab.lab.carry_out import carry_out
 from streamlab.lab.course import Course
-from streamlab.lab.inspection import final_state
+from streamlab.lab.inspection import final_states
 from streamlab.lab.job import InjectedError
-from streamlab.lab.overheads import Overheads, Trace, late
+from streamlab.lab.overheads import Overheads, late
 from streamlab.lab.play import Part, Play, World
 from streamlab.lab.simulated_server import as_simulated, check_recovery, name_of_model
 from streamlab.lab.stage import Host, Process, Stage
@@ -115,8 +115,7 @@ class SimulatedProcess(Process):
 
     def cancel(self) -> bool:
         """End it as if it had stopped; return whether it had to be."""
-        assert self._task is not None
-        return self._task.cancel()
+        return self._task is not None and self._task.cancel()
 
     def cut(self) -> None:
         self.client.cut()
@@ -132,8 +131,7 @@ class SimulatedPlay(Play):
     """A play that is charged with what commands and timers cost."""
 
     def __init__(self, engine: SimulatedEngine, part: Part, process: SimulatedProcess) -> None:
-        delays = engine.overheads.delays.get(part.name) if engine.overheads is not None else None
-        self._delays: Trace | None = delays
+        self._delays = engine.overheads.delays.get(part.name) if engine.overheads is not None else None
         self._clock = engine.loop.time
         world = World(
             report=engine.log.report,
@@ -181,7 +179,8 @@ class SimulatedStage(Stage):
         return self._client
 
     async def open(self, course: Host) -> None:
-        await ensure_group(self._client, course.scenario.stream, course.scenario.group)
+        for group in course.scenario.groups:
+            await ensure_group(self._client, course.scenario.stream, group)
 
     def spawn(self, part: Part) -> SimulatedProcess:
         return SimulatedProcess(part, self._engine)
@@ -217,7 +216,7 @@ class SimulatedStage(Stage):
 
     def pending_now(self, name: str) -> list[tuple[str, int, int]]:
         scenario = self._engine.scenario
-        asked = ["XPENDING", scenario.stream, scenario.group, "-", "+", "10000", name]
+        asked = ["XPENDING", scenario.stream, scenario.groups.group_of(name), "-", "+", "10000", name]
         try:
             # Not by a client: this is no moment at which anything may wait.
             rows: Any = self._server.commands.execute(asked, self._server.now_ms())
@@ -332,7 +331,7 @@ class SimulatedEngine:
 
     def result(self) -> Run:
         """Return the run so far."""
-        final = self.call(final_state(self.client, self.scenario))
+        final, *others = self.call(final_states(self.client, self.scenario))
         return Run(
             scenario=self.course.as_planned,
             engine="simulated",
@@ -340,6 +339,7 @@ class SimulatedEngine:
             # A run so far must not change while the simulation goes on.
             events=self.log if self.finished else self.log.copy(),
             final=final,
+            finals=tuple(others),
             wall=self._wall,
             n_commands=self.server.n_commands,
             n_round_trips=self.server.n_round_trips,

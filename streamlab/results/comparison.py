@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
 from enum import StrEnum
@@ -63,8 +64,14 @@ class Comparison(ShowsItself):
     absolute_tolerance: float = 0.002
 
     def rows(self) -> list[Row]:
-        """Return what is compared, the two values, and whether they agree."""
+        """Return what is compared, the two values, and whether they agree; of several groups, one after the other."""
         one, other = self.one, self.other
+        if len(one.groups) > 1:
+            return [
+                row._replace(what=f"{group}: {row.what}")
+                for group in one.groups
+                for row in dataclasses.replace(self, one=one.of(group), other=other.of(group)).rows()
+            ]
         length = max(one.duration, other.duration)
         _, wait = self._waited_longest()
         if wait.total <= _STARVED * length:

@@ -142,8 +142,8 @@ def _counts_fall(evidence: Evidence) -> Iterator[Finding]:
         is_whole = not evidence.spans_a_reset(entry_id)
         seen: dict[str, int] = {}
         for event in events:
-            if event.kind not in _GIVEN:
-                continue
+            if event.kind not in _GIVEN or not event.delivery_count:
+                continue  # a claim by hand tells no count: its consumer reads what it was given, and that does
             name, count, before = event.actor, event.delivery_count, seen.get(event.actor, 0)
             if is_whole and count <= before:
                 words = f"for the {ordinal(count)} time, after the {ordinal(before)}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from typing import Final, Self
+from typing import Self
 
 from streamlab.actors.events import (
     ACKED,
@@ -34,9 +34,7 @@ from streamlab.results.backlog import Backlog, Changes
 from streamlab.results.deliveries import Delivery, Reset, ZombieAck
 from streamlab.results.events import Event
 from streamlab.scenario import Scenario
-
-#: Who does what is done by hand, and behind everybody's back.
-LAB: Final = "lab"
+from streamlab.scenario.action import LAB
 
 
 class Ledger:

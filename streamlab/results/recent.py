@@ -5,26 +5,23 @@ It reads each event once and lets the ledger add it up; what it keeps is bounded
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
 from streamlab.actors.events import ACKED, ADDED, DEAD_LETTERED, DELIVERED, VOID
-from streamlab.results.deliveries import Delivery
+from streamlab.results.book import Book
+from streamlab.results.by_group import Routes, as_alone, is_by_hand
 from streamlab.results.events import Event, EventLog
-from streamlab.results.ledger import LAB, Ledger
+from streamlab.results.ledger import Ledger
 from streamlab.scenario import Consumer, Scenario
+from streamlab.scenario.action import LAB
 
 #: How many commands, bars and moves are remembered.
 N_COMMANDS: Final = 200
 _N_BY_HAND: Final = 50
-_N_BARS: Final = 240
 _N_MOVES: Final = 120
-#: Points of a curve, and how many of them a rate is an average of.
-N_POINTS: Final = 120
-SPAN: Final = N_POINTS // 8
 #: Who types a command into a notebook.
 YOU: Final = "you"
 #: Entry ids in the short form of a reply.
@@ -46,16 +43,6 @@ class Command:
     reply: str = ""
 
 
-class Point(NamedTuple):
-    """How a run stood at a time: entries in the backlog, pending, added, and processed at least once."""
-
-    at: float
-    backlog: int
-    pending: int
-    n_added: int
-    n_processed: int
-
-
 @dataclass(slots=True)
 class _Read:
     """The last read of a consumer: when, after which id, what it gave."""
@@ -67,19 +54,17 @@ class _Read:
 
 
 class Recent:
-    """A run's ledger, kept up as events come, and what has happened last."""
+    """The ledgers of a run's groups, kept up as events come, and what has happened last."""
 
     def __init__(self, scenario: Scenario, window: float | None = None) -> None:
-        self.ledger = Ledger(scenario)  #: what the events come to so far
         self.commands: deque[Command] = deque(maxlen=N_COMMANDS)  #: the last ones of the run's processes
         self.by_hand: deque[Command] = deque(maxlen=_N_BY_HAND)  #: … of the lab, and typed
         #: The last events of entries: ``(number, kind, actor, id)``, numbered from 1.
         self.moves: deque[tuple[int, str, str, str]] = deque(maxlen=_N_MOVES)
-        self.points: deque[Point] = deque(maxlen=N_POINTS + 20)  #: how the run stood, on a grid of times
         #: Seconds that curves and lanes look back: some services long.
         self.window = window or max(20.0, 40 * max(c.service.mean for c in scenario.consumers))
-        self._every = self.window / N_POINTS
-        self._next_point = 0.0
+        self.books = {group: Book(scenario.of(group), self.window) for group in scenario.groups}  #: each group's
+        self.routes = Routes(scenario)  #: which of them an event belongs into
         self._scenario = scenario
         self._consumers: dict[str, Consumer] = {c.name: c for c in scenario.consumers}
         self._log: EventLog | list[Event] = []
@@ -98,8 +83,10 @@ class Recent:
             if origin:
                 event = event._replace(at=event.at - origin)
             self._pass_time(event.at)
-            self._tell(event)
-            self.ledger.apply(event)
+            groups = self.routes.groups_of(event)
+            self._tell(event, groups)
+            for group in groups:
+                self.books[group].ledger.apply(as_alone(event))
         self._log, self._origin, self._n_read = log, origin, n
         self._pass_time(until)
 
@@ -108,10 +95,26 @@ class Recent:
         log, origin = self._log, self._origin
         return EventLog.of(log[n]._replace(at=log[n].at - origin) for n in range(self._n_read))
 
+    def _pass_time(self, at: float) -> None:
+        for book in self.books.values():
+            book.pass_time(at)
+
+    @property
+    def first(self) -> Book:
+        """What is known of the first group: of the only one, mostly."""
+        return next(iter(self.books.values()))
+
+    @property
+    def ledger(self) -> Ledger:
+        """What the events come to so far, for the first group."""
+        return self.first.ledger
+
     def joined(self, consumer: Consumer) -> None:
         """Note that a consumer has been added."""
+        group = consumer.group or self._scenario.group
         self._consumers[consumer.name] = consumer
-        self.ledger.actors.consumer(consumer.name)
+        self.routes.joined(consumer.name, group)
+        self.books[group].ledger.actors.consumer(consumer.name)
 
     def note(self, at: float, by: str, text: str, reply: str = "") -> Command:
         """Write down a command."""
@@ -119,45 +122,19 @@ class Recent:
         (self.by_hand if by in (LAB, YOU) else self.commands).append(command)
         return command
 
-    @property
-    def bars(self) -> list[Delivery]:
-        """The last deliveries."""
-        return self.ledger.deliveries[-_N_BARS:]
-
-    def rates(self, now: float) -> tuple[float, float]:
-        """Return how many entries were added, and how many processed for the first time, per second of late."""
-        back = now - self.window * SPAN / N_POINTS
-        then = next((point for point in self.points if point.at >= back), None)
-        if then is None or now <= then.at:
-            return 0.0, 0.0
-        seconds = now - then.at
-        n_added, n_processed = len(self.ledger.added), len(self.ledger.processed)
-        return (n_added - then.n_added) / seconds, (n_processed - then.n_processed) / seconds
-
-    # ---- time ----------------------------------------------------------------------------------
-
-    def _pass_time(self, at: float) -> None:
-        if at - self._next_point > 2 * self.window:  # a long silence: only its end will be looked at
-            self._next_point += math.floor((at - self.window - self._next_point) / self._every) * self._every
-        while self._next_point < at:
-            ledger = self.ledger
-            counts = ledger.backlog.size, len(ledger.pending), len(ledger.added), len(ledger.processed)
-            self.points.append(Point(self._next_point, *counts))
-            self._next_point += self._every
-
     # ---- commands ------------------------------------------------------------------------------
 
-    def _tell(self, event: Event) -> None:
+    def _tell(self, event: Event, groups: Sequence[str]) -> None:
         """Write down an event as a move, and as the command that it comes from."""
         at, kind, actor, entry_id, _ = event
-        stream, group = self._scenario.stream, self._scenario.group
+        stream, group = self._scenario.stream, groups[0]
         if entry_id:
             self._n_moves += 1
             self.moves.append((self._n_moves, kind, actor, entry_id))
-        if actor == LAB:  # which has written down itself what it sent
+        if is_by_hand(actor):  # which has written down itself what it sent
             return
         if kind == DELIVERED:
-            self._tell_read(event)
+            self._tell_read(event, group)
             return
         self._reads.pop(actor, None)
         if kind == ADDED:
@@ -169,7 +146,7 @@ class Recent:
             dead = self._scenario.dead_letter_key
             self.note(at, actor, f"XADD {dead} * …, then XACK of {entry_id} (Lua)", "dead letter")
 
-    def _tell_read(self, event: Event) -> None:
+    def _tell_read(self, event: Event, group: str) -> None:
         """Write down the read that gave an entry, or add this one to what it gave: one command gave them all."""
         at, _, actor, entry_id, n_deliveries = event
         after = "0" if n_deliveries > 1 else ">"
@@ -178,7 +155,7 @@ class Recent:
             consumer = self._consumers.get(actor, self._scenario.consumers[0])
             block = "" if after == "0" else f"BLOCK {round(consumer.block * 1000)} "
             text = (
-                f"XREADGROUP GROUP {self._scenario.group} {actor} COUNT {consumer.count} "
+                f"XREADGROUP GROUP {group} {actor} COUNT {consumer.count} "
                 f"{block}STREAMS {self._scenario.stream} {after}"
             )
             read = self._reads[actor] = _Read(at, after, [], self.note(at, actor, text))

@@ -6,11 +6,12 @@ import bisect
 import math
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from streamlab.actors.events import ACKED, CRASHED, DEAD_LETTERED, PAUSED, TRIMMED, VOID
 from streamlab.results.deliveries import Delivery, Loss, ZombieAck
 from streamlab.results.ledger import Ledger
+from streamlab.results.statistics import rounded
 
 #: By these an entry is settled: nobody has to do anything more about it.
 _SETTLES: Final = (ACKED, VOID, DEAD_LETTERED, TRIMMED)
@@ -104,6 +105,24 @@ class RecoveryMetrics:
         """The longest of `times`; 0 if nobody was lost with an entry, NaN if one was never made good."""
         times = self.times
         return math.nan if any(map(math.isnan, times)) else max(times, default=0.0)
+
+    def summary(self) -> dict[str, Any]:
+        """Return it as what JSON can hold; times in seconds."""
+        return {
+            "strategy": self.strategy,
+            "recovered": self.recovered,
+            "time_max": rounded(self.time_max),
+            "lost_workers": len(self.lost_workers),
+            "redelivered": self.redelivered,
+            "duplicates": self.duplicates,
+            "duplicate_effects": self.duplicate_effects,
+            "wasted": round(self.wasted, 6),
+            "dead_lettered": self.dead_lettered,
+            "zombie_acks": len(self.zombie_acks),
+            "void_acks": self.void,
+            "rejected_acks": self.rejected,
+            "round_trips": self.n_round_trips or None,
+        }
 
 
 def lost_workers(ledger: Ledger, still_pending: Collection[str]) -> tuple[LostWorker, ...]:

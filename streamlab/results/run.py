@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 
 from streamlab.results import invariants, run_file
 from streamlab.results.backlog import Series
+from streamlab.results.by_group import parts_of
 from streamlab.results.deliveries import ConsumerMetrics
 from streamlab.results.events import EventLog
 from streamlab.results.evidence import Evidence
@@ -19,7 +20,7 @@ from streamlab.results.final_state import FinalState
 from streamlab.results.ledger import Ledger
 from streamlab.results.recovery import RecoveryMetrics, duplicate_effects, lost_workers, wasted_seconds
 from streamlab.results.run_file import RunFileError
-from streamlab.results.statistics import Spread, Wait, id_key, spread
+from streamlab.results.statistics import Spread, Wait, id_key, rounded, spread
 from streamlab.results.verdict import Verdict
 from streamlab.scenario import Scenario
 from streamlab.scenario.small_table import ShowsItself, SmallTable, length
@@ -53,6 +54,11 @@ class Run(ShowsItself):
         and failures that a scenario plans, are events (``"crashed"``) and not here.
     waits
         How long the machine kept each worker waiting for a processor (live engine only).
+    finals
+        What the server held of the other groups, if there are several; `final` is the first one's.
+
+    Each group of a scenario is given every entry, and all that follows from a run with several is asked of one of them,
+    `Run.of`, or it raises `ScenarioError`; but for the verdicts, the summary and the table, which are of all.
     """
 
     scenario: Scenario
@@ -65,10 +71,29 @@ class Run(ShowsItself):
     n_round_trips: int = 0
     errors: dict[str, str] = field(default_factory=dict)
     waits: dict[str, Wait] = field(default_factory=dict)
+    finals: tuple[FinalState, ...] = ()
+
+    @functools.cached_property
+    def groups(self) -> dict[str, Run]:
+        """The run as each group saw it, by the group's name: as if there were no other."""
+        names = self.scenario.groups
+        if len(names) == 1:
+            return dict.fromkeys(names, self)
+        changes = parts_of(self.scenario, self.events, self.errors, (self.final, *self.finals))
+        return {group: dataclasses.replace(self, **change) for group, change in changes}
+
+    def of(self, group: str) -> Run:
+        """Return the run as one of its groups saw it. Raises `ScenarioError` if there is no such group."""
+        self.scenario.groups.check(group)
+        return self.groups[group]
+
+    def _check_one_group(self) -> None:
+        self.scenario.groups.only("run.of({})")
 
     @functools.cached_property
     def ledger(self) -> Ledger:
         """What the events come to: entries, deliveries, consumers."""
+        self._check_one_group()
         return Ledger.of(self.scenario, self.events)
 
     @functools.cached_property
@@ -116,11 +141,13 @@ class Run(ShowsItself):
     @property
     def pending(self) -> int:
         """Entries in the pending entries list at the end, as the server says."""
+        self._check_one_group()
         return len(self.final.pending)
 
     @property
     def undelivered(self) -> int:
         """Entries that no consumer had been given at the end, as the server says."""
+        self._check_one_group()
         return len(self.final.undelivered)
 
     @functools.cached_property
@@ -258,7 +285,9 @@ class Run(ShowsItself):
     @functools.cached_property
     def verdicts(self) -> tuple[Verdict, ...]:
         """A verdict for each invariant, which tells the story of the first entry that breaks it."""
-        return invariants.examine(self.scenario, self.events, self.final, self.ledger)
+        if len(self.groups) == 1:
+            return invariants.examine(self.scenario, self.events, self.final, self.ledger)
+        return tuple(v.about(group) for group, run in self.groups.items() for v in run.verdicts)
 
     def broken(self) -> list[str]:
         """Return what must never be and is, a line each; empty if all is well.
@@ -271,55 +300,51 @@ class Run(ShowsItself):
     # ---- export --------------------------------------------------------------------------------
 
     def summary(self) -> dict[str, Any]:
-        """Return the run in figures, as ``streamlab run --json`` prints it; times in seconds."""
-        times = self.sojourn
-        return {
+        """Return the run in figures, as ``streamlab run --json`` prints it; times in seconds.
+
+        Those of a scenario with several groups are under ``"groups"``, by the groups' names.
+        """
+        head = {
             "scenario": self.scenario.name,
             "engine": self.engine,
             "server": self.server,
             "seed": self.scenario.seed,
-            "duration": _rounded(self.duration),
-            "wall": round(self.wall, 3),
+        }
+        wall = {"wall": round(self.wall, 3)}
+        if len(self.groups) > 1:
+            return {**head, **wall, "groups": {group: run._figures() for group, run in self.groups.items()}}
+        figures = self._figures()
+        return {**head, "duration": figures.pop("duration"), **wall, **figures}
+
+    def _figures(self) -> dict[str, Any]:
+        return {
+            "duration": rounded(self.duration),
             **{name: getattr(self, name) for name in _COUNTS},
-            "sojourn": {name: _rounded(getattr(times, name)) for name in ("p50", "p95", "p99", "max")},
+            "sojourn": {name: rounded(getattr(self.sojourn, name)) for name in ("p50", "p95", "p99", "max")},
             "consumers": {
                 name: dataclasses.asdict(consumer) | {"utilisation": round(consumer.utilisation, 4)}
                 for name, consumer in self.consumers.items()
             },
-            "recovery": self._recovery_summary(),
-        }
-
-    def _recovery_summary(self) -> dict[str, Any]:
-        recovery = self.recovery
-        return {
-            "strategy": recovery.strategy,
-            "recovered": recovery.recovered,
-            "time_max": _rounded(recovery.time_max),
-            "lost_workers": len(recovery.lost_workers),
-            "redelivered": recovery.redelivered,
-            "duplicates": recovery.duplicates,
-            "duplicate_effects": recovery.duplicate_effects,
-            "wasted": round(recovery.wasted, 6),
-            "dead_lettered": recovery.dead_lettered,
-            "zombie_acks": len(recovery.zombie_acks),
-            "void_acks": recovery.void,
-            "rejected_acks": recovery.rejected,
-            "round_trips": recovery.n_round_trips or None,
+            "recovery": self.recovery.summary(),
         }
 
     def as_table(self) -> SmallTable:
         """Return the run in figures, and a row for each consumer."""
-        rows = [
-            (name, f"{c.acked:,}", f"{self.shares[name]:.1%}", f"{c.pending:,}", f"{c.utilisation:.1%}")
-            for name, c in self.consumers.items()
-        ]
-        return SmallTable(self._figures(), ("consumer", "acked", "share", "pending", "utilisation"), rows)
+        has_several = len(self.groups) > 1
+        lasted = length(max(run.duration for run in self.groups.values()))
+        lines = [f"{self.scenario.name} on {self.server} ({self.engine}), seed {self.scenario.seed}: {lasted}"]
+        rows: list[tuple[str, ...]] = []
+        for group, run in self.groups.items():
+            lines += [f"{group}: {line}" if has_several else line for line in run._lines()]
+            for name, c in run.consumers.items():
+                row = name, f"{c.acked:,}", f"{run.shares[name]:.1%}", f"{c.pending:,}", f"{c.utilisation:.1%}"
+                rows.append((*row, group) if has_several else row)
+        head = "consumer", "acked", "share", "pending", "utilisation"
+        return SmallTable(lines, (*head, "group") if has_several else head, rows)
 
-    def _figures(self) -> list[str]:
+    def _lines(self) -> list[str]:
         times = self.sojourn
         lines = [
-            f"{self.scenario.name} on {self.server} ({self.engine}), seed {self.scenario.seed}: "
-            f"{length(self.duration)}",
             f"added {self.added:,} · processed {self.processed:,} · acked {self.acked:,} · lost {self.lost:,} · "
             f"duplicates {self.duplicates:,} · pending {self.pending:,} · undelivered {self.undelivered:,}"
             + (f" · trimmed {self.trimmed:,}" if self.scenario.maxlen else ""),
@@ -356,12 +381,9 @@ class Run(ShowsItself):
         return cls(**run_file.load(Path(path)))
 
     def __repr__(self) -> str:
-        return (
-            f"<Run of {self.scenario.name} ({self.engine}): {self.processed:,} of {self.added:,} entries "
-            f"processed by {len(self.consumers)} in {self.duration:.2f} s>"
-        )
-
-
-def _rounded(seconds: float) -> float | None:
-    """Return a time to the microsecond; None, which JSON knows, for a time that does not exist."""
-    return None if math.isnan(seconds) else round(seconds, 6)
+        done = [
+            f"{run.processed:,} of {run.added:,} entries processed by {len(run.consumers)} in {run.duration:.2f} s"
+            + (f" in {group}" if len(self.groups) > 1 else "")
+            for group, run in self.groups.items()
+        ]
+        return f"<Run of {self.scenario.name} ({self.engine}): {'; '.join(done)}>"

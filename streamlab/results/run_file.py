@@ -28,6 +28,7 @@ def save(path: Path, contents: Mapping[str, Any]) -> None:
     header = {"streamlab": __version__, "n_events": len(events), **contents}
     header["scenario"] = to_dict(contents["scenario"])
     header["final"] = dataclasses.asdict(contents["final"])
+    header["finals"] = [dataclasses.asdict(final) for final in contents["finals"]]
     del header["events"]
 
     def lines() -> Iterator[bytes]:
@@ -79,7 +80,14 @@ def _checked(header: Any, events: EventLog) -> dict[str, Any]:
         "n_round_trips": _of("n_round_trips", header["n_round_trips"], _is_count),
         "errors": _of("errors", header["errors"], _maps_to(_is_text)),
         "waits": _waits(header.get("waits", {})),  # older files have none
+        "finals": _finals(header.get("finals", []), len(scenario.groups)),
     }
+
+
+def _finals(found: Any, n_groups: int) -> tuple[FinalState, ...]:
+    if not isinstance(found, list) or len(found) != n_groups - 1:
+        raise ValueError(f"finals is {str(found)[:80]!r}, and the scenario has {n_groups} groups")
+    return tuple(map(_final, found))
 
 
 def _waits(found: Any) -> dict[str, Wait]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from streamlab.results.actor_records import State
+from streamlab.results.book import Book
 from streamlab.results.ledger import Ledger
 from streamlab.scenario.small_table import ShowsItself, SmallTable, length
 
@@ -18,7 +20,7 @@ class ConsumerView:
     through though another consumer has been given them since. `pending` is how many the group has pending for it,
     those of earlier lives among them. `processed_again` is how often it processed what had been processed before.
     `idle` is in seconds, since it last asked (``XINFO CONSUMERS``); None if the server has never heard of it. `pid` is
-    its process's, if it has one.
+    its process's, if it has one. `group` is the group that it belongs to.
     """
 
     name: str
@@ -32,17 +34,34 @@ class ConsumerView:
     taken_away: tuple[str, ...] = ()
     processed_again: int = 0
     pid: int | None = None
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class PendingView:
-    """An entry of the pending entries list; `idle` is in seconds. Its fields are cut to what can be shown."""
+    """An entry of a group's pending entries list; `idle` is in seconds. Its fields are cut to what can be shown."""
 
     id: str
     owner: str
     idle: float
     delivery_count: int
     fields: dict[str, str]
+    group: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupView:
+    """A group: how far it is, and what is pending in it. The figures mean what those of a `Snapshot` do."""
+
+    name: str
+    n_pending: int
+    backlog: int
+    last_delivered_id: str
+    lag: int | None
+    n_acked: int
+    throughput: float
+    duplicates: int
+    lost: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +84,9 @@ class Snapshot(ShowsItself):
 
     `duplicates` is how often an entry was processed again; `lost` how many were not, and will not be: they were
     acknowledged, or deleted from the group with their consumer. `dead_letters` counts them; the newest are listed.
+
+    Where there are several `groups`, what is pending, duplicates and what is lost is counted in all of them together;
+    `backlog`, `last_delivered_id`, `lag`, `n_acked` and `throughput` are those of the one that is furthest behind.
     """
 
     at: float
@@ -84,6 +106,7 @@ class Snapshot(ShowsItself):
     duplicates: int = 0
     lost: int = 0
     newest_dead_letters: tuple[DeadLetter, ...] = ()
+    groups: tuple[GroupView, ...] = ()
 
     def as_table(self) -> SmallTable:
         """Return the stream and its group in a line, and a row for each consumer."""
@@ -93,11 +116,20 @@ class Snapshot(ShowsItself):
             f"at {length(self.at)}: {self.n_acked:,} of {self.n_added:,} entries acknowledged, "
             f"{self.n_pending:,} pending, lag {lag}{dead_letters}"
         )
-        rows = [
+        rows: list[tuple[str, ...]] = [
             (c.name, str(c.state), f"{len(c.holding):,}", f"{c.pending:,}", f"{c.delivered:,}", f"{c.acked:,}")
             for c in self.consumers
         ]
-        return SmallTable([line], ("consumer", "state", "holds", "pending", "delivered", "acked"), rows)
+        head: tuple[str, ...] = ("consumer", "state", "holds", "pending", "delivered", "acked")
+        if len(self.groups) > 1:
+            of_all = "in all groups" if self.n_acked == self.n_added else "in the group that is furthest behind"
+            line = line.replace(" acknowledged,", f" acknowledged {of_all},")
+            head, rows = (*head, "group"), [(*row, c.group) for row, c in zip(rows, self.consumers, strict=True)]
+        return SmallTable([line], head, rows)
+
+    def group(self, name: str) -> GroupView:
+        """Return the group of this name."""
+        return next(group for group in self.groups if group.name == name)
 
     def consumer(self, name: str) -> ConsumerView:
         """Return the consumer of this name."""
@@ -105,26 +137,61 @@ class Snapshot(ShowsItself):
 
 
 def consumer_views(
+    group: str,
     ledger: Ledger,
     pending: Mapping[str, int],
     idle: Mapping[str, float] | None = None,
     pids: Mapping[str, int] | None = None,
-) -> tuple[ConsumerView, ...]:
-    """Return all consumers of a ledger; what is `pending` for each, and what only its lab knows, by name."""
-    taken = {name: ledger.actors.taken_away(record) for name, record in ledger.consumers.items()}
-    return tuple(
-        ConsumerView(
+) -> Iterator[ConsumerView]:
+    """Yield all consumers of a group's ledger; what is `pending` for each, and what only its lab knows, by name."""
+    for name, record in ledger.consumers.items():
+        taken = ledger.actors.taken_away(record)
+        yield ConsumerView(
             name=name,
-            state=State.WORKING if taken[name] and record.state == State.WAITING else record.state,
+            state=State.WORKING if taken and record.state == State.WAITING else record.state,
             holding=record.holding,
             delivered=record.delivered,
             acked=record.acked,
             claimed=record.claimed,
             pending=pending.get(name, 0),
             idle=(idle or {}).get(name),
-            taken_away=taken[name],
+            taken_away=taken,
             processed_again=record.processed_again,
             pid=(pids or {}).get(name),
+            group=group,
         )
-        for name, record in ledger.consumers.items()
+
+
+def group_view(
+    name: str, book: Book, now: float, *, n_pending: int, last_delivered_id: str = "", lag: int | None = None
+) -> GroupView:
+    """Return a group as its book has it, with what only the server knows."""
+    ledger = book.ledger
+    return GroupView(
+        name=name,
+        n_pending=n_pending,
+        backlog=ledger.backlog.size,
+        last_delivered_id=last_delivered_id,
+        lag=lag,
+        n_acked=len(ledger.acked),
+        throughput=book.rates(now)[1],
+        duplicates=ledger.duplicates,
+        lost=ledger.lost,
+    )
+
+
+def snapshot_of(views: Sequence[GroupView], **of_stream: Any) -> Snapshot:
+    """Return a snapshot of these groups; `of_stream` are its other fields."""
+    behind = max(views, key=lambda view: view.backlog)  # the first of equals
+    return Snapshot(
+        n_pending=sum(view.n_pending for view in views),
+        backlog=behind.backlog,
+        last_delivered_id=behind.last_delivered_id,
+        lag=behind.lag,
+        n_acked=behind.n_acked,
+        throughput=behind.throughput,
+        duplicates=sum(view.duplicates for view in views),
+        lost=sum(view.lost for view in views),
+        groups=tuple(views),
+        **of_stream,
     )

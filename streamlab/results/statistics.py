@@ -24,6 +24,11 @@ class Wait(NamedTuple):
     longest: float
 
 
+def rounded(seconds: float) -> float | None:
+    """Return a time to the microsecond; None, which JSON knows, for a time that does not exist."""
+    return None if math.isnan(seconds) else round(seconds, 6)
+
+
 def id_key(entry_id: str) -> tuple[int, int]:
     """Return what entry ids are sorted by: milliseconds, then sequence number."""
     ms, _, seq = entry_id.partition("-")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import html
 from collections.abc import Callable
@@ -49,6 +50,10 @@ class Verdict:
             f'<div role="status" style="border-left: 5px solid {_COLOURS[self.passed]}; '
             f'padding: 0.4em 0.9em"><b>{self._head}</b> {html.escape(self.words)}{story}{hint}</div>'
         )
+
+    def about(self, group: str) -> Verdict:
+        """Return the same verdict, which says of which group it is."""
+        return dataclasses.replace(self, words=f"{group}: {self.words}")
 
     @property
     def _head(self) -> str:

@@ -12,6 +12,8 @@ from streamlab.actors.recovery import Recovery
 
 #: The field by which an entry kills whoever touches it.
 POISON_FIELD: Final = "poison"
+#: Who does what is done by hand, and behind everybody's back: no actor has this name.
+LAB: Final = "lab"
 #: Redis commands whose replies can be lost, and who sends them.
 LOSABLE: Final = {
     "XREADGROUP": "consumer",
@@ -172,7 +174,9 @@ IN_ORDER: Final = ("target", "command", "ids", "entry")
 SEVERAL: Final = ("ids", "entry")
 #: … and these are a number or a time, right after the action's word.
 AMOUNTS: Final = ("rate", "mean", "maxlen")
-KEYWORDS: Final = {"duration": "for", "consumer": "for", "min_idle": "min-idle"}
+KEYWORDS: Final = {"duration": "for", "consumer": "for", "group": "in", "min_idle": "min-idle"}
+#: … and these are names.
+NAMES: Final = ("target", "command", "consumer", "group")
 COUNTS: Final = ("nth", "times", "max_deliveries", "maxlen")
 TIMES: Final = ("at", "duration", "mean", "min_idle", "interval", "heartbeat", "restart_after", "remove_after")
 #: What a change of the recovery may be, beside a number.
@@ -190,7 +194,7 @@ def _text(name: str, value: Any) -> str:
 
 def _check(action: Action[Any], name: str, value: Any) -> None:
     word, form = action.word, action.form
-    if name in ("target", "command", "consumer"):
+    if name in NAMES:
         if not isinstance(value, str) or not value or not value.isprintable():
             raise ActionError(f"{word}: the {name} is {value!r}: write {form}")
         if name == "command" and value not in LOSABLE:

@@ -19,6 +19,7 @@ from streamlab.scenario.action import (
     COUNTS,
     IN_ORDER,
     KEYWORDS,
+    NAMES,
     SEVERAL,
     TIMES,
     WORDS,
@@ -93,7 +94,7 @@ class _Reader:
             if name in self._values or name in (*IN_ORDER, *AMOUNTS, "changes"):
                 name = ""
             if name:
-                self._values[name] = value if name == "consumer" else self._number(name, value)
+                self._values[name] = value if name in NAMES else self._number(name, value)
             elif "changes" in self._items:
                 name = word.replace("-", "_")
                 changes.append((name, WORDS[value] if value in WORDS else self._change(name, value)))

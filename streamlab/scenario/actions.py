@@ -96,15 +96,16 @@ class Disconnect(ProcessAction[None]):
 
 @attrs.frozen
 class AddConsumer(ProcessAction[str]):
-    """One more consumer joins the group, like the first one.
+    """One more consumer joins a group, like the first one of it.
 
-    Returns its name: the next one that is free.
+    Returns its name: the next one that is free. `group` is which; None: that of the scenario's first consumer.
     """
 
-    word, form = "add-consumer", "add-consumer [C4] at 3s"
+    word, form = "add-consumer", "add-consumer [C4] at 3s [in workers]"
     button = Button("Add consumer", "group", at_hand=True)
     target: str | None = None
     at: float | None = None
+    group: str | None = None
 
 
 @attrs.frozen
@@ -163,14 +164,17 @@ class Claim(TimedAction[list[str]]):
         Who gets them; None: the one among the living that holds least.
     min_idle
         Seconds that an entry must have been idle; None: as the recovery says.
+    group
+        Where they are pending; None: in the consumer's group, or the only one.
     """
 
-    word, form = "claim", "claim 1767225600000-0 [for C1] [min-idle 2s] at 3s"
+    word, form = "claim", "claim 1767225600000-0 [for C1] [min-idle 2s] at 3s [in workers]"
     button = Button("XCLAIM", "pending entries", at_hand=True)
     ids: tuple[str, ...] = field(converter=as_ids)
     consumer: str | None = None
     min_idle: float | None = None
     at: float | None = None
+    group: str | None = None
 
 
 @attrs.frozen
@@ -180,11 +184,12 @@ class Autoclaim(TimedAction[list[str]]):
     Returns the ids it was given, as `Claim` does.
     """
 
-    word, form = "autoclaim", "autoclaim [for C1] [min-idle 2s] at 3s"
+    word, form = "autoclaim", "autoclaim [for C1] [min-idle 2s] at 3s [in workers]"
     button = Button("XAUTOCLAIM", "pending entries", at_hand=True)
     consumer: str | None = None
     min_idle: float | None = None
     at: float | None = None
+    group: str | None = None
 
 
 @attrs.frozen
@@ -268,7 +273,7 @@ class ServerDown(ProcessAction[None]):
 
 @attrs.frozen
 class TrimWhilePending(TimedAction[None]):
-    """All entries that have been delivered are trimmed from the stream, pending or not (XTRIM)."""
+    """All entries that have been delivered, to whichever group, are trimmed from the stream, pending or not (XTRIM)."""
 
     word, form = "trim-while-pending", "trim-while-pending at 3s"
     button = Button("Trim what is delivered", "stream")
@@ -280,10 +285,11 @@ class TrimWhilePending(TimedAction[None]):
 class GroupDestroyed(TimedAction[None]):
     """The group is destroyed, with its position and what is pending (XGROUP DESTROY)."""
 
-    word, form = "group-destroyed", "group-destroyed at 3s"
+    word, form = "group-destroyed", "group-destroyed at 3s [in workers]"
     button = Button("Destroy the group", "group")
     sentence = "the group is destroyed (XGROUP DESTROY)"
     at: float | None = None
+    group: str | None = None
 
 
 @attrs.frozen

@@ -5,13 +5,14 @@ from __future__ import annotations
 import itertools
 import math
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import attrs
 
+from streamlab.scenario.action import LAB, POISON_FIELD
 from streamlab.scenario.small_table import length
-from streamlab.scenario.values import Record, a, finite, one_of, printable, text, whole
+from streamlab.scenario.values import InvalidValue, Record, a, finite, one_of, printable, text, whole
 
 if TYPE_CHECKING:
     from streamlab.actors import Fields
@@ -147,7 +148,7 @@ class Consumer(Record):
 
     `count` is how many entries it asks for at once, `ack` whether it acknowledges ``"each"`` by itself or
     a ``"batch"`` with the next read, `block` for how many seconds a read waits (0 for ever; a real worker
-    looks up once a second at the latest).
+    looks up once a second at the latest). `group` is the consumer group that it belongs to; "": the scenario's.
     """
 
     called: ClassVar[str] = "consumer"
@@ -157,6 +158,28 @@ class Consumer(Record):
     count: int = attrs.field(default=1, validator=whole(1))
     ack: AckKind = attrs.field(default="each", validator=one_of(AckKind))
     block: float = attrs.field(default=5.0, validator=finite(of="seconds"))
+    group: str = attrs.field(default="", validator=printable(or_empty=True))
+
+
+def poisoned(entries: Iterable[tuple[float, Fields]], numbers: Container[int]) -> Iterator[tuple[float, Fields]]:
+    """Yield the entries, those with these numbers poisoned."""
+    for number, (at, fields) in enumerate(entries, 1):
+        yield (at, {**fields, POISON_FIELD: "1"}) if number in numbers else (at, fields)
+
+
+def check_names(**places: tuple[Producer | Consumer, ...]) -> None:
+    """Require that all actors have names of their own; `places` are the fields of the scenario that they are in."""
+    taken: set[str] = set()
+    for place, actors in places.items():
+        for i, actor in enumerate(actors):
+            if actor.name == LAB or actor.name.startswith(f"{LAB}:"):
+                problem = f"is {actor.name!r}, which is who does things by hand"
+            elif actor.name in taken:
+                problem = f"is {actor.name!r}, given twice: every actor needs its own"
+            else:
+                taken.add(actor.name)
+                continue
+            raise InvalidValue(problem, (place, i, "name"))
 
 
 def producers(n: int, arrivals: Arrivals) -> tuple[Producer, ...]:

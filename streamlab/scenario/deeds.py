@@ -22,10 +22,11 @@ class Ack(TimedAction[int]):
     Redis does not ask whether the work is done: what was not is lost.
     """
 
-    word, form = "ack", "ack 1767225600000-0 at 3s"
+    word, form = "ack", "ack 1767225600000-0 at 3s [in workers]"
     button = Button("XACK", "pending entries", at_hand=True)
     ids: tuple[str, ...] = field(converter=as_ids)
     at: float | None = None
+    group: str | None = None
 
 
 @attrs.frozen

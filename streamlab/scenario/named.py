@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from streamlab.actors import Recovery
-from streamlab.scenario.actors import Arrivals, Producer, Service, consumers, producers
+from streamlab.scenario.actors import Arrivals, Consumer, Producer, Service, consumers, producers
 from streamlab.scenario.files import read_scenario
 from streamlab.scenario.scenario import Scenario
 from streamlab.scenario.values import ScenarioError, choose_from
@@ -46,6 +46,18 @@ def many_to_many() -> Scenario:
         name="many-to-many",
         producers=producers(3, Arrivals("constant", rate=100)),
         consumers=consumers(3, Service("constant", mean=0.005)),
+    )
+
+
+def two_groups() -> Scenario:
+    """Two groups, each given every entry: workers, who keep up, and billing, which falls behind now and then."""
+    billing = Consumer("B1", Service("exponential", mean=0.32), group="billing")
+    return Scenario(
+        name="two-groups",
+        producers=producers(1, Arrivals("poisson", rate=2.5)),
+        consumers=(*consumers(2, Service("constant", mean=0.32)), billing),
+        duration=600.0,  # slow enough to be watched
+        recovery=Recovery("none", min_idle=5.0),
     )
 
 
@@ -167,6 +179,7 @@ SCENARIOS: Final[dict[str, Callable[[], Scenario]]] = {
     "one-to-many": one_to_many,
     "many-to-one": many_to_one,
     "many-to-many": many_to_many,
+    "two-groups": two_groups,
     "kill-and-recover": kill_and_recover,
     "departures": departures,
     "departures-day": departures_day,

@@ -37,6 +37,7 @@ def random_faults(
     entries: int,
     most: int = 6,
     weights: Weights | None = None,
+    groups: Sequence[str] = (),
 ) -> tuple[Action[Any], ...]:
     """Draw a schedule of one to `most` faults for a run of `duration` seconds and about `entries` entries."""
     table = (weights or Weights()).of
@@ -51,6 +52,8 @@ def random_faults(
             values["target"] = rng.choice(producers if kind is actions.Poison else consumers)
         if not issubclass(kind, CountedAction):
             values["at"] = at
+        if "group" in names and len(groups) > 1:
+            values["group"] = rng.choice(groups)
         if "duration" in names:
             values["duration"] = round(rng.uniform(0.05, 0.3) * duration, 3)
         if "nth" in names:

@@ -11,25 +11,24 @@ import heapq
 import itertools
 import math
 import random
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import attrs
 
 from streamlab.actors import Recovery
-from streamlab.scenario.action import POISON_FIELD, Action, ActionError, CountedAction
+from streamlab.scenario.action import Action, ActionError, CountedAction
 from streamlab.scenario.action_texts import parse_action, seconds
 from streamlab.scenario.actions import AddConsumer, Poison, ServerDown, SetRecovery, check_target
-from streamlab.scenario.actors import Arrivals, Consumer, Producer, Service, producers
+from streamlab.scenario.actors import Consumer, Producer, check_names, poisoned
+from streamlab.scenario.groups import Groups, actions_of, check_group
 from streamlab.scenario.random_faults import Weights, random_faults, random_kills
 from streamlab.scenario.small_table import ShowsItself, SmallTable, length
 from streamlab.scenario.values import (
     InvalidValue,
-    Record,
     ScenarioError,
     a,
     check_keys,
-    choose_from,
     finite,
     located,
     one_of,
@@ -37,8 +36,10 @@ from streamlab.scenario.values import (
     require,
     short,
     some,
+    version_numbers,
     whole,
 )
+from streamlab.scenario.variants import Variants
 
 if TYPE_CHECKING:
     from streamlab.actors import Fields
@@ -57,8 +58,8 @@ def _no_limit_or(validator: Any) -> Any:
 
 
 @attrs.frozen
-class Scenario(Record, ShowsItself):
-    """Producers, a stream, a consumer group, and for how long.
+class Scenario(Variants, ShowsItself):
+    """Producers, a stream, a consumer group or several, and for how long.
 
     Attributes
     ----------
@@ -76,7 +77,7 @@ class Scenario(Record, ShowsItself):
         The version that the simulated server behaves as, ``"7.0.15"`` for instance.
     sink
         Where effects go: ``"none"`` (an entry's service time is all there is to it), ``"naive"`` or
-        ``"idempotent"``: a hash on the server that counts each entry's effects. See `ledger_key`.
+        ``"idempotent"``: a hash on the server that counts each entry's effects. See `ledger_key_of`.
     recovery
         How entries come back that a consumer did not finish.
     faults
@@ -109,17 +110,11 @@ class Scenario(Record, ShowsItself):
 
     @redis_version.validator
     def _check_version(self, _: object, value: object) -> None:
-        if len(_version(value)) != 3:
+        if len(version_numbers(value)) != 3:
             raise self.invalid("redis_version", f"is {short(value)}: write it as 7.0.15")
 
     def __attrs_post_init__(self) -> None:
-        taken: set[str] = set()
-        places: dict[str, tuple[Producer | Consumer, ...]] = {"producers": self.producers, "consumers": self.consumers}
-        for field, actors in places.items():
-            for i, actor in enumerate(actors):
-                if actor.name in taken:
-                    raise self.invalid(field, f"is {actor.name!r}, given twice: every actor needs its own", i, "name")
-                taken.add(actor.name)
+        check_names(producers=self.producers, consumers=self.consumers)
         endless = [p.name for p in self.producers if p.arrivals.kind != "replay"]
         if endless and self.duration is None and self.entries is None:
             problem = f"is None, and so {', '.join(endless)} never ends: give a duration or a number of entries"
@@ -164,13 +159,14 @@ class Scenario(Record, ShowsItself):
         consumers = [c.name for c in self.consumers] + [name for name in added if name is not None]
         try:
             check_target(action, consumers, [p.name for p in self.producers])
+            check_group(action, self.groups)
         except ActionError as error:
             raise InvalidValue(f"is {str(action)!r}: {error}", ()) from None
 
     @property
     def actions(self) -> tuple[Action[Any], ...]:
         """All that is planned, and all that was done by hand."""
-        return (*self.faults, *self.by_hand)
+        return self.faults + self.by_hand
 
     @property
     def last_recovery(self) -> Recovery:
@@ -181,6 +177,22 @@ class Scenario(Record, ShowsItself):
             recovery = change.applied_to(recovery)
         return recovery
 
+    @property
+    def groups(self) -> Groups:
+        """The consumer groups by name, and who is in which."""
+        return Groups((c.name, c.group or self.group) for c in self.consumers)
+
+    def of(self, group: str) -> Scenario:
+        """Return the scenario with one of its groups only: each is given every entry, as if it were alone."""
+        groups = self.groups
+        groups.check(group)
+        if len(groups) == 1 and group == self.group:
+            return self
+        mine = tuple(consumer.replace(group="") for consumer in self.consumers if consumer.name in groups[group])
+        others = {consumer.name for consumer in self.consumers} - {*groups[group]}
+        kept = {what: actions_of(getattr(self, what), group, others) for what in ("faults", "by_hand")}
+        return self.replace(name=f"{self.name}: {group}", group=group, consumers=mine, **kept)
+
     def joins(self, consumer: Consumer) -> bool:
         """Whether a consumer is not there from the beginning, but is added later."""
         return any(isinstance(action, AddConsumer) and action.target == consumer.name for action in self.actions)
@@ -189,18 +201,23 @@ class Scenario(Record, ShowsItself):
         """Return who does what how fast, for how long, and what goes wrong."""
         until = [f"{self.entries:,} entries"] if self.entries is not None else []
         until += [length(self.duration)] if self.duration is not None else []
-        lines = [
-            f"{self.name}: {' or '.join(until) or 'a replay'}, seed {self.seed}, recovery {self.recovery.strategy}"
-        ]
+        ends, recovery = " or ".join(until) or "a replay", self.recovery.strategy
+        lines = [f"{self.name}: {ends}, seed {self.seed}, recovery {recovery}"]
         lines += [action.in_short() for action in self.actions]
         rows = [(producer.name, producer.arrivals.in_words()) for producer in self.producers]
-        rows += [(consumer.name, consumer.service.in_words()) for consumer in self.consumers]
+        for group, names in self.groups.items():
+            of = f", group {group}" if len(self.groups) > 1 else ""
+            rows += [(c.name, c.service.in_words() + of) for c in self.consumers if c.name in names]
         return SmallTable(lines, ("actor", "pace"), rows)
 
     @property
     def ledger_key(self) -> str:
-        """The key of the hash in which a sink counts effects."""
+        """The key of the hash in which a sink counts effects: those of the first group, if there are several."""
         return f"{{{self.stream}}}:effects"
+
+    def ledger_key_of(self, group: str) -> str:
+        """Return the key of the hash in which a sink counts a group's effects."""
+        return self.ledger_key if group == next(iter(self.groups)) else f"{self.ledger_key}:{group}"
 
     @property
     def dead_letter_key(self) -> str:
@@ -210,7 +227,7 @@ class Scenario(Record, ShowsItself):
     @property
     def version(self) -> tuple[int, int, int]:
         """The simulated server's version, as three numbers."""
-        major, minor, patch = _version(self.redis_version)
+        major, minor, patch = version_numbers(self.redis_version)
         return major, minor, patch
 
     @property
@@ -231,8 +248,8 @@ class Scenario(Record, ShowsItself):
         if self.entries is not None:
             entries = itertools.islice(entries, self._share_of(producer))
         poison = (a for a in self.faults if isinstance(a, Poison) and not a.is_dated)
-        poisoned = {action.nth for action in poison if action.target == producer.name}
-        return _poisoned(entries, poisoned) if poisoned else entries
+        numbers = {action.nth for action in poison if action.target == producer.name}
+        return poisoned(entries, numbers) if numbers else entries
 
     def _share_of(self, producer: Producer) -> int:
         """Return how many of the first `entries` arrivals, all producers together, are this one's."""
@@ -266,6 +283,7 @@ class Scenario(Record, ShowsItself):
             entries=self.expected_entries(),
             most=most,
             weights=weights,
+            groups=list(self.groups),
         )
 
     def random_kills(self, every: float) -> tuple[Action[Any], ...]:
@@ -301,93 +319,3 @@ class Scenario(Record, ShowsItself):
             return self.replace(recovery=dataclasses.replace(self.recovery, **changes))
         except ValueError as error:  # of a Recovery, which knows nothing of scenarios
             raise ScenarioError(str(error)) from None
-
-    def with_producers(self, n: int) -> Scenario:
-        """Return the scenario with producers P1 … Pn, all like its first; constant ones take turns."""
-        whole(1).check(n, "the number of producers")
-        first = self.producers[0].arrivals
-        require(first.kind != "replay" or n == 1, "a replay cannot be given to several producers")
-        return self.replace(producers=producers(n, first))
-
-    def with_consumers(self, n: int) -> Scenario:
-        """Return the scenario with consumers C1 … Cn, all like its first."""
-        whole(1).check(n, "the number of consumers")
-        return self.replace(consumers=tuple(self.consumers[0].replace(name=f"C{i}") for i in range(1, n + 1)))
-
-    def with_rate(self, rate: float) -> Scenario:
-        """Return the scenario with each producer adding `rate` entries per second."""
-        require(
-            all(p.arrivals.kind != "replay" for p in self.producers),
-            f"{self.name} replays recorded times and has no rate: give a speed",
-        )
-
-        def at_that_rate(arrivals: Arrivals) -> Arrivals:
-            # The start is part of how constant producers take turns: it keeps its share of the interval.
-            return arrivals.replace(rate=rate).replace(start=arrivals.start * arrivals.rate / rate)
-
-        return self._with_arrivals(at_that_rate)
-
-    def with_service(self, mean: float) -> Scenario:
-        """Return the scenario with every consumer taking `mean` seconds on average."""
-        return self._with_each_consumer(lambda consumer: _serving(consumer, lambda service: service.replace(mean=mean)))
-
-    def with_consumer(self, name: str, *, service: Service | float | None = None, **changes: Any) -> Scenario:
-        """Return the scenario with some fields of one consumer changed; `service` may be a mean."""
-        known = [c.name for c in self.consumers]
-        require(name in known, f"there is no consumer {name!r}: {choose_from(name, known)}")
-
-        def change(consumer: Consumer) -> Consumer:
-            if consumer.name != name:
-                return consumer
-            if isinstance(service, int | float):
-                consumer = _serving(consumer, lambda old: old.replace(mean=service))
-            elif service is not None:
-                consumer = consumer.replace(service=service)
-            return consumer.replace(**changes)
-
-        return self._with_each_consumer(change)
-
-    def with_count(self, count: int) -> Scenario:
-        """Return the scenario with every consumer asking for `count` entries at once."""
-        return self._with_each_consumer(lambda consumer: consumer.replace(count=count))
-
-    def faster(self, factor: float) -> Scenario:
-        """Return the scenario with arrivals and service `factor` times faster."""
-        finite(above=True).check(factor, "speed")
-        return (
-            self._with_arrivals(lambda arrivals: arrivals.faster(factor))
-            ._with_each_consumer(lambda consumer: _serving(consumer, lambda service: service.faster(factor)))
-            .replace(duration=None if self.duration is None else self.duration / factor)
-        )
-
-    def _with_arrivals(self, change: Callable[[Arrivals], Arrivals]) -> Scenario:
-        changed = []
-        for i, producer in enumerate(self.producers):
-            with located("producers", i, "arrivals"):
-                changed.append(producer.replace(arrivals=change(producer.arrivals)))
-        return self.replace(producers=tuple(changed))
-
-    def _with_each_consumer(self, change: Callable[[Consumer], Consumer]) -> Scenario:
-        changed = []
-        for i, consumer in enumerate(self.consumers):
-            with located("consumers", i):
-                changed.append(change(consumer))
-        return self.replace(consumers=tuple(changed))
-
-
-def _serving(consumer: Consumer, change: Callable[[Service], Service]) -> Consumer:
-    """Return the consumer with its service changed."""
-    with located("service"):
-        return consumer.replace(service=change(consumer.service))
-
-
-def _poisoned(entries: Iterable[tuple[float, Fields]], numbers: set[int]) -> Iterator[tuple[float, Fields]]:
-    """Yield the entries, those with these numbers poisoned."""
-    for number, (at, fields) in enumerate(entries, 1):
-        yield (at, {**fields, POISON_FIELD: "1"}) if number in numbers else (at, fields)
-
-
-def _version(text: object) -> tuple[int, ...]:
-    """Return a version as numbers; none if it is not one."""
-    parts = text.split(".") if isinstance(text, str) else []
-    return tuple(map(int, parts)) if all(part.isdecimal() for part in parts) else ()

@@ -132,6 +132,12 @@ def short(value: object) -> str:
     return written if len(written) <= 80 else f"{written[:77]}…"
 
 
+def version_numbers(text: object) -> tuple[int, ...]:
+    """Return a version as numbers; none if it is not one."""
+    parts = text.split(".") if isinstance(text, str) else []
+    return tuple(map(int, parts)) if all(part.isdecimal() for part in parts) else ()
+
+
 def finite(*, least: float = 0.0, above: bool = False, most: float = sys.float_info.max, of: str = "") -> Rule:
     """Require a finite number that is at least (or above) `least` and at most `most`; `of` is its unit."""
 
@@ -153,9 +159,11 @@ def whole(least: int) -> Rule:
     return Rule(fine, f"a whole number of at least {least}")
 
 
-def printable() -> Rule:
-    """Require a text that can be printed and is not empty."""
-    return Rule(lambda value: isinstance(value, str) and value != "" and value.isprintable(), "a printable name")
+def printable(*, or_empty: bool = False) -> Rule:
+    """Require a text that can be printed, and is not empty unless it may be."""
+    return Rule(
+        lambda value: isinstance(value, str) and value.isprintable() and (or_empty or value != ""), "a printable name"
+    )
 
 
 def text() -> Rule:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import html
 import os
+import re
 import threading
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
@@ -32,6 +33,8 @@ from streamlab.servers.programs import ServerStartError, find_servers
 from streamlab.servers.several import is_cluster
 
 EMBEDDED_URL = "embedded://"
+#: What may follow it: the version of Redis whose streams it shall have.
+_VERSION = re.compile(r"(\d+)\.(\d+)(?:\.(\d+))?")
 N_EMBEDDED_DATABASES = 16
 URL_VARIABLE = "STREAMLAB_REDIS_URL"
 # What the course's last lessons need, and the Redis that brought it. Valkey has none of it so far.
@@ -161,7 +164,8 @@ def connect(
     Parameters
     ----------
     url
-        ``redis://``, ``rediss://`` or ``unix://`` for a server of yours; ``embedded://`` for the embedded one.
+        ``redis://``, ``rediss://`` or ``unix://`` for a server of yours; ``embedded://`` for the embedded one, with a
+        version behind it (``embedded://8.6``) for streams as that has them.
         ``redis+sentinel://HOST:26379,HOST:26379/SERVICE`` for the primary that Sentinels name: after a failover, the
         client finds the new one. ``redis+cluster://HOST:6379,HOST:6379`` for a cluster: then the client is a
         `redis.RedisCluster`, which has the same methods, and is given out as if it were what is written here.
@@ -290,7 +294,7 @@ def _resolve(url: str | None, name: str, fresh: bool) -> str | _Shared:
         if shared is not None and not _is_usable(shared):
             shared = None  # it was killed, or this is a fork of the process that it belonged to
         wanted = url or (None if shared else os.environ.get(URL_VARIABLE))
-        if wanted and wanted != EMBEDDED_URL:
+        if wanted and not wanted.startswith(EMBEDDED_URL):
             if fresh:
                 raise ServerUnusable(
                     f"fresh=True would delete all data of {redact(wanted)}, which is not this process's own: "
@@ -298,15 +302,31 @@ def _resolve(url: str | None, name: str, fresh: bool) -> str | _Shared:
                 )
             return wanted
         if shared is None:
-            shared = _shared[name] = _embedded() if wanted == EMBEDDED_URL else _best()
-        elif wanted == EMBEDDED_URL and not isinstance(shared.server, EmbeddedServer):
+            shared = _shared[name] = _embedded(version=_version_of(wanted)) if wanted else _best()
+        elif wanted and not _is_embedded(shared, wanted):
             raise ServerUnusable(
                 f"the server named {name!r} is {shared.connected.server} already: give another name "
-                f"(connect({EMBEDDED_URL!r}, server=…)), or end that one first (close_servers({name!r}))"
+                f"(connect({wanted!r}, server=…)), or end that one first (close_servers({name!r}))"
             )
     if fresh:
         _empty(shared)
     return shared
+
+
+def _version_of(url: str) -> tuple[int, int, int] | None:
+    """Return the version that a URL of the embedded server asks for; None if it asks for none."""
+    text = url.removeprefix(EMBEDDED_URL)
+    if not text:
+        return None
+    if (found := _VERSION.fullmatch(text)) is None:
+        raise ServerUnusable(f"{text!r} is no version of Redis: write {EMBEDDED_URL}8.6, or just {EMBEDDED_URL}")
+    return int(found[1]), int(found[2]), int(found[3] or 0)
+
+
+def _is_embedded(shared: _Shared, url: str) -> bool:
+    """Whether a server is the embedded one that a URL asks for."""
+    version = _version_of(url)
+    return isinstance(shared.server, EmbeddedServer) and version in (None, shared.server.version)
 
 
 def _is_usable(shared: _Shared) -> bool:
@@ -330,8 +350,8 @@ def _why_not(error: Exception) -> list[str]:
     return [" ".join(str(error).split())[:200]] if find_servers() else []
 
 
-def _embedded(problems: list[str] | None = None) -> _Shared:
-    server = EmbeddedServer()
+def _embedded(problems: list[str] | None = None, version: tuple[int, int, int] | None = None) -> _Shared:
+    server = EmbeddedServer() if version is None else EmbeddedServer(version=version)
     info = ServerInfo("redis", server.version)
     cannot = ("persistence", "Lua scripts", *later_commands_missing(info))
     why = f" ({'; '.join(problems)})" if problems else ""

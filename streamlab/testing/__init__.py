@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from streamlab.actors.on_demand import on_demand
 
 if TYPE_CHECKING:
+    from streamlab.servers.processes import guarded_popen as guarded_popen
     from streamlab.testing.failing import ConsumerFailed as ConsumerFailed
     from streamlab.testing.seeing import replay as replay
     from streamlab.testing.seeing import replay_lab as replay_lab
@@ -26,6 +27,7 @@ else:
     __all__, __getattr__, __dir__ = on_demand(
         __name__,
         {
+            ".servers.processes": "guarded_popen",
             "failing": "ConsumerFailed",
             "seeing": "replay replay_lab",
             "simulation": "Simulation",

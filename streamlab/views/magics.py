@@ -176,8 +176,3 @@ def printed(reply: Any) -> list[str]:
         lines.append(f"{number:>{width}}) {first}")
         lines += [f"{'':{width + 2}}{line}" for line in rest]
     return lines
-
-
-def load_ipython_extension(shell: Any) -> None:
-    """Bring ``%redis`` and ``%%redis`` to a notebook: what ``%load_ext streamlab`` calls."""
-    shell.register_magics(RedisMagics)

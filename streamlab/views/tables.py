@@ -21,6 +21,7 @@ from streamlab.results.comparison import Agreement, Comparison
 from streamlab.results.deliveries import Delivery
 from streamlab.results.ledger import Ledger
 from streamlab.results.run import Run
+from streamlab.results.sweep_table import Figures, SweepTable
 
 #: What befalls the one who has an entry, and what befalls all: part of an entry's story.
 _OF_OWNERS = [EventKind(word) for word in ("crashed", "paused", "resumed", "disconnected", "started")]
@@ -143,6 +144,22 @@ def strategies(runs: Mapping[str, Sequence[Run]] | Iterable[Run] | RecoveryTable
     """
     table = runs if isinstance(runs, RecoveryTable) else compare(runs)
     return pd.DataFrame(as_dicts(table)).set_index("strategy")
+
+
+def sweep(swept: SweepTable) -> pd.DataFrame:
+    """Return a row for every combination of a sweep's parameters, which are the index.
+
+    Columns: ``runs``, and each of the `Figures` with its ``…_margin``, half of the 95 % confidence interval; times in
+    seconds, counts as means over the runs.
+    """
+    rows = []
+    for row in swept.rows:
+        estimates = {name: row.estimate(name) for name in Figures._fields}
+        rows.append((len(row.runs), *(value for estimate in estimates.values() for value in estimate)))
+    types = {"runs": "int64"} | {column: "float64" for name in Figures._fields for column in (name, f"{name}_margin")}
+    frame = _frame(rows, types)
+    values = pd.DataFrame([row.values for row in swept.rows], columns=list(swept.over))
+    return frame.set_index([values[name] for name in swept.over])
 
 
 def story(run: Run, entry_id: str) -> pd.DataFrame:

@@ -8,10 +8,11 @@ passes at once.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import redis.asyncio
 from redis.exceptions import ConnectionError, LockError
@@ -26,6 +27,8 @@ from streamlab.virtual.waits import WaitingReads
 
 if TYPE_CHECKING:
     from streamlab.servers.embedded.fake.virtual import VirtualServer
+
+T = TypeVar("T")
 
 
 class SimulatedServer(WaitingReads):
@@ -103,6 +106,11 @@ class SimulatedServer(WaitingReads):
         loop = self.known_loop or asyncio.get_running_loop()
         # The added thousandth of a millisecond keeps 0.29 s from becoming 289 ms in binary.
         return self.epoch_ms + int(loop.time() * 1000 + 0.001)
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine to its end in virtual time, from loop time 0, and return what it returns."""
+        with contextlib.closing(VirtualLoop()) as loop:
+            return loop.run_until_complete(coroutine)
 
     def go_down(self) -> None:
         """Refuse every command from now on, and drop those who wait; what is stored stays."""

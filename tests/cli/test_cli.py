@@ -224,6 +224,15 @@ def test_the_course_opens_in_jupyterlab(tmp_path):
         lab.stderr.close()
 
 
+def test_a_copy_and_nothing_else(tmp_path, capsys, monkeypatch):
+    """``--copy-only``, for who prepares a machine for others: JupyterLab need not be installed."""
+    monkeypatch.setattr("streamlab.cli.opening.find_spec", lambda package: None)
+    assert main(["lab", "--copy-only", "--folder", str(tmp_path / "course")]) == 0
+    assert str(tmp_path / "course") in capsys.readouterr().out
+    assert (tmp_path / "course" / "00_start_here.ipynb").is_file()
+    assert main(["lab", "--folder", str(tmp_path / "course")]) == 2
+
+
 def test_no_copy_of_the_course_in_the_course(capsys):
     """``streamlab lab --folder notebooks`` would make the course its own copy: one line, status 2."""
     course = Path(__file__).parents[2] / "notebooks"

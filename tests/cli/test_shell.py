@@ -142,7 +142,7 @@ def test_names_in_brackets_are_not_taken_for_markup(tmp_path: Path) -> None:
 # ---- help ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("command", ["run", "replay", "lab", "panel", "watch", "worker", "doctor"])
+@pytest.mark.parametrize("command", ["run", "replay", "sweep", "lab", "progress", "panel", "watch", "worker", "doctor"])
 def test_help_of_each_command_has_examples(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([command, "--help"]) == 0
     said = capsys.readouterr().out

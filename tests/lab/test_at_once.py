@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from streamlab import Recovery, Run, load_scenario, sweep
+from streamlab import Recovery, Run, load_scenario, sweep, sweep_over
 from streamlab.lab.at_once import in_order
 from streamlab.scenario import ScenarioError
 from streamlab.scenario.files import to_toml
@@ -134,6 +134,7 @@ def test_over_dask_all_is_the_same(cluster: str, monkeypatch: pytest.MonkeyPatch
     """A sweep's runs; and a verdict, with its story, if no schedule is tried here first."""
     runs = sweep(SCENARIOS, seeds=range(3))
     assert [run.events for run in sweep(SCENARIOS, seeds=range(3), dask=cluster)] == [run.events for run in runs]
+    assert sweep_over(CRASH, service=[0.001, 0.002], dask=cluster) == sweep_over(CRASH, service=[0.001, 0.002])
     monkeypatch.setattr("streamlab.testing.trying._HERE", 0)
     few: dict[str, Any] = {"faults": "crash-before-effect", "entries": 60}
     assert_survives(consumer_of(), schedules=20, dask=cluster, **few)

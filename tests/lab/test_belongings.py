@@ -213,3 +213,25 @@ def test_the_handles_of_workers_are_given_back() -> None:
     before = held()
     Lab(SHORT.replace(duration=0.1), engine="live").run()
     assert_nothing_left(before)
+
+
+def test_a_learner_on_a_server_for_all(client: redis.Redis, redis_url: str) -> None:
+    """As the user that docs/class.md has: everything on their own keys, nothing on others'."""
+    page = (Path(__file__).parents[2] / "docs" / "class.md").read_text("utf-8")
+    (line,) = [line for line in page.splitlines() if line.startswith("ACL SETUSER ada ")]
+    client.execute_command(*line.replace(">PASSWORD", ">secret").split())
+    try:
+        url = redis_url.replace("unix://", "unix://ada:secret@", 1)
+        mine = SHORT.replace(stream="lab:ada:orders").with_faults("disconnect C1 at 100ms", "crash-before-ack C2 nth 5")
+        run = Lab(mine.with_recovery(min_idle=0.2, restart_after=0.1), engine="live", redis_url=url).run()
+        assert run.broken() == []
+        assert run.acked == run.added > 0
+        with pytest.raises(redis.exceptions.NoPermissionError):
+            Lab(mine.replace(stream="lab:bob:orders"), engine="live", redis_url=url).run()
+        with sync_stream_client(url) as ada:
+            for command in ("KEYS *", "FLUSHALL", "CONFIG GET *", "GET 02:orders", "ACL LIST"):
+                with pytest.raises(redis.exceptions.NoPermissionError):
+                    ada.execute_command(*command.split())
+        assert client.keys() == []
+    finally:
+        client.execute_command("ACL", "DELUSER", "ada")

@@ -56,16 +56,22 @@ def assert_right_and_wrong_are_told_apart(comparison: Comparison) -> None:
     assert comparison.verdict != Agreement.DIFFERS, f"\n{comparison}"
     slow = Comparison(agreement.slower(live), live)
     assert slow.verdict == Agreement.DIFFERS, f"\nserved a fifth longer:\n{slow}"
-    if len(live.consumers) > 1:
-        uneven = Comparison(agreement.uneven(live), live)
-        found = {row.what for row in uneven.rows() if row.agreement == Agreement.DIFFERS}
-        assert found >= {"share of C1", f"share of C{len(live.consumers)}"}, f"\nshares moved:\n{uneven}"
+    for part in live.groups.values():
+        if len(part.consumers) > 1:
+            uneven = Comparison(agreement.uneven(part), part)
+            found = {row.what for row in uneven.rows() if row.agreement == Agreement.DIFFERS}
+            assert found >= {"share of C1", f"share of C{len(part.consumers)}"}, f"\nshares moved:\n{uneven}"
 
 
 @pytest.mark.parametrize("name", ["one-to-one", "one-to-many", "many-to-one", "many-to-many"])
 def test_both_engines_agree(name):
     """Shares, service and sojourn times within tolerance, nothing lost or duplicated; a wrong simulation is found."""
     assert_right_and_wrong_are_told_apart(run_both(name))
+
+
+def test_both_engines_agree_on_two_groups():
+    """Each of them: their shares, service and sojourn times."""
+    assert_right_and_wrong_are_told_apart(run_both(load_scenario("two-groups").faster(40).replace(duration=5.0)))
 
 
 def test_both_engines_agree_beside_busy_loops():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from streamlab.model import StreamModel
 from streamlab.servers.embedded import EmbeddedServer
-from streamlab.views.group_states import (
+from streamlab.views.plots.group_states import (
     Transitions,
     draw_states,
     draw_transitions,

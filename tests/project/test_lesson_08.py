@@ -25,7 +25,7 @@ PRESS = """name => [...document.querySelectorAll('.streamlab-panel button')].fin
 
 
 def last_cell() -> str:
-    source: str = [c for c in build.read(FOLDER / LESSON).cells if c.cell_type == "code"][-1].source
+    source: str = [c for c in build.read(FOLDER / "solutions" / LESSON).cells if c.cell_type == "code"][-1].source
     return source
 
 
@@ -33,7 +33,7 @@ def last_cell() -> str:
 def space() -> Iterator[dict[str, Any]]:
     """The variables of the lesson before its last cell."""
     variables: dict[str, Any] = {"__name__": "__main__"}
-    cells = [c for c in build.read(FOLDER / LESSON).cells if c.cell_type == "code"]
+    cells = [c for c in build.read(FOLDER / "solutions" / LESSON).cells if c.cell_type == "code"]
     for cell in cells[:-1]:
         exec(compile(ast.parse(cell.source), LESSON, "exec"), variables)
     yield variables
@@ -72,7 +72,7 @@ def test_an_error_in_the_background_shows_in_the_last_cell(
 @pytest.mark.browser
 def test_the_panel_can_be_used_after_run_all(tmp_path: Path) -> None:
     """In JupyterLab, all cells run: then Play, and kill C2 in mid-work; its entries are stranded."""
-    lesson = build.clean(build.read(FOLDER / LESSON))
+    lesson = build.clean(build.read(FOLDER / "solutions" / LESSON))
     build.write(lesson, tmp_path / LESSON)
     n_code = sum(cell.cell_type == "code" for cell in lesson.cells)
     with browser.jupyter(tmp_path, name=LESSON) as url, browser.open_page(url, width=1366, height=768) as page:

@@ -20,6 +20,7 @@ from ipywidgets import Widget
 from nbval.plugin import get_sanitize_patterns  # type: ignore[import-untyped]
 
 from streamlab.checks import Verdict
+from streamlab.learner import prediction
 from streamlab.servers.private import PrivateServer
 from streamlab.servers.programs import ServerBinary
 from streamlab.views.plots.picture import Picture
@@ -33,6 +34,8 @@ WORDS_A_MINUTE, PREDICTION, EXERCISE = 200, 1, 6
 LONGEST_LESSON = 30
 #: Lines of a piece of a file, its magic included.
 WRITTEN_PIECE = 16
+#: Names of the package that a lesson imports: more are too many to learn at once.
+MOST_NAMES = 5
 #: HTML that a text cell may use; anything else that looks like a tag vanishes from the page.
 TAGS = {"details", "summary"}
 #: What a cell says that runs on a real server only.
@@ -98,8 +101,7 @@ def test_there_are_notebooks() -> None:
 @every_notebook
 def test_is_what_its_source_makes(name: str) -> None:
     """If this fails, a notebook was edited and not its source: edit solutions/, run notebooks/build.py."""
-    made = build.exercise(build.read(FOLDER / "solutions" / name))
-    assert build.clean(notebook(name)) == made
+    assert build.clean(notebook(name)) == build.lesson(FOLDER / "solutions" / name)
 
 
 @every_notebook
@@ -157,6 +159,41 @@ def test_what_is_not_compared_stays_as_it_was_committed() -> None:
         assert kept == {"hour", "widget"}
 
 
+@every_notebook
+def test_each_prediction_has_a_field_and_a_result(name: str) -> None:
+    """The field stands under its question, and before its result, which text explains."""
+    all_cells = notebook(name).cells
+    at = {cell.id: index for index, cell in enumerate(all_cells)}
+    asked = [index for index, cell in enumerate(all_cells) if "**Predict.**" in cell.source]
+    fields = [index for index, cell in enumerate(all_cells) if cell.source == build.PREDICT]
+    assert asked
+    assert fields == [index + 1 for index in asked]
+    for field in fields:
+        result = at[all_cells[field].id.removesuffix(build.ASKS)]
+        assert result > field
+        assert all_cells[result].cell_type == "code"
+        assert all_cells[result + 1].cell_type == "markdown"
+
+
+def test_a_field_is_called_as_the_kernel_takes_it() -> None:
+    assert (build.ASKS, build.PREDICT) == (prediction.ASKS, "%predict")
+
+
+def test_a_prediction_without_a_result_is_an_error() -> None:
+    source = build.read(FOLDER / "solutions" / "03_one_to_one.ipynb")
+    source.cells = source.cells[:10]
+    with pytest.raises(ValueError, match="followed by no code"):
+        build.with_predictions(source)
+
+
+@every_notebook
+def test_leads_to_the_lessons_before_and_after(name: str) -> None:
+    place = NAMES.index(name)
+    line = notebook(name).cells[0].source.splitlines()[-1]
+    around = [NAMES[index] for index in (place - 1, place + 1) if 0 <= index < len(NAMES)]
+    assert re.findall(r"\]\((\S+)\)", line) == around
+
+
 def test_a_solution_without_a_verdict_is_an_error() -> None:
     source = build.read(FOLDER / "solutions" / "03_one_to_one.ipynb")
     source.cells = [cell for cell in source.cells if "verdict" not in tags(cell)]
@@ -194,7 +231,7 @@ def test_pixels_are_not_compared_and_alternative_texts_are() -> None:
     ((pattern, replacement),) = dict(patterns).items()
     (found,) = [
         out.data["text/html"]
-        for cell in cells("06_many_to_many.ipynb", "code")[:5]
+        for cell in cells("06_many_to_many.ipynb", "code")[:6]
         for out in cell.outputs
         if "<img" in out.get("data", {}).get("text/html", "")
     ]
@@ -344,6 +381,19 @@ def test_is_set_up_in_one_cell(name: str) -> None:
 
 
 @every_notebook
+def test_imports_few_names_of_the_package(name: str) -> None:
+    setup = cells(name, "code")[0].source.removeprefix(build.LOAD)
+    names = [
+        alias.name
+        for node in ast.walk(ast.parse(setup))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for alias in node.names
+        if f"{getattr(node, 'module', alias.name)}.".startswith("streamlab.")
+    ]
+    assert 1 <= len(names) <= MOST_NAMES, names
+
+
+@every_notebook
 def test_parameters_have_units(name: str) -> None:
     """The second cell holds UPPER_CASE constants, each with a comment unless it is a plain count."""
     for line in cells(name, "code")[1].source.splitlines():
@@ -353,9 +403,12 @@ def test_parameters_have_units(name: str) -> None:
 
 @every_notebook
 def test_cells_are_short(name: str) -> None:
-    """What is written to a file is read, a piece at a time, and not run: no piece is long, and none counts."""
+    """What is written to a file is read, a piece at a time, and not run: no piece is long, and none counts.
+
+    Nor do the fields for predictions.
+    """
     code = cells(name, "code")
-    run = [n_lines(cell) for cell in code if not is_written(cell)]
+    run = [n_lines(cell) for cell in code if not is_written(cell) and "predict" not in tags(cell)]
     assert 12 <= len(run) <= 25
     assert statistics.median(run) <= 5
     assert sum(length > 12 for length in run) <= 1

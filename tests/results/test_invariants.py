@@ -168,6 +168,8 @@ def test_a_delivery_count_that_does_not_rise():
     assert "I5" not in broken(recreated)
     other = text.replace("0.6 C1 claimed", "0.6 C2 claimed")
     assert broken(other)["I5"].startswith("entry 1-0 was taken over by C2, and has been delivered once")
+    by_hand = text.replace("claimed 1-0 1", "claimed 1-0\n0.6 C1 delivered 1-0 2")
+    assert "I5" not in broken(by_hand)
 
 
 def test_an_entry_is_in_one_place_only():

@@ -35,6 +35,7 @@ _COUNTS = st.integers(1, 1000)
 _VALUES: dict[str, st.SearchStrategy[Any]] = {
     "at": st.none() | st.floats(0, 1e9),
     "target": st.sampled_from(["C1", "my own", "it's"]),
+    "group": st.none() | st.sampled_from(["billing", "my own"]),
     "consumer": st.none() | st.sampled_from(["C1", "my own"]),
     "command": st.sampled_from(["XACK", "XADD"]),
     "duration": _TIMES,

@@ -235,3 +235,22 @@ def test_a_source_that_is_not_there_is_named(source, words):
     """The error says what there is."""
     with pytest.raises(ReplayError, match=words):
         list(replay(source))
+
+
+def test_all_producers_may_add_in_another_way() -> None:
+    """They keep their names; constant ones take turns, and no others do."""
+    three = Scenario(producers=tuple(Producer(name) for name in ("A", "B", "C")))
+    bursts = three.with_arrivals("bursts", rate=60, burst=300)
+    assert [(p.name, p.arrivals) for p in bursts.producers] == [
+        (name, Arrivals("bursts", rate=60, burst=300)) for name in ("A", "B", "C")
+    ]
+    assert [p.arrivals.start for p in bursts.with_arrivals("constant", rate=10).producers] == pytest.approx(
+        [0, 1 / 30, 2 / 30]
+    )
+
+
+def test_all_consumers_may_work_in_another_way() -> None:
+    """The kind stays what it is if none is given."""
+    two = Scenario().with_consumers(2).with_service(0.005, kind="exponential")
+    assert [c.service for c in two.consumers] == [Service("exponential", mean=0.005)] * 2
+    assert [c.service for c in two.with_service(0.01).consumers] == [Service("exponential", mean=0.01)] * 2

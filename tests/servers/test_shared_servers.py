@@ -565,3 +565,19 @@ def test_another_fakeredis(tmp_path: Path) -> None:
     first, second = said.stdout.splitlines()
     assert first == "True"
     assert "does not fit fakeredis" in second
+
+
+def test_an_embedded_server_is_of_the_version_that_is_asked_for() -> None:
+    """Told as major.minor or in full. A name that is taken stays what it is; where no version is given any will do."""
+    with connect("embedded://8.6", server="newer") as client:
+        client.xgroup_create("s", "g", id="0", mkstream=True)
+        assert client.xreadgroup("g", "c", {"s": ">"}, claim_min_idle_time=1) == []
+        assert str(client.connected.server) == "Redis 8.6.0"
+    with connect("embedded://", server="newer") as client:
+        assert client.exists("s")
+    with connect("embedded://8.6.0", server="newer") as client:
+        assert client.exists("s")
+    with pytest.raises(ServerUnusable, match=r"the server named 'newer' is Redis 8\.6\.0 already"):
+        connect("embedded://7.0", server="newer")
+    with pytest.raises(ServerUnusable, match=r"'new' is no version of Redis: write embedded://8\.6"):
+        connect("embedded://new", server="newest")

@@ -64,7 +64,7 @@ def test_the_state_is_what_json_can_hold(lab: Lab):
     assert json.loads(json.dumps(state, allow_nan=False)).keys() == state.keys()
     assert [consumer["name"] for consumer in state["consumers"]] == ["C1", "C2", "C3"]
     assert len(state["pending"]) == state["n_pending"] > 0
-    assert state["figures"]["backlog"] == state["backlog"] == len(state["waiting"])
+    assert state["figures"]["backlog"] == state["backlog"] == len(state["groups"][0]["waiting"])
 
 
 def test_the_headline_tells_the_story(lab: Lab):
@@ -287,8 +287,9 @@ def test_throughput_is_one_number(zombie: Lab):
     state, snapshot = state_of(zombie), zombie.snapshot()
     assert (snapshot.throughput, snapshot.duplicates) == (0, 2)
     assert state["figures"]["throughput"] == "0.0/s"
-    assert (state["curves"]["at"][-1], state["curves"]["throughput"][-1]) == (11.0, 0)
-    assert max(state["curves"]["throughput"]) > 0
+    (curves,) = state["curves"]
+    assert (curves["at"][-1], curves["throughput"][-1]) == (11.0, 0)
+    assert max(curves["throughput"]) > 0
 
 
 def test_what_is_deleted_with_its_consumer_is_lost_and_said(lab: Lab):

@@ -375,6 +375,49 @@ def test_what_each_control_sends() -> None:
         server.shutdown()
 
 
+def test_what_is_sent_of_several_groups() -> None:
+    """Each click says which group is meant; what was picked is sent for each of them."""
+    handler = partial(SimpleHTTPRequestHandler, directory=str(VIEW))
+    with Lab("two-groups") as lab, ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        held = {"workers", "billing"}
+        lab.wait_until(lambda now: {row.group for row in now.pending} == held)
+        state = {**state_of(lab), "notice": "", "playing": False}
+        picked = {group: next(row.id for row in lab.snapshot().pending if row.group == group) for group in held}
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with browser.open_page(f"http://127.0.0.1:{server.server_port}/") as page:
+            page.set_content("")
+            page.evaluate(SHOW, [state, all_buttons()])
+            rows = page.locator("[data-group]")
+            assert rows.all_text_contents() == [
+                "".join(map(str, (g.name, g.backlog, g.lag, g.n_pending, g.last_delivered_id)))
+                for g in lab.snapshot().groups
+            ]
+            assert page.locator("[data-consumer=B1] small").text_content().strip() == "billing"
+            assert page.locator(f"[data-entry='{picked['billing']}']").first.is_visible()
+            for box in page.locator("[data-entry] input").all():
+                box.check()
+            page.click(".ack")
+            page.click(".autoclaim")
+            page.get_by_label("New owner").select_option("B1")
+            page.click(".autoclaim")
+            page.get_by_label("Group to add a consumer to").select_option("billing")
+            page.click("text=Add consumer")
+            page.click("text=More actions")
+            page.get_by_label("Action", exact=True).select_option(" group-destroyed")
+            page.get_by_label("Group", exact=True).select_option("billing")
+            page.click(".fault")
+            sent = [each["action"] for each in json.loads(page.evaluate("() => JSON.stringify(window.sent)"))[1:]]
+        server.shutdown()
+        ids = {group: [row.id for row in lab.snapshot().pending if row.group == group] for group in held}
+        assert sent == [
+            *(f"ack {' '.join(ids[group])} in {group}" for group in ("workers", "billing")),
+            *("autoclaim in workers", "autoclaim in billing", "autoclaim for B1"),
+            *("add-consumer in billing", "group-destroyed in billing"),
+        ]
+        for text in sent:
+            panels._perform(lab, text)
+
+
 def test_hostile_payloads_are_shown_harmlessly(tmp_path: Path) -> None:
     """Markup stays text, a script does not run, a megabyte is cut."""
     cell = """

@@ -6,28 +6,34 @@ import { test } from "node:test";
 import { asked, atHand, inMenu, inRow, textOf, unsuited } from "../../streamlab/views/panel/view/buttons.mjs";
 import { Dots } from "../../streamlab/views/panel/view/dots.mjs";
 import {
-  curves, entryPlaces, firstWith, hiddenInStream, hiddenWith, lanes, lanesHeight, places, roomInStream, roomWith,
+  curves, entryPlaces, firstWith, hiddenInStream, hiddenWith, keyOf, lanes, lanesHeight, places, roomInStream, roomWith,
   takenPlaces,
 } from "../../streamlab/views/panel/view/layout.mjs";
 import { hatches } from "../../streamlab/views/panel/view/drawing.mjs";
 import { firstSpeed } from "../../streamlab/views/panel/view/player.mjs";
 import main from "../../streamlab/views/panel/view/main.mjs";
 import {
-  consumerRow, count, curvesLabel, goBack, headline, hintOfBeginning, isTrouble, lanesLabel, nearestSpeed, notice, pace,
+  byGroup, consumerRow, count, curvesLabel, goBack, headline, hintOfBeginning, inGroup, isTrouble, lanesLabel, nearestSpeed, notice, pace,
   pendingCount, pendingRow, plural, sceneLabel, seconds, seedOf, sliderPosition, sliderValue, whyNot,
 } from "../../streamlab/views/panel/view/state.mjs";
 
-const consumer = (name, state, more = {}) => ({ name, state, pending: 0, holding: 0, acked: 0, pid: null, ...more });
+const consumer = (name, state, more = {}) => {
+  return { name, state, pending: 0, holding: 0, acked: 0, pid: null, group: "workers", ...more };
+};
+const key = (id, group = "workers") => keyOf(id, group);
 
-function stateWith(changes = {}) {
+// One group has what waits, the backlog and all that; or give `groups`.
+function stateWith({ waiting = [], backlog = 0, throughput = "4.0/s", ...changes } = {}) {
+  const { n_acked = 0, n_pending = 0 } = changes;
   return {
     at: 30, window: 20, engine: "simulated", closed: false, finished: false,
     headline: ["calm", "All is well."], future: [], notice: "",
     producers: [{ name: "P1", state: "working" }, { name: "P2", state: "working" }],
-    backlog: 0, n_added: 0, n_acked: 0, n_pending: 0,
+    groups: [{ name: "workers", backlog, n_acked, n_pending, throughput, waiting }],
+    n_added: 0, n_acked: 0, n_pending: 0,
     consumers: [consumer("C1", "working"), consumer("C2", "dead"), consumer("C3", "paused")],
-    waiting: [], pending: [], moves: [], bars: [], figures: { throughput: "4.0/s" },
-    curves: { at: [], backlog: [], pending: [], throughput: [] },
+    pending: [], moves: [], bars: [],
+    curves: [{ at: [], backlog: [], pending: [], throughput: [] }],
     ...changes,
   };
 }
@@ -249,25 +255,78 @@ test("the scene is as high as its consumers need, and they stand around the stre
   const three = places(stateWith(), 1300);
   assert.equal(three.height, 168);
   assert.deepEqual([...three.consumers.values()].map(({ y }) => y), [54, 96, 138]);
-  assert.equal(three.stream.y, 96);
+  assert.equal(three.streams.get("workers").y, 96);
   assert.deepEqual([...three.producers.values()].map(({ y }) => y), [75, 117]);
   const names = Array.from({ length: 8 }, (_, i) => `C${i + 1}`);
   const eight = places(stateWith({ consumers: names.map((name) => consumer(name, "working")) }), 1300);
   assert.equal(eight.height, 8 * 30 + 42);
-  for (const { x, w } of eight.consumers.values()) assert.ok(x > eight.stream.x1 && x + w < eight.done.x - 40);
+  const { x1 } = eight.streams.get("workers"), done = eight.done.get("workers");
+  for (const { x, w } of eight.consumers.values()) assert.ok(x > x1 && x + w < done.x - 40);
+});
+
+// Two groups: C1 and C2 are workers, B1 is of billing.
+const GROUPS = ["workers", "billing"].map((name, i) => {
+  return { name, backlog: 3 * i + 1, n_acked: 7 - i, n_pending: i, throughput: `${i}.0/s`, waiting: [[`${9 - i}-0`]] };
+});
+const twoGroups = (changes = {}) => stateWith({
+  groups: GROUPS, consumers: [consumer("C1", "working"), consumer("C2", "working"),
+    consumer("B1", "working", { group: "billing" })], ...changes,
+});
+
+test("each group reads the stream on its own, before its consumers, and apart from the others", () => {
+  const { streams, consumers, done, height } = places(twoGroups(), 1300);
+  const [workers, billing] = streams.values();
+  assert.deepEqual([...streams.keys()], ["workers", "billing"]);
+  assert.ok(billing.y - workers.y >= 64, "there is room for what is written below a stream");
+  assert.ok(workers.y >= 32 + 17 - 8 && billing.y + 34 <= height);
+  assert.equal((consumers.get("C1").y + consumers.get("C2").y) / 2, workers.y);
+  assert.equal(consumers.get("B1").y, billing.y);
+  assert.deepEqual([...done.values()].map(({ y }) => y), [workers.y, billing.y]);
+});
+
+test("the same entry is somewhere else in each group", () => {
+  const moves = [[1, "added", "P1", "1-0"], [2, "delivered", "C1", "1-0"], [3, "acked", "lab:billing", "1-0"]];
+  const before = twoGroups(), place = places(before, 1300), dots = new Dots();
+  dots.update(before, place);
+  assert.deepEqual([...dots.dots.keys()], [key("9-0"), key("8-0", "billing")]);
+  const pending = [["1-0", "C1", 1, 1, "", "workers"]];
+  dots.update(twoGroups({ n_added: 1, pending, moves }), place);
+  const [mine, theirs] = [dots.dots.get(key("1-0")), dots.dots.get(key("1-0", "billing"))];
+  const { x, y } = mine.path.at(-1);
+  assert.deepEqual({ x, y }, firstWith(place.consumers.get("C1")));
+  assert.deepEqual([theirs.look, theirs.leaving], ["done", true]);
+  assert.deepEqual(theirs.path.at(-1), place.done.get("billing"));
+});
+
+test("what is said of several groups names them; picks are taken apart by group", () => {
+  const state = twoGroups();
+  assert.match(sceneLabel(state), /^1 entry waits in the stream for workers, 4 entries wait in the stream for billing; /);
+  assert.match(sceneLabel(state), /; 7 acknowledged in workers, 6 acknowledged in billing\.$/);
+  assert.match(curvesLabel(state), /: workers: backlog 1, pending 0, throughput 0\.0\/s; billing: backlog 4, /);
+  assert.deepEqual([inGroup("B1", "billing", state), inGroup("C1", "workers", stateWith())], ["B1 · billing", "C1"]);
+  const picked = [key("1-0"), key("2-0", "billing"), key("3-0", "my own"), key("4-0")];
+  assert.deepEqual([...byGroup(picked)], [["workers", ["1-0", "4-0"]], ["billing", ["2-0"]], ["my own", ["3-0"]]]);
+});
+
+test("each group has a line of its own, from the same zero", () => {
+  const curve = (values) => ({ at: [10, 30], backlog: values, pending: [0, 0], throughput: [0, 0] });
+  const [backlog, , throughput] = curves(twoGroups({ curves: [curve([0, 4]), curve([8, 8])] }), 328, 150);
+  assert.deepEqual([backlog.now, backlog.top, backlog.lines.length], ["1 · 4", 8, 2]);
+  assert.equal(throughput.now, "0.0 · 1.0/s");
+  assert.equal(backlog.lines[0].at(-1)[1], backlog.y0 - backlog.high / 2);
 });
 
 test("the oldest entry waits at the stream's end; what has no room is counted", () => {
   const waiting = Array.from({ length: 60 }, (_, i) => [`${i}-0`]);
   const state = stateWith({ waiting, backlog: 75 });
-  const place = places(state, 800);
+  const place = places(state, 800), stream = place.streams.get("workers");
   const found = entryPlaces(state, place, new Set());
-  const room = roomInStream(place.stream);
+  const room = roomInStream(stream);
   assert.equal(found.size, room);
   assert.ok(room < 60);
-  assert.equal(hiddenInStream(state, place.stream), 75 - room);
-  assert.ok(found.get("0-0").x > found.get("1-0").x);
-  assert.ok(found.get(`${room - 1}-0`).x > place.stream.x0);
+  assert.equal(hiddenInStream(state.groups[0], stream), 75 - room);
+  assert.ok(found.get(key("0-0")).x > found.get(key("1-0")).x);
+  assert.ok(found.get(key(`${room - 1}-0`)).x > stream.x0);
 });
 
 test("a pending entry stands with its owner, and looks as that is", () => {
@@ -275,15 +334,15 @@ test("a pending entry stands with its owner, and looks as that is", () => {
     pending: [
       ["1-0", "C1", 1, 1, ""], ["2-0", "C1", 1, 2, ""], ["3-0", "C1", 1, 1, ""], ["4-0", "C2", 1, 1, ""],
       ["5-0", "C3", 1, 1, ""], ["6-0", "C9", 1, 1, ""],
-    ],
+    ].map((row) => [...row, "workers"]),
   });
   const place = places(state, 1300);
-  const found = entryPlaces(state, place, new Set(["3-0"]));
-  assert.deepEqual([...found].map(([id, { look }]) => [id, look]), [
+  const found = entryPlaces(state, place, new Set([key("3-0")]));
+  assert.deepEqual([...found].map(([each, { look }]) => [each.split(" ")[0], look]), [
     ["1-0", "held"], ["2-0", "again"], ["3-0", "again"], ["4-0", "stranded"], ["5-0", "still"],
   ]);
-  assert.equal(found.get("2-0").x - found.get("1-0").x, 19);
-  assert.equal(found.get("4-0").y, place.consumers.get("C2").y);
+  assert.equal(found.get(key("2-0")).x - found.get(key("1-0")).x, 19);
+  assert.equal(found.get(key("4-0")).y, place.consumers.get("C2").y);
 });
 
 test("what was taken from a consumer that works on it stands at the end of its box, three at the most", () => {
@@ -292,7 +351,7 @@ test("what was taken from a consumer that works on it stands at the end of its b
 });
 
 test("of many entries with one consumer, those without room are counted", () => {
-  const pending = Array.from({ length: 50 }, (_, i) => [`${i}-0`, "C1", 1, 1, ""]);
+  const pending = Array.from({ length: 50 }, (_, i) => [`${i}-0`, "C1", 1, 1, "", "workers"]);
   const state = stateWith({ pending, consumers: [consumer("C1", "working", { pending: 70 })] });
   const place = places(state, 900);
   const box = place.consumers.get("C1"), room = roomWith(box);
@@ -346,26 +405,26 @@ test("lanes have a height for few consumers, and for many", () => {
 
 test("counts go by steps, throughput goes straight; each curve has its own scale", () => {
   const [backlog, pending, throughput] = curves(stateWith({
-    backlog: 8, n_pending: 1, figures: { throughput: "0.6/s" },
-    curves: { at: [10, 20, 30], backlog: [0, 8, 8], pending: [1, 1, 1], throughput: [0, 0.25, 0.5] },
+    backlog: 8, n_pending: 1, throughput: "0.6/s",
+    curves: [{ at: [10, 20, 30], backlog: [0, 8, 8], pending: [1, 1, 1], throughput: [0, 0.25, 0.5] }],
   }), 330, 150);
   const [y0, high] = [43, 35];
-  assert.deepEqual(backlog.points, [[128, y0], [228, y0], [228, y0 - high], [328, y0 - high], [328, y0 - high]]);
+  assert.deepEqual(backlog.lines[0], [[128, y0], [228, y0], [228, y0 - high], [328, y0 - high], [328, y0 - high]]);
   assert.deepEqual([backlog.now, pending.now, throughput.now], ["8", "1", "0.6/s"]);
   assert.deepEqual([backlog.top, pending.top, throughput.top], [8, 4, 1]);
-  assert.equal(throughput.points.length, 3);
+  assert.equal(throughput.lines[0].length, 3);
 });
 
 // ---- motion ----------------------------------------------------------------------------------------
 
 test("what is there at first stands where it belongs", () => {
   const moves = [[5, "added", "P1", "1-0"]];
-  const state = stateWith({ waiting: [["1-0"]], pending: [["2-0", "C1", 1, 1, ""]], moves });
+  const state = stateWith({ waiting: [["1-0"]], pending: [["2-0", "C1", 1, 1, "", "workers"]], moves });
   const place = places(state, 1300), dots = new Dots();
   dots.update(state, place);
-  assert.deepEqual([...dots.dots.keys()], ["1-0", "2-0"]);
+  assert.deepEqual([...dots.dots.keys()], [key("1-0"), key("2-0")]);
   assert.equal(dots.advance(0), false);
-  const { x, y } = dots.dots.get("2-0");
+  const { x, y } = dots.dots.get(key("2-0"));
   assert.deepEqual({ x, y }, firstWith(place.consumers.get("C1")));
 });
 
@@ -375,10 +434,10 @@ test("an entry goes from its producer to the stream, to a consumer, and away; th
   dots.update(stateWith({ n_added: 1, n_acked: 1, moves: [
     [1, "added", "P1", "1-0"], [2, "delivered", "C1", "1-0"], [3, "acked", "C1", "1-0"],
   ] }), place);
-  const dot = dots.dots.get("1-0"), { producers, done } = place;
+  const dot = dots.dots.get(key("1-0")), { producers, done } = place;
   assert.deepEqual([dot.x, dot.y, dot.look, dot.leaving], [68, producers.get("P1").y, "done", true]);
   assert.equal(dot.path.length, 5);
-  assert.deepEqual(dot.path.at(-1), done);
+  assert.deepEqual(dot.path.at(-1), done.get("workers"));
   const [x, y] = [dot.x, dot.y], firstStop = dot.path[0];
   assert.equal(dots.advance(0.01), true);
   assert.equal(Math.hypot(dot.x - x, dot.y - y).toFixed(6), (0.01 * 900 * 4).toFixed(6));
@@ -394,7 +453,7 @@ test("what is claimed goes to its new owner by the shortest way, marked until it
   const before = stateWith({ pending: pending("C2") }), place = places(before, 1300), dots = new Dots();
   dots.update(before, place);
   dots.update(stateWith({ pending: pending("C1"), moves: [[1, "claimed", "C1", "1-0"]] }), place);
-  const dot = dots.dots.get("1-0");
+  const dot = dots.dots.get(key("1-0"));
   assert.equal(dot.look, "again");
   assert.deepEqual(dot.path, [firstWith(place.consumers.get("C1"))]);
   dots.update(stateWith({ n_acked: 1, moves: [[1, "claimed", "C1", "1-0"], [2, "acked", "C1", "1-0"]] }), place);
@@ -408,20 +467,20 @@ test("a dot that is still on its way to its place is sent to its new place inste
   dots.update(before, place);
   dots.update(stateWith({ waiting: [["2-0"], ["3-0"]] }), place);
   dots.update(stateWith({ waiting: [["3-0"]] }), place);
-  const { path } = dots.dots.get("3-0");
-  assert.deepEqual(path.map(({ x }) => x), [place.stream.x1 - 14]);
+  const { path } = dots.dots.get(key("3-0"));
+  assert.deepEqual(path.map(({ x }) => x), [place.streams.get("workers").x1 - 14]);
   const box = place.consumers.get("C1"), pending = [["3-0", "C1", 0, 1, ""]];
   dots.update(stateWith({ waiting: [["4-0"], ["3-0"]] }), place);
   dots.update(stateWith({ pending, moves: [[1, "delivered", "C1", "3-0"]] }), place);
-  assert.deepEqual(dots.dots.get("3-0").path.map(({ x }) => x), [place.stream.x1 - 14, firstWith(box).x]);
+  assert.deepEqual(dots.dots.get(key("3-0")).path.map(({ x }) => x), [place.streams.get("workers").x1 - 14, firstWith(box).x]);
 });
 
 test("what is stranded stays where it is, and nothing moves for those who want no motion", () => {
   const before = stateWith({ waiting: [["1-0"]] }), place = places(before, 1300), dots = new Dots();
   dots.update(before, place);
   const moves = [[1, "delivered", "C2", "1-0"]];
-  dots.update(stateWith({ pending: [["1-0", "C2", 0, 1, ""]], moves }), place);
-  assert.deepEqual([dots.dots.get("1-0").look, dots.dots.get("1-0").path], ["stranded", []]);
+  dots.update(stateWith({ pending: [["1-0", "C2", 0, 1, "", "workers"]], moves }), place);
+  assert.deepEqual([dots.dots.get(key("1-0")).look, dots.dots.get(key("1-0")).path], ["stranded", []]);
   dots.update(stateWith({ n_acked: 1, moves: [...moves, [2, "dead_lettered", "C1", "1-0"]] }), place);
   dots.settle();
   assert.equal(dots.dots.size, 0);
@@ -433,9 +492,9 @@ test("a run that goes back begins with new dots; there are never too many", () =
   dots.update(before, place);
   dots.update(stateWith({ at: 31, n_added: 400, moves: many }), place);
   assert.equal(dots.dots.size, 260);
-  assert.ok(dots.dots.has("399-0"));
+  assert.ok(dots.dots.has(key("399-0")));
   dots.update(stateWith({ at: 5, n_added: 400, waiting: [["7-0"]] }), place);
-  assert.deepEqual([...dots.dots.keys()], ["7-0"]);
+  assert.deepEqual([...dots.dots.keys()], [key("7-0")]);
   dots.update(stateWith({ at: 6, n_added: 401, moves: [[401, "added", "P1", "8-0"]] }), place);
   dots.update(stateWith({ at: 7, n_added: 0 }), place);
   assert.equal(dots.dots.size, 0);

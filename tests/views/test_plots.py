@@ -147,10 +147,10 @@ def test_bars_are_the_shares(shared: Run) -> None:
     ax = only_axes(figure)
     bars = [patch.get_width() for patch in ax.patches]
     assert bars == [shared.shares[name] for name in ("C1", "C2", "C3", "C4")]
-    busy, _ = line(ax, "utilisation")
+    busy, _ = line(ax, "part of the time busy (utilisation)")
     assert list(busy) == [consumer.utilisation for consumer in shared.consumers.values()]
     assert title(figure) == "4 consumers share 8,000 entries: 25.0 % each"
-    assert "25.0 % · 2,000 · busy 50 %" in [text.get_text() for text in ax.texts]
+    assert "25.0 %: 2,000 entries; busy 50 %" in [text.get_text() for text in ax.texts]
 
 
 def test_unequal_shares_are_told_with_whose_they_are() -> None:

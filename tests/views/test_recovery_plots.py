@@ -14,7 +14,7 @@ pytest.importorskip("matplotlib", reason="matplotlib comes with consumer-group-l
 
 from streamlab import plots
 from streamlab.lab.lab import Lab
-from streamlab.lab.strategies import RecoveryTable, StrategyRow
+from streamlab.lab.strategies import RecoveryTable, StrategyRow, compare
 from streamlab.results.events import Event, EventLog
 from streamlab.results.run import FinalState, Run
 from streamlab.scenario import Scenario, Service, consumers, load_scenario
@@ -370,6 +370,14 @@ def test_strategies_side_by_side() -> None:
     assert figure.get_suptitle() == "Nothing is left undone with: restart"
     assert "claim: half of the losses recovered within 500 ms, 95 % never" in figure.alt
     assert np.isfinite(times.get_xlim()).all()
+
+
+def test_strategies_of_runs() -> None:
+    """Given runs, it draws what `compare` says of them."""
+    runs = {"as it is": [Lab("crash").run()]}
+    given, compared = plots.strategies(runs), plots.strategies(compare(runs))
+    assert given.alt == compared.alt  # type: ignore[attr-defined]
+    assert "as it is: half of the losses recovered" in given.alt  # type: ignore[attr-defined]
 
 
 # ---- overview --------------------------------------------------------------------------------------

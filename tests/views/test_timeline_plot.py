@@ -135,7 +135,7 @@ def test_a_crash_is_marked_and_told(crash: Run) -> None:
     assert legend is not None
     assert [text.get_text() for text in legend.get_texts()] == [
         "delivered, waiting in the consumer's hands",
-        "being processed",
+        "an entry being processed",
         "processed, not yet acked",
         "pending, nobody is working on it",
         "claimed",
@@ -227,7 +227,7 @@ def test_a_long_run_is_shown_from_its_beginning(shared: Run) -> None:
     ax = only_axes(figure)
     assert len(boxes(ax, PROCESSING)) == READABLE == 40
     assert ax.get_xlim()[1] == pytest.approx(0.05)
-    assert ax.get_xlabel() == "time since the start of the run (ms); 40 of 8,000 deliveries"
+    assert ax.get_xlabel() == "time since the start of the run (ms); shown: 40 of 8,000 deliveries"
     assert numbers(ax)["C4"] == [str(n) for n in range(4, 41, 4)]
     assert title(figure) == "40 entries go to C1, C2, C3 and C4 in turn"
 
@@ -247,7 +247,7 @@ def test_no_more_than_max_entries_are_drawn(shared: Run) -> None:
     ax = only_axes(plots.timeline(shared, start=0, end=10, max_entries=100))
     assert len(boxes(ax, PROCESSING)) == 100
     assert ax.get_xlim()[1] == pytest.approx(100 / 800)
-    assert ax.get_xlabel().endswith("; 100 of 8,000 deliveries, as many as max_entries")
+    assert ax.get_xlabel().endswith("; shown: 100 of 8,000 deliveries, as many as max_entries")
 
 
 def test_a_batch_larger_than_max_entries_still_has_a_window() -> None:

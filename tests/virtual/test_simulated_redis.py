@@ -384,3 +384,21 @@ def test_a_client_that_is_held_back_holds_up_nobody_elses_time_out(loop, server)
 
     loop.run_until_complete(main())
     assert told == [("C2", [], 1.25), ("C1", [], 3)]
+
+
+def test_a_server_runs_a_coroutine_in_virtual_time() -> None:
+    """From second 0 on, and the loop is closed afterwards, also if it fails."""
+    server = SimulatedServer(epoch_ms=1000)
+    loops = []
+
+    async def main(fails: bool) -> str:
+        loops.append(asyncio.get_running_loop())
+        await asyncio.sleep(3600)
+        if fails:
+            raise LookupError
+        return str(await server.client().xadd("s", {"a": 1}))
+
+    assert server.run(main(False)) == "3601000-0"
+    with pytest.raises(LookupError):
+        server.run(main(True))
+    assert [loop.is_closed() for loop in loops] == [True, True]

@@ -12,7 +12,7 @@ from streamlab.scenario.action import AMOUNTS, COUNTS, IN_ORDER, KEYWORDS, LOSAB
 from streamlab.scenario.actions import ACTIONS
 
 #: What is chosen where it is shown, rather than asked for beside the button.
-_SHOWN: Final = ("target", "consumer", "ids")
+_SHOWN: Final = ("target", "consumer", "ids", "group")
 #: What of the recovery can be changed on the panel, by its keywords.
 _CHANGES: Final = {"strategy": "", "min_idle": "min-idle"}
 

@@ -13,11 +13,12 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from streamlab.actors import Recovery
+from streamlab.results.book import SPAN, Book, Point
 from streamlab.results.events import Event
-from streamlab.results.recent import SPAN, Command, Point, Recent
+from streamlab.results.recent import Command, Recent
 from streamlab.results.recovery import lost_workers
 from streamlab.results.run import Run
-from streamlab.results.snapshot import PendingView, Snapshot, consumer_views
+from streamlab.results.snapshot import PendingView, Snapshot, consumer_views, group_view, snapshot_of
 from streamlab.results.statistics import id_key
 from streamlab.results.stories import GENERAL, PERSONAL, Story
 from streamlab.scenario.actions import SetRecovery
@@ -57,13 +58,16 @@ class _Recorder:
         self.window = min(max(services, min(self.end / 10, _LOOK_BACK)), self.end)
         self.digits = max(3, 4 - math.floor(math.log10(self.window)))
         self.recent = Recent(scenario, self.window)
+        self.books = [*self.recent.books.items()]
+        self.logs = {**_LOGS, "points": _LOGS["points"] * len(self.books)}
         ids = {event.id for event in self.events if event.id and event.kind not in GENERAL}
         self.number = {entry_id: n for n, entry_id in enumerate(sorted(ids, key=id_key))}
         self.done = sorted((action for action in scenario.actions if action.is_dated), key=lambda action: action.when)
         self.counted = [action for action in scenario.actions if not action.is_dated]
-        self.differences = Differences(_LOGS)
-        self.counts: dict[str, int] = {}  # a claim that is not counted leaves it as it was
-        self.points: deque[Point] = deque(maxlen=SPAN + 1)
+        self.differences = Differences(self.logs)
+        #: How often an entry was delivered in a group: a claim that is not counted leaves it as it was.
+        self.counts: dict[tuple[str, str], int] = {}
+        self.points: list[deque[Point]] = [deque(maxlen=SPAN + 1) for _ in self.books]
         self.last_command: Command | None = None
         self.tables: list[str] = []  # by their names, and the columns of the consumers'
         self.columns: list[str] = []
@@ -74,7 +78,9 @@ class _Recorder:
         moments = [*self._moments()]
         frames = [[round(at, self.digits), self._moment(at, n)] for at, n in moments]
         times = [at for at, _ in moments]
-        turns = turns_of(self.events, lost_workers(self.run.ledger, self.run.final.pending))
+        parts = self.run.groups.values()
+        lost = [worker for part in parts for worker in lost_workers(part.ledger, part.final.pending)]
+        turns = turns_of(self.events, sorted(lost, key=lambda worker: worker.at))
         scenario = self.scenario
         return {
             "title": scenario.name,
@@ -82,12 +88,12 @@ class _Recorder:
             "server": self.run.server,
             "seed": scenario.seed,
             "stream": scenario.stream,
-            "group": scenario.group,
+            "groups": [group for group, _ in self.books],
             "window": round(self.window, self.digits),
             "end": round(self.end, self.digits),
             "digits": self.digits,
             "ids": [*self.number],
-            "logs": _LOGS,
+            "logs": self.logs,
             "tables": self.tables,
             "consumer": self.columns,
             "frames": frames,
@@ -120,8 +126,8 @@ class _Recorder:
         """Return what is different at a moment from the one before."""
         recent, scenario = self.recent, self.scenario
         for event in self.events[self.n_read : n_events]:
-            if event.delivery_count:
-                self.counts[event.id] = event.delivery_count
+            for group in recent.routes.groups_of(event) if event.delivery_count else ():
+                self.counts[group, event.id] = event.delivery_count
         self.n_read = n_events
         recent.read(self.events, at, n_events=n_events)
         snapshot = self._snapshot(at, finished=self.has_ended and n_events == len(self.events))
@@ -135,43 +141,40 @@ class _Recorder:
             "n_pending": snapshot.n_pending,
             "backlog": snapshot.backlog,
         }
-        figures = {
-            "backlog": snapshot.backlog,
-            "pending": snapshot.n_pending,
-            "arrivals": f"{snapshot.arrival_rate:.1f}/s",
-            "throughput": f"{snapshot.throughput:.1f}/s",
-            "dead letters": snapshot.dead_letters,
-            "done twice": snapshot.duplicates,
-        }
+        # What only the server knows, its events do not tell.
+        unknown = ("length", "lag", "last-delivered id")
+        figures = {name: value for name, value in shown.figures_of(snapshot).items() if name not in unknown}
         tables = self._tables(snapshot)
         self.tables, self.columns = [*tables], [*shown.consumer_of(snapshot.consumers[0])]
         return self.differences.of(values, figures, tables)
 
     def _snapshot(self, at: float, finished: bool) -> Snapshot:
         """Return how things are, as far as events tell."""
-        recent, ledger = self.recent, self.recent.ledger
-        pending = sorted(ledger.pending.values(), key=lambda delivery: self.number[delivery.id])
-        arrival_rate, throughput = recent.rates(at)
-        return Snapshot(
+        books, ledger = self.books, self.recent.ledger
+        pending = {
+            group: sorted(book.ledger.pending.values(), key=lambda delivery: self.number[delivery.id])
+            for group, book in books
+        }
+        return snapshot_of(
+            [group_view(group, book, at, n_pending=len(pending[group])) for group, book in books],
             at=at,
             finished=finished,
-            consumers=consumer_views(ledger, Counter(delivery.consumer for delivery in pending)),
-            pending=tuple(
-                PendingView(each.id, each.consumer, at - each.delivered, self.counts.get(each.id, 1), {})
-                for each in pending[:_N_PENDING]
+            consumers=tuple(
+                consumer
+                for group, book in books
+                for consumer in consumer_views(group, book.ledger, Counter(each.consumer for each in pending[group]))
             ),
-            n_pending=len(pending),
-            backlog=ledger.backlog.size,
+            pending=tuple(
+                PendingView(
+                    each.id, each.consumer, at - each.delivered, self.counts.get((group, each.id), 1), {}, group
+                )
+                for group, deliveries in pending.items()
+                for each in deliveries[:_N_PENDING]
+            ),
             length=len(ledger.added) - len(ledger.trimmed),
-            last_delivered_id="",
-            lag=None,
-            dead_letters=len(ledger.dead_lettered),
+            dead_letters=sum(len(book.ledger.dead_lettered) for _, book in books),
             n_added=len(ledger.added),
-            n_acked=len(ledger.acked),
-            arrival_rate=arrival_rate,
-            throughput=throughput,
-            duplicates=ledger.duplicates,
-            lost=ledger.lost,
+            arrival_rate=self.recent.first.rates(at)[0],
         )
 
     def _recovery(self, at: float) -> Recovery:
@@ -186,28 +189,51 @@ class _Recorder:
 
     def _tables(self, snapshot: Snapshot) -> dict[str, Rows]:
         """Return the rows of each table by their keys."""
-        recent, number, digits = self.recent, self.number, self.digits
-        ledger = recent.ledger
-        letters = list(ledger.dead_lettered)[-_N_LETTERS:]
+        digits, at = self.digits, snapshot.at
+        index = {group: g for g, (group, _) in enumerate(self.books)}
+        letters = [(g, book, i) for g, book in self._each() for i in list(book.ledger.dead_lettered)[-_N_LETTERS:]]
         done = [(0.0, action, "comes when so much has been counted") for action in self.counted]
-        done += [(action.when, action, "") for action in self.done if action.when <= snapshot.at]
+        done += [(action.when, action, "") for action in self.done if action.when <= at]
         return {
             "consumers": dict(enumerate([*shown.consumer_of(each).values()] for each in snapshot.consumers)),
+            "groups": dict(
+                enumerate([v.backlog, v.n_pending, v.n_acked, f"{v.throughput:.1f}/s"] for v in snapshot.groups)
+            ),
             # Since when, not for how long: or each row would be different at each moment.
             "pending": {
-                number[row.id]: [row.owner, round(snapshot.at - row.idle, digits), row.delivery_count]
+                self._key(row.id, index[row.group]): [row.owner, round(at - row.idle, digits), row.delivery_count]
                 for row in snapshot.pending
             },
-            "waiting": {number[entry_id]: producer for entry_id, producer in shown.waiting_of(recent)},
-            "dead_letters": {number[i]: [ledger.last[i].consumer, self.counts.get(i, 1)] for i in letters},
-            "bars": {n: shown.bar_of(recent, bar, digits) for n, bar in shown.bars_in_sight(recent, snapshot.at)},
+            "waiting": {
+                self._key(entry_id, g): producer
+                for g, book in self._each()
+                for entry_id, producer in shown.waiting_of(book.ledger)
+            },
+            "dead_letters": {
+                self._key(i, g): [book.ledger.last[i].consumer, self.counts.get((self.books[g][0], i), 1)]
+                for g, book, i in letters
+            },
+            "bars": {
+                n * len(self.books) + g: shown.bar_of(book.ledger, bar, digits)
+                for g, book in self._each()
+                for n, bar in shown.bars_in_sight(book, at)
+            },
             "by_hand": {
-                n: [round(at, digits), "lab", action.in_short(), reply] for n, (at, action, reply) in enumerate(done)
+                n: [round(when, digits), "lab", action.in_short(), reply]
+                for n, (when, action, reply) in enumerate(done)
             },
             "commands": self._commands(),
             "moves": self._moves(),
             "points": self._new_points(),
         }
+
+    def _each(self) -> Iterator[tuple[int, Book]]:
+        """Yield each group's number and book."""
+        return ((g, book) for g, (_, book) in enumerate(self.books))
+
+    def _key(self, entry_id: str, group: int) -> int:
+        """Return the key of an entry in a group."""
+        return self.number[entry_id] * len(self.books) + group
 
     def _commands(self) -> Rows:
         """Return the last commands; the reply of the last of them may have grown."""
@@ -232,14 +258,14 @@ class _Recorder:
     def _new_points(self) -> Rows:
         """Return the points of the curves that are new; throughput as a moving average, as on the panel."""
         new = {}
-        last = self.points[-1].at if self.points else -math.inf
-        for point in self.recent.points:
-            if point.at > last:
-                self.points.append(point)
+        for g, book in self._each():
+            points = self.points[g]
+            last = points[-1].at if points else -math.inf
+            for point in (point for point in book.points if point.at > last):
+                points.append(point)
                 self.n_points += 1
-                new[self.n_points] = [
-                    round(point.at, self.digits), point.backlog, point.pending, round(_throughput(self.points), 2)
-                ]  # fmt: skip
+                rate = round(_throughput(points), 2)
+                new[self.n_points] = [round(point.at, self.digits), g, point.backlog, point.pending, rate]
         return new
 
 

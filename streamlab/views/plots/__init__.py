@@ -9,6 +9,7 @@ see. No ``pyplot``: nothing is kept open, no backend is chosen.
 A figure's module, which has the figure's name, has its drawing, its title and its alternative text.
 """
 
+from streamlab.views.plots import group_states
 from streamlab.views.plots.backlog import backlog
 from streamlab.views.plots.overview import overview
 from streamlab.views.plots.picture import Chart, Picture, show
@@ -16,10 +17,11 @@ from streamlab.views.plots.recovery import recovery
 from streamlab.views.plots.shares import shares
 from streamlab.views.plots.sojourn import sojourn
 from streamlab.views.plots.strategies import strategies
+from streamlab.views.plots.sweep import sweep
 from streamlab.views.plots.timeline import timeline
 from streamlab.views.plots.zombie import zombie
 
 __all__ = [
-    "Chart", "Picture", "backlog", "overview", "recovery", "shares", "show", "sojourn",
-    "strategies", "timeline", "zombie",
+    "Chart", "Picture", "backlog", "group_states", "overview", "recovery", "shares", "show", "sojourn",
+    "strategies", "sweep", "timeline", "zombie",
 ]  # fmt: skip

@@ -126,9 +126,9 @@ def _has_band(run: Run, highest: float) -> bool:
 def _key(ax: Axes, by_label: dict[str, Run], highest: float) -> list[Artist]:
     handles: list[Artist] = list(ax.get_legend_handles_labels()[0])
     if len(by_label) > 1:
-        handles.append(Line2D([], [], color=INK, linewidth=0.9, label="thin line: pending"))
+        handles.append(Line2D([], [], color=INK, linewidth=0.9, label="thin lines: pending (delivered, not acked)"))
     if any(_has_band(run, highest) for run in by_label.values()):
-        handles.append(Patch(facecolor="#c8c8c8", label="shaded: lowest to highest; line: average"))
+        handles.append(Patch(facecolor="#c8c8c8", label="shaded: ups and downs; line: average"))
     return handles
 
 

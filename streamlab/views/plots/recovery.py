@@ -165,7 +165,7 @@ def _cut(at: list[float], values: list[int], episode: Episode) -> tuple[list[flo
 
 
 def _key(episode: Episode) -> list[Patch | Line2D]:
-    lost_too = [Patch(facecolor=REST, edgecolor=WORK, label="lost with it")] if len(episode.rows) > 1 else []
+    lost_too = [Patch(facecolor=REST, edgecolor=WORK, label="what else it held")] if len(episode.rows) > 1 else []
     return [
         Line2D([], [], color=INK, linewidth=4, label=f"entry {episode.number:,}"),
         Patch(facecolor=WORK, label="being worked on"),

@@ -17,7 +17,7 @@ _MOST_WORDS: Final = 36
 #: Where the axis may end, and in how many steps.
 _SCALES: Final = ((0.05, 5), (0.1, 5), (0.25, 5), (0.5, 5), (0.75, 3), (1.0, 4))
 #: Room for the words beside the bars.
-_WORDS_INCHES: Final = 1.8
+_WORDS_INCHES: Final = 2.1
 
 
 def shares(runs: Runs, *, ax: Axes | None = None) -> Figure:
@@ -40,7 +40,7 @@ def shares(runs: Runs, *, ax: Axes | None = None) -> Figure:
         _draw_run(ax, run, names, number, len(by_label), label)
     if len(names) > 1:
         equal = 1 / len(names)
-        words = f"equal shares: {_percent(equal)}"
+        words = f"equal shares would be {_percent(equal)} each"
         ax.axvline(equal, color=INK, linestyle=":", linewidth=1.5, zorder=0.5, label=words)
     style.legend_below(ax)
     return style.finish(ax, _title(by_label), _alt(by_label))
@@ -72,11 +72,11 @@ def _draw_run(ax: Axes, run: Run, names: list[str], number: int, n_runs: int, la
     look: dict[str, Any] = {"color": colours, "edgecolor": "white", "linewidth": 0.5, "hatch": hatch, "label": bars}
     ax.barh(places, values, height=height * 0.92, **look)
     with_words = n_runs * len(names) <= _MOST_WORDS
-    told = "utilisation: part of the time busy" if number == 0 else "_utilisation"
+    told = "part of the time busy (utilisation)" if number == 0 else "_utilisation"
     style.mark(ax, busy, places, "D", 6 if with_words else 3, "white", told, edge=INK)
     for place, name, value, part in zip(places, names, values, busy, strict=True) if with_words else ():
         n_acked = run.consumers[name].acked if name in run.consumers else 0
-        words = f"{_percent(value)} · {n_acked:,} · busy {part * 100:.0f} %"
+        words = f"{_percent(value)}: {entries_text(n_acked)}; busy {part * 100:.0f} %"
         style.note(ax, words, (ax.get_xticks()[-1], place), (10, 0), 8.5, va="center")
 
 

@@ -19,13 +19,15 @@ from streamlab.views.plots.words import Runs, entries_text, named, time_text
 #: Points of a distribution's curve: more than a figure has pixels across.
 _N_QUANTILES: Final = 2_000
 _TIME: Final = "time from XADD until processed"
+#: Which part of the entries is done by the times that are marked.
+_PARTS: Final = {0.5: "half", 0.95: "95 %"}
 
 
 def sojourn(runs: Runs, *, ax: Axes | None = None) -> Figure:
     """Draw which part of the entries was done within how long: the sojourn time's distribution.
 
     The sojourn time is from ``XADD`` until an entry has first been processed. The curve is the empirical
-    distribution function: p50 and p95 are read where it crosses 50 % and 95 %, and are marked. The time
+    distribution function: where it crosses 50 % and 95 % (p50 and p95) it is marked. The time
     axis is logarithmic where the longest times would squeeze the others into its first pixels. Several runs
     (`Runs`) are drawn over each other, on the given axes or a new figure.
     """
@@ -70,7 +72,7 @@ def _draw_run(ax: Axes, values: Floats, number: int, label: str) -> None:
     main, line = colour(number), LINES[number % len(LINES)]
     x, y = distribution(values)
     ax.step(x, y, where="post", color=main, linestyle=line, linewidth=1.9, label=label or "_sojourn")
-    for q in (0.5, 0.95):
+    for q in _PARTS:
         at = quantile(values.tolist(), q)
         style.mark(ax, at, q, MARKERS[number % len(MARKERS)], 7, main, f"_p{q * 100:.0f} {label}")
         if not label:
@@ -86,7 +88,7 @@ def _label_quantile(ax: Axes, at: float, q: float) -> None:
     dx, ha = (-9, "right") if place > 0.7 else (9, "left")
     ax.plot([at, at], [0, q], color=FAINT, linestyle=":", linewidth=1.0, label="_drop")
     box = {"facecolor": "white", "edgecolor": "none", "pad": 0.8, "alpha": 0.85}
-    style.note(ax, f"p{q * 100:.0f} = {time_text(at)}", (at, q), (dx, -4), 9, ha=ha, va="top", bbox=box)
+    style.note(ax, f"{_PARTS[q]}: {time_text(at)}", (at, q), (dx, -4), 9, ha=ha, va="top", bbox=box)
 
 
 def distribution(ordered: Floats) -> tuple[Floats, Floats]:
@@ -104,8 +106,9 @@ def distribution(ordered: Floats) -> tuple[Floats, Floats]:
 def _title(by_label: dict[str, Run]) -> str:
     times = {label: (time_text(run.sojourn.p50), time_text(run.sojourn.p95)) for label, run in by_label.items()}
     if len(by_label) > 1:
-        told = ", ".join(f"{half} and {most} ({label})" for label, (half, most) in times.items())
-        return f"Half and 95 % of the entries are done within: {told}"
+        return "; ".join(
+            f"{label}: half done within {half}, 95 % within {most}" for label, (half, most) in times.items()
+        )
     ((label, run),) = by_label.items()
     half, most = times[label]
     never = run.added - run.processed
@@ -115,8 +118,8 @@ def _title(by_label: dict[str, Run]) -> str:
 
 def _alt(by_label: dict[str, Run]) -> str:
     told = "; ".join(
-        f"{'' if len(by_label) == 1 else label + ': '}p50 {time_text(run.sojourn.p50)}, "
-        f"p95 {time_text(run.sojourn.p95)}, longest {time_text(run.sojourn.max)}, "
+        f"{'' if len(by_label) == 1 else label + ': '}half within {time_text(run.sojourn.p50)}, "
+        f"95 % within {time_text(run.sojourn.p95)}, longest {time_text(run.sojourn.max)}, "
         f"of {entries_text(run.processed)}"
         for label, run in by_label.items()
     )

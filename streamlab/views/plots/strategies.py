@@ -3,32 +3,35 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
-from streamlab.lab.strategies import RecoveryTable, StrategyRow
+from streamlab.lab.strategies import RecoveryTable, StrategyRow, compare
+from streamlab.results.run import Run
 from streamlab.views.plots import style
 from streamlab.views.plots.picture import Chart
 from streamlab.views.plots.style import GRID, INK, TROUBLE, colour
 from streamlab.views.plots.words import entries_text, listed, time_text
 
 
-def strategies(table: RecoveryTable) -> Figure:
-    """Draw strategies of recovery side by side, a row each.
+def strategies(runs: Mapping[str, Sequence[Run]] | Iterable[Run] | RecoveryTable) -> Figure:
+    """Draw strategies of recovery side by side, a row each: give runs, or what `compare` returned.
 
     From left to right: seconds until what a lost worker held was done (● for half of the losses, | for 95 %,
     ✕ never), entries that were left undone, entries that were processed again, and round trips to the server
     for an entry.
     """
+    table = runs if isinstance(runs, RecoveryTable) else compare(runs)
     rows = table.rows
     chart = Chart(13, 1.9 + 0.42 * len(rows))
     grid = chart.add_gridspec(1, 4, width_ratios=[1.5, 1, 1, 1], wspace=0.05)
     first = chart.add_subplot(grid[0])
-    _axes(first, len(rows), "time to recover (s)")
+    _axes(first, len(rows), "until a lost consumer's work is done (s)")
     first.set_yticks(range(len(rows)), [row.strategy for row in rows], fontsize=11)
     _draw_times(first, rows)
     bars: tuple[tuple[str, Sequence[float], str, str], ...] = (
@@ -76,8 +79,8 @@ def _draw_times(ax: Axes, rows: Sequence[StrategyRow]) -> None:
     look: dict[str, Any] = {"color": INK, "linestyle": "none", "markersize": 10}
     ax.legend(
         handles=[
-            Line2D([], [], **look | {"marker": "o", "color": colour(0), "label": "for half of the losses"}),
-            Line2D([], [], **look | {"marker": "|", "markeredgewidth": 3, "label": "for 95 %"}),
+            Line2D([], [], **look | {"marker": "o", "color": colour(0), "label": "in half of the cases"}),
+            Line2D([], [], **look | {"marker": "|", "markeredgewidth": 3, "label": "in 95 %"}),
             Line2D([], [], **look | {"marker": "X", "color": TROUBLE, "label": "never"}),
         ],
         loc="lower right", bbox_to_anchor=(1, 1), ncols=3, fontsize=9, frameon=False, borderaxespad=0,
@@ -88,6 +91,7 @@ def _draw_times(ax: Axes, rows: Sequence[StrategyRow]) -> None:
 def _draw_bars(ax: Axes, values: Sequence[float], fill: str, form: str) -> None:
     known = [0.0 if math.isnan(value) else value for value in values]
     widest = max(known, default=0.0) or 1.0
+    ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     ax.barh(range(len(known)), known, height=0.62, color=fill, edgecolor="white")
     ax.set_xlim(0, widest * 1.35)
     for y, value in enumerate(values):

@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
@@ -176,6 +177,12 @@ class _UnitLocator(MaxNLocator):
         return [tick * self._seconds for tick in ticks]
 
 
+def ticks_in(axis: Axis, unit: Unit, n_ticks: int) -> None:
+    """Let the ticks of an axis whose data are seconds be in a unit."""
+    axis.set_major_locator(_UnitLocator(unit, n_ticks))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{round(value / unit.seconds, 6):,.12g}"))
+
+
 def time_axis(ax: Axes, start: float, end: float, what: str, remark: str = "") -> None:
     """Make the x axis one of time, from `start` to `end`.
 
@@ -184,7 +191,6 @@ def time_axis(ax: Axes, start: float, end: float, what: str, remark: str = "") -
     """
     # Late and short windows in the unit of their length, others in that of their times.
     unit = unit_for(end if end - start > end / 50 else end - start)
-    ax.xaxis.set_major_locator(_UnitLocator(unit, 8))
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{round(value / unit.seconds, 6):,.12g}"))
+    ticks_in(ax.xaxis, unit, 8)
     ax.set_xlim(start, end)
     label_axes(ax, x=f"{what} ({unit.sign}){'; ' * bool(remark)}{remark}")

@@ -35,7 +35,7 @@ _HEIGHTS: Final = {WAITING: 0.34, PROCESSING: 0.78, UNACKED: 0.34, ORPHANED: 0.5
 _DEPTHS: Final = {ORPHANED: 1.0, WAITING: 1.2, UNACKED: 1.2, PROCESSING: 2.0}
 _WORDS: Final = {
     WAITING: "delivered, waiting in the consumer's hands",
-    PROCESSING: "being processed",
+    PROCESSING: "an entry being processed",
     UNACKED: "processed, not yet acked",
     ORPHANED: "pending, nobody is working on it",
 }
@@ -224,11 +224,9 @@ class _Painter(LanePainter):
         least = 0.004 * (self.end - self.start)
         phases = [phase for drawn in self.shown.drawn for phase in drawn.phases]
         kinds = {p.kind for p in phases if p.kind == PROCESSING or p.end - p.start > least}
-        handles: list[Artist] = []
-        if kinds != {PROCESSING}:  # bars that all mean the same need no key
-            # A collection's arguments are called like a patch's, in the plural.
-            looks = {kind: {k.removesuffix("s"): v for k, v in _look(kind, "#666666").items()} for kind in kinds}
-            handles += [Patch(label=words, **looks[kind]) for kind, words in _WORDS.items() if kind in kinds]
+        # A collection's arguments are called like a patch's, in the plural.
+        looks = {kind: {k.removesuffix("s"): v for k, v in _look(kind, "#666666").items()} for kind in kinds}
+        handles: list[Artist] = [Patch(label=words, **looks[kind]) for kind, words in _WORDS.items() if kind in kinds]
         if any(drawn.delivery.claimed for drawn in self.shown.drawn):
             handles.append(_marker("*", "black", "claimed", size=12))
         away = {away.kind for _, away in self.away(self.shown.absences)}
@@ -266,7 +264,7 @@ def _how_much(lanes: Lanes) -> str:
     if n_shown == lanes.n_deliveries:
         return ""
     cut = ", as many as max_entries" if lanes.cut else ""
-    return f"{n_shown:,} of {lanes.n_deliveries:,} deliveries{cut}"
+    return f"shown: {n_shown:,} of {lanes.n_deliveries:,} deliveries{cut}"
 
 
 def _title(lanes: Lanes) -> str:

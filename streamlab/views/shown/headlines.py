@@ -46,8 +46,11 @@ def _news(snapshot: Snapshot, is_claiming: bool, is_down: bool) -> tuple[Mood, s
         return "alarm", f"{away} The server is down: nothing can be added, read or acknowledged.".strip()
     if len(gone) == len(consumers):
         return "alarm", "No consumer is left: what is added is given to nobody."
+    deserted = _deserted(snapshot, gone)
     if stranded:
-        return "alarm", f"{away} {_left_pending(stranded, is_claiming)}"
+        return "alarm", f"{away} {_left_pending(stranded, is_claiming)} {deserted}".strip()
+    if deserted:
+        return "alarm", f"{away} {deserted}"
     if unaware:
         does, it = ("does", "it") if len(unaware) == 1 else ("do", "them")
         return "twice", f"{_and(unaware)} {does} not know that entries were taken from {it}: they are done twice."
@@ -58,6 +61,15 @@ def _news(snapshot: Snapshot, is_claiming: bool, is_down: bool) -> tuple[Mood, s
         done = "" if snapshot.lost else ": others have done all that was left"
         return "calm", f"{away} Nothing is stranded{done}."
     return "calm", f"{_all_alive(consumers)} Nothing is stranded."
+
+
+def _deserted(snapshot: Snapshot, gone: Sequence[ConsumerView]) -> str:
+    """Say which groups have nobody left; "" if none, or there is only one."""
+    left = {consumer.group for consumer in snapshot.consumers if consumer not in gone}
+    names = [group.name for group in snapshot.groups if group.name not in left]
+    if not names:
+        return ""
+    return f"No consumer of {_and(names)} is left: entries wait there until one is started."
 
 
 def _all_alive(consumers: Sequence[ConsumerView]) -> str:

@@ -8,9 +8,11 @@ from typing import Any, Final
 
 from streamlab.lab.lab import Lab
 from streamlab.results.actor_records import State as Doing
+from streamlab.results.book import SPAN, Book
 from streamlab.results.deliveries import Delivery
-from streamlab.results.recent import SPAN, Command, Recent
-from streamlab.results.snapshot import ConsumerView, Snapshot
+from streamlab.results.ledger import Ledger
+from streamlab.results.recent import Command, Recent
+from streamlab.results.snapshot import ConsumerView, GroupView, Snapshot
 from streamlab.scenario import Scenario, ScenarioError
 from streamlab.scenario.actions import SetRate, SetService
 from streamlab.views.shown.headlines import headline
@@ -50,38 +52,65 @@ def state_of(lab: Lab, entry_id: str = "") -> State:
         "headline": list(headline_of(lab.scenario, snapshot, recent, is_claiming=recovery.claims)),
         "producers": [producer_of(producer.name, recent) for producer in lab.scenario.producers],
         "stream": lab.scenario.stream,
-        "group": lab.scenario.group,
-        "figures": {
-            "length": snapshot.length,
-            "backlog": snapshot.backlog,
-            "lag": "unknown" if snapshot.lag is None else snapshot.lag,
-            "pending": snapshot.n_pending,
-            "arrivals": f"{snapshot.arrival_rate:.1f}/s",
-            "throughput": f"{snapshot.throughput:.1f}/s",
-            "dead letters": snapshot.dead_letters,
-            "done twice": snapshot.duplicates,
-            "last-delivered id": snapshot.last_delivered_id,
-        },
+        "groups": [_group(view, recent.books[view.name]) for view in snapshot.groups],
+        "figures": figures_of(snapshot),
         "n_added": snapshot.n_added,
         "n_acked": snapshot.n_acked,
         "n_pending": snapshot.n_pending,
         "backlog": snapshot.backlog,
         "consumers": [consumer_of(consumer) for consumer in snapshot.consumers],
         "pending": [
-            [row.id, row.owner, round(row.idle, 3), row.delivery_count, _fields(row.fields)] for row in snapshot.pending
+            [row.id, row.owner, round(row.idle, 3), row.delivery_count, _fields(row.fields), row.group]
+            for row in snapshot.pending
         ],
         "dead_letters": [
             [letter.id, letter.entry_id, letter.consumer, letter.delivery_count, _fields(letter.fields)]
             for letter in snapshot.newest_dead_letters
         ],
         "story": _story(lab, entry_id),
-        "waiting": waiting_of(recent),
         "moves": [list(move) for move in recent.moves],
-        "curves": _curves(recent, snapshot),
-        "bars": [bar_of(recent, bar) for _, bar in bars_in_sight(recent, snapshot.at)],
+        "curves": [_curves(recent.books[view.name], view, snapshot.at) for view in snapshot.groups],
+        "bars": [
+            bar_of(book.ledger, bar) for book in recent.books.values() for _, bar in bars_in_sight(book, snapshot.at)
+        ],
         "window": recent.window,
         "by_hand": _commands(recent.by_hand),
         "commands": _commands(recent.commands),
+    }
+
+
+def figures_of(snapshot: Snapshot) -> dict[str, Any]:
+    """Return what is told of the stream; and of its group, if there is only one."""
+    arrivals = {"arrivals": f"{snapshot.arrival_rate:.1f}/s"}
+    others = {"dead letters": snapshot.dead_letters, "done twice": snapshot.duplicates}
+    if len(snapshot.groups) > 1:
+        return {"length": snapshot.length, **arrivals, **others}
+    return {
+        "length": snapshot.length,
+        "backlog": snapshot.backlog,
+        "lag": _lag(snapshot.lag),
+        "pending": snapshot.n_pending,
+        **arrivals,
+        "throughput": f"{snapshot.throughput:.1f}/s",
+        **others,
+        "last-delivered id": snapshot.last_delivered_id,
+    }
+
+
+def _lag(lag: int | None) -> int | str:
+    return "unknown" if lag is None else lag
+
+
+def _group(view: GroupView, book: Book) -> dict[str, Any]:
+    return {
+        "name": view.name,
+        "backlog": view.backlog,
+        "lag": _lag(view.lag),
+        "n_pending": view.n_pending,
+        "n_acked": view.n_acked,
+        "last_id": view.last_delivered_id,
+        "throughput": f"{view.throughput:.1f}/s",
+        "waiting": waiting_of(book.ledger),
     }
 
 
@@ -139,41 +168,41 @@ def consumer_of(consumer: ConsumerView) -> dict[str, Any]:
         "again": consumer.processed_again,
         "taken": len(consumer.taken_away),
         "idle": consumer.idle,
+        "group": consumer.group,
         "pid": consumer.pid,
     }
 
 
-def waiting_of(recent: Recent) -> list[tuple[str, str]]:
+def waiting_of(ledger: Ledger) -> list[tuple[str, str]]:
     """Return the entries that are next to be delivered, each with its producer."""
-    ledger = recent.ledger
     return [(entry_id, ledger.producer[entry_id]) for entry_id in ledger.backlog.first(_N_WAITING)]
 
 
-def _curves(recent: Recent, snapshot: Snapshot) -> dict[str, Any]:
+def _curves(book: Book, view: GroupView, now: float) -> dict[str, Any]:
     """Return backlog, pending and throughput over the last seconds; throughput as a moving average.
 
     They end with the figures that are shown.
     """
-    points = list(recent.points)
-    begin = snapshot.at - recent.window
+    points = list(book.points)
+    begin = now - book.window
     shown = [i for i, point in enumerate(points) if point.at > begin]
     throughput = []
     for i in shown:
-        before, now = points[max(i - SPAN, 0)], points[i]
-        throughput.append((now.n_processed - before.n_processed) / (now.at - before.at) if i else 0.0)
+        before, point = points[max(i - SPAN, 0)], points[i]
+        throughput.append((point.n_processed - before.n_processed) / (point.at - before.at) if i else 0.0)
     return {
-        "at": [*(round(points[i].at, 3) for i in shown), round(snapshot.at, 3)],
-        "backlog": [*(points[i].backlog for i in shown), snapshot.backlog],
-        "pending": [*(points[i].pending for i in shown), snapshot.n_pending],
-        "throughput": [round(value, 2) for value in (*throughput, snapshot.throughput)],
+        "at": [*(round(points[i].at, 3) for i in shown), round(now, 3)],
+        "backlog": [*(points[i].backlog for i in shown), view.backlog],
+        "pending": [*(points[i].pending for i in shown), view.n_pending],
+        "throughput": [round(value, 2) for value in (*throughput, view.throughput)],
     }
 
 
-def bars_in_sight(recent: Recent, now: float) -> list[tuple[int, Delivery]]:
+def bars_in_sight(book: Book, now: float) -> list[tuple[int, Delivery]]:
     """Return the stays of entries with consumers that reach into the window: the newest of them, and their numbers."""
-    begin = now - recent.window
-    bars, is_duplicate = recent.bars, recent.ledger.is_duplicate
-    first = len(recent.ledger.deliveries) - len(bars)
+    begin = now - book.window
+    bars, is_duplicate = book.bars, book.ledger.is_duplicate
+    first = len(book.ledger.deliveries) - len(bars)
     # A zombie works on what has been over for it long since.
     shown = [
         (number, bar)
@@ -183,9 +212,9 @@ def bars_in_sight(recent: Recent, now: float) -> list[tuple[int, Delivery]]:
     return shown[-_N_BARS:]
 
 
-def bar_of(recent: Recent, bar: Delivery, digits: int = 3) -> list[Any]:
+def bar_of(ledger: Ledger, bar: Delivery, digits: int = 3) -> list[Any]:
     """Return who had an entry, from when to when, and whether again or for nothing."""
-    is_duplicate = recent.ledger.is_duplicate(bar)
+    is_duplicate = ledger.is_duplicate(bar)
     # What is being worked on is drawn as one that waits, until it is done.
     begun = math.nan if math.isnan(bar.processed) and not is_duplicate else bar.begun
     times = (bar.delivered, begun, bar.processed, bar.over)

@@ -17,22 +17,37 @@ _CONSUMERS: Final = {
     "acked": "acked",
     "again": "done twice",
 }
+_GROUPS: Final = {
+    "name": "group",
+    "backlog": "backlog",
+    "lag": "lag",
+    "n_pending": "pending",
+    "last_id": "last-delivered id",
+}
 
 
 def still(state: dict[str, Any]) -> str:
     """Return what the panel shows of a state as a paragraph and tables, without styles or scripts."""
     _, headline = state["headline"]
     figures = ", ".join(f"{name} {value}" for name, value in state["figures"].items())
-    consumers = _table(_CONSUMERS.values(), ([each[key] for key in _CONSUMERS] for each in state["consumers"]))
+    has_several = len(state["groups"]) > 1
+    columns = _CONSUMERS | ({"group": "group"} if has_several else {})
+    consumers = _table(columns.values(), ([each[key] for key in columns] for each in state["consumers"]))
+    groups = ""
+    if has_several:
+        groups = _table(_GROUPS.values(), ([each[key] for key in _GROUPS] for each in state["groups"])) + "\n"
     pending = ""
     if state["pending"]:
-        rows = ([entry, owner, f"{idle:.1f} s", count] for entry, owner, idle, count, _ in state["pending"][:_MOST])
+        rows = (
+            [entry, f"{owner} · {group}" if has_several else owner, f"{idle:.1f} s", count]
+            for entry, owner, idle, count, _, group in state["pending"][:_MOST]
+        )
         pending = "<p>Pending entries list:</p>\n" + _table(
             ("pending entry", "owner", "idle time", "delivery count"), rows
         )
     return (
         f"<p><strong>{escape(state['title'])}</strong> ({escape(state['engine'])}) at {state['at']:.1f} s. "
-        f"{escape(headline)}</p>\n{consumers}\n{pending}"
+        f"{escape(headline)}</p>\n{consumers}\n{groups}{pending}"
         f"<p>{escape(figures)}.</p>\n"
         "<p><em>A still picture of the control panel. Run the cell to have it with its buttons.</em></p>"
     )

@@ -2,6 +2,9 @@
 
 from tests.checks.answers import Exercise, Wrong
 
+#: Known from elsewhere: the lesson does without.
+_NAMES = "from streamlab import Arrivals, Service, consumers, producers\n"
+
 _UTILISATION = Exercise(
     verdict="checks.utilisation(",
     right=[
@@ -13,11 +16,12 @@ _UTILISATION = Exercise(
         "my_scenario = clockwork.with_rate(320).with_consumers(2)",
         "my_scenario = clockwork.with_rate(161)",
         'my_scenario = clockwork.with_consumer("C1", service=0.008)',
-        'my_scenario = clockwork.with_consumer("C1", service=Service("constant", mean=0.008))',
-        'my_scenario = clockwork.replace(producers=producers(1, Arrivals("constant", rate=160)))',
-        'my_scenario = clockwork.replace(consumers=consumers(1, Service("constant", mean=8 / 1000)))',
-        """
-my_scenario = Scenario(
+        'my_scenario = clockwork.with_arrivals("constant", rate=160)',
+        f'{_NAMES}my_scenario = clockwork.with_consumer("C1", service=Service("constant", mean=0.008))',
+        f'{_NAMES}my_scenario = clockwork.replace(producers=producers(1, Arrivals("constant", rate=160)))',
+        f'{_NAMES}my_scenario = clockwork.replace(consumers=consumers(1, Service("constant", mean=8 / 1000)))',
+        f"""
+{_NAMES}my_scenario = Scenario(
     producers=producers(4, Arrivals("constant", rate=40)),
     consumers=consumers(1, Service("constant", mean=SERVICE_TIME)),
     duration=2.0,

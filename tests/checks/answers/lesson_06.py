@@ -54,6 +54,9 @@ _ASSIGNMENT = Exercise(
     ],
 )
 
+#: Known from elsewhere: the lesson does without.
+_NAMES = "from streamlab import Arrivals, Service, consumers, producers\n"
+
 _IN_A_ROW = Exercise(
     verdict="checks.in_a_row(",
     right=[
@@ -71,20 +74,20 @@ _IN_A_ROW = Exercise(
         'my_scenario = diagram.with_faults("pause C2 at 0ms for 5s", "pause C3 at 0ms for 5s")',
         # All three are overloaded, and so there is always something to prefetch.
         "my_scenario = diagram.with_service(0.5).with_count(7)",
-        """
-bursts = producers(1, Arrivals("bursts", rate=50, burst=21))
+        f"""
+{_NAMES}bursts = producers(1, Arrivals("bursts", rate=50, burst=21))
 my_scenario = diagram.replace(producers=bursts).with_count(7)
 """,
-        """
-my_scenario = Scenario(
+        f"""
+{_NAMES}my_scenario = Scenario(
     producers=producers(1, Arrivals("bursts", rate=100, burst=20)),
     consumers=consumers(3, Service("constant", mean=0.005), count=7),
     duration=1.0,
 )
 """,
-        "my_scenario = burst.replace(consumers=consumers(5, Service(), count=20))",
-        """
-crowd = producers(3, Arrivals("poisson", rate=400))
+        f"{_NAMES}my_scenario = burst.replace(consumers=consumers(5, Service(), count=20))",
+        f"""
+{_NAMES}crowd = producers(3, Arrivals("poisson", rate=400))
 my_scenario = diagram.replace(producers=crowd).with_count(50)
 """,
     ],

@@ -1,7 +1,7 @@
 // What is above and below the tables: the run's clock and seed, figures, and sliders for what is planned.
 
 import { atHand } from "./buttons.mjs";
-import { attribute, button, enable, isFree, make, offer, show, write } from "./page.mjs";
+import { attribute, button, enable, head, isFree, make, offer, Rows, show, write } from "./page.mjs";
 import {
   goBack, hintOfBeginning, nearestSpeed, pace, seconds, seedOf, sliderPosition, sliderValue, SPEEDS, whyNot,
 } from "./state.mjs";
@@ -65,7 +65,12 @@ export function streamPart({ act, buttons }) {
   const list = make("dl");
   const sliders = atHand(buttons, "producers", "consumers").map((each) => slider(each, act));
   const title = make("h3", {}, "Stream and group");
-  const node = make("section", { "aria-label": "Stream and group" }, title, list, ...sliders.map((each) => each.node));
+  // Each group's, if there are several: else they are among the figures.
+  const body = make("tbody"), heads = head(["group", "#backlog", "#lag", "#pending", "#last-delivered id"]);
+  const groups = make("table", { class: "groups", "aria-label": "Groups" }, heads, body);
+  const rows = new Rows(body, newGroup);
+  const node = make("section", { "aria-label": "Stream and group" }, title, list, groups,
+    ...sliders.map((each) => each.node));
 
   function figure(name) {
     if (!figures.has(name)) {
@@ -82,9 +87,19 @@ export function streamPart({ act, buttons }) {
       write(figure(name), value);
       attribute(figure(name), "title", String(value));
     }
+    groups.hidden = state.groups.length === 1;
+    rows.update(state.groups, ({ name }) => name, (row, group) => row.fill(group));
     for (const each of sliders) each.update(state);
   }
   return { node, update };
+}
+
+function newGroup(name) {
+  const counts = ["backlog", "lag", "n_pending", "last_id"].map((key) => [key, make("td", { class: "n" })]);
+  const node = make("tr", { "data-group": name }, make("td", { role: "rowheader" }, make("strong", {}, name)),
+    ...counts.map(([, cell]) => cell));
+  const fill = (group) => counts.forEach(([key, cell]) => write(cell, group[key]));
+  return { node, fill };
 }
 
 // A slider for an action whose first field is an amount.

@@ -1,6 +1,6 @@
 // Entries in motion: a dot for each, and the way it has still to go. No canvas: see scene.mjs for how they look.
 
-import { entryPlaces, firstInStream, firstWith } from "./layout.mjs";
+import { entryPlaces, firstInStream, firstWith, keyOf } from "./layout.mjs";
 
 const MOST = 260; // dots at once
 const PACE = 900; // pixels a second, for each stop that a dot has to make
@@ -8,8 +8,8 @@ const AFTER_LAST = ["acked", "void", "dead_lettered"]; // what ends an entry's s
 
 export class Dots {
   constructor() {
-    this.dots = new Map(); // by entry id: {x, y, look, n, path, leaving}
-    this.taken = new Set(); // ids of what was claimed
+    this.dots = new Map(); // by the key of an entry in a group: {x, y, look, n, path, leaving}
+    this.taken = new Set(); // keys of what was claimed
     this.seen = null; // the number of the last move that was shown
     this.state = null;
   }
@@ -27,19 +27,19 @@ export class Dots {
     }
     this.seen = state.moves.length ? state.moves[state.moves.length - 1][0] : 0;
     const wanted = entryPlaces(state, place, this.taken);
-    for (const [id, goal] of wanted) this.send(id, goal);
-    for (const [id, dot] of this.dots) {
-      if (wanted.has(id) || dot.leaving) continue;
+    for (const [key, goal] of wanted) this.send(key, goal);
+    for (const [key, dot] of this.dots) {
+      if (wanted.has(key) || dot.leaving) continue;
       if (dot.path.length) dot.leaving = true;
-      else this.dots.delete(id);
+      else this.dots.delete(key);
     }
-    for (const id of [...this.dots.keys()].slice(0, Math.max(0, this.dots.size - MOST))) this.dots.delete(id);
+    for (const key of [...this.dots.keys()].slice(0, Math.max(0, this.dots.size - MOST))) this.dots.delete(key);
   }
 
   // Let a dot end up where its entry is.
-  send(id, { x, y, look, n }) {
-    let dot = this.dots.get(id);
-    if (!dot) this.dots.set(id, (dot = { x, y, path: [] }));
+  send(key, { x, y, look, n }) {
+    let dot = this.dots.get(key);
+    if (!dot) this.dots.set(key, (dot = { x, y, path: [] }));
     Object.assign(dot, { look, n, leaving: false });
     if (look === "stranded") Object.assign(dot, { x, y, path: [] }); // it goes nowhere
     const end = dot.path.length ? dot.path[dot.path.length - 1] : dot;
@@ -55,20 +55,24 @@ export class Dots {
     else if (AFTER_LAST.includes(kind)) this.dismiss(kind, actor, id, place);
   }
 
-  add(producer, id, { producers, stream }) {
+  // An entry is on its way to each group.
+  add(producer, id, { producers, streams }) {
     const from = producers.get(producer);
     if (!from) return;
-    const path = [{ x: stream.x0 + 10, y: stream.y }];
-    this.dots.set(id, { x: from.x + 60, y: from.y, look: "new", n: 1, path, leaving: false });
+    for (const [group, stream] of streams) {
+      const path = [{ x: stream.x0 + 10, y: stream.y }];
+      this.dots.set(keyOf(id, group), { x: from.x + 60, y: from.y, look: "new", n: 1, path, leaving: false });
+    }
   }
 
-  give(kind, consumer, id, { consumers, stream }) {
+  give(kind, consumer, id, { consumers, streams }) {
     const box = consumers.get(consumer);
     if (!box) return;
-    if (kind === "claimed") this.taken.add(id);
-    const isTaken = this.taken.has(id);
-    let dot = this.dots.get(id);
-    if (!dot) this.dots.set(id, (dot = { ...firstInStream(stream), n: 1, path: [], leaving: false }));
+    const { group } = box.consumer, stream = streams.get(group), key = keyOf(id, group);
+    if (kind === "claimed") this.taken.add(key);
+    const isTaken = this.taken.has(key);
+    let dot = this.dots.get(key);
+    if (!dot) this.dots.set(key, (dot = { ...firstInStream(stream), n: 1, path: [], leaving: false }));
     dot.look = isTaken ? "again" : "held";
     dropFinal(dot);
     if (!isTaken) dot.path.push(firstInStream(stream));
@@ -76,21 +80,25 @@ export class Dots {
   }
 
   dismiss(kind, consumer, id, { consumers, done }) {
-    this.taken.delete(id);
-    const dot = this.dots.get(id), box = consumers.get(consumer);
-    if (!dot) return;
+    const box = consumers.get(consumer);
+    // What is acknowledged by hand names its group: lab:billing; or there is only one.
+    const group = box ? box.consumer.group : consumer.split(":")[1] || done.keys().next().value;
+    const key = keyOf(id, group), dot = this.dots.get(key);
+    this.taken.delete(key);
+    if (!dot || !done.has(group)) return;
     dot.look = kind === "dead_lettered" ? "stranded" : "done";
     if (box) dot.path.push({ x: box.x + box.w + 6, y: box.y }); // not across the others' boxes
-    dot.path.push({ x: done.x, y: done.y });
+    const { x, y } = done.get(group);
+    dot.path.push({ x, y });
   }
 
   // Go on for some seconds; return whether anything still moves.
   advance(dt) {
     let moving = false;
-    for (const [id, dot] of this.dots) {
+    for (const [key, dot] of this.dots) {
       walk(dot, dt * PACE * Math.max(1, dot.path.length - 1));
       if (dot.path.length) moving = true;
-      else if (dot.leaving) this.dots.delete(id);
+      else if (dot.leaving) this.dots.delete(key);
     }
     return moving;
   }

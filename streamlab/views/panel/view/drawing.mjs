@@ -63,7 +63,7 @@ export function hatches(x, y, w, h, apart = 6) {
 }
 
 // Draw a line through points, [x, y]; `null` lifts the pen.
-export function line(pen, points, { colour, width }) {
+export function line(pen, points, { colour, width, dash = [] }) {
   pen.beginPath();
   let isUp = true;
   for (const point of points) {
@@ -74,5 +74,7 @@ export function line(pen, points, { colour, width }) {
   }
   pen.strokeStyle = colour;
   pen.lineWidth = width;
+  pen.setLineDash(dash);
   pen.stroke();
+  pen.setLineDash([]);
 }

@@ -16,6 +16,7 @@ export function faultsMenu({ act, buttons }) {
     kinds.append(group);
   }
   const target = make("select", { "aria-label": "Target", onchange: show });
+  const which = make("select", { "aria-label": "Group", onchange: show });
   const fields = make("span", { class: "bar" });
   const go = button("Do it", () => act(chosen.each, values()), { look: "fault" });
   const text = make("code"), hint = make("span");
@@ -25,7 +26,7 @@ export function faultsMenu({ act, buttons }) {
     opener.focus();
   };
   const node = make("div", { class: "faults", role: "group", "aria-label": "More actions", onkeydown },
-    make("div", { class: "bar" }, kinds, target, fields, go), make("p", {}, text, hint));
+    make("div", { class: "bar" }, kinds, target, which, fields, go), make("p", {}, text, hint));
   const opener = button("More actions", () => open(node.hidden), {
     look: "more", hint: "What else can go wrong, or be done.",
   });
@@ -41,6 +42,7 @@ export function faultsMenu({ act, buttons }) {
   function values() {
     return Object.fromEntries([
       ...(chosen.role ? [["target", target.value]] : []),
+      ...(which.hidden ? [] : [["group", which.value]]),
       ...inputs.map(({ name, node }) => [name, given(node)]),
     ]);
   }
@@ -66,6 +68,8 @@ export function faultsMenu({ act, buttons }) {
   function update(now) {
     state = now;
     offer(target, actors().map(({ name }) => [name, name]));
+    offer(which, state.groups.map(({ name }) => [name, name]));
+    which.hidden = state.groups.length === 1 || !chosen.each.fields.some(({ name }) => name === "group");
     show();
   }
 

@@ -10,18 +10,32 @@ import { curvesLabel, lanesLabel, lookBack } from "./state.mjs";
 const COLOURS = { backlog: BLUE, pending: DARK_ORANGE, throughput: DARK_GREEN };
 
 export function drawCurves(drawing, state) {
-  const pen = drawing.begin();
+  const pen = drawing.begin(), above = state.groups.length > 1 ? 14 : 0; // for the legend
+  if (above) drawLegend(pen, state.groups);
   pen.lineJoin = "round";
-  for (const { name, now, top, left, y, y0, high, points } of curves(state, drawing.width, drawing.height)) {
+  pen.translate(0, above);
+  for (const { name, now, top, left, y, y0, high, lines } of curves(state, drawing.width, drawing.height - above)) {
     const scale = { size: 11, colour: FAINT, align: "right" };
     text(pen, name, 0, y + 12, { size: 12, colour: FAINT });
     text(pen, now, 0, y + 30, { size: 15, bold: true, colour: COLOURS[name] });
     text(pen, `${Math.round(top)}`, left - 6, y0 - high, scale);
     text(pen, "0", left - 6, y0, scale);
     line(pen, [[left, y0 + 0.5], [drawing.width, y0 + 0.5]], { colour: LINE, width: 1 });
-    line(pen, points, { colour: COLOURS[name], width: 2 });
+    for (const [i, points] of lines.entries()) line(pen, points, { colour: COLOURS[name], width: 2, dash: dashOf(i) });
   }
   attribute(drawing.canvas, "aria-label", curvesLabel(state));
+}
+
+// Several groups are told apart by their lines' dashes.
+const dashOf = (i) => (i ? [6, 3 * i] : []);
+
+function drawLegend(pen, groups) {
+  let x = 0;
+  for (const [i, { name }] of groups.entries()) {
+    line(pen, [[x, 6], [x + 24, 6]], { colour: FAINT, width: 2, dash: dashOf(i) });
+    text(pen, name, x + 28, 6, { size: 12 });
+    x += 28 + pen.measureText(name).width + 16;
+  }
 }
 
 export function drawLanes(drawing, state) {

@@ -5,32 +5,41 @@ import { isGone, isPaused } from "./state.mjs";
 export const CELL = 15; // an entry
 const GAP = 4; // what is between two of them
 const HEAD = 32, NAME = 138; // above the scene's boxes; what a consumer's name and state take of its box
+const GROUP = 70; // the least that one of several groups takes, with what is written below its stream
 
 // ---- the scene: producers, stream, consumers -------------------------------------------------------
 
-// Boxes by their left edge and their vertical middle; close together in a window that is low.
+// Boxes by their left edge and their vertical middle; close together in a window that is low. Each group sees the
+// stream on its own, so there is one for each, before its consumers.
 export function places(state, width, isLow = false) {
-  const n = state.consumers.length, nProducers = state.producers.length;
+  const nProducers = state.producers.length;
   const most = isLow ? 30 : 42;
-  const step = n > 5 ? 30 : most;
-  const height = Math.max(3 * most, n * step) + (isLow ? 30 : 42);
+  const step = state.consumers.length > 5 ? 30 : most;
+  const members = state.groups.map(({ name }) => state.consumers.filter(({ group }) => group === name));
+  const highs = members.map(({ length }) => (members.length > 1 ? Math.max(length * step, GROUP) : length * step));
+  const all = highs.reduce((sum, high) => sum + high, 0);
+  const height = Math.max(3 * most, all) + (isLow ? 30 : 42);
   const inner = height - HEAD + (isLow ? 4 : -8);
   const middle = HEAD + inner / 2 - (isLow ? 4 : 0);
   const each = Math.min(most, inner / nProducers);
   const left = width * 0.44 + 58, right = width - 132;
-  const row = (i, of, apart) => middle + (i - (of - 1) / 2) * apart;
-  return {
-    width,
-    height,
-    producers: new Map(state.producers.map((producer, i) => [
-      producer.name, { x: 8, y: row(i, nProducers, each), h: Math.min(30, each - 4), producer },
-    ])),
-    stream: { x0: 118, x1: width * 0.44, y: middle },
-    consumers: new Map(state.consumers.map((consumer, i) => [
-      consumer.name, { x: left, y: row(i, n, step), w: right - left, h: Math.min(34, step - 4), consumer },
-    ])),
-    done: { x: width - 62, y: middle },
-  };
+  const row = (y, i, of, apart) => y + (i - (of - 1) / 2) * apart;
+  const streams = new Map(), consumers = new Map(), done = new Map();
+  let top = middle - all / 2;
+  for (const [g, { name }] of state.groups.entries()) {
+    const y = top + highs[g] / 2;
+    top += highs[g];
+    streams.set(name, { x0: 118, x1: width * 0.44, y });
+    done.set(name, { x: width - 62, y });
+    for (const [i, consumer] of members[g].entries()) {
+      const at = row(y, i, members[g].length, step);
+      consumers.set(consumer.name, { x: left, y: at, w: right - left, h: Math.min(34, step - 4), consumer });
+    }
+  }
+  const producers = new Map(state.producers.map((producer, i) => [
+    producer.name, { x: 8, y: row(middle, i, nProducers, each), h: Math.min(30, each - 4), producer },
+  ]));
+  return { width, height, producers, streams, consumers, done };
 }
 
 const fitting = (width) => Math.max(1, Math.floor(width / (CELL + GAP)));
@@ -39,23 +48,28 @@ export const roomWith = (consumer) => fitting(consumer.w - NAME - 40);
 export const firstWith = (consumer) => ({ x: consumer.x + NAME, y: consumer.y });
 export const firstInStream = (stream) => ({ x: stream.x1 - 14, y: stream.y });
 
-// Where each entry is to be seen, by its id: {x, y, look, n}, n being how often it was delivered.
-// `taken` holds the ids of what was claimed.
+// An entry is somewhere else in each group.
+export const keyOf = (id, group) => `${id} ${group}`;
+
+// Where each entry is to be seen, by its key: {x, y, look, n}, n being how often it was delivered.
+// `taken` holds the keys of what was claimed.
 export function entryPlaces(state, place, taken) {
   const found = new Map();
-  const first = firstInStream(place.stream);
-  state.waiting.slice(0, roomInStream(place.stream)).forEach(([id], i) => {
-    found.set(id, { x: first.x - i * (CELL + GAP), y: first.y, look: "new", n: 1 });
-  });
+  for (const { name, waiting } of state.groups) {
+    const stream = place.streams.get(name), first = firstInStream(stream);
+    waiting.slice(0, roomInStream(stream)).forEach(([id], i) => {
+      found.set(keyOf(id, name), { x: first.x - i * (CELL + GAP), y: first.y, look: "new", n: 1 });
+    });
+  }
   const held = new Map();
-  for (const [id, owner, , n] of state.pending) {
-    const box = place.consumers.get(owner);
+  for (const [id, owner, , n, , group] of state.pending) {
+    const box = place.consumers.get(owner), key = keyOf(id, group);
     if (!box) continue;
     const i = held.get(owner) || 0;
     held.set(owner, i + 1);
     if (i >= roomWith(box)) continue;
     const { x, y } = firstWith(box);
-    found.set(id, { x: x + i * (CELL + GAP), y, look: lookOf(box.consumer, n > 1 || taken.has(id)), n });
+    found.set(key, { x: x + i * (CELL + GAP), y, look: lookOf(box.consumer, n > 1 || taken.has(key)), n });
   }
   return found;
 }
@@ -67,7 +81,7 @@ function lookOf(consumer, isAgain) {
 }
 
 // How many entries are not drawn for want of room: in the stream, and with a consumer.
-export const hiddenInStream = (state, stream) => Math.max(0, state.backlog - roomInStream(stream));
+export const hiddenInStream = (group, stream) => Math.max(0, group.backlog - roomInStream(stream));
 export function hiddenWith(state, box) {
   const listed = state.pending.filter(([, owner]) => owner === box.consumer.name).length;
   return Math.max(0, box.consumer.pending - Math.min(listed, roomWith(box)));
@@ -115,22 +129,28 @@ export function lanes(state, width, height) {
 
 const CURVES_LEFT = 128;
 
-// The three curves below each other: what is written beside each, and its points; counts go by steps.
+// Figures of several groups, with their unit once: 1.2 · 0.4/s.
+const together = (figures) => figures.map((each, i) => {
+  return i < figures.length - 1 ? String(each).replace("/s", "") : each;
+}).join(" · ");
+
+// The three curves below each other, with a line for each group: what is written beside each, and the points of its
+// lines; counts go by steps.
 export function curves(state, width, height) {
-  const { at, backlog, pending, throughput } = state.curves;
+  const { groups } = state;
   const kinds = [
-    { name: "backlog", values: backlog, now: `${state.backlog}`, least: 4, stepped: true },
-    { name: "pending", values: pending, now: `${state.n_pending}`, least: 4, stepped: true },
-    { name: "throughput", values: throughput, now: state.figures.throughput, least: 1, stepped: false },
+    { name: "backlog", now: groups.map(({ backlog }) => backlog), least: 4, stepped: true },
+    { name: "pending", now: groups.map(({ n_pending: n }) => n), least: 4, stepped: true },
+    { name: "throughput", now: groups.map(({ throughput }) => throughput), least: 1, stepped: false },
   ];
   const each = height / kinds.length, high = each - 15;
   const x = (t) => CURVES_LEFT + ((t - state.at + state.window) / state.window) * (width - CURVES_LEFT - 2);
-  return kinds.map(({ name, values, now, least, stepped }, row) => {
-    const top = Math.max(...values, least), y0 = (row + 1) * each - 7;
+  return kinds.map(({ name, now, least, stepped }, row) => {
+    const top = Math.max(...state.curves.flatMap((curve) => curve[name]), least), y0 = (row + 1) * each - 7;
     const y = (value) => y0 - (value / top) * high;
-    const points = at.flatMap((t, i) => [
+    const lines = state.curves.map(({ at, [name]: values }) => at.flatMap((t, i) => [
       ...(stepped && i > 0 ? [[x(t), y(values[i - 1])]] : []), [x(t), y(values[i])],
-    ]);
-    return { name, now, top, left: CURVES_LEFT, y: row * each, y0, high, points };
+    ]));
+    return { name, now: together(now), top, left: CURVES_LEFT, y: row * each, y0, high, lines };
   });
 }

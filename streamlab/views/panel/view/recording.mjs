@@ -43,28 +43,40 @@ export class Recording {
 
   // What is to be seen at a time; with the story of an entry, if one was picked.
   stateAt(at, picked = "") {
-    const { ids, consumer, window, title, engine, stream, group } = this.data;
+    const { ids, consumer, window, title, engine, stream, groups } = this.data;
     const { values, figures, tables } = this.sumTo(this.momentAt(at));
     const rows = (name) => [...(tables.get(name) || [])].sort(([one], [other]) => one - other);
     const points = rows("points").map(([, point]) => point).filter(([when]) => when > at - window && when <= at);
-    const column = (i) => points.map((point) => point[i]);
+    // What is known of an entry in a group has one key: see _key of the kernel's.
+    const id = (key) => ids[Math.floor(key / groups.length)], of = (key) => key % groups.length;
+    const now = groups.map((name, g) => {
+      const [backlog, pending, acked, throughput] = tables.get("groups").get(g);
+      const waiting = rows("waiting").filter(([key]) => of(key) === g).map(([key, producer]) => [id(key), producer]);
+      // Lag and position are the server's to say.
+      return { name, backlog, lag: "–", n_pending: pending, n_acked: acked, last_id: "–", throughput, waiting };
+    });
+    const curve = ({ backlog, n_pending, throughput }, g) => {
+      const mine = points.filter((point) => point[1] === g), column = (i) => mine.map((point) => point[i]);
+      return {
+        at: [...column(0), at],
+        backlog: [...column(2), backlog],
+        pending: [...column(3), n_pending],
+        throughput: [...column(4), parseFloat(throughput)],
+      };
+    };
     return {
-      title, engine, stream, group, window, at, future: [], ...values,
+      title, engine, stream, groups: now, window, at, future: [], ...values,
       figures: { ...figures },
       consumers: rows("consumers").map(([, row]) => Object.fromEntries(consumer.map((name, i) => [name, row[i]]))),
-      pending: rows("pending").map(([key, [owner, since, n]]) => [ids[key], owner, Math.max(0, at - since), n, ""]),
-      waiting: rows("waiting").map(([key, producer]) => [ids[key], producer]),
-      dead_letters: rows("dead_letters").reverse().map(([key, [by, n]]) => [ids[key], ids[key], by, n, ""]),
+      pending: rows("pending").map(([key, [owner, since, n]]) => {
+        return [id(key), owner, Math.max(0, at - since), n, "", groups[of(key)]];
+      }),
+      dead_letters: rows("dead_letters").reverse().map(([key, [by, n]]) => [id(key), id(key), by, n, ""]),
       bars: rows("bars").map(([, bar]) => bar),
       by_hand: rows("by_hand").map(([, command]) => command),
       commands: rows("commands").map(([, command]) => command),
-      moves: rows("moves").map(([key, [kind, actor, id]]) => [key, kind, actor, ids[id]]),
-      curves: {
-        at: [...column(0), at],
-        backlog: [...column(1), values.backlog],
-        pending: [...column(2), values.n_pending],
-        throughput: [...column(3), parseFloat(figures.throughput)],
-      },
+      moves: rows("moves").map(([key, [kind, actor, n]]) => [key, kind, actor, ids[n]]),
+      curves: now.map(curve),
       story: picked && { id: picked, lines: this.story(picked, at) },
     };
   }

@@ -73,30 +73,36 @@ export class Scene {
     this.drawHeads(pen);
     this.drawWays(pen);
     this.drawProducers(pen);
-    this.drawStream(pen);
+    for (const group of this.state.groups) this.drawStream(pen, group);
     for (const place of this.place.consumers.values()) this.drawConsumer(pen, place);
-    this.drawDone(pen);
+    for (const group of this.state.groups) this.drawDone(pen, group);
     for (const dot of this.dots.dots.values()) drawDot(pen, dot);
   }
 
   drawHeads(pen) {
-    const { state, place: { width, stream, consumers, done } } = this;
-    const group = `group ${state.group}${width < 1000 ? "" : ": consumers and what is pending for them"}`;
+    const { state, place: { width, streams, consumers, done } } = this;
+    const [{ x0 }] = streams.values(), [{ x }] = done.values();
+    const isOne = state.groups.length === 1;
+    const groups = isOne ? `group ${state.groups[0].name}` : "groups";
     const first = consumers.values().next().value;
     const faint = { size: 12, colour: FAINT };
     text(pen, "producers", 8, 13, faint);
-    text(pen, `stream ${state.stream}`, stream.x0, 13, faint);
-    text(pen, group, first ? first.x : width / 2, 13, faint);
-    text(pen, "acknowledged", done.x, 13, { ...faint, align: "center" });
+    text(pen, `stream ${state.stream}${isOne ? "" : ", as each group reads it"}`, x0, 13, faint);
+    const more = width < 1000 ? "" : ": consumers and what is pending for them";
+    text(pen, groups + more, first ? first.x : width / 2, 13, faint);
+    text(pen, "acknowledged", x, 13, { ...faint, align: "center" });
   }
 
   drawWays(pen) {
-    const { producers, stream, consumers, done } = this.place;
-    for (const from of producers.values()) drawWay(pen, from.x + 64, from.y, stream.x0, stream.y);
+    const { producers, streams, consumers, done } = this.place;
+    for (const from of producers.values()) {
+      for (const stream of streams.values()) drawWay(pen, from.x + 64, from.y, stream.x0, stream.y);
+    }
     for (const to of consumers.values()) {
       if (isGone(to.consumer)) continue;
+      const stream = streams.get(to.consumer.group), end = done.get(to.consumer.group);
       drawWay(pen, stream.x1 + 4, stream.y, to.x, to.y);
-      drawWay(pen, to.x + to.w, to.y, done.x - 40, done.y);
+      drawWay(pen, to.x + to.w, to.y, end.x - 40, end.y);
     }
   }
 
@@ -108,12 +114,13 @@ export class Scene {
     }
   }
 
-  drawStream(pen) {
-    const { state, place: { stream: { x0, x1, y } } } = this;
+  drawStream(pen, group) {
+    const stream = this.place.streams.get(group.name), { x0, x1, y } = stream;
     box(pen, x0, y - 17, x1 - x0 + 4, 34, { fill: "#eef3f7", radius: 4 });
-    const hidden = hiddenInStream(state, this.place.stream);
+    const hidden = hiddenInStream(group, stream);
     if (hidden > 0) text(pen, `+${hidden}`, x0 + 6, y, { size: 12, bold: true });
-    text(pen, `${state.backlog} not yet delivered`, x0, y + 30, { size: 12, colour: FAINT });
+    const to = this.state.groups.length > 1 ? ` to group ${group.name}` : "";
+    text(pen, `${group.backlog} not yet delivered${to}`, x0, y + 30, { size: 12, colour: FAINT });
   }
 
   drawConsumer(pen, place) {
@@ -127,10 +134,10 @@ export class Scene {
     if (hidden > 0) text(pen, `+${hidden}`, x + w - 8, y, { size: 12, bold: true, align: "right" });
   }
 
-  drawDone(pen) {
-    const { x, y } = this.place.done;
+  drawDone(pen, { name, n_acked: n }) {
+    const { x, y } = this.place.done.get(name);
     box(pen, x - 40, y - 20, 80, 40, { fill: "#eef8f4", stroke: GREEN });
-    text(pen, `✓ ${count(this.state.n_acked)}`, x, y, { bold: true, align: "center", colour: DARK_GREEN });
+    text(pen, `✓ ${count(n)}`, x, y, { bold: true, align: "center", colour: DARK_GREEN });
   }
 }
 

@@ -46,13 +46,32 @@ export const seedOf = (value) => (value === "" ? "" : Number(value));
 export function sceneLabel(state) {
   const taken = (c) => (c.taken ? ` and works on ${c.taken} that were taken from it` : "");
   const who = state.consumers.map((c) => `${c.name} is ${c.state} with ${c.pending} pending${taken(c)}`).join("; ");
-  const waiting = plural(state.backlog, "entry waits", "entries wait");
-  return `${waiting} in the stream; ${who}; ${state.n_acked} acknowledged.`;
+  const isOne = state.groups.length === 1;
+  const waiting = state.groups.map(({ name, backlog }) => {
+    return `${plural(backlog, "entry waits", "entries wait")} in the stream${isOne ? "" : ` for ${name}`}`;
+  });
+  const acked = state.groups.map(({ name, n_acked: n }) => `${n} acknowledged${isOne ? "" : ` in ${name}`}`);
+  return `${waiting.join(", ")}; ${who}; ${acked.join(", ")}.`;
 }
 
-export function curvesLabel({ window, backlog, n_pending, figures }) {
-  const figure = `backlog ${backlog}, pending ${n_pending}, throughput ${figures.throughput}`;
-  return `The last ${lookBack(window)} seconds: ${figure}.`;
+export function curvesLabel({ window, groups }) {
+  const figures = groups.map(({ name, backlog, n_pending: n, throughput }) => {
+    return `${groups.length > 1 ? `${name}: ` : ""}backlog ${backlog}, pending ${n}, throughput ${throughput}`;
+  });
+  return `The last ${lookBack(window)} seconds: ${figures.join("; ")}.`;
+}
+
+// What something is called that belongs to a group: which, if there are several.
+export const inGroup = (words, group, { groups }) => (groups.length > 1 ? `${words} · ${group}` : words);
+
+// Picked entries by the groups in which they are pending; keys are those of `layout.mjs`.
+export function byGroup(keys) {
+  const found = new Map();
+  for (const key of keys) {
+    const at = key.indexOf(" "), group = key.slice(at + 1);
+    found.set(group, [...(found.get(group) || []), key.slice(0, at)]);
+  }
+  return found;
 }
 
 export function lanesLabel({ window, consumers }) {

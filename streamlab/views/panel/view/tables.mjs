@@ -6,7 +6,8 @@ import { faultsMenu } from "./faults.mjs";
 import { drawLanes } from "./figures.mjs";
 import { checkBox, link } from "./entries.mjs";
 import { attribute, button, classes, enable, head, isFree, make, offer, Rows, show, write } from "./page.mjs";
-import { consumerRow, pendingCount, pendingRow, seconds, whyNot } from "./state.mjs";
+import { keyOf } from "./layout.mjs";
+import { byGroup, consumerRow, inGroup, pendingCount, pendingRow, seconds, whyNot } from "./state.mjs";
 
 const ROW = 25, PENDING_HEIGHT = 232; // pixels, of the list of pending entries: as in view.css
 const bar = (...children) => make("div", { class: "bar" }, ...children);
@@ -20,15 +21,22 @@ export function consumersPart(does) {
   const heads = head([
     "name", "state", "#holds", "#pending", "#delivered", "#acked", "#twice", ...(faults ? ["#idle", ""] : []),
   ]);
-  const ofGroup = atHand(buttons, "group").map((each) => button(each.label, () => act(each), { hint: each.hint }));
+  const which = make("select", { "aria-label": "Group to add a consumer to" });
+  const choice = make("label", {}, "in ", which);
+  const ofGroup = atHand(buttons, "group").map((each) => {
+    return button(each.label, () => act(each, choice.hidden ? {} : { group: which.value }), { hint: each.hint });
+  });
   const node = make("section", { class: "holders", "aria-label": "Consumers" },
-    bar(make("h3", {}, "Consumers"), ...ofGroup, ...(faults ? [faults.opener] : [])), ...(faults ? [faults.node] : []),
+    bar(make("h3", {}, "Consumers"), ...ofGroup, ...(faults ? [choice, faults.opener] : [])),
+    ...(faults ? [faults.node] : []),
     make("div", { class: "scroll consumers" }, make("table", { "aria-label": "Consumers" }, heads, body)),
     lanes.canvas);
 
   function update(state) {
     rows.update(state.consumers, (c) => c.name, (row, c) => row.fill(state, c));
     for (const each of ofGroup) enable(each, whyNot(state));
+    offer(which, state.groups.map(({ name }) => [name, name]));
+    choice.hidden = state.groups.length === 1;
     faults?.update(state);
     drawLanes(lanes, state);
   }
@@ -36,11 +44,11 @@ export function consumersPart(does) {
 }
 
 function newConsumer(name, { act, buttons }) {
-  const how = make("span", { class: "state" }), label = make("strong", {}, name);
+  const how = make("span", { class: "state" }), label = make("strong", {}, name), of = make("small");
   const counts = ["holding", "pending", "delivered", "acked", "again"].map((key) => [key, make("td", { class: "n" })]);
   const idle = make("td", { class: "n" });
   const places = inRow(buttons).map((place) => newPlace(name, act, place));
-  const node = make("tr", { "data-consumer": name }, make("td", { role: "rowheader" }, label), make("td", {}, how),
+  const node = make("tr", { "data-consumer": name }, make("td", { role: "rowheader" }, label, of), make("td", {}, how),
     ...counts.map(([, cell]) => cell));
   // When one last asked is the server's to say, which a recording does not know.
   const does = make("td", {}, make("span", { class: "buttons" }, ...places.map((place) => place.node)));
@@ -48,6 +56,7 @@ function newConsumer(name, { act, buttons }) {
 
   function fill(state, consumer) {
     const row = consumerRow(consumer);
+    write(of, state.groups.length > 1 ? ` ${consumer.group}` : "");
     classes(node, row.look);
     attribute(node, "title", row.hint);
     classes(how, `state ${consumer.state}`);
@@ -87,14 +96,16 @@ export function pendingPart({ act, tell, buttons }) {
 
   function update(now) {
     state = now;
-    const there = new Set(state.pending.map(([id]) => id));
-    for (const id of picked) if (!there.has(id)) picked.delete(id);
+    const there = new Set(state.pending.map(keyOfRow));
+    for (const key of picked) if (!there.has(key)) picked.delete(key);
     write(total, pendingCount(state));
     list.update(state);
     claims.update(state);
   }
   return { node, update };
 }
+
+const keyOfRow = ([id, , , , , group]) => keyOf(id, group);
 
 // What stands there instead of the controls of a run that is only looked at.
 function watched() {
@@ -104,7 +115,7 @@ function watched() {
 
 function pendingList(tell, picked, changed) {
   const body = make("tbody");
-  const rows = new Rows(body, (id) => newPending(id, tell, picked, changed));
+  const rows = new Rows(body, (key) => newPending(key, tell, picked, changed));
   const words = ["entry id", "owner", "idle time", "#delivery count"], looks = ["id", "owner", "idle", ""];
   const heads = picked ? head(["", ...words, "fields"], ["pick", ...looks]) : head(words, looks);
   let state = null, scrolled = 0;
@@ -120,21 +131,27 @@ function pendingList(tell, picked, changed) {
   function update(now) {
     state = now;
     const owners = new Map(state.consumers.map((c) => [c.name, c]));
-    rows.update(state.pending, ([id]) => id, (row, entry, i) => {
-      row.fill(entry, owners.get(entry[1]), state.min_idle, Math.abs(i * ROW - scrolled) < 2 * PENDING_HEIGHT);
+    rows.update(state.pending, keyOfRow, (row, entry, i) => {
+      row.fill(entry, owners.get(entry[1]), state, Math.abs(i * ROW - scrolled) < 2 * PENDING_HEIGHT);
     });
   }
   return { node, update };
 }
 
 function claimControls(act, buttons, picked) {
+  let state = null;
   const [recovery] = atHand(buttons, "recovery");
   const owner = make("select", { "aria-label": "New owner" });
   const claims = atHand(buttons, "pending entries").map((each) => {
     const ofPicked = each.fields.some(({ name }) => name === "ids");
     const claim = () => {
-      act(each, { ids: [...picked], consumer: owner.value, ...(atOnce.checked && { min_idle: 0 }) });
-      if (ofPicked) picked.clear();
+      const values = { consumer: owner.value, ...(atOnce.checked && { min_idle: 0 }) };
+      const isOne = state.groups.length === 1;
+      if (ofPicked) {
+        for (const [group, ids] of byGroup(picked)) act(each, { ...values, ids, ...(!isOne && { group }) });
+        picked.clear();
+      } else if (isOne || owner.value) act(each, values);
+      else for (const { name } of state.groups) act(each, { ...values, group: name });
     };
     const look = ofPicked ? each.word : `main ${each.word}`;
     return { ...each, ofPicked, node: button(each.label, claim, { look, hint: each.hint }) };
@@ -157,8 +174,9 @@ function claimControls(act, buttons, picked) {
     make("label", { title: "Claim whatever has been idle for 0 s or more." }, atOnce, " at once"),
     make("label", { title: recovery.hint }, automatic, ` ${recovery.label} by `), strategy);
 
-  function update(state) {
-    offer(owner, [["", "who holds least"], ...state.consumers.map((c) => [c.name, c.name])]);
+  function update(now) {
+    state = now;
+    offer(owner, [["", "who holds least"], ...state.consumers.map((c) => [c.name, inGroup(c.name, c.group, state)])]);
     for (const { label, ofPicked, node } of claims) {
       enable(node, whyNot(state) || (ofPicked && !picked.size ? "Pick entries first, by their check boxes." : ""));
       if (ofPicked) write(node, picked.size ? `${label} ${picked.size}` : label);
@@ -171,18 +189,19 @@ function claimControls(act, buttons, picked) {
   return { above, below: [below], update };
 }
 
-function newPending(id, tell, picked, changed) {
+function newPending(key, tell, picked, changed) {
+  const id = key.split(" ", 1)[0];
   let missed = 9;
-  const pick = picked && checkBox(id, picked, changed, `Pick ${id}`);
+  const pick = picked && checkBox(key, picked, changed, `Pick ${id}`);
   const owner = make("td"), count = make("td", { class: "n" }), fields = make("td", { class: "fields" });
   const meter = make("span", { class: "meter", "aria-hidden": "true" }), idle = make("span");
   const node = make("tr", { "data-entry": id }, ...(pick ? [make("td", {}, pick)] : []),
     make("td", {}, link(id, tell)), owner, make("td", {}, meter, idle), count, ...(pick ? [fields] : []));
 
-  function fill(entry, holder, leastIdle, isInSight) {
-    const row = pendingRow(entry, holder, leastIdle);
+  function fill(entry, holder, state, isInSight) {
+    const row = pendingRow(entry, holder, state.min_idle);
     classes(node, row.look);
-    write(owner, row.owner);
+    write(owner, inGroup(row.owner, entry[5], state));
     // Idle times change all the time. Rows that are scrolled out of sight wait for each tenth update, or most of the
     // work would be theirs.
     const isDue = isInSight || missed >= 9;
@@ -194,7 +213,7 @@ function newPending(id, tell, picked, changed) {
     }
     write(count, entry[3]);
     write(fields, entry[4]);
-    if (pick && pick.checked !== picked.has(id)) pick.checked = picked.has(id);
+    if (pick && pick.checked !== picked.has(key)) pick.checked = picked.has(key);
   }
   return { node, fill };
 }

@@ -15,6 +15,7 @@ import redis
 
 from streamlab.model import MIN_ID, StreamModel, format_id, parse_id
 from streamlab.model.records import parse_groups, parse_pending_range, text
+from streamlab.views.plots import style
 from streamlab.views.plots.picture import Chart
 from streamlab.views.plots.style import HATCHES, INK, colour
 
@@ -76,7 +77,8 @@ def draw_states(table: Mapping[str, Mapping[str, str]]) -> Chart:
     """Draw a row of states for each command: a column for each entry, a colour and a hatch for each consumer."""
     chart = Chart(8, 0.9 + 0.37 * len(table))
     columns = list(dict.fromkeys(entry_id for row in table.values() for entry_id in row))
-    ax = chart.add_subplot(xlim=(-0.5, len(columns) - 0.5), ylim=(len(table) - 0.5, -0.5), xlabel="entry")
+    ax = chart.add_subplot(xlim=(-0.5, len(columns) - 0.5), ylim=(len(table) - 0.5, -0.5))
+    style.label_axes(ax, x=f"entry ({_key(table)})")
     consumers: list[str] = []
     for y, row in enumerate(table.values()):
         for entry_id, state in row.items():
@@ -101,6 +103,14 @@ def draw_states(table: Mapping[str, Mapping[str, str]]) -> Chart:
     told = ", ".join(f"{n} {kind}" for kind, n in last.items())
     chart.alt = f"The states of {len(columns)} entries after each of {len(table)} commands; in the end {told}."
     return chart
+
+
+def _key(table: Mapping[str, Mapping[str, str]]) -> str:
+    """Say what the boxes mean."""
+    states = {state for row in table.values() for state in row.values()}
+    words = ["a name: pending for this consumer, delivered × times"]
+    words += ["white: not delivered yet"] if UNDELIVERED in states else []
+    return "; ".join(words)
 
 
 def draw_transitions(counted: Transitions) -> Chart:
