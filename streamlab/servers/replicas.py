@@ -27,7 +27,8 @@ class PrivateReplicas(PrivateServers):
     """A primary with replicas, watched by Sentinels: real servers of one's own.
 
     ``n_replicas`` copy the primary. If it does not answer for ``down_after`` seconds, the ``n_sentinels`` promote one
-    of them, for which more than half of the Sentinels must agree; without Sentinels nobody does.
+    of them, for which more than half of the Sentinels must agree; without Sentinels nobody does. (On a machine that is
+    very busy a living primary may be kept waiting for so long: give it more time there.)
     `servers` are those that hold data, first the one that was the primary at the start; `primary` is who is it now.
     """
 

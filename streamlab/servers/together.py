@@ -91,8 +91,10 @@ class PrivateServers(ABC):
             port=port,
             options={
                 "masterauth": self._password,
-                # A replica's first copy of the data is made at once, instead of waiting 5 s for others to ask too.
-                "repl-diskless-sync-delay": 0,
+                # By way of a file, a replica's first copy is made at once, and what is written then follows at once.
+                # Without one, the primary waits 5 s for other replicas; and the replica, which counts as online by
+                # then, is sent nothing more until it has told, in the next second, that it has the copy.
+                "repl-diskless-sync": "no",
                 **named,
             },
         )

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -27,6 +28,8 @@ from streamlab.servers.several import at_key, parse_several
 from streamlab.servers.together import PrivateServers, ask
 
 STREAM, GROUP = "orders", "workers"
+#: Why the tests of failovers are tests of real time.
+SLOW_IS_DEAD = "a server that does not get to answer is taken for dead"
 
 
 @pytest.fixture(scope="module")
@@ -223,11 +226,20 @@ async def work_through(servers: PrivateServers, end: Callable[[Any], None]) -> t
 
     Consumers are blocked in a read as it goes, since producing is slow; they come to their end by themselves.
     """
+    async with AsyncExitStack() as stack:
+        clients = [stream_client(servers.url, name=f"C{number}") for number in range(3)]
+        for client in clients:
+            stack.push_async_callback(client.aclose)
+        return await work_with(clients, servers, end)
+
+
+async def work_with(
+    clients: list[redis.asyncio.Redis], servers: PrivateServers, end: Callable[[Any], None]
+) -> tuple[list[str], Counter[str]]:
     events: Counter[str] = Counter()
     added: list[str] = []
     done: Counter[str] = Counter()
     stop = asyncio.Event()
-    clients = [stream_client(servers.url, name=f"C{number}") for number in range(3)]
 
     def report(kind: str, actor: str, id: str = "", delivery_count: int = 0, at: float | None = None) -> None:
         events[kind] += 1
@@ -256,24 +268,24 @@ async def work_through(servers: PrivateServers, end: Callable[[Any], None]) -> t
     stop.set()
     await asyncio.gather(*working)
     assert events[RECREATED] == 0
-    for client in clients:
-        await client.aclose()
     return [entry_id for entry_id in added if entry_id in kept], done
 
 
+@pytest.mark.real_time(SLOW_IS_DEAD)
 @pytest.mark.parametrize("end", [fail_over, kill_primary])
 def test_workers_carry_on_after_a_failover(default_server_binary: ServerBinary, end: Callable[..., None]) -> None:
     """By Sentinels: whether the primary lives or not, all that the new one has is done, and its group is not gone."""
-    with PrivateReplicas(default_server_binary, n_replicas=1, down_after=0.3) as servers:
+    with PrivateReplicas(default_server_binary, n_replicas=1, down_after=1.0) as servers:
         kept, done = asyncio.run(work_through(servers, end))
         assert servers.primary is servers.servers[1]
     assert len(kept) >= 80  # what was not copied in time is gone
     assert all(done[entry_id] for entry_id in kept)
 
 
+@pytest.mark.real_time(SLOW_IS_DEAD)
 def test_workers_carry_on_after_a_promotion_in_a_cluster(default_server_binary: ServerBinary) -> None:
     """In a cluster: all that the killed primary's replica has is done, and its group is not gone."""
-    with PrivateCluster(default_server_binary, node_timeout=0.5) as servers:
+    with PrivateCluster(default_server_binary) as servers:
         kept, done = asyncio.run(work_through(servers, kill_primary))
         assert servers.primary_of(STREAM) in servers.servers[3:]
     assert len(kept) >= 80  # what was not copied in time is gone
@@ -295,7 +307,7 @@ def test_a_live_run_on_a_cluster(default_server_binary: ServerBinary) -> None:
         sink="idempotent",
     )
     scenario = scenario.with_recovery("autoclaim", max_deliveries=3).with_faults("disconnect C2 at 500ms")
-    with PrivateCluster(default_server_binary, node_timeout=0.5) as servers, connect(servers.url) as client:
+    with PrivateCluster(default_server_binary) as servers, connect(servers.url) as client:
 
         def kill_in_mid_run() -> None:
             while client.xlen(STREAM) < 50:
