@@ -46,7 +46,8 @@ def test_a_server_that_is_taken_down_while_it_is_asked_is_asked_again(is_down: b
                 up.clear()
                 asyncio.get_running_loop().call_later(0.01, up.set)
 
-        stage.client = _Client(take_down)
+        client = _Client(take_down)
+        stage.answered = lambda ask: ask(client)
         await course._ask_and_bury("C1", asyncio.get_running_loop().time())
 
     if is_down:
