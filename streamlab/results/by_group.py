@@ -8,9 +8,7 @@ from typing import Any
 from streamlab.results.events import Event, EventLog
 from streamlab.results.final_state import FinalState
 from streamlab.scenario import Scenario
-from streamlab.scenario.action import LAB
-
-_BY_HAND = f"{LAB}:"
+from streamlab.scenario.action import LAB, LAB_IN
 
 
 class Routes:
@@ -67,9 +65,4 @@ def parts_of(
 
 def as_alone(event: Event) -> Event:
     """Return an event as a scenario with one group would have it."""
-    return event._replace(actor=LAB) if event.actor.startswith(_BY_HAND) else event
-
-
-def is_by_hand(actor: str) -> bool:
-    """Return whether an event has this actor because it was caused by hand."""
-    return actor == LAB or actor.startswith(_BY_HAND)
+    return event._replace(actor=LAB) if event.actor.startswith(LAB_IN) else event

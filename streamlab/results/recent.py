@@ -12,11 +12,11 @@ from typing import Final
 
 from streamlab.actors.events import ACKED, ADDED, DEAD_LETTERED, DELIVERED, VOID
 from streamlab.results.book import Book
-from streamlab.results.by_group import Routes, as_alone, is_by_hand
+from streamlab.results.by_group import Routes, as_alone
 from streamlab.results.events import Event, EventLog
 from streamlab.results.ledger import Ledger
 from streamlab.scenario import Consumer, Scenario
-from streamlab.scenario.action import LAB
+from streamlab.scenario.action import LAB, is_by_hand
 
 #: How many commands, bars and moves are remembered.
 N_COMMANDS: Final = 200

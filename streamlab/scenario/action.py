@@ -14,6 +14,8 @@ from streamlab.actors.recovery import Recovery
 POISON_FIELD: Final = "poison"
 #: Who does what is done by hand, and behind everybody's back: no actor has this name.
 LAB: Final = "lab"
+#: … and begins so if it concerns one of several groups: ``lab:billing``.
+LAB_IN: Final = f"{LAB}:"
 #: Redis commands whose replies can be lost, and who sends them.
 LOSABLE: Final = {
     "XREADGROUP": "consumer",
@@ -41,6 +43,11 @@ Aim = Literal[
 ]
 
 R_co = TypeVar("R_co", covariant=True)
+
+
+def is_by_hand(actor: str) -> bool:
+    """Return whether an event has this actor because it was caused by hand, or behind everybody's back."""
+    return actor == LAB or actor.startswith(LAB_IN)
 
 
 class ActionError(ValueError):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import attrs
 
-from streamlab.scenario.action import LAB, POISON_FIELD
+from streamlab.scenario.action import POISON_FIELD, is_by_hand
 from streamlab.scenario.small_table import length
 from streamlab.scenario.values import InvalidValue, Record, a, finite, one_of, printable, text, whole
 
@@ -172,7 +172,7 @@ def check_names(**places: tuple[Producer | Consumer, ...]) -> None:
     taken: set[str] = set()
     for place, actors in places.items():
         for i, actor in enumerate(actors):
-            if actor.name == LAB or actor.name.startswith(f"{LAB}:"):
+            if is_by_hand(actor.name):
                 problem = f"is {actor.name!r}, which is who does things by hand"
             elif actor.name in taken:
                 problem = f"is {actor.name!r}, given twice: every actor needs its own"

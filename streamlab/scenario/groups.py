@@ -12,7 +12,7 @@ from typing import Any
 
 import attrs
 
-from streamlab.scenario.action import LAB, Action, ActionError
+from streamlab.scenario.action import LAB, LAB_IN, Action, ActionError
 from streamlab.scenario.actions import AddConsumer
 from streamlab.scenario.values import ScenarioError, choose_from
 
@@ -39,7 +39,7 @@ class Groups(dict[str, tuple[str, ...]]):
 
     def by_hand(self, group: str) -> str:
         """Return the actor of an event that was caused by hand, and concerns one group only."""
-        return LAB if len(self) == 1 else f"{LAB}:{group}"
+        return LAB if len(self) == 1 else f"{LAB_IN}{group}"
 
     def only(self, asked: str) -> str:
         """Return the one group that there is; raise `ScenarioError` if there are several: `asked` is what to write."""

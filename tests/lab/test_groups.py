@@ -84,6 +84,18 @@ def test_each_group_is_given_every_entry_once(engine: EngineName) -> None:
     assert run.of("workers").ledger.added == run.of("billing").ledger.added
 
 
+def test_effects_and_dead_letters_are_each_group_s_own() -> None:
+    """What one counts or gives up is not the other's: a sink that counts naively counts once, a poison entry lies there
+    once for each."""
+    naive = Lab(TWO.replace(sink="naive")).run()
+    poisoned = Lab(TWO.with_faults("poison P1 nth 20").with_recovery(restart_after=0.1, max_deliveries=2)).run()
+    assert poisoned.broken() == []
+    for group in ("workers", "billing"):
+        assert set(naive.of(group).final.effects.values()) == {1}
+        (letter,) = poisoned.of(group).final.dead_letters
+        assert poisoned.of(group).state_of(letter) == "dead-lettered"
+
+
 # ---- by hand -------------------------------------------------------------------------------------------
 
 

@@ -27,6 +27,7 @@ else:
 
 from streamlab.views.shown.headlines import headline
 from streamlab.views.shown.state import state_of
+from streamlab.views.shown.still import still
 
 BUSY = Scenario(
     name="busy",
@@ -497,3 +498,18 @@ def test_the_command_says_what_is_missing(monkeypatch: pytest.MonkeyPatch, capsy
     assert "no redis-server or valkey-server on the PATH" in capsys.readouterr().err
     assert cli.main(["panel", "no-such-scenario"]) == 2
     assert "streamlab.views.panel" in sys.modules
+
+
+def test_a_group_that_nobody_is_left_in():
+    """Others go on, and still it is an alarm; the still picture says how far each group is."""
+    with Lab("two-groups") as lab:
+        lab.run_until(20.0)
+        assert headline_of(lab) == ("calm", "All 3 consumers are alive. Nothing is stranded.")
+        lab.kill("B1")
+        lab.run_until(30.0)
+        mood, words = headline_of(lab)
+        picture = still(state_of(lab))
+    assert mood == "alarm"
+    assert words.endswith("No consumer of billing is left: entries wait there until one is started.")
+    assert "<td>workers</td><td>0</td><td>0</td>" in picture
+    assert "<td>billing</td><td>22</td><td>22</td>" in picture
