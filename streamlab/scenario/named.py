@@ -124,7 +124,8 @@ def crash() -> Scenario:
     return _under_way(
         "crash",
         "crash-before-effect C2 nth 25",
-        "crash-before-ack C3 nth 50",
+        # Two seconds later. If C3 could die of what C2 has left, milliseconds would decide how long recovery takes.
+        "crash-before-ack C3 nth 100",
         recovery=Recovery("autoclaim", interval=0.05),
         # The two who are left are busy half of the time: nothing but the crashes makes entries wait.
         consumers=consumers(4, Service("constant", mean=0.01)),

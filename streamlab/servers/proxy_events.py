@@ -18,6 +18,7 @@ Given = tuple[str, int | None]
 How = Literal["new", "history", "claimed", "renamed", "by a script"]
 
 ENTRY_ID: Final = re.compile(r"\d+-\d+")
+_ACKS: Final = ("XACK", "XACKDEL")
 _SCRIPTS: Final = ("EVAL", "EVALSHA", "FCALL")
 _EFFECTS: Final = ("HINCRBY", "HSET", "HSETNX", "HMSET", "XADD")
 
@@ -88,10 +89,8 @@ class GroupWatcher:
     def _may_pass(self, words: list[str]) -> bool:
         """Tell what a command is about; return whether it may be passed on."""
         name = words[0] if words else ""
-        if name in ("XACK", "XACKDEL") and self._is_ours(words[1:3]):
-            return self.witness.is_to_ack(_ids(words[3:]))
-        if name in _SCRIPTS and self._keys(words) & {self.stream, self.effects}:
-            return self.witness.is_to_ack(_ids(words))
+        if ids := self._to_ack(words):
+            return self.witness.is_to_ack(ids)
         if name in _EFFECTS and words[1:2] == [self.effects]:
             return self.witness.is_to_have_effect(_ids(words[2:]))
         if name == "XREADGROUP":
@@ -101,6 +100,15 @@ class GroupWatcher:
             if name == "XAUTOCLAIM" and self._cursor not in (None, *words[5:6]):
                 self.witness.stops_at_empty_page()
         return True
+
+    def _to_ack(self, words: list[str]) -> list[str]:
+        """Return the ids that a command acknowledges; of a script, those that it may."""
+        name = words[0] if words else ""
+        if name in _ACKS and self._is_ours(words[1:3]):
+            return _ids(words[3:])
+        if name in _SCRIPTS and self._keys(words) & {self.stream, self.effects}:
+            return _ids(words)
+        return []
 
     def _ask(self, words: list[str]) -> None:
         read = _Read.of(words)
@@ -151,8 +159,7 @@ class GroupWatcher:
         if name in _EFFECTS and words[1:2] == [self.effects]:
             self._had_effect(words, reply)
         elif name in _SCRIPTS:
-            if self._keys(words) & {self.stream, self.effects}:
-                self.witness.unheard(_ids(words))
+            self._is_unheard(words)
             self._give(self._returned(reply), "by a script")
         elif name in _AFTER:
             _AFTER[name](self, words, reply)
@@ -227,11 +234,15 @@ class GroupWatcher:
             self.witness.removed(words[4], int(reply))
 
     def closed(self, *, by_client: bool) -> None:
-        for words in (*(self._queued or ()), *self._waiting):
-            if words[:1] == ["XACK"] and self._is_ours(words[1:3]):
-                self.witness.unheard(_ids(words[3:]))
+        for words in (*(self._queued or ()), *self._waiting):  # they reached the server, or did not
+            self._is_unheard(words)
         if not by_client:
             self.witness.cut()
+
+    def _is_unheard(self, words: list[str]) -> None:
+        """Note what a command may have acknowledged: no reply tells."""
+        if ids := self._to_ack(words):
+            self.witness.unheard(ids)
 
 
 _AFTER: Final[dict[str, Callable[[GroupWatcher, list[str], Any], None]]] = {

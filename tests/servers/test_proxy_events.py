@@ -205,18 +205,25 @@ def test_a_walk_that_ends_at_an_empty_page(redis_url: str, goes_on: bool) -> Non
 
 
 @pytest.mark.parametrize("in_transaction", [False, True])
-def test_an_acknowledgement_without_a_reply_may_have_been_granted(in_transaction: bool) -> None:
-    """It is told when the connection has ended, whoever has ended it."""
+@pytest.mark.parametrize(
+    "command",
+    [
+        "XACK {} billing 1-1", "XACKDEL {} billing KEEPREF IDS 1 1-1",
+        "EVAL ack 1 {} billing 1-1", "EVALSHA 0123 1 {} billing 1-1", "FCALL ack 1 {} billing 1-1",
+    ],
+)  # fmt: skip
+def test_an_acknowledgement_without_a_reply_may_have_been_granted(command: str, in_transaction: bool) -> None:
+    """It is told when the connection has ended, whoever has ended it: of a command and of a script alike."""
     notes = Notes()
     watcher = GroupWatcher("orders", "billing", None, notes)
     if in_transaction:
         watcher.sent([b"MULTI"])
         watcher.answered(b"OK")
-    watcher.sent([b"XACK", b"orders", b"billing", b"1-1"])
+    watcher.sent(command.format("orders").encode().split())
     if in_transaction:
         watcher.answered(b"QUEUED")
         watcher.sent([b"EXEC"])
-    watcher.sent([b"XACK", b"orders", b"other", b"2-1"])
+    watcher.sent(command.format("others").replace("1-1", "2-1").encode().split())
     assert notes.heard == []
     watcher.closed(by_client=True)
     assert notes.heard == [("unheard", ["1-1"])]
