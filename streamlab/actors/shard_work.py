@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -74,13 +75,15 @@ class ShardWork(Work):
         self.ours_until = 0.0
         self._has_turn = False
         shard, handler = owner.shards[number], owner.handler
+        # Nothing is left by others while the shard is ours, but by a read of theirs that was on its way.
+        seldom = max(owner.recovery.min_idle, owner.recovery.interval or 0.0)
         super().__init__(
             owner.client,
             shard,
             owner.group,
             owner.name,
             lambda entry_id, fields: handler(shard, entry_id, fields),
-            owner.recovery,
+            dataclasses.replace(owner.recovery, interval=seldom),
             patience=owner.patience,
             on_error=lambda entry_id, error: owner.on_error(f"{number}/{entry_id}", error),
             report=ignore if owner.report is ignore else self._report,
