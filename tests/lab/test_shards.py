@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import redis
+from redis.crc import key_slot
 
 from streamlab.actors import Recovery
 from streamlab.actors.events import CLAIMED, CRASHED, DELIVERED, FAILED, PROCESSED, STOPPED
@@ -27,6 +28,9 @@ from streamlab.scenario.action import Action
 from streamlab.scenario.random_faults import Weights, random_faults
 from streamlab.scenario.shards import place_of
 from streamlab.servers.client import sync_stream_client
+from streamlab.servers.cluster import PrivateCluster
+from streamlab.servers.connect import connect
+from streamlab.servers.programs import ServerBinary
 
 #: What befalls processes and their work.
 DEATHS: dict[type[Action[Any]], float] = {
@@ -337,3 +341,21 @@ def test_keys_of_somebody_else_are_left(redis_url: str) -> None:
             Lab(QUIET, engine="live", redis_url=redis_url).run()
         assert client.keys() == ["orders:{2}:lease:workers"]
         assert isinstance(client, redis.Redis)
+
+
+@pytest.mark.redis
+@pytest.mark.real_time("runs worker processes on a cluster of its own")
+def test_a_cluster_holds_the_shards(default_server_binary: ServerBinary) -> None:
+    """Six shards on three servers, a consumer dies in mid-work: nothing is lost, the order is kept, no key is left."""
+    scenario = load_scenario("sharded").replace(shards=6, duration=3.0).with_rate(60)
+    scenario = scenario.with_recovery(min_idle=2.0, interval=0.2, max_deliveries=5)
+    with PrivateCluster(default_server_binary, n_replicas=0) as servers, connect(servers.url) as client:
+        run = Lab(scenario, engine="live", redis_url=servers.url).run()
+        assert not [
+            key for key in scenario.streams for beside in ("", ":dead", ":effects") if client.exists(key + beside)
+        ]
+        assert not [key for stream in scenario.streams for key in scenario.leases_at(stream) if client.exists(key)]
+    assert run.broken() == []
+    assert run.processed == run.acked == run.added == 180
+    assert not run.inversions
+    assert len({key_slot(stream.encode()) // 5462 for stream in scenario.streams}) == 3
