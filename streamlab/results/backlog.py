@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import bisect
 import itertools
-from collections.abc import Mapping
+import operator
+from array import array
+from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
+from streamlab.results.columns import Numbers
 from streamlab.results.statistics import id_key
 
 #: Seconds within which two events are of one moment: sums of binary fractions that should be equal differ.
@@ -24,12 +27,11 @@ class Series(NamedTuple):
 class Changes:
     """When the backlog and the number of pending entries changed: a time and two steps (-1, 0 or 1) for each change.
 
-    A run of a million entries has three million of them, so they are kept as a list of times, which exist
-    anyway, and a byte each.
+    A run of a million entries has three million of them, so they are kept as nine bytes each.
     """
 
     def __init__(self) -> None:
-        self._at: list[float] = []
+        self._at = array("d")
         self._steps = bytearray()
 
     def add(self, at: float, backlog: int, pending: int) -> None:
@@ -39,9 +41,9 @@ class Changes:
 
     def series(self) -> Series:
         """Return how both went: one point for every moment at which one of them changed."""
-        changes = zip(self._at, self._steps, strict=True)
-        if any(later < at for at, later in itertools.pairwise(self._at)):
-            changes = iter(sorted(changes, key=lambda change: change[0]))  # type: ignore[assignment]
+        changes: Iterable[tuple[float, int]] = zip(self._at, self._steps, strict=True)
+        if any(map(operator.lt, itertools.islice(self._at, 1, None), self._at)):
+            changes = sorted(changes, key=operator.itemgetter(0))
         ats, backlogs, pendings = series = Series([0.0], [0], [0])
         backlog = pending = 0
         last = 0.0
@@ -66,85 +68,98 @@ class Backlog:
     delivered: a group's position only moves on, so from then on it cannot be delivered any more. A group that is made
     again further back has again what lies beyond that place.
 
+    Entries go by their numbers here.
+
     Parameters
     ----------
+    ids
+        The numbers of entry ids.
+    added
+        When entries were added, by number: kept up, as `trimmed` is, by whoever owns the backlog.
     trimmed
-        When entries were removed, by id: kept up by whoever owns the backlog.
+        When entries were removed, by id.
     changes
         Where each change of its size is noted.
     """
 
-    def __init__(self, trimmed: Mapping[str, float], changes: Changes) -> None:
+    def __init__(self, ids: Numbers, added: array[float], trimmed: Mapping[str, float], changes: Changes) -> None:
         self.size = 0
-        self._line: list[str] = []  # every entry that was added, in the order of ids
+        self._line = array("I")  # every entry that was added, in the order of ids
         self._position = 0  # in the line, of the first that may be delivered
         self._floor = 0  # what comes before that place went with a stream that was deleted
-        self._last = (-1, 0)
+        self._last = ""  # the greatest id
         self._beyond = (-1, 0)  # the furthest place that was reached before the news of what lies there
         self._moved_at = 0.0
-        self._early: dict[str, float] = {}  # when entries were delivered that nobody has told to have added
-        self._trimmed, self._changes = trimmed, changes
+        self._early: dict[int, float] = {}  # when entries were delivered that nobody has told to have added
+        self._texts, self._added, self._trimmed, self._changes = ids.texts, added, trimmed, changes
 
     def first(self, n: int) -> list[str]:
         """Return the ids of the `n` entries that are next to be delivered."""
-        line, trimmed = self._line, self._trimmed
-        rest = (line[place] for place in range(self._position, len(line)))
+        line, texts, trimmed = self._line, self._texts, self._trimmed
+        rest = (texts[line[place]] for place in range(self._position, len(line)))
         return list(itertools.islice((entry_id for entry_id in rest if entry_id not in trimmed), n))
 
-    def add(self, entry_id: str, at: float) -> None:
+    def _key(self, entry: int) -> tuple[int, int]:
+        return id_key(self._texts[entry])
+
+    def _is_trimmed(self, entry: int) -> bool:
+        return bool(self._trimmed) and self._texts[entry] in self._trimmed
+
+    def add(self, entry: int, at: float) -> None:
         """Note that an entry was added."""
-        key = id_key(entry_id)
-        if key > self._last:
-            self._last, place = key, len(self._line)
-            self._line.append(entry_id)
+        entry_id, last, place = self._texts[entry], self._last, len(self._line)
+        # Of ids that are equally long, the greater one is the greater text.
+        if (len(entry_id) == len(last) and entry_id > last) or not last or id_key(entry_id) > id_key(last):
+            self._last = entry_id
+            self._line.append(entry)
         else:
-            place = bisect.bisect_left(self._line, key, key=id_key)
-            self._line.insert(place, entry_id)
-        if place < self._position or key <= self._beyond:
+            place = bisect.bisect_left(self._line, id_key(entry_id), key=self._key)
+            self._line.insert(place, entry)
+        if place < self._position or (self._beyond[0] >= 0 and id_key(entry_id) <= self._beyond):
             # The news of its delivery, or of a later one's, came first.
             self._position += 1
             self._changes.add(at, 1, 0)
-            self._changes.add(max(at, self._early.pop(entry_id, self._moved_at)), -1, 0)
-        elif entry_id in self._trimmed:  # the news of its removal came first
+            self._changes.add(max(at, self._early.pop(entry, self._moved_at)), -1, 0)
+        elif self._is_trimmed(entry):  # the news of its removal came first
             self._changes.add(at, 1, 0)
             self._changes.add(max(at, self._trimmed[entry_id]), -1, 0)
         else:
             self.size += 1
             self._changes.add(at, 1, 0)
 
-    def reach(self, entry_id: str, at: float, added: Mapping[str, float]) -> int:
+    def reach(self, entry: int, at: float) -> int:
         """Move on to behind an entry that was delivered; return its own part in that: 1 if it leaves the backlog.
 
         Those that were passed over leave it as well, and are noted here; its own change is the caller's to note.
         """
-        line, position = self._line, self._position
+        line, position, added = self._line, self._position, self._added
         self._moved_at = at
-        if position < len(line) and line[position] == entry_id and entry_id not in self._trimmed:
+        if position < len(line) and line[position] == entry and not self._is_trimmed(entry):
             self._position += 1
             self.size -= 1
             return 1
-        key = id_key(entry_id)
-        behind = bisect.bisect_right(line, key, key=id_key)
-        if entry_id not in added:
+        key = self._key(entry)
+        behind = bisect.bisect_right(line, key, key=self._key)
+        if added[entry] != added[entry]:  # NaN
             self._beyond = max(self._beyond, key)
-            self._early[entry_id] = at
+            self._early[entry] = at
         own = 0
-        for place in range(position, behind):
-            gone = line[place]
-            if gone not in self._trimmed:
+        for gone in line[position:behind]:
+            if not self._is_trimmed(gone):
                 self.size -= 1
-                if gone == entry_id:
+                if gone == entry:
                     own = 1
                 else:
                     self._changes.add(max(at, added[gone]), -1, 0)
         self._position = max(position, behind)
         return own
 
-    def trim(self, entry_id: str, at: float, added: Mapping[str, float]) -> None:
+    def trim(self, entry: int, at: float) -> None:
         """Note that an entry has been removed; to be called once for each, after it is among those trimmed."""
-        if entry_id in added and bisect.bisect_left(self._line, id_key(entry_id), key=id_key) >= self._position:
+        when = self._added[entry]
+        if when == when and bisect.bisect_left(self._line, self._key(entry), key=self._key) >= self._position:
             self.size -= 1
-            self._changes.add(max(at, added[entry_id]), -1, 0)
+            self._changes.add(max(at, when), -1, 0)
 
     def delete(self, at: float) -> None:
         """Note that the stream has been deleted, with all that was in it."""
@@ -155,14 +170,14 @@ class Backlog:
 
     def move(self, entry_id: str, at: float) -> None:
         """Note that the group was made again, and begins behind an entry (``0``: at the first; ``$``: at the end)."""
-        position, line, trimmed = self._position, self._line, self._trimmed
+        position, line = self._position, self._line
         if entry_id == "$":
             behind = len(line)
         else:
-            behind = bisect.bisect_right(line, id_key(entry_id if "-" in entry_id else f"{entry_id}-0"), key=id_key)
+            behind = bisect.bisect_right(line, id_key(entry_id if "-" in entry_id else f"{entry_id}-0"), key=self._key)
         self._position = max(behind, self._floor)
-        back = sum(line[place] not in trimmed for place in range(self._position, position))
-        skipped = sum(line[place] not in trimmed for place in range(position, self._position))
+        back = sum(not self._is_trimmed(entry) for entry in line[self._position : position])
+        skipped = sum(not self._is_trimmed(entry) for entry in line[position : self._position])
         for _ in range(back + skipped):
             self._changes.add(at, 1 if back else -1, 0)
         self.size += back - skipped

@@ -6,12 +6,15 @@ for its lab to read.
 
 from __future__ import annotations
 
+import functools
 import json
 import math
+from array import array
 from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple, Protocol
 
 from streamlab.actors.events import EventKind
+from streamlab.results.columns import Numbers
 
 _OF_CONSUMERS: Final = (
     "delivered", "processed", "acked", "claimed", "dead_lettered", "failed", "void", "rejected", "trimmed",
@@ -72,6 +75,16 @@ class Event(NamedTuple):
 
 #: What an event consists of.
 _ITEMS: Final = len(Event._fields)
+#: So many items are put into columns at once: few enough to be in the processor's caches still.
+_AT_ONCE: Final = 1000 * _ITEMS
+_MOST_IN_A_BYTE: Final = 255
+#: Kinds by their numbers, and their numbers.
+KINDS: Final = tuple(EventKind)
+CODES: Final = {kind: code for code, kind in enumerate(KINDS)}
+#: Makes an event of what it consists of: without a call of Python's.
+_event_of: Final = functools.partial(tuple.__new__, Event)
+#: An event as a time, a kind, the numbers of an actor and of an entry id, and a count.
+Row = tuple[float, EventKind, int, int, int]
 
 
 class Clock(Protocol):
@@ -89,39 +102,87 @@ class _NoClock:
 class EventLog:
     """The events of a run, in the order in which they were reported.
 
-    Kept as one flat list, five items an event: a run of a million entries has four million events, and a
-    tuple for each would cost more memory and time than the simulation itself.
+    Kept in columns: a time, a kind, an actor, an id and a count for each, and an `Event` is made when somebody looks
+    at it. What came last is still as it came, to be put into the columns with many others at once.
     """
 
-    __slots__ = ("_items", "clock")
+    __slots__ = ("_counts", "_high_counts", "_items", "_kinds", "_numbers", "_times", "actors", "clock", "ids")
 
     def __init__(self, clock: Clock = _NoClock()) -> None:  # noqa: B008 (it never changes)
         self.clock = clock
-        self._items: list[Any] = []
+        self.actors, self.ids = Numbers(), Numbers()
+        self._items: list[Any] = []  # of events that are in no column yet, one after the other
+        self._times = array("d")
+        self._kinds = bytearray()
+        self._numbers = array("H"), array("I")  # of actors, of entry ids
+        self._counts = bytearray()
+        self._high_counts: dict[int, int] = {}  # those that do not fit, by the event's number
 
     def report(
         self, kind: EventKind, actor: str, id: str = "", delivery_count: int = 0, at: float | None = None
     ) -> None:
         """Append an event that happens now, or that happened `at` a time of the clock."""
-        self._items += (self.clock.now if at is None else at, kind, actor, id, delivery_count)
+        items = self._items
+        items += (self.clock.now if at is None else at, kind, actor, id, delivery_count)
+        if len(items) >= _AT_ONCE:
+            self._settle()
 
     def append(self, event: Event) -> None:
         """Append an event that carries its own time."""
-        self._items += event
+        items = self._items
+        items += event
+        if len(items) >= _AT_ONCE:
+            self._settle()
+
+    def _settle(self) -> None:
+        """Put what came last into the columns."""
+        items = self._items
+        counts = items[4::_ITEMS]
+        if max(counts, default=0) > _MOST_IN_A_BYTE:
+            first = len(self._kinds)
+            self._high_counts |= {first + n: count for n, count in enumerate(counts) if count > _MOST_IN_A_BYTE}
+            counts = [min(count, _MOST_IN_A_BYTE) for count in counts]
+        actors, ids = self._numbers
+        self._times.extend(items[::_ITEMS])
+        self._kinds.extend(map(CODES.__getitem__, items[1::_ITEMS]))
+        actors.extend(map(self.actors.__getitem__, items[2::_ITEMS]))
+        ids.extend(map(self.ids.__getitem__, items[3::_ITEMS]))
+        self._counts.extend(counts)
+        items.clear()
+
+    def columns(self) -> Iterator[Row]:
+        """Return what the events consist of, one after the other: whom they are about as numbers.
+
+        These are of `actors` and of `ids`.
+        """
+        self._settle()
+        return zip(self._times, map(KINDS.__getitem__, self._kinds), *self._numbers, self._all_counts(), strict=True)
+
+    def _all_counts(self) -> Iterable[int]:
+        high = self._high_counts
+        return (high.get(n, count) for n, count in enumerate(self._counts)) if high else self._counts
 
     def copy(self) -> EventLog:
         """Return a log of what has happened so far, which does not grow with this one."""
-        return self._holding(self._items[:])
+        return self._holding(*self._held())
+
+    def _held(self) -> tuple[Any, ...]:
+        self._settle()
+        return (
+            self.actors, self.ids,  # which only grow
+            self._times[:], self._kinds[:], tuple(column[:] for column in self._numbers),
+            self._counts[:], self._high_counts.copy(),
+        )  # fmt: skip
 
     @classmethod
-    def _holding(cls, items: list[Any]) -> EventLog:
+    def _holding(cls, *held: Any) -> EventLog:
         log = cls()
-        log._items = items
+        log.actors, log.ids, log._times, log._kinds, log._numbers, log._counts, log._high_counts = held
         return log
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Be pickled without the clock, which may be an event loop."""
-        return EventLog._holding, (self._items,)
+        return EventLog._holding, self._held()
 
     @classmethod
     def of(cls, events: Iterable[Event]) -> EventLog:
@@ -136,14 +197,27 @@ class EventLog:
         return (self[i] for i in range(len(self) - 1, -1, -1))
 
     def __len__(self) -> int:
-        return len(self._items) // _ITEMS
+        return len(self._kinds) + len(self._items) // _ITEMS
 
     def __iter__(self) -> Iterator[Event]:
-        return map(Event, *[iter(self._items)] * _ITEMS)  # one iterator: each takes where the last left off
+        self._settle()
+        actors, ids = self._numbers
+        names, texts = map(self.actors.texts.__getitem__, actors), map(self.ids.texts.__getitem__, ids)
+        kinds = map(KINDS.__getitem__, self._kinds)
+        return map(_event_of, zip(self._times, kinds, names, texts, self._all_counts(), strict=True))
 
     def __getitem__(self, index: int) -> Event:
-        first = range(0, len(self._items), _ITEMS)[index]
-        return Event(*self._items[first : first + _ITEMS])
+        n = len(self._kinds)
+        index = range(n + len(self._items) // _ITEMS)[index]
+        if index >= n:
+            first = (index - n) * _ITEMS
+            return Event(*self._items[first : first + _ITEMS])
+        actors, ids = self._numbers
+        count = self._counts[index]
+        if count == _MOST_IN_A_BYTE:
+            count = self._high_counts.get(index, count)
+        names, texts = self.actors.texts, self.ids.texts
+        return Event(self._times[index], KINDS[self._kinds[index]], names[actors[index]], texts[ids[index]], count)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, EventLog):
