@@ -37,7 +37,8 @@ def run(options: RunOptions) -> int:
             comparison = run_both(scenario, redis_url=options.redis, progress=show)
             runs = [comparison.one, comparison.other]
         else:
-            runs = [Lab(scenario, engine=options.engine, redis_url=options.redis).run(show)]
+            with Lab(scenario, engine=options.engine, redis_url=options.redis) as lab:
+                runs = [lab.run(show)]
     _print(options, runs, comparison)
     write_files(options, runs)
     return _judge(runs, comparison)

@@ -124,7 +124,7 @@ class ConsumerRecord:
             begun = self.free_at
         deliveries.begun[delivery] = begun
         deliveries.left[delivery] = at
-        self.busy += self._between(begun, at) if self.pauses else at - begun
+        self.busy += self.between(begun, at) if self.pauses else at - begun
         return delivery
 
     def begin(self) -> None:
@@ -139,9 +139,9 @@ class ConsumerRecord:
     def worked(self, delivery: int) -> float:
         """Return for how many seconds it worked on an entry; 0 if it is still at it, or never came to it."""
         left = self.deliveries.left[delivery]
-        return 0.0 if math.isnan(left) else self._between(self.deliveries.begun[delivery], left)
+        return 0.0 if math.isnan(left) else self.between(self.deliveries.begun[delivery], left)
 
-    def _between(self, begun: float, left: float) -> float:
+    def between(self, begun: float, left: float) -> float:
         """Return the seconds from one moment to another at which it did not stand still."""
         seconds = left - begun
         for start, end in reversed(self.pauses):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import ItemsView, Iterable, Iterator, Mapping, ValuesView
-from itertools import count, repeat
+from itertools import repeat
 from typing import Any
 
 #: How much longer columns become at once: an eighth, and so many rows at the least.
@@ -32,14 +32,6 @@ class Numbers(dict[str, int]):
         number = self[text] = len(self.texts)
         self.texts.append(text)
         return number
-
-    def of_all(self, texts: list[str]) -> list[int]:
-        """Return the numbers of these texts."""
-        new = [text for text in dict.fromkeys(texts) if text not in self]
-        if new:
-            self.update(zip(new, count(len(self.texts)), strict=False))
-            self.texts += new
-        return [*map(self.__getitem__, texts)]
 
     def __reduce__(self) -> tuple[type[Numbers], tuple[list[str]]]:
         return Numbers, (self.texts,)

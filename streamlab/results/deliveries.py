@@ -8,6 +8,7 @@ import math
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import eq
 from typing import Final, NamedTuple, overload
 
 from streamlab.actors.events import EventKind
@@ -88,6 +89,24 @@ class Deliveries(Sequence[Delivery]):
         self._n = number + 1
         return number
 
+    def take_over(
+        self, consumer: list[int], delivery_count: list[int], delivered: array[float],
+        begun: list[float], processed: list[float], acked: list[float], outcome: int,
+    ) -> None:  # fmt: skip
+        """Have these as the first: of the entries 0, 1, 2 …; by the acknowledgement comes the outcome."""
+        n = self._n = self._room = len(consumer)
+        self.entry.extend(range(n))
+        self.consumer.fromlist(consumer)
+        self.delivery_count.fromlist(delivery_count)
+        self.delivered.extend(delivered)
+        self.begun.fromlist(begun)
+        self.processed.fromlist(processed)
+        self.left.extend(self.processed)
+        self.acked.fromlist(acked)
+        self.over.extend(self.acked)
+        self.claimed.extend(bytes(n))
+        self.outcome.extend(map(outcome.__mul__, map(eq, acked, acked)))  # 0 where it is NaN
+
     def is_again(self, number: int) -> bool:
         """Return whether the entry had been delivered before, as its delivery count tells."""
         return self.claimed[number] > 0 or self.delivery_count[number] > 1
@@ -126,48 +145,49 @@ class Deliveries(Sequence[Delivery]):
 
 
 class Latest(Mapping[str, Delivery]):
-    """The latest delivery of each entry, by its id: `last` has its number and one more, by that of the entry."""
+    """The latest delivery of each entry, by its id: `numbers` has its number and one more, by that of the entry."""
 
-    def __init__(self, ids: Numbers, deliveries: Deliveries, last: array[int]) -> None:
-        self._ids, self._deliveries, self._last = ids, deliveries, last
+    def __init__(self, ids: Numbers, deliveries: Deliveries, numbers: array[int]) -> None:
+        self._ids, self._deliveries, self.numbers = ids, deliveries, numbers
 
     def __len__(self) -> int:
-        return sum(map(bool, self._last))
+        return sum(map(bool, self.numbers))
 
     def __iter__(self) -> Iterator[str]:
-        return itertools.compress(self._ids.texts, self._last)
+        return itertools.compress(self._ids.texts, self.numbers)
 
     def __getitem__(self, entry_id: str) -> Delivery:
         entry = self._ids.get(entry_id)
-        if entry is None or entry >= len(self._last) or not self._last[entry]:
+        if entry is None or entry >= len(self.numbers) or not self.numbers[entry]:
             raise KeyError(entry_id)
-        return self._deliveries[self._last[entry] - 1]
+        return self._deliveries[self.numbers[entry] - 1]
 
 
 class Pending(Mapping[str, Delivery]):
     """The deliveries that are pending, by the ids of their entries: `numbers` has theirs by those of the entries."""
 
-    def __init__(self, ids: Numbers, deliveries: Deliveries, numbers: dict[int, int]) -> None:
-        self._ids, self._deliveries, self._numbers = ids, deliveries, numbers
+    def __init__(self, ids: Numbers, deliveries: Deliveries) -> None:
+        self._ids, self._deliveries = ids, deliveries
+        self.numbers: dict[int, int] = {}
 
     def __len__(self) -> int:
-        return len(self._numbers)
+        return len(self.numbers)
 
     def __iter__(self) -> Iterator[str]:
-        return map(self._ids.texts.__getitem__, self._numbers)
+        return map(self._ids.texts.__getitem__, self.numbers)
 
     def __getitem__(self, entry_id: str) -> Delivery:
-        number = self._numbers.get(self._ids.get(entry_id, -1))
+        number = self.numbers.get(self._ids.get(entry_id, -1))
         if number is None:
             raise KeyError(entry_id)
         return self._deliveries[number]
 
 
 class Producers(Mapping[str, str]):
-    """By whom entries were added, by their ids: `producer` has the numbers of `names`, by those of the entries."""
+    """By whom entries were added, by their ids: `numbers` has those of their `names`, by those of the entries."""
 
-    def __init__(self, added: Times, ids: Numbers, names: Numbers, producer: array[int]) -> None:
-        self._added, self._ids, self._names, self._producer = added, ids, names, producer
+    def __init__(self, added: Times, ids: Numbers, names: Numbers, numbers: array[int]) -> None:
+        self._added, self._ids, self._names, self.numbers = added, ids, names, numbers
 
     def __len__(self) -> int:
         return len(self._added)
@@ -178,7 +198,7 @@ class Producers(Mapping[str, str]):
     def __getitem__(self, entry_id: str) -> str:
         if entry_id not in self._added:
             raise KeyError(entry_id)
-        return self._names.texts[self._producer[self._ids[entry_id]]]
+        return self._names.texts[self.numbers[self._ids[entry_id]]]
 
 
 class Loss(NamedTuple):

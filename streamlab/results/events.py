@@ -10,7 +10,8 @@ import functools
 import json
 import math
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from typing import Any, Final, NamedTuple, Protocol
 
 from streamlab.actors.events import EventKind
@@ -83,8 +84,21 @@ KINDS: Final = tuple(EventKind)
 CODES: Final = {kind: code for code, kind in enumerate(KINDS)}
 #: Makes an event of what it consists of: without a call of Python's.
 _event_of: Final = functools.partial(tuple.__new__, Event)
-#: An event as a time, a kind, the numbers of an actor and of an entry id, and a count.
-Row = tuple[float, EventKind, int, int, int]
+Row = tuple[float, EventKind, str, str, int]
+
+
+class Columns(NamedTuple):
+    """What events consist of, each thing by itself: kinds by `CODES`, actors by the numbers of `names`.
+
+    Of counts above 255 they say 255. Times, actors and ids can be gone through as often as they are asked for.
+    """
+
+    kinds: bytes
+    counts: bytes
+    names: list[str]
+    times: Callable[[], Iterator[float]]
+    actors: Callable[[], Iterator[int]]
+    ids: Callable[[], Iterator[str]]
 
 
 class Clock(Protocol):
@@ -106,15 +120,16 @@ class EventLog:
     at it. What came last is still as it came, to be put into the columns with many others at once.
     """
 
-    __slots__ = ("_counts", "_high_counts", "_items", "_kinds", "_numbers", "_times", "actors", "clock", "ids")
+    __slots__ = ("_actors", "_counts", "_high_counts", "_ids", "_items", "_kinds", "_names", "_times", "clock")
 
     def __init__(self, clock: Clock = _NoClock()) -> None:  # noqa: B008 (it never changes)
         self.clock = clock
-        self.actors, self.ids = Numbers(), Numbers()
         self._items: list[Any] = []  # of events that are in no column yet, one after the other
         self._times = array("d")
-        self._kinds = bytearray()
-        self._numbers = array("H"), array("I")  # of actors, of entry ids
+        self._kinds = bytearray()  # by `CODES`
+        self._names = Numbers()  # of actors
+        self._actors = array("H")
+        self._ids: list[str] = []  # they are there anyway
         self._counts = bytearray()
         self._high_counts: dict[int, int] = {}  # those that do not fit, by the event's number
 
@@ -136,31 +151,36 @@ class EventLog:
 
     def _settle(self) -> None:
         """Put what came last into the columns."""
-        items = self._items
-        counts = items[4::_ITEMS]
-        if max(counts, default=0) > _MOST_IN_A_BYTE:
+        items, counts = self._items, self._items[4::_ITEMS]
+        try:
+            self._counts.extend(counts)
+        except ValueError:
             first = len(self._kinds)
             self._high_counts |= {first + n: count for n, count in enumerate(counts) if count > _MOST_IN_A_BYTE}
-            counts = [min(count, _MOST_IN_A_BYTE) for count in counts]
-        actors, ids = self._numbers
-        self._times.extend(items[::_ITEMS])
+            self._counts.extend(min(count, _MOST_IN_A_BYTE) for count in counts)
+        self._times.fromlist(items[::_ITEMS])
         self._kinds.extend(map(CODES.__getitem__, items[1::_ITEMS]))
-        actors.extend(map(self.actors.__getitem__, items[2::_ITEMS]))
-        ids.extend(map(self.ids.__getitem__, items[3::_ITEMS]))
-        self._counts.extend(counts)
+        self._actors.extend(map(self._names.__getitem__, items[2::_ITEMS]))
+        self._ids += items[3::_ITEMS]
         items.clear()
 
-    def columns(self) -> Iterator[Row]:
-        """Return what the events consist of, one after the other: whom they are about as numbers.
-
-        These are of `actors` and of `ids`.
-        """
+    def rows(self) -> Iterator[Row]:
+        """Yield what each event consists of: as an `Event` would have it, which it takes much longer to make."""
         self._settle()
-        return zip(self._times, map(KINDS.__getitem__, self._kinds), *self._numbers, self._all_counts(), strict=True)
-
-    def _all_counts(self) -> Iterable[int]:
+        kinds, names = map(KINDS.__getitem__, self._kinds), map(self._names.texts.__getitem__, self._actors)
         high = self._high_counts
-        return (high.get(n, count) for n, count in enumerate(self._counts)) if high else self._counts
+        counts = (high.get(n, count) for n, count in enumerate(self._counts)) if high else self._counts
+        return zip(self._times, kinds, names, self._ids, counts, strict=True)
+
+    def columns(self, first: int = 0, end: int | None = None) -> Columns:
+        """Return the columns, or a part of them."""
+        self._settle()
+        return Columns(
+            bytes(self._kinds[first:end]), bytes(self._counts[first:end]), self._names.texts,
+            functools.partial(islice, self._times, first, end),
+            functools.partial(islice, self._actors, first, end),
+            functools.partial(islice, self._ids, first, end),
+        )  # fmt: skip
 
     def copy(self) -> EventLog:
         """Return a log of what has happened so far, which does not grow with this one."""
@@ -168,16 +188,13 @@ class EventLog:
 
     def _held(self) -> tuple[Any, ...]:
         self._settle()
-        return (
-            self.actors, self.ids,  # which only grow
-            self._times[:], self._kinds[:], tuple(column[:] for column in self._numbers),
-            self._counts[:], self._high_counts.copy(),
-        )  # fmt: skip
+        columns = self._times, self._kinds, self._actors, self._ids, self._counts
+        return self._names, self._high_counts.copy(), *(column[:] for column in columns)  # names only grow
 
     @classmethod
     def _holding(cls, *held: Any) -> EventLog:
         log = cls()
-        log.actors, log.ids, log._times, log._kinds, log._numbers, log._counts, log._high_counts = held
+        log._names, log._high_counts, log._times, log._kinds, log._actors, log._ids, log._counts = held
         return log
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -200,11 +217,7 @@ class EventLog:
         return len(self._kinds) + len(self._items) // _ITEMS
 
     def __iter__(self) -> Iterator[Event]:
-        self._settle()
-        actors, ids = self._numbers
-        names, texts = map(self.actors.texts.__getitem__, actors), map(self.ids.texts.__getitem__, ids)
-        kinds = map(KINDS.__getitem__, self._kinds)
-        return map(_event_of, zip(self._times, kinds, names, texts, self._all_counts(), strict=True))
+        return map(_event_of, self.rows())
 
     def __getitem__(self, index: int) -> Event:
         n = len(self._kinds)
@@ -212,12 +225,11 @@ class EventLog:
         if index >= n:
             first = (index - n) * _ITEMS
             return Event(*self._items[first : first + _ITEMS])
-        actors, ids = self._numbers
         count = self._counts[index]
         if count == _MOST_IN_A_BYTE:
             count = self._high_counts.get(index, count)
-        names, texts = self.actors.texts, self.ids.texts
-        return Event(self._times[index], KINDS[self._kinds[index]], names[actors[index]], texts[ids[index]], count)
+        name = self._names.texts[self._actors[index]]
+        return Event(self._times[index], KINDS[self._kinds[index]], name, self._ids[index], count)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, EventLog):

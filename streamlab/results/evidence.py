@@ -61,10 +61,10 @@ class Evidence:
     def missing(self) -> tuple[list[str], list[str]]:
         """What was neither processed nor is still to come: entries that were trimmed from the stream, or are lost."""
         ledger, final = self.ledger, self.final
-        known = (ledger.processed, self.dead, ledger.trimmed, final.pending, {*final.undelivered})
+        known = (self.dead, ledger.trimmed, final.pending, {*final.undelivered})
         # What was trimmed may be pending still, and nobody can do it any more.
         trimmed = [i for i in ledger.trimmed if i in ledger.added and i not in ledger.processed and i not in self.dead]
-        missing = [i for i in ledger.added if not any(i in places for places in known)]
+        missing = [i for i in ledger.unprocessed() if not any(i in places for places in known)]
         if self.scenario.maxlen is None:
             return trimmed, missing
         first = id_key(final.first_id) if final.first_id else (math.inf, 0)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from operator import sub
 from typing import Self
 
@@ -36,7 +37,8 @@ from streamlab.results.actor_records import Actors, ConsumerRecord
 from streamlab.results.backlog import Backlog, Changes
 from streamlab.results.columns import Numbers, Times, lengthened
 from streamlab.results.deliveries import OUTCOME, Deliveries, Delivery, Latest, Pending, Producers, Reset, ZombieAck
-from streamlab.results.events import Event, EventLog
+from streamlab.results.events import Event, EventLog, Row
+from streamlab.results.plain_events import read_plain
 from streamlab.scenario import Scenario
 from streamlab.scenario.action import LAB
 
@@ -78,18 +80,17 @@ class Ledger:
         When anything last happened to an entry; anything at all; when an entry was last processed.
     """
 
-    def __init__(self, scenario: Scenario, ids: Numbers | None = None) -> None:
-        self._ids = ids = Numbers() if ids is None else ids
-        self._n_known = 0  # entries for which there is room in the columns
+    def __init__(self, scenario: Scenario) -> None:
+        self.ids = ids = Numbers()
+        self.n_known = 0  # entries for which there is room in the columns
         self.added, self.processed, self.acked = Times(ids), Times(ids), Times(ids)
-        self._producer, self._last = array("H"), array("I")  # by entry: a name of `deliveries`; its number and one more
+        producer, last = array("H"), array("I")  # by entry: a name of `deliveries`; its number and one more
         self.dead_lettered: dict[str, float] = {}
         self.trimmed: dict[str, float] = {}
         self.deliveries = Deliveries(ids)
-        self._pending: dict[int, int] = {}
-        self.producer = Producers(self.added, ids, self.deliveries.names, self._producer)
-        self.last = Latest(ids, self.deliveries, self._last)
-        self.pending = Pending(ids, self.deliveries, self._pending)
+        self.producer = Producers(self.added, ids, self.deliveries.names, producer)
+        self.last = Latest(ids, self.deliveries, last)
+        self.pending = Pending(ids, self.deliveries)
         self.actors = Actors(scenario, self.deliveries, self.processed)
         self.consumers, self.losses, self.pauses = self.actors.consumers, self.actors.losses, self.actors.pauses
         self.processed_again: dict[str, None] = {}
@@ -116,19 +117,17 @@ class Ledger:
     @classmethod
     def of(cls, scenario: Scenario, events: Iterable[Event]) -> Self:
         """Return the ledger of these events."""
-        ledger = cls(scenario, events.ids if isinstance(events, EventLog) else None)
+        ledger = cls(scenario)
         ledger.read(events)
         return ledger
 
     def read(self, events: Iterable[Event]) -> None:
         """Apply events, and note what each consumer is in the midst of now."""
-        if isinstance(events, EventLog) and events.ids is self._ids:
-            names, apply = events.actors.texts, self._apply
-            for at, kind, actor, entry, delivery_count in events.columns():
-                apply(at, kind, names[actor], entry, delivery_count)
-        else:
-            for event in events:
-                self.apply(event)
+        rows: Iterable[Row] = events
+        if isinstance(events, EventLog):
+            rows = islice(events.rows(), 0 if self.last_event or self.ids else read_plain(self, events), None)
+        for row in rows:
+            self.enter(*row)
         self.begin()
 
     def begin(self) -> None:
@@ -138,29 +137,35 @@ class Ledger:
 
     def apply(self, event: Event) -> None:
         """Enter an event."""
-        at, kind, actor, entry_id, delivery_count = event
-        self._apply(at, kind, actor, self._ids[entry_id], delivery_count)
+        self.enter(*event)
 
-    def _apply(self, at: float, kind: EventKind, actor: str, entry: int, delivery_count: int) -> None:
+    def enter(self, at: float, kind: EventKind, actor: str, entry_id: str, delivery_count: int) -> None:
+        """Enter what an event consists of."""
         if at > self.last_event:
             self.last_event = at
         enter = self._of_entries.get(kind)
         if enter is None:
-            self._befell(at, kind, actor, self._ids.texts[entry], delivery_count)
+            self._befell(at, kind, actor, entry_id, delivery_count)
             return
-        if entry >= self._n_known:
-            times = self.added.at, self.processed.at, self.acked.at
-            self._n_known = lengthened(self._n_known, *times, self._producer, self._last, least=entry)
+        entry = self.ids[entry_id]
+        if entry >= self.n_known:
+            self.make_room(entry)
         enter(at, kind, actor, entry, delivery_count)
         if at > self.end:
             self.end = at
+
+    def make_room(self, entry: int) -> int:
+        """Make the columns longer, so that an entry has a place in them; return how many have one then."""
+        times, numbers = (self.added.at, self.processed.at, self.acked.at), (self.producer.numbers, self.last.numbers)
+        self.n_known = lengthened(self.n_known, *times, *numbers, least=entry)
+        return self.n_known
 
     # ---- what happens to entries ---------------------------------------------------------------
 
     def _was_added(self, at: float, kind: EventKind, actor: str, entry: int, delivery_count: int) -> None:
         if not self.added.note(entry, at):
             self.added.at[entry] = at
-        self._producer[entry] = self.deliveries.names[actor]
+        self.producer.numbers[entry] = self.deliveries.names[actor]
         self.backlog.add(entry, at)
 
     def _given(self, at: float, kind: EventKind, actor: str, entry: int, delivery_count: int) -> None:
@@ -173,12 +178,12 @@ class Ledger:
             consumer.delivered += 1
         consumer.take(entry, delivery, at)
         self.actors.is_busy(consumer, at)
-        before = self._last[entry] - 1
+        before = self.last.numbers[entry] - 1
         is_again = before >= 0 or is_claimed or delivery_count > 1
         if is_again and self._given_again(at, kind, entry, delivery, before):
             return
-        self._last[entry] = delivery + 1
-        self._pending[entry] = delivery
+        self.last.numbers[entry] = delivery + 1
+        self.pending.numbers[entry] = delivery
         # A reply may overtake the news of its own XADD, but no entry is read before it is added.
         added = self.added.at[entry]
         when = added if added > at else at
@@ -193,7 +198,7 @@ class Ledger:
         is_late = before >= 0 and self._is_late(before, delivery_count)
         if self.deliveries.is_again(delivery) or (before >= 0 and not is_late):
             self.n_redelivered += 1
-            self.redelivered[self._ids.texts[entry]] = None
+            self.redelivered[self.ids.texts[entry]] = None
         if is_late:
             self._overtaken(delivery, before)
             return True
@@ -221,7 +226,7 @@ class Ledger:
         self._earlier[entry, consumer] = delivery
         if consumer != deliveries.consumer[by]:
             overtaken = self.consumers[deliveries.names.texts[consumer]].overtaken
-            overtaken.setdefault(self._ids.texts[entry], deliveries.delivered[by])
+            overtaken.setdefault(self.ids.texts[entry], deliveries.delivered[by])
 
     def _look_for_unheard(self, delivery: int, before: int) -> None:
         """Find from whom an entry was taken that nobody told to have been given it.
@@ -235,7 +240,7 @@ class Ledger:
             return
         holder = self.actors.the_one_paused(deliveries.names.texts[deliveries.consumer[delivery]])
         if holder is not None:
-            entry_id = self._ids.texts[deliveries.entry[delivery]]
+            entry_id = self.ids.texts[deliveries.entry[delivery]]
             holder.overtaken.setdefault(entry_id, deliveries.delivered[delivery])
 
     def _was_processed(self, at: float, kind: EventKind, actor: str, entry: int, delivery_count: int) -> None:
@@ -253,7 +258,7 @@ class Ledger:
         else:
             delivery = self._delivery(entry, consumer)
         if delivery is None:
-            entry_id = self._ids.texts[entry]
+            entry_id = self.ids.texts[entry]
             self.processed_unasked.setdefault(entry_id, Event(at, kind, actor, entry_id, delivery_count))
         else:
             before = deliveries.processed[delivery]
@@ -261,7 +266,7 @@ class Ledger:
                 consumer.processed += 1
             deliveries.processed[delivery] = at
         if not self.processed.note(entry, at):
-            self.processed_again[self._ids.texts[entry]] = None
+            self.processed_again[self.ids.texts[entry]] = None
             consumer.processed_again += 1
             if delivery is not None and not math.isnan(deliveries.left[delivery]):
                 self.actors.wasted.append(delivery)
@@ -270,7 +275,7 @@ class Ledger:
     def _was_acked(self, at: float, kind: EventKind, actor: str, entry: int, delivery_count: int) -> None:
         self.acked.note(entry, at)
         deliveries = self.deliveries
-        owned = self._last[entry] - 1
+        owned = self.last.numbers[entry] - 1
         consumer = None
         if actor != LAB:
             consumer = self.consumers.get(actor) or self.actors.consumer(actor)
@@ -284,11 +289,11 @@ class Ledger:
         if owned >= 0:
             if consumer is not None and deliveries.consumer[owned] != consumer.number:
                 owner = "" if deliveries.outcome[owned] else deliveries.names.texts[deliveries.consumer[owned]]
-                self.zombie_acks.append(ZombieAck(at, self._ids.texts[entry], actor, owner))
+                self.zombie_acks.append(ZombieAck(at, self.ids.texts[entry], actor, owner))
             self._end(entry, owned, at, kind)
         processed = self.processed.at[entry]
-        if processed != processed and self._ids.texts[entry] not in self.dead_lettered:
-            self.acked_early[self._ids.texts[entry]] = None
+        if processed != processed and self.ids.texts[entry] not in self.dead_lettered:
+            self.acked_early[self.ids.texts[entry]] = None
 
     def _void(self, at: float, kind: EventKind, actor: str, entry: int, delivery_count: int) -> None:
         self.n_void += 1
@@ -308,7 +313,7 @@ class Ledger:
         self.actors.failed(self.actors.consumer(actor), entry, at)
 
     def _gone(self, at: float, kind: EventKind, actor: str, entry: int, delivery_count: int) -> None:
-        entry_id = self._ids.texts[entry]
+        entry_id = self.ids.texts[entry]
         if kind == DEAD_LETTERED:
             self.dead_lettered.setdefault(entry_id, at)
         elif entry_id not in self.trimmed:
@@ -320,7 +325,7 @@ class Ledger:
             self.actors.done_with(self.actors.consumer(actor), entry, at)
 
     def _end_last(self, at: float, kind: EventKind, entry: int) -> None:
-        owned = self._last[entry] - 1
+        owned = self.last.numbers[entry] - 1
         if owned >= 0:
             self._end(entry, owned, at, kind)
 
@@ -329,13 +334,13 @@ class Ledger:
         deliveries = self.deliveries
         if not deliveries.outcome[delivery]:
             deliveries.over[delivery], deliveries.outcome[delivery] = at, OUTCOME[kind]
-            del self._pending[entry]
+            del self.pending.numbers[entry]
             added = self.added.at[entry]
             self.changes.add(added if added > at else at, 0, -1)
 
     def _delivery(self, entry: int, consumer: ConsumerRecord) -> int | None:
         """Return an entry's latest delivery to a consumer."""
-        delivery = self._last[entry] - 1
+        delivery = self.last.numbers[entry] - 1
         if delivery >= 0 and self.deliveries.consumer[delivery] == consumer.number:
             return delivery
         return self._earlier.get((entry, consumer.number))
@@ -360,7 +365,7 @@ class Ledger:
         held = record.owned if record is not None else ()
         if n:
             number = self.deliveries.names[name]
-            lost = [item for item in self._pending.items() if self.deliveries.consumer[item[1]] == number]
+            lost = [item for item in self.pending.numbers.items() if self.deliveries.consumer[item[1]] == number]
             held = self.deliveries.ids_of(delivery for _, delivery in lost)
             for entry, delivery in lost:
                 self._end(entry, delivery, at, REMOVED)
@@ -374,7 +379,7 @@ class Ledger:
             self.backlog.move(entry_id, at)
             return
         self._went = reset
-        for entry, delivery in list(self._pending.items()):
+        for entry, delivery in list(self.pending.numbers.items()):
             self._end(entry, delivery, at, kind)
         if kind == STREAM_DELETED:
             self.backlog.delete(at)
@@ -419,11 +424,16 @@ class Ledger:
         It was processed or failed, or it was the one that was being processed when its consumer died or lost its
         connection.
         """
-        return entry_id in self.processed or self._ids.get(entry_id) in self.actors.tried_in_vain
+        return entry_id in self.processed or self.ids.get(entry_id) in self.actors.tried_in_vain
 
     def worked(self, delivery: Delivery) -> float:
         """Return for how many seconds its consumer worked on an entry; while it is paused it does not."""
         return self.consumers[delivery.consumer].worked(delivery.number)
+
+    def unprocessed(self) -> Iterator[str]:
+        """Yield the ids of the entries that were added, and never processed."""
+        processed = self.processed.at
+        return (self.ids.texts[entry] for entry in self.added.order if processed[entry] != processed[entry])
 
     def sojourns(self) -> list[float]:
         """Return, for every entry that was processed, the seconds from XADD to its first processing."""

@@ -219,10 +219,10 @@ class Run(ShowsItself):
         """How backlog and pending went over time."""
         return self.ledger.changes.series()
 
-    @property
+    @functools.cached_property
     def backlog_max(self) -> int:
         """The most entries that ever waited to be delivered."""
-        return max(self.series.backlog)
+        return self.ledger.changes.backlog_max()
 
     @property
     def throughput(self) -> float:
