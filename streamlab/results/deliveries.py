@@ -77,10 +77,7 @@ class Deliveries(Sequence[Delivery]):
         """Note that an entry was given to a consumer; return the delivery's number."""
         number = self._n
         if number == self._room:
-            self._room = lengthened(
-                number, self.entry, self.consumer, self.delivery_count, self.delivered, self.begun, self.processed,
-                self.acked, self.left, self.over, self.claimed, self.outcome,
-            )  # fmt: skip
+            self.make_room(number)
         self.entry[number] = entry
         self.consumer[number] = consumer
         self.delivered[number] = at
@@ -89,21 +86,28 @@ class Deliveries(Sequence[Delivery]):
         self._n = number + 1
         return number
 
+    def make_room(self, number: int) -> None:
+        """Make the columns longer, so that a delivery has a place in them."""
+        self._room = lengthened(
+            self._room, self.entry, self.consumer, self.delivery_count, self.delivered, self.begun, self.processed,
+            self.acked, self.left, self.over, self.claimed, self.outcome, least=number,
+        )  # fmt: skip
+
     def take_over(
-        self, consumer: list[int], delivery_count: list[int], delivered: array[float],
-        begun: list[float], processed: list[float], acked: list[float], outcome: int,
+        self, consumer: Iterable[int], delivery_count: Iterable[int], delivered: array[float],
+        begun: array[float], processed: array[float], acked: array[float], outcome: int,
     ) -> None:  # fmt: skip
         """Have these as the first: of the entries 0, 1, 2 …; by the acknowledgement comes the outcome."""
-        n = self._n = self._room = len(consumer)
+        n = self._n = self._room = len(delivered)
         self.entry.extend(range(n))
-        self.consumer.fromlist(consumer)
-        self.delivery_count.fromlist(delivery_count)
+        self.consumer.extend(consumer)
+        self.delivery_count.extend(delivery_count)
         self.delivered.extend(delivered)
-        self.begun.fromlist(begun)
-        self.processed.fromlist(processed)
-        self.left.extend(self.processed)
-        self.acked.fromlist(acked)
-        self.over.extend(self.acked)
+        self.begun.extend(begun)
+        self.processed.extend(processed)
+        self.left.extend(processed)
+        self.acked.extend(acked)
+        self.over.extend(acked)
         self.claimed.extend(bytes(n))
         self.outcome.extend(map(outcome.__mul__, map(eq, acked, acked)))  # 0 where it is NaN
 

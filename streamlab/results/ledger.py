@@ -37,7 +37,7 @@ from streamlab.results.actor_records import Actors, ConsumerRecord
 from streamlab.results.backlog import Backlog, Changes
 from streamlab.results.columns import Numbers, Times, lengthened
 from streamlab.results.deliveries import OUTCOME, Deliveries, Delivery, Latest, Pending, Producers, Reset, ZombieAck
-from streamlab.results.events import Event, EventLog, Row
+from streamlab.results.events import CODES, Event, EventLog, Row
 from streamlab.results.plain_events import read_plain
 from streamlab.scenario import Scenario
 from streamlab.scenario.action import LAB
@@ -125,7 +125,9 @@ class Ledger:
         """Apply events, and note what each consumer is in the midst of now."""
         rows: Iterable[Row] = events
         if isinstance(events, EventLog):
-            rows = islice(events.rows(), 0 if self.last_event or self.ids else read_plain(self, events), None)
+            done = 0 if self.last_event or self.ids else read_plain(self, events)
+            rows = islice(events.rows(), done, None)
+            self._make_room_for(events.columns(done).kinds)
         for row in rows:
             self.enter(*row)
         self.begin()
@@ -154,11 +156,18 @@ class Ledger:
         if at > self.end:
             self.end = at
 
-    def make_room(self, entry: int) -> int:
-        """Make the columns longer, so that an entry has a place in them; return how many have one then."""
+    def make_room(self, entry: int) -> None:
+        """Make the columns longer, so that an entry has a place in them."""
         times, numbers = (self.added.at, self.processed.at, self.acked.at), (self.producer.numbers, self.last.numbers)
         self.n_known = lengthened(self.n_known, *times, *numbers, least=entry)
-        return self.n_known
+
+    def _make_room_for(self, kinds: bytes) -> None:
+        """Make the columns as long as events of these kinds need them: little by little, it would take more memory."""
+        n_added, n_given = kinds.count(CODES[ADDED]), kinds.count(CODES[DELIVERED]) + kinds.count(CODES[CLAIMED])
+        if n_added:
+            self.make_room(self.n_known + n_added)
+        if n_given:
+            self.deliveries.make_room(len(self.deliveries) + n_given)
 
     # ---- what happens to entries ---------------------------------------------------------------
 

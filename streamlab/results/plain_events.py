@@ -12,7 +12,7 @@ from array import array
 from collections import Counter, deque
 from collections.abc import Iterator
 from itertools import compress, count, islice, repeat
-from operator import ge, le, sub
+from operator import eq, ge, le, sub
 from typing import TYPE_CHECKING, Any, Final
 
 from streamlab.actors.events import ACKED, ADDED, DELIVERED, PROCESSED, STARTED, STOPPED
@@ -32,6 +32,9 @@ _PLAIN: Final = bytes((_ADDED, _DELIVERED, _PROCESSED, _ACKED, _STOPPED))
 _STEPS: Final = bytes.maketrans(bytes((_ADDED, _DELIVERED, _ACKED)), bytes((7, 2, 3)))
 _NO_STEPS: Final = bytes((_PROCESSED, _STOPPED))
 
+#: Events that are tried first.
+_SAMPLE: Final = 2000
+
 
 class _NotPlain(Exception):
     """Something was not plain, after all."""
@@ -43,10 +46,14 @@ def read_plain(ledger: Ledger, log: EventLog) -> int:
     first = len(kinds) - len(kinds.lstrip(bytes((_STARTED,))))
     for row in islice(log.rows(), first):
         ledger.enter(*row)
-    events = log.columns(first, _end_of_plain(ledger, log, first))
+    end = _end_of_plain(ledger, log, first)
+    events = log.columns(first, end)
     try:
+        if end - first > _SAMPLE:  # what is not plain mostly shows it early
+            _Plain(ledger, log.columns(first, first + _SAMPLE))
         _Plain(ledger, events).enter()
     except _NotPlain:
+        ledger.ids.clear()
         return first
     # That a producer stops is nobody else's business: it can be told later.
     for number in _places(_STOPPED, events.kinds):
@@ -83,21 +90,23 @@ class _Plain:
         self.is_added = events.kinds.translate(_mask(_ADDED))
         self.is_delivered = events.kinds.translate(_mask(_DELIVERED))
         self.texts = list(compress(events.ids(), self.is_added))
-        self.numbers = dict(zip(self.texts, count(), strict=False))
-        self.added = array("d", list(compress(events.times(), self.is_added)))
-        self.delivered = array("d", list(compress(events.times(), self.is_delivered)))
+        self.numbers = ledger.ids
+        self.numbers.clear()
+        self.numbers.update(zip(self.texts, count(), strict=False))
+        self.added = array("d", compress(events.times(), self.is_added))
+        self.delivered = array("d", compress(events.times(), self.is_delivered))
         # Of ids that are equally long, the greater one is the greater text.
         keys: list[Any] = self.texts if len(set(map(len, self.texts))) <= 1 else list(map(id_key, self.texts))
         if not (
             len(self.numbers) == len(self.texts)
             and all(map(le, events.times(), islice(events.times(), 1, None)))
             and all(map(le, keys, islice(keys, 1, None)))
-            and list(compress(events.ids(), self.is_delivered)) == self.texts[: len(self.delivered)]
+            and all(map(eq, compress(events.ids(), self.is_delivered), self.texts))
             and all(map(ge, self.delivered, self.added))
         ):
             raise _NotPlain
         # Entries are delivered as they were added: so both have the same numbers.
-        self.consumer = list(compress(events.actors(), self.is_delivered))
+        self.consumer = array("H", compress(events.actors(), self.is_delivered))
         records = {who: ledger.consumers.get(events.names[who]) for who in set(self.consumer)}
         self.records = {who: r for who, r in records.items() if r is not None and r.life == State.WAITING}
         self.hands: dict[int, deque[int]] = {who: deque() for who in self.records}
@@ -107,9 +116,9 @@ class _Plain:
 
     def _go_through(self) -> None:
         """Find out what consumers began and finished when."""
-        nan, texts, numbers, hands, consumer = math.nan, self.texts, self.numbers, self.hands, self.consumer
-        delivered = list(self.delivered)
-        self.begun, self.left, self.acked = ([nan] * len(delivered) for _ in range(3))
+        texts, numbers, hands, consumer = self.texts, self.numbers, self.hands, self.consumer
+        delivered = self.delivered
+        self.begun, self.left, self.acked = (array("d", repeat(math.nan, len(delivered))) for _ in range(3))
         begun, left, acked = self.begun, self.left, self.acked
         self.free_at = free_at = {who: record.free_at for who, record in self.records.items()}
         self.busy = busy = {who: record.busy for who, record in self.records.items()}
@@ -143,7 +152,8 @@ class _Plain:
                         idle_since[who] = at
                 elif kind == _ACKED:
                     entry = numbers[entry_id]
-                    if acked[entry] is not nan or left[entry] is nan or consumer[entry] != who:
+                    done, was_acked = left[entry], acked[entry]
+                    if done != done or was_acked == was_acked or consumer[entry] != who:  # NaN: never
                         raise _NotPlain
                     acked[entry] = free_at[who] = at
                     note_acked(entry)
@@ -154,11 +164,9 @@ class _Plain:
         """Enter them."""
         ledger, events, deliveries = self.ledger, self.events, self.ledger.deliveries
         n_added, n_delivered = len(self.added), len(self.delivered)
-        ledger.ids.update(self.numbers)
         ledger.ids.texts += self.texts
-        producers = list(compress(events.actors(), self.is_added))
-        name_of = {who: deliveries.names[events.names[who]] for who in set(producers)}
-        ledger.producer.numbers.fromlist([*map(name_of.__getitem__, producers)])
+        name_of = {who: deliveries.names[events.names[who]] for who in set(compress(events.actors(), self.is_added))}
+        ledger.producer.numbers.extend(map(name_of.__getitem__, compress(events.actors(), self.is_added)))
         ledger.last.numbers.extend(range(1, n_delivered + 1))
         ledger.last.numbers.extend(repeat(0, n_added - n_delivered))
         ledger.added.at.extend(self.added)
@@ -167,21 +175,20 @@ class _Plain:
             (ledger.processed, self.left, self.processed_in_turn),
             (ledger.acked, self.acked, self.acked_in_turn),
         ):
-            times.at.fromlist(at)
+            times.at.extend(at)
             times.at.extend(repeat(math.nan, n_added - n_delivered))
             times.order.extend(order)
         ledger.n_known = n_added
         number_of = {who: record.number for who, record in self.records.items()}
         deliveries.take_over(
-            [number_of[who] for who in self.consumer],
-            list(compress(events.counts, self.is_delivered)),
+            map(number_of.__getitem__, self.consumer), compress(events.counts, self.is_delivered),
             self.delivered, self.begun, self.left, self.acked, OUTCOME[ACKED],
         )  # fmt: skip
         if len(self.acked_in_turn) < n_delivered:
             ledger.pending.numbers.update((n, n) for n, at in enumerate(self.acked) if at != at)  # NaN
         self._enter_consumers()
         has_steps = events.kinds.translate(_mask(_ADDED, _DELIVERED, _ACKED))
-        ledger.changes.at.fromlist(list(compress(events.times(), has_steps)))
+        ledger.changes.at.extend(compress(events.times(), has_steps))
         ledger.changes.steps += events.kinds.translate(_STEPS, _NO_STEPS)
         if self.texts:
             ledger.backlog.take_over(n_added, n_delivered, self.texts[-1], max(self.delivered, default=0.0))

@@ -365,7 +365,10 @@ class Run(ShowsItself):
         return lines
 
     def save(self, path: str | Path) -> None:
-        """Write the run as JSON lines, a header and then an event a line: whole, or not at all (`OSError`)."""
+        """Write the run as JSON lines, a header and then an event a line: whole, or not at all (`OSError`).
+
+        Compressed, if the name ends in ``.gz``.
+        """
         fields = [field.name for field in dataclasses.fields(self) if field.init]
         run_file.save(Path(path), {name: getattr(self, name) for name in fields})
 

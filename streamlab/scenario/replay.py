@@ -33,12 +33,17 @@ def replay(source: str) -> Iterator[tuple[float, dict[str, str]]]:
     ReplayError
         If there is no such file, airport or day, or a row makes no sense.
     """
-    name, *chosen = source.split(":")
-    if name != "departures":
+    if not is_departures(source):
         return _csv_file(Path(source))
+    chosen = source.split(":")[1:]
     if len(chosen) > 2:
         raise ReplayError(f"{source!r} says too much: write departures:JFK:2013-02-08 at the most")
     return _departures(*chosen)
+
+
+def is_departures(source: str) -> bool:
+    """Return whether a source is the flights that departed from New York in 2013, or some of these."""
+    return source.split(":")[0] == "departures"
 
 
 def _csv_file(path: Path) -> Iterator[tuple[float, dict[str, str]]]:
