@@ -385,8 +385,8 @@ class SimulatedEngine:
             self.loop.run_until_complete(asyncio.wait(tasks))
         self.loop.run_until_complete(self.loop.shutdown_asyncgens())
         self.loop.close()
-        # Clients and server know each other: what it holds would stay until Python looks for cycles.
-        self.server.commands.keys.clear()
+        self.server.forget()
+        self.log.pack()
 
     def abandon(self) -> None:
         """Drop everything, after an interrupt in the midst of it: nothing here can be relied on any more."""

@@ -99,6 +99,8 @@ def line_of(at: float, kind: EventKind, actor: str, entry_id: str, delivery_coun
 _ITEMS: Final = len(Event._fields)
 #: So many items are put into columns at once: few enough to be in the processor's caches still.
 _AT_ONCE: Final = 1000 * _ITEMS
+#: With so many events, memory counts.
+_MANY: Final = 1_000_000
 _MOST_IN_A_BYTE: Final = 255
 #: Kinds by their numbers, and their numbers.
 KINDS: Final = tuple(EventKind)
@@ -192,6 +194,19 @@ class EventLog:
         high = self._high_counts
         counts = (high.get(n, count) for n, count in enumerate(self._counts)) if high else self._counts
         return zip(self._times, kinds, names, self._ids, counts, strict=True)
+
+    def pack(self) -> None:
+        """Make the ids anew, all next to each other, if there are many.
+
+        They came one by one, between what else a simulation made: Python gives memory back by the megabyte, and each of
+        these would be kept by the ids in it.
+        """
+        self._settle()
+        if len(self) < _MANY:
+            return
+        texts = list(dict.fromkeys(self._ids))
+        anew = dict(zip(texts, "\n".join(texts).split("\n"), strict=True))
+        self._ids = list(map(anew.__getitem__, self._ids))
 
     def columns(self, first: int = 0, end: int | None = None) -> Columns:
         """Return the columns, or a part of them."""

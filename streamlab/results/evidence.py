@@ -12,6 +12,7 @@ from streamlab.results.actor_records import State
 from streamlab.results.events import Event, EventLog
 from streamlab.results.final_state import FinalState
 from streamlab.results.ledger import Ledger
+from streamlab.results.plain_events import ledger_of
 from streamlab.results.statistics import id_key
 from streamlab.scenario import Scenario
 from streamlab.scenario.actions import Slow
@@ -25,7 +26,7 @@ class Evidence:
 
     def __init__(self, scenario: Scenario, events: EventLog, final: FinalState, ledger: Ledger | None = None) -> None:
         self.scenario, self.events, self.final = scenario, events, final
-        self.ledger = Ledger.of(scenario, events) if ledger is None else ledger
+        self.ledger = ledger_of(scenario, events) if ledger is None else ledger
         #: What consumers reported as dead-lettered, and with it what the dead-letter stream holds.
         self.dead = {*self.ledger.dead_lettered, *final.dead_letters}
         #: When the group or the stream went or came: positions and delivery counts begin again.

@@ -13,16 +13,15 @@ from collections import Counter, deque
 from collections.abc import Iterator
 from itertools import compress, count, islice, repeat
 from operator import eq, ge, le, sub
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from streamlab.actors.events import ACKED, ADDED, DELIVERED, PROCESSED, STARTED, STOPPED
 from streamlab.results.actor_records import State
 from streamlab.results.deliveries import OUTCOME
 from streamlab.results.events import CODES, Columns, EventLog
+from streamlab.results.ledger import Ledger
 from streamlab.results.statistics import id_key
-
-if TYPE_CHECKING:
-    from streamlab.results.ledger import Ledger
+from streamlab.scenario import Scenario
 
 _ADDED, _DELIVERED, _PROCESSED, _ACKED = (CODES[kind] for kind in (ADDED, DELIVERED, PROCESSED, ACKED))
 _STARTED, _STOPPED = CODES[STARTED], CODES[STOPPED]
@@ -38,6 +37,13 @@ _SAMPLE: Final = 2000
 
 class _NotPlain(Exception):
     """Something was not plain, after all."""
+
+
+def ledger_of(scenario: Scenario, log: EventLog) -> Ledger:
+    """Return the ledger of these events: what `Ledger.of` returns, and sooner."""
+    ledger = Ledger(scenario)
+    ledger.read_from(log, read_plain(ledger, log))
+    return ledger
 
 
 def read_plain(ledger: Ledger, log: EventLog) -> int:
@@ -170,6 +176,7 @@ class _Plain:
         ledger.last.numbers.extend(range(1, n_delivered + 1))
         ledger.last.numbers.extend(repeat(0, n_added - n_delivered))
         ledger.added.at.extend(self.added)
+        del self.added  # what has been taken over is not needed twice
         ledger.added.order.extend(range(n_added))
         for times, at, order in (
             (ledger.processed, self.left, self.processed_in_turn),

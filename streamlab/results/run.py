@@ -18,6 +18,7 @@ from streamlab.results.events import EventLog
 from streamlab.results.evidence import Evidence
 from streamlab.results.final_state import FinalState
 from streamlab.results.ledger import Ledger
+from streamlab.results.plain_events import ledger_of
 from streamlab.results.recovery import RecoveryMetrics, duplicate_effects, lost_workers, wasted_seconds
 from streamlab.results.run_file import RunFileError
 from streamlab.results.statistics import Spread, Wait, id_key, rounded, spread
@@ -94,7 +95,7 @@ class Run(ShowsItself):
     def ledger(self) -> Ledger:
         """What the events come to: entries, deliveries, consumers."""
         self._check_one_group()
-        return Ledger.of(self.scenario, self.events)
+        return ledger_of(self.scenario, self.events)
 
     @functools.cached_property
     def numbers(self) -> dict[str, int]:

@@ -12,7 +12,7 @@ from streamlab.actors.events import EventKind
 from streamlab.lab.lab import Lab
 from streamlab.results.events import Event, EventLog
 from streamlab.results.ledger import Ledger
-from streamlab.results.plain_events import read_plain
+from streamlab.results.plain_events import ledger_of, read_plain
 from streamlab.scenario import SCENARIOS, Scenario, Service, consumers
 
 
@@ -41,7 +41,7 @@ def books(ledger: Ledger) -> dict[str, Any]:
 
 
 def one_by_one(scenario: Scenario, events: list[Event]) -> Ledger:
-    return Ledger.of(scenario, events)  # no log: each is entered by itself
+    return Ledger.of(scenario, events)
 
 
 PLAIN = {
@@ -58,7 +58,7 @@ def test_what_is_plain_is_entered_all_at_once_and_comes_to_the_same(name: str) -
     events = list(Lab(scenario).run().events)
     for n in (*range(0, 60), len(events) // 2, len(events)):
         log = EventLog.of(events[:n])
-        assert books(Ledger.of(scenario, log)) == books(one_by_one(scenario, events[:n])), n
+        assert books(ledger_of(scenario, log)) == books(one_by_one(scenario, events[:n])), n
     # Up to where consumers stop, nothing of it goes one by one.
     assert read_plain(Ledger(scenario), EventLog.of(events)) >= len(events) - 2 * len(scenario.consumers)
 
@@ -69,7 +69,7 @@ def test_what_follows_what_is_plain_finds_everything_in_its_place() -> None:
     events = list(Lab(scenario).run().events)
     log = EventLog.of(events)
     assert 400 < read_plain(Ledger(scenario), log) < len(events) // 2
-    assert books(Ledger.of(scenario, log)) == books(one_by_one(scenario, events))
+    assert books(ledger_of(scenario, log)) == books(one_by_one(scenario, events))
 
 
 #: Two consumers who start and are given an entry each; what comes then is not plain.
@@ -111,7 +111,7 @@ def test_what_is_not_plain_goes_one_by_one(what: str) -> None:
     log = EventLog()
     for event in events:
         log.append(event)
-    assert books(Ledger.of(scenario, log)) == books(one_by_one(scenario, events))
+    assert books(ledger_of(scenario, log)) == books(one_by_one(scenario, events))
 
 
 def test_events_come_out_of_their_columns_as_they_went_in() -> None:
