@@ -49,7 +49,7 @@ class Answers:
     def is_duplicate(self, delivery: Delivery) -> bool:
         """Return whether a delivery was processed though its entry had been; or its consumer is about to do so."""
         if delivery.processed == delivery.processed:  # not NaN
-            return self.processed[delivery.id] != delivery.processed
+            return self.processed.at[self.deliveries.entry[delivery.number]] != delivery.processed
         return self.actors.is_unaware_of(self.consumers[delivery.consumer], delivery.number)
 
     def owner(self, entry_id: str) -> str:

@@ -126,7 +126,7 @@ class Backlog:
         return id_key(self._texts[entry])
 
     def _is_trimmed(self, entry: int) -> bool:
-        return bool(self._trimmed) and self._texts[entry] in self._trimmed
+        return self._texts[entry] in self._trimmed
 
     def add(self, entry: int, at: float) -> None:
         """Note that an entry was added."""
@@ -143,7 +143,7 @@ class Backlog:
             self.position += 1
             self._changes.add(at, 1, 0)
             self._changes.add(max(at, self._early.pop(entry, self.moved_at)), -1, 0)
-        elif self._is_trimmed(entry):  # the news of its removal came first
+        elif self._trimmed and self._is_trimmed(entry):  # the news of its removal came first
             self._changes.add(at, 1, 0)
             self._changes.add(max(at, self._trimmed[entry_id]), -1, 0)
         else:
@@ -157,7 +157,7 @@ class Backlog:
         """
         line, position, added = self.line, self.position, self._added
         self.moved_at = at
-        if position < len(line) and line[position] == entry and not self._is_trimmed(entry):
+        if position < len(line) and line[position] == entry and not (self._trimmed and self._is_trimmed(entry)):
             self.position += 1
             self.size -= 1
             return 1

@@ -187,7 +187,10 @@ class Ledger(Answers):
         else:
             consumer.delivered += 1
         consumer.take(entry, delivery, at)
-        self.actors.is_busy(consumer, at)
+        if self.actors.abandoned:
+            self.actors.is_busy(consumer, at)
+        else:
+            consumer.idle_since = math.nan
         before = self.last.numbers[entry] - 1
         is_again = before >= 0 or is_claimed or delivery_count > 1
         if is_again and self._given_again(at, kind, entry, delivery, before):
@@ -261,7 +264,8 @@ class Ledger(Answers):
         deliveries = self.deliveries
         delivery = consumer.leave(entry, at)
         if delivery is not None:
-            self.actors.is_idle(consumer, at)
+            if not consumer.in_hand:
+                consumer.idle_since = at
             held = at - deliveries.delivered[delivery]
             if held > self.longest_hold:
                 self.longest_hold = held
