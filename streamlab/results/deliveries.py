@@ -39,11 +39,6 @@ class Delivery(NamedTuple):
     number: int = -1
 
     @property
-    def is_pending(self) -> bool:
-        """Whether, as far as events tell, it was pending for this consumer at the end."""
-        return not self.outcome
-
-    @property
     def is_again(self) -> bool:
         """Whether the entry had been delivered before, as its delivery count tells."""
         return self.claimed or self.delivery_count > 1
