@@ -1,5 +1,6 @@
 """``python -m streamlab``: the same as the command ``streamlab``."""
 
+import gc
 import os
 import sys
 
@@ -24,7 +25,9 @@ def main() -> int:
         with stopped_by_signals():  # from now on: importing the rest is half of a short command
             from streamlab import cli
 
-            return cli.main()
+            status = cli.main()
+            gc.freeze()  # what is left goes with the process: nobody has to look through it once more
+            return status
     except Stopped as stopped:
         return stopped.tell()
 

@@ -14,6 +14,7 @@ import typer
 
 from streamlab.cli import app
 from streamlab.cli.terminal import make_outputs_safe
+from streamlab.cli.waited import waited
 from streamlab.servers.stopping import Stopped, stopped_by_signals
 
 
@@ -23,6 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     It is 0; 1 if an invariant is broken or the engines differ; 2 for wrong use; 3 if something is still pending that
     the recovery should have dealt with; and 128 + the signal's number if one has stopped the command.
     """
+    waited.begin()
     make_outputs_safe()
     arguments = sys.argv[1:] if argv is None else argv
     try:

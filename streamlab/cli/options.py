@@ -127,7 +127,7 @@ class RunOptions(ScenarioOptions):
     port: Annotated[
         int | None, option("N", "With --keep: the server's TCP port on 127.0.0.1 (default: any).", _RESULT)
     ] = None
-    save: Annotated[Path | None, option("FILE", "Keep the run (JSON lines).", _RESULT)] = None
+    save: Annotated[Path | None, option("FILE", "Keep the run (JSON lines; compressed: FILE.gz).", _RESULT)] = None
     plot: Annotated[Path | None, option("FILE.png", "Draw the run.", _RESULT)] = None
     html: Annotated[
         Path | None, option("FILE.html", "Write a page that plays the run in any browser, to be sent on.", _RESULT)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from typing import Any
 
 from streamlab.cli.asked import scenario_of
@@ -13,8 +14,10 @@ from streamlab.cli.options import RunOptions
 from streamlab.cli.progress import progress
 from streamlab.cli.report import print_comparison, print_run
 from streamlab.cli.serving import check_port, free_port, run_and_stay
+from streamlab.cli.waited import waited
 from streamlab.lab.both import run_both
 from streamlab.lab.lab import Lab
+from streamlab.lab.steps import rare_garbage_collections
 from streamlab.results.comparison import Agreement, Comparison
 from streamlab.results.run import Run
 from streamlab.scenario import Scenario, ScenarioError
@@ -32,15 +35,17 @@ def run(options: RunOptions) -> int:
     if options.keep:
         return _run_and_keep(scenario, options)
     comparison = None
-    with progress(scenario, quiet=options.json or options.events) as show:
-        if options.engine == "both":
-            comparison = run_both(scenario, redis_url=options.redis, progress=show)
-            runs = [comparison.one, comparison.other]
-        else:
-            runs = [Lab(scenario, engine=options.engine, redis_url=options.redis).run(show)]
-    _print(options, runs, comparison)
-    write_files(options, runs)
-    return _judge(runs, comparison)
+    with rare_garbage_collections():
+        with progress(scenario, quiet=options.json or options.events) as show:
+            if options.engine == "both":
+                comparison = run_both(scenario, redis_url=options.redis, progress=show)
+                runs = [comparison.one, comparison.other]
+            else:
+                with Lab(scenario, engine=options.engine, redis_url=options.redis) as lab:
+                    runs = [lab.run(show)]
+        _print(options, runs, comparison)
+        write_files(options, runs)
+        return _judge(runs, comparison)
 
 
 def _check_keep(options: RunOptions) -> None:
@@ -85,7 +90,7 @@ def _print(options: RunOptions, runs: list[Run], comparison: Comparison | None) 
                 print(event.to_json())
     elif options.json:
         if comparison is None:
-            print(json.dumps(runs[0].summary()))
+            print(json.dumps(_summary(runs[0])))
         else:
             both: dict[str, Any] = {run.engine: run.summary() for run in runs}
             print(json.dumps(both | {"agrees": comparison.agrees, "verdict": comparison.verdict}))
@@ -94,6 +99,18 @@ def _print(options: RunOptions, runs: list[Run], comparison: Comparison | None) 
     else:
         print_comparison(comparison)
     sys.stdout.flush()
+
+
+def _summary(run: Run) -> dict[str, Any]:
+    """Return a run in figures, with what was waited for it until now."""
+    ended = time.perf_counter()
+    summary = run.summary()
+    _ = run.verdicts  # which are told next
+    waiting = waited.summary(run.wall, time.perf_counter() - ended)
+    found: dict[str, Any] = {}
+    for name, value in summary.items():
+        found |= waiting if name == "wall" else {name: value}
+    return found
 
 
 def _judge(runs: list[Run], comparison: Comparison | None) -> int:

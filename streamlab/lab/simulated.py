@@ -379,6 +379,8 @@ class SimulatedEngine:
             self.loop.run_until_complete(asyncio.wait(tasks))
         self.loop.run_until_complete(self.loop.shutdown_asyncgens())
         self.loop.close()
+        self.server.forget()
+        self.log.pack()
 
     def abandon(self) -> None:
         """Drop everything, after an interrupt in the midst of it: nothing here can be relied on any more."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
 from streamlab.actors.events import CLAIMED, CRASHED, DELIVERED, DISCONNECTED, PAUSED, RESUMED, STARTED, STOPPED
-from streamlab.results.deliveries import Delivery, Loss
+from streamlab.results.columns import Times
+from streamlab.results.deliveries import OUTCOME, Deliveries, Loss
 from streamlab.scenario import Scenario
 
 
@@ -36,7 +36,8 @@ class ConsumerRecord:
     busy
         Seconds during which it worked; while it is paused it does not.
     in_hand
-        What it was given in this life and is not done with, in the order in which it comes to it.
+        What it was given in this life and is not done with, in the order in which it comes to it: the numbers of
+        deliveries, by those of their entries.
     free_at
         When it was last done with something.
     idle_since
@@ -48,6 +49,8 @@ class ConsumerRecord:
     """
 
     name: str
+    deliveries: Deliveries
+    number: int  #: of its name, in these
     life: State = State.STOPPED  #: never `WORKING`: see `state`
     delivered: int = 0
     claimed: int = 0
@@ -57,7 +60,7 @@ class ConsumerRecord:
     busy: float = 0.0
     free_at: float = 0.0
     idle_since: float = math.nan
-    in_hand: dict[str, Delivery] = field(default_factory=dict)
+    in_hand: dict[int, int] = field(default_factory=dict)
     pauses: list[tuple[float, float]] = field(default_factory=list)
     troubles: list[float] = field(default_factory=list)
     overtaken: dict[str, float] = field(default_factory=dict)
@@ -75,69 +78,81 @@ class ConsumerRecord:
     @property
     def owned(self) -> tuple[str, ...]:
         """The ids of what it has in hand and no other consumer has been given since."""
-        return tuple(i for i, delivery in self.in_hand.items() if delivery.outcome not in (DELIVERED, CLAIMED))
+        outcome = self.deliveries.outcome
+        return self.deliveries.ids_of(d for d in self.in_hand.values() if outcome[d] not in TAKEN)
 
     @property
     def holding(self) -> tuple[str, ...]:
         """The ids of what it was given in this life, is not done with, and still owns."""
-        return tuple(entry_id for entry_id, delivery in self.in_hand.items() if delivery.is_pending)
+        outcome = self.deliveries.outcome
+        return self.deliveries.ids_of(d for d in self.in_hand.values() if not outcome[d])
 
     def _is_at_work(self) -> bool:
         """Return whether it has something to do: what was taken from it counts if that came in the midst of it."""
         first = next(iter(self.in_hand.values()), None)
-        if first is not None and first.over >= self._begins(first):
+        if first is not None and self.deliveries.over[first] >= self._begins(first):
             return True
-        return any(delivery.is_pending for delivery in self.in_hand.values())
+        outcome = self.deliveries.outcome
+        return any(not outcome[delivery] for delivery in self.in_hand.values())
 
-    def take(self, delivery: Delivery) -> None:
+    def take(self, entry: int, delivery: int, at: float) -> None:
         """Put a delivery behind what it has in hand, but for one that it did not live to tell of."""
-        if self.life == State.DEAD and delivery.delivered <= self.troubles[-1]:
+        if self.life is State.DEAD and at <= self.troubles[-1]:
             return
-        if delivery.id in self.in_hand:
-            del self.in_hand[delivery.id]
-        self.in_hand[delivery.id] = delivery
+        if entry in self.in_hand:
+            del self.in_hand[entry]
+        self.in_hand[entry] = delivery
 
-    def leave(self, entry_id: str, at: float) -> Delivery | None:
+    def leave(self, entry: int, at: float) -> int | None:
         """Stop working on an entry; return its delivery, or None if it was not in hand.
 
         One after the other: what was prefetched waits for what came before it. What it passed over it will
         not come to any more.
         """
         in_hand = self.in_hand
-        delivery = in_hand.get(entry_id)
+        delivery = in_hand.get(entry)
         if delivery is None:
             return None
         while True:
             first = next(iter(in_hand))
             del in_hand[first]
-            if first == entry_id:
+            if first == entry:
                 break
-        delivery.begun = self._begins(delivery)
-        delivery.left = at
-        self.busy += self.worked(delivery)
+        deliveries = self.deliveries
+        begun = deliveries.delivered[delivery]
+        if begun < self.free_at:
+            begun = self.free_at
+        deliveries.begun[delivery] = begun
+        deliveries.left[delivery] = at
+        self.busy += self.between(begun, at) if self.pauses else at - begun
         return delivery
 
     def begin(self) -> None:
         """Note since when it has been working on what comes first."""
         if self.in_hand:
             first = next(iter(self.in_hand.values()))
-            first.begun = self._begins(first)
+            self.deliveries.begun[first] = self._begins(first)
 
-    def _begins(self, delivery: Delivery) -> float:
-        return max(delivery.delivered, self.free_at)
+    def _begins(self, delivery: int) -> float:
+        return max(self.deliveries.delivered[delivery], self.free_at)
 
-    def worked(self, delivery: Delivery) -> float:
+    def worked(self, delivery: int) -> float:
         """Return for how many seconds it worked on an entry; 0 if it is still at it, or never came to it."""
-        if math.isnan(delivery.left):
-            return 0.0
-        seconds = delivery.left - delivery.begun
+        left = self.deliveries.left[delivery]
+        return 0.0 if math.isnan(left) else self.between(self.deliveries.begun[delivery], left)
+
+    def between(self, begun: float, left: float) -> float:
+        """Return the seconds from one moment to another at which it did not stand still."""
+        seconds = left - begun
         for start, end in reversed(self.pauses):
-            if end <= delivery.begun:
+            if end <= begun:
                 break
-            seconds -= max(min(end, delivery.left) - max(start, delivery.begun), 0.0)
+            seconds -= max(min(end, left) - max(start, begun), 0.0)
         return seconds
 
 
+#: How a delivery ends whose entry another one is given.
+TAKEN: Final = (OUTCOME[DELIVERED], OUTCOME[CLAIMED])
 _LIVES: Final[dict[str, State]] = {
     STARTED: State.WAITING, RESUMED: State.WAITING, PAUSED: State.PAUSED, CRASHED: State.DEAD, STOPPED: State.STOPPED,
 }  # fmt: skip
@@ -153,10 +168,10 @@ class Actors:
     losses, pauses
         Who died or was paused, and when; from when to when each actor stood still.
     wasted
-        Deliveries that were worked on and did not count: the consumer died or failed in the midst of it, or the
-        entry had been processed before.
+        The numbers of deliveries that were worked on and did not count: the consumer died or failed in the midst of
+        it, or the entry had been processed before.
     tried_in_vain
-        Entries at which a handler failed, or with which a consumer died or lost its connection.
+        The numbers of entries at which a handler failed, or with which a consumer died or lost its connection.
     abandoned
         (entry, consumer, when): what a consumer held and had not processed when it died.
     dead_producers
@@ -169,12 +184,15 @@ class Actors:
         When anything last happened to an actor.
     """
 
-    def __init__(self, scenario: Scenario, processed: Collection[str]) -> None:
-        self.consumers = {consumer.name: ConsumerRecord(consumer.name) for consumer in scenario.consumers}
+    def __init__(self, scenario: Scenario, deliveries: Deliveries, processed: Times) -> None:
+        self._deliveries = deliveries
+        self.consumers: dict[str, ConsumerRecord] = {}
+        for consumer in scenario.consumers:
+            self.consumer(consumer.name)
         self.losses: list[Loss] = []
         self.pauses: dict[str, list[tuple[float, float]]] = {}
-        self.wasted: list[Delivery] = []
-        self.tried_in_vain: set[str] = set()
+        self.wasted: list[int] = []
+        self.tried_in_vain: set[int] = set()
         self.abandoned: list[tuple[str, str, float]] = []
         self.removed: list[tuple[str, float, tuple[str, ...]]] = []
         self.idle: list[tuple[str, float, float]] = []
@@ -186,17 +204,20 @@ class Actors:
 
     def consumer(self, name: str) -> ConsumerRecord:
         """Return the record of a consumer, which may be new."""
-        return self.consumers.setdefault(name, ConsumerRecord(name))
+        record = self.consumers.get(name)
+        if record is None:
+            record = self.consumers[name] = ConsumerRecord(name, self._deliveries, self._deliveries.names[name])
+        return record
 
     def taken_away(self, consumer: ConsumerRecord) -> tuple[str, ...]:
         """Return the ids of what a consumer is working through though another one has been given it since."""
-        return tuple(entry_id for entry_id, delivery in consumer.in_hand.items() if self.is_unaware_of(delivery))
+        in_hand = consumer.in_hand.values()
+        return self._deliveries.ids_of(d for d in in_hand if self.is_unaware_of(consumer, d))
 
-    def is_unaware_of(self, delivery: Delivery) -> bool:
-        """Return whether its consumer goes on with it though another one has been given it; a heartbeat would tell."""
-        is_taken = delivery.outcome in (DELIVERED, CLAIMED) and not self._have_heartbeats
-        consumer = self.consumers[delivery.consumer]
-        return is_taken and consumer.is_running and consumer.in_hand.get(delivery.id) is delivery
+    def is_unaware_of(self, consumer: ConsumerRecord, delivery: int) -> bool:
+        """Return whether a consumer goes on with what another one has been given since; a heartbeat would tell."""
+        is_taken = self._deliveries.outcome[delivery] in TAKEN and not self._have_heartbeats
+        return is_taken and consumer.is_running and consumer.in_hand.get(self._deliveries.entry[delivery]) == delivery
 
     def befell(self, at: float, kind: str, actor: str) -> bool:
         """Note what happened to an actor; return whether it was in the midst of something."""
@@ -246,18 +267,18 @@ class Actors:
             self.wasted.append(delivery)
         consumer.in_hand.clear()
 
-    def failed(self, consumer: ConsumerRecord, entry_id: str, at: float) -> None:
+    def failed(self, consumer: ConsumerRecord, entry: int, at: float) -> None:
         """Note that a handler raised an error; its consumer is free for the next entry."""
-        self.tried_in_vain.add(entry_id)
-        delivery = consumer.leave(entry_id, at)
+        self.tried_in_vain.add(entry)
+        delivery = consumer.leave(entry, at)
         if delivery is not None:
             self.wasted.append(delivery)
             self.is_idle(consumer, at)
         consumer.free_at = at
 
-    def done_with(self, consumer: ConsumerRecord, entry_id: str, at: float) -> None:
+    def done_with(self, consumer: ConsumerRecord, entry: int, at: float) -> None:
         """Note that a consumer has no longer anything to do with an entry."""
-        if consumer.in_hand.pop(entry_id, None) is not None:
+        if consumer.in_hand.pop(entry, None) is not None:
             self.is_idle(consumer, at)
 
     def is_busy(self, consumer: ConsumerRecord, at: float) -> None:

@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import bisect
 import itertools
+import operator
+from array import array
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
+from streamlab.results.columns import Numbers
 from streamlab.results.statistics import id_key
 
 #: Seconds within which two events are of one moment: sums of binary fractions that should be equal differ.
 _SAME_MOMENT: Final = 1e-9
+
+
+#: Before the first entry.
+NOWHERE: Final[tuple[int, ...]] = (-1, 0)
+
+
+#: What a byte of `Changes` says of either.
+_OF_BACKLOG: Final = tuple(steps // 3 - 1 for steps in range(9))
+_OF_PENDING: Final = tuple(steps % 3 - 1 for steps in range(9))
 
 
 class Series(NamedTuple):
@@ -25,31 +37,26 @@ class Series(NamedTuple):
 class Changes:
     """When the backlog and the number of pending entries changed: a time and two steps (-1, 0 or 1) for each change.
 
-    A run of a million entries has three million of them, so they are kept as a list of times, which exist
-    anyway, and a byte each.
+    A run of a million entries has three million of them, so they are kept as nine bytes each.
     """
 
     def __init__(self) -> None:
-        self._at: list[float] = []
-        self._steps = bytearray()
+        self.at = array("d")
+        self.steps = bytearray()
 
     def add(self, at: float, backlog: int, pending: int) -> None:
         """Note a change at a time."""
-        self._at.append(at)
-        self._steps.append(3 * backlog + pending + 4)
+        self.at.append(at)
+        self.steps.append(3 * backlog + pending + 4)
 
     def series(self) -> Series:
         """Return how both went: one point for every moment at which one of them changed."""
-        changes = zip(self._at, self._steps, strict=True)
-        if any(later < at for at, later in itertools.pairwise(self._at)):
-            changes = iter(sorted(changes, key=lambda change: change[0]))  # type: ignore[assignment]
         ats, backlogs, pendings = series = Series([0.0], [0], [0])
         backlog = pending = 0
         last = 0.0
-        for at, steps in changes:
-            more_backlog, more_pending = divmod(steps, 3)
-            backlog += more_backlog - 1
-            pending += more_pending - 1
+        for at, steps in self._in_order():
+            backlog += _OF_BACKLOG[steps]
+            pending += _OF_PENDING[steps]
             if at - last < _SAME_MOMENT:
                 backlogs[-1], pendings[-1] = backlog, pending
             else:
@@ -59,6 +66,24 @@ class Changes:
                 last = at
         return series
 
+    def backlog_max(self) -> int:
+        """Return the greatest backlog in the `series`, without making one."""
+        backlog = most = 0
+        last = 0.0
+        for at, steps in self._in_order():
+            if at - last >= _SAME_MOMENT:
+                if backlog > most:
+                    most = backlog
+                last = at
+            backlog += _OF_BACKLOG[steps]
+        return max(most, backlog)
+
+    def _in_order(self) -> Iterable[tuple[float, int]]:
+        changes = zip(self.at, self.steps, strict=True)
+        if any(map(operator.lt, itertools.islice(self.at, 1, None), self.at)):
+            return sorted(changes, key=operator.itemgetter(0))
+        return changes
+
 
 class Backlog:
     """The entries beyond the group's position that are in the stream.
@@ -67,141 +92,157 @@ class Backlog:
     delivered: a group's position only moves on, so from then on it cannot be delivered any more. A group that is made
     again further back has again what lies beyond that place.
 
+    Entries go by their numbers here.
+
     Parameters
     ----------
+    ids
+        The numbers of entry ids.
+    added
+        When entries were added, by number: kept up, as `trimmed` is, by whoever owns the backlog.
     trimmed
-        When entries were removed, by id: kept up by whoever owns the backlog.
+        When entries were removed, by id.
     changes
         Where each change of its size is noted.
     """
 
-    def __init__(self, trimmed: Mapping[str, float], changes: Changes) -> None:
+    def __init__(self, ids: Numbers, added: array[float], trimmed: Mapping[str, float], changes: Changes) -> None:
         self.size = 0
-        self._line: list[str] = []  # every entry that was added, in the order of ids
-        self._position = 0  # in the line, of the first that may be delivered
+        self.line = array("I")  # every entry that was added, in the order of ids
+        self.position = 0  # in the line, of the first that may be delivered
         self._floor = 0  # what comes before that place went with a stream that was deleted
-        self._last: tuple[int, ...] = (-1, 0)
-        self._beyond: tuple[int, ...] = (
-            -1,
-            0,
-        )  # the furthest place that was reached before the news of what lies there
-        self._moved_at = 0.0
-        self._early: dict[str, float] = {}  # when entries were delivered that nobody has told to have added
-        self._trimmed, self._changes = trimmed, changes
+        self.last = ""  # the greatest id
+        self.beyond = NOWHERE  # the furthest place that was reached before the news of what lies there
+        self.moved_at = 0.0
+        self._early: dict[int, float] = {}  # when entries were delivered that nobody has told to have added
+        self._texts, self._added, self._trimmed, self._changes = ids.texts, added, trimmed, changes
 
     def first(self, n: int) -> list[str]:
         """Return the ids of the `n` entries that are next to be delivered."""
-        line, trimmed = self._line, self._trimmed
-        rest = (line[place] for place in range(self._position, len(line)))
+        line, texts, trimmed = self.line, self._texts, self._trimmed
+        rest = (texts[line[place]] for place in range(self.position, len(line)))
         return list(itertools.islice((entry_id for entry_id in rest if entry_id not in trimmed), n))
 
-    def add(self, entry_id: str, at: float) -> None:
+    def _key(self, entry: int) -> tuple[int, ...]:
+        return id_key(self._texts[entry])
+
+    def _is_trimmed(self, entry: int) -> bool:
+        return self._texts[entry] in self._trimmed
+
+    def add(self, entry: int, at: float) -> None:
         """Note that an entry was added."""
-        key = id_key(entry_id)
-        if key > self._last:
-            self._last, place = key, len(self._line)
-            self._line.append(entry_id)
+        entry_id, last, place = self._texts[entry], self.last, len(self.line)
+        # Of ids that are equally long, the greater one is the greater text.
+        if (len(entry_id) == len(last) and entry_id > last) or not last or id_key(entry_id) > id_key(last):
+            self.last = entry_id
+            self.line.append(entry)
         else:
-            place = bisect.bisect_left(self._line, key, key=id_key)
-            self._line.insert(place, entry_id)
-        if place < self._position or key <= self._beyond:
+            place = bisect.bisect_left(self.line, id_key(entry_id), key=self._key)
+            self.line.insert(place, entry)
+        if place < self.position or (self.beyond[0] >= 0 and id_key(entry_id) <= self.beyond):
             # The news of its delivery, or of a later one's, came first.
-            self._position += 1
+            self.position += 1
             self._changes.add(at, 1, 0)
-            self._changes.add(max(at, self._early.pop(entry_id, self._moved_at)), -1, 0)
-        elif entry_id in self._trimmed:  # the news of its removal came first
+            self._changes.add(max(at, self._early.pop(entry, self.moved_at)), -1, 0)
+        elif self._trimmed and self._is_trimmed(entry):  # the news of its removal came first
             self._changes.add(at, 1, 0)
             self._changes.add(max(at, self._trimmed[entry_id]), -1, 0)
         else:
             self.size += 1
             self._changes.add(at, 1, 0)
 
-    def reach(self, entry_id: str, at: float, added: Mapping[str, float]) -> int:
+    def reach(self, entry: int, at: float) -> int:
         """Move on to behind an entry that was delivered; return its own part in that: 1 if it leaves the backlog.
 
         Those that were passed over leave it as well, and are noted here; its own change is the caller's to note.
         """
-        line, position = self._line, self._position
-        self._moved_at = at
-        if position < len(line) and line[position] == entry_id and entry_id not in self._trimmed:
-            self._position += 1
+        line, position, added = self.line, self.position, self._added
+        self.moved_at = at
+        if position < len(line) and line[position] == entry and not (self._trimmed and self._is_trimmed(entry)):
+            self.position += 1
             self.size -= 1
             return 1
-        key = id_key(entry_id)
-        behind = bisect.bisect_right(line, key, key=id_key)
-        if entry_id not in added:
-            self._beyond = max(self._beyond, key)
-            self._early[entry_id] = at
+        key = self._key(entry)
+        behind = bisect.bisect_right(line, key, key=self._key)
+        if added[entry] != added[entry]:  # NaN
+            self.beyond = max(self.beyond, key)
+            self._early[entry] = at
         own = 0
-        for place in range(position, behind):
-            gone = line[place]
-            if gone not in self._trimmed:
+        for gone in line[position:behind]:
+            if not self._is_trimmed(gone):
                 self.size -= 1
-                if gone == entry_id:
+                if gone == entry:
                     own = 1
                 else:
                     self._changes.add(max(at, added[gone]), -1, 0)
-        self._position = max(position, behind)
+        self.position = max(position, behind)
         return own
 
-    def trim(self, entry_id: str, at: float, added: Mapping[str, float]) -> None:
+    def trim(self, entry: int, at: float) -> None:
         """Note that an entry has been removed; to be called once for each, after it is among those trimmed."""
-        if entry_id in added and bisect.bisect_left(self._line, id_key(entry_id), key=id_key) >= self._position:
+        when = self._added[entry]
+        if when == when and bisect.bisect_left(self.line, self._key(entry), key=self._key) >= self.position:
             self.size -= 1
-            self._changes.add(max(at, added[entry_id]), -1, 0)
+            self._changes.add(max(at, when), -1, 0)
+
+    def take_over(self, n_added: int, n_delivered: int, last: str, moved_at: float) -> None:
+        """Have so many entries as the first, of which so many have been delivered in their order."""
+        self.line.extend(range(n_added))
+        self.position, self.size = n_delivered, n_added - n_delivered
+        self.last, self.moved_at = last, moved_at
 
     def delete(self, at: float) -> None:
         """Note that the stream has been deleted, with all that was in it."""
         for _ in range(self.size):
             self._changes.add(at, -1, 0)
         self.size = 0
-        self._position = self._floor = len(self._line)
+        self.position = self._floor = len(self.line)
 
     def move(self, entry_id: str, at: float) -> None:
         """Note that the group was made again, and begins behind an entry (``0``: at the first; ``$``: at the end)."""
-        position, line, trimmed = self._position, self._line, self._trimmed
+        position, line = self.position, self.line
         if entry_id == "$":
             behind = len(line)
         else:
-            behind = bisect.bisect_right(line, id_key(entry_id if "-" in entry_id else f"{entry_id}-0"), key=id_key)
-        self._position = max(behind, self._floor)
-        back = sum(line[place] not in trimmed for place in range(self._position, position))
-        skipped = sum(line[place] not in trimmed for place in range(position, self._position))
+            behind = bisect.bisect_right(line, id_key(entry_id if "-" in entry_id else f"{entry_id}-0"), key=self._key)
+        self.position = max(behind, self._floor)
+        back = sum(not self._is_trimmed(entry) for entry in line[self.position : position])
+        skipped = sum(not self._is_trimmed(entry) for entry in line[position : self.position])
         for _ in range(back + skipped):
             self._changes.add(at, 1 if back else -1, 0)
         self.size += back - skipped
-        self._beyond = (-1, 0)
+        self.beyond = NOWHERE
 
 
 class ShardedBacklog(Backlog):
     """The backlogs of several shards as one: each shard has a position of its own, and its number stands in its ids."""
 
-    def __init__(self, trimmed: Mapping[str, float], changes: Changes) -> None:
-        super().__init__(trimmed, changes)
-        self._shards: defaultdict[str, Backlog] = defaultdict(lambda: Backlog(trimmed, changes))
+    def __init__(self, ids: Numbers, added: array[float], trimmed: Mapping[str, float], changes: Changes) -> None:
+        super().__init__(ids, added, trimmed, changes)
+        self._shards: defaultdict[str, Backlog] = defaultdict(lambda: Backlog(ids, added, trimmed, changes))
 
     def first(self, n: int) -> list[str]:
         """Return the ids of the `n` oldest of all that are next to be delivered in their shards."""
         found = (entry_id for shard in self._shards.values() for entry_id in shard.first(n))
         return sorted(found, key=id_key)[:n]
 
-    def add(self, entry_id: str, at: float) -> None:
+    def add(self, entry: int, at: float) -> None:
         """Note that an entry was added."""
-        shard, before = self._find(entry_id)
-        shard.add(entry_id, at)
+        shard, before = self._find(self._texts[entry])
+        shard.add(entry, at)
         self.size += shard.size - before
 
-    def reach(self, entry_id: str, at: float, added: Mapping[str, float]) -> int:
+    def reach(self, entry: int, at: float) -> int:
         """Move on in its shard to behind an entry that was delivered; return its own part in that."""
-        shard, before = self._find(entry_id)
-        own = shard.reach(entry_id, at, added)
+        shard, before = self._find(self._texts[entry])
+        own = shard.reach(entry, at)
         self.size += shard.size - before
         return own
 
-    def trim(self, entry_id: str, at: float, added: Mapping[str, float]) -> None:
+    def trim(self, entry: int, at: float) -> None:
         """Note that an entry has been removed from its shard."""
-        shard, before = self._find(entry_id)
-        shard.trim(entry_id, at, added)
+        shard, before = self._find(self._texts[entry])
+        shard.trim(entry, at)
         self.size += shard.size - before
 
     def move(self, entry_id: str, at: float) -> None:

@@ -12,6 +12,7 @@ from streamlab.results.actor_records import State
 from streamlab.results.events import Event, EventLog
 from streamlab.results.final_state import FinalState
 from streamlab.results.ledger import Ledger
+from streamlab.results.plain_events import ledger_of
 from streamlab.results.statistics import id_key
 from streamlab.scenario import Scenario
 from streamlab.scenario.actions import Slow
@@ -25,7 +26,7 @@ class Evidence:
 
     def __init__(self, scenario: Scenario, events: EventLog, final: FinalState, ledger: Ledger | None = None) -> None:
         self.scenario, self.events, self.final = scenario, events, final
-        self.ledger = Ledger.of(scenario, events) if ledger is None else ledger
+        self.ledger = ledger_of(scenario, events) if ledger is None else ledger
         #: What consumers reported as dead-lettered, and with it what the dead-letter stream holds.
         self.dead = {*self.ledger.dead_lettered, *final.dead_letters}
         #: When the group or the stream went or came: positions and delivery counts begin again.
@@ -61,10 +62,10 @@ class Evidence:
     def missing(self) -> tuple[list[str], list[str]]:
         """What was neither processed nor is still to come: entries that were trimmed from the stream, or are lost."""
         ledger, final = self.ledger, self.final
-        known = (ledger.processed, self.dead, ledger.trimmed, final.pending, {*final.undelivered})
+        known = (self.dead, ledger.trimmed, final.pending, {*final.undelivered})
         # What was trimmed may be pending still, and nobody can do it any more.
         trimmed = [i for i in ledger.trimmed if i in ledger.added and i not in ledger.processed and i not in self.dead]
-        missing = [i for i in ledger.added if not any(i in places for places in known)]
+        missing = [i for i in ledger.unprocessed() if not any(i in places for places in known)]
         if self.scenario.maxlen is None:
             return trimmed, missing
         first = id_key(final.first_id) if final.first_id else (math.inf, 0)

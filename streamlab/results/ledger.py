@@ -8,7 +8,9 @@ delivered; *pending* what has been delivered and not yet acknowledged.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from array import array
+from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import Self
 
 from streamlab.actors.events import (
@@ -28,16 +30,19 @@ from streamlab.actors.events import (
     STREAM_DELETED,
     TRIMMED,
     VOID,
+    EventKind,
 )
-from streamlab.results.actor_records import Actors
+from streamlab.results.actor_records import Actors, ConsumerRecord
+from streamlab.results.answers import Answers
 from streamlab.results.backlog import Backlog, Changes, ShardedBacklog
-from streamlab.results.deliveries import Delivery, Reset, ZombieAck
-from streamlab.results.events import Event
+from streamlab.results.columns import Numbers, Times, lengthened
+from streamlab.results.deliveries import OUTCOME, Deliveries, Latest, Pending, Producers, Reset, ZombieAck
+from streamlab.results.events import CODES, Event, EventLog
 from streamlab.scenario import Scenario
 from streamlab.scenario.action import LAB
 
 
-class Ledger:
+class Ledger(Answers):
     """The books of a run: its entries, their deliveries, the consumers, and what befell them.
 
     Each event is applied once, in amortised constant time, so that looking at a run is as cheap at its end as at its
@@ -75,18 +80,18 @@ class Ledger:
     """
 
     def __init__(self, scenario: Scenario) -> None:
-        self.added: dict[str, float] = {}
-        self.producer: dict[str, str] = {}
-        self.processed: dict[str, float] = {}
-        self.acked: dict[str, float] = {}
+        self.ids = ids = Numbers()
+        self.n_known = 0  # entries for which there is room in the columns
+        self.added, self.processed, self.acked = Times(ids), Times(ids), Times(ids)
+        producer, last = array("H"), array("I")  # by entry: a name of `deliveries`; its number and one more
         self.dead_lettered: dict[str, float] = {}
         self.trimmed: dict[str, float] = {}
-        self.deliveries: list[Delivery] = []
-        self.last: dict[str, Delivery] = {}
-        self.pending: dict[str, Delivery] = {}
-        self.actors = Actors(scenario, self.processed)
-        self.consumers, self.losses = self.actors.consumers, self.actors.losses
-        self.pauses, self.wasted = self.actors.pauses, self.actors.wasted
+        self.deliveries = Deliveries(ids)
+        self.producer = Producers(self.added, ids, self.deliveries.names, producer)
+        self.last = Latest(ids, self.deliveries, last)
+        self.pending = Pending(ids, self.deliveries)
+        self.actors = Actors(scenario, self.deliveries, self.processed)
+        self.consumers, self.losses, self.pauses = self.actors.consumers, self.actors.losses, self.actors.pauses
         self.processed_again: dict[str, None] = {}
         self.processed_unasked: dict[str, Event] = {}
         self.acked_early: dict[str, None] = {}
@@ -98,13 +103,14 @@ class Ledger:
         self.end = self.last_event = self.last_work = self.longest_hold = 0.0
         self.changes = Changes()
         backlog = Backlog if scenario.shards is None else ShardedBacklog
-        self.backlog = backlog(self.trimmed, self.changes)
-        self._earlier: dict[tuple[str, str], Delivery] = {}  # that are not the last of their entries
+        self.backlog = backlog(ids, self.added.at, self.trimmed, self.changes)
+        self._earlier: dict[tuple[int, int], int] = {}  # by entry and consumer, if not the last of their entries
         self._reset_at = -math.inf
         self._went: Reset | None = None  # when the group last went
-        self._uncounted: dict[str, int] = {}  # the count of an entry whose last claim told none (JUSTID)
-        self._of_entries: dict[str, Callable[[float, str, str, str], None]] = {
-            VOID: self._void, REJECTED: self._rejected, FAILED: self._failed,
+        self._uncounted: dict[int, int] = {}  # the count of an entry whose last claim told none (JUSTID)
+        self._of_entries: dict[str, Callable[[float, EventKind, str, int, int], None]] = {
+            ADDED: self._was_added, DELIVERED: self._given, CLAIMED: self._given, PROCESSED: self._was_processed,
+            ACKED: self._was_acked, VOID: self._void, REJECTED: self._rejected, FAILED: self._failed,
             DEAD_LETTERED: self._gone, TRIMMED: self._gone,
         }  # fmt: skip
 
@@ -117,9 +123,15 @@ class Ledger:
 
     def read(self, events: Iterable[Event]) -> None:
         """Apply events, and note what each consumer is in the midst of now."""
-        apply = self.apply
         for event in events:
-            apply(event)
+            self.enter(*event)
+        self.begin()
+
+    def read_from(self, log: EventLog, first: int) -> None:
+        """Apply a log's events from a number on, as `read` does."""
+        self._make_room_for(log.columns(first).kinds)
+        for row in islice(log.rows(), first, None):
+            self.enter(*row)
         self.begin()
 
     def begin(self) -> None:
@@ -129,184 +141,228 @@ class Ledger:
 
     def apply(self, event: Event) -> None:
         """Enter an event."""
-        at, kind, actor, entry_id, delivery_count = event
+        self.enter(*event)
+
+    def enter(self, at: float, kind: EventKind, actor: str, entry_id: str, delivery_count: int) -> None:
+        """Enter what an event consists of."""
         if at > self.last_event:
             self.last_event = at
-        if kind == ADDED:
-            self.added[entry_id] = at
-            self.producer[entry_id] = actor
-            self.backlog.add(entry_id, at)
-        elif kind in (DELIVERED, CLAIMED):
-            self._given(at, kind, actor, entry_id, delivery_count)
-        elif kind == PROCESSED:
-            self._processed(event)
-        elif kind == ACKED:
-            self._acked(at, actor, entry_id)
-        elif kind in self._of_entries:
-            self._of_entries[kind](at, kind, actor, entry_id)
-        else:
+        enter = self._of_entries.get(kind)
+        if enter is None:
             self._befell(at, kind, actor, entry_id, delivery_count)
             return
+        entry = self.ids[entry_id]
+        if entry >= self.n_known:
+            self.make_room(entry)
+        enter(at, kind, actor, entry, delivery_count)
         if at > self.end:
             self.end = at
 
+    def make_room(self, entry: int) -> None:
+        """Make the columns longer, so that an entry has a place in them."""
+        times, numbers = (self.added.at, self.processed.at, self.acked.at), (self.producer.numbers, self.last.numbers)
+        self.n_known = lengthened(self.n_known, *times, *numbers, least=entry)
+
+    def _make_room_for(self, kinds: bytes) -> None:
+        """Make the columns as long as events of these kinds need them: little by little, it would take more memory."""
+        n_added, n_given = kinds.count(CODES[ADDED]), kinds.count(CODES[DELIVERED]) + kinds.count(CODES[CLAIMED])
+        if n_added:
+            self.make_room(self.n_known + n_added)
+        if n_given:
+            self.deliveries.make_room(len(self.deliveries) + n_given)
+
     # ---- what happens to entries ---------------------------------------------------------------
 
-    def _given(self, at: float, kind: str, actor: str, entry_id: str, delivery_count: int) -> None:
-        delivery = Delivery(entry_id, actor, at, delivery_count, kind == CLAIMED)
-        self.deliveries.append(delivery)
+    def _was_added(self, at: float, kind: EventKind, actor: str, entry: int, delivery_count: int) -> None:
+        if not self.added.note(entry, at):
+            self.added.at[entry] = at
+        self.producer.numbers[entry] = self.deliveries.names[actor]
+        self.backlog.add(entry, at)
+
+    def _given(self, at: float, kind: EventKind, actor: str, entry: int, delivery_count: int) -> None:
         consumer = self.consumers.get(actor) or self.actors.consumer(actor)
-        if delivery.claimed:
+        is_claimed = kind == CLAIMED
+        delivery = self.deliveries.add(entry, consumer.number, at, delivery_count, is_claimed)
+        if is_claimed:
             consumer.claimed += 1
         else:
             consumer.delivered += 1
-        consumer.take(delivery)
-        self.actors.is_busy(consumer, at)
-        before = self.last.get(entry_id)
-        is_late = before is not None and self._is_late(before, delivery_count)
-        if delivery.is_again or (before is not None and not is_late):
-            self.n_redelivered += 1
-            self.redelivered[entry_id] = None
-        if before is not None:
-            if is_late:
-                self._overtaken(delivery, before)
-                return
-            self._end(before, at, kind)
-            self._earlier[entry_id, before.consumer] = before
-            if not delivery_count:
-                self._uncounted[entry_id] = self._count(before)
-        if delivery.claimed and delivery_count > 1:
-            self._look_for_unheard(delivery, before)
-        self.last[entry_id] = self.pending[entry_id] = delivery
+        consumer.take(entry, delivery, at)
+        if self.actors.abandoned:
+            self.actors.is_busy(consumer, at)
+        else:
+            consumer.idle_since = math.nan
+        before = self.last.numbers[entry] - 1
+        is_again = before >= 0 or is_claimed or delivery_count > 1
+        if is_again and self._given_again(at, kind, entry, delivery, before):
+            return
+        self.last.numbers[entry] = delivery + 1
+        self.pending.numbers[entry] = delivery
         # A reply may overtake the news of its own XADD, but no entry is read before it is added.
-        when = max(at, self.added.get(entry_id, 0.0))
-        own = self.backlog.reach(entry_id, when, self.added) if before is None or self.resets else 0
+        added = self.added.at[entry]
+        when = added if added > at else at
+        own = self.backlog.reach(entry, when) if before < 0 or self.resets else 0
         self.changes.add(when, -own, 1)
         if self._went is not None and at < self._went.at:  # heard of only after the group had gone
-            self._end(delivery, self._went.at, self._went.kind)
+            self._end(entry, delivery, self._went.at, self._went.kind)
 
-    def _is_late(self, before: Delivery, delivery_count: int) -> bool:
+    def _given_again(self, at: float, kind: EventKind, entry: int, delivery: int, before: int) -> bool:
+        """Note that an entry has been given before; return whether this was overtaken by what has been heard of."""
+        delivery_count = self.deliveries.delivery_count[delivery]
+        is_late = before >= 0 and self._is_late(before, delivery_count)
+        if self.deliveries.is_again(delivery) or (before >= 0 and not is_late):
+            self.n_redelivered += 1
+            self.redelivered[self.ids.texts[entry]] = None
+        if is_late:
+            self._overtaken(delivery, before)
+            return True
+        if before >= 0:
+            self._end(entry, before, at, kind)
+            self._earlier[entry, self.deliveries.consumer[before]] = before
+            if not delivery_count:
+                self._uncounted[entry] = self._count(before)
+        if kind == CLAIMED and delivery_count > 1:
+            self._look_for_unheard(delivery, before)
+        return False
+
+    def _is_late(self, before: int, delivery_count: int) -> bool:
         """Return whether a delivery came before one that has been heard of already."""
-        return 0 < delivery_count < self._count(before) and before.delivered > self._reset_at
+        return 0 < delivery_count < self._count(before) and self.deliveries.delivered[before] > self._reset_at
 
-    def _count(self, delivery: Delivery) -> int:
-        return delivery.delivery_count or self._uncounted.get(delivery.id, 0)
+    def _count(self, delivery: int) -> int:
+        return self.deliveries.delivery_count[delivery] or self._uncounted.get(self.deliveries.entry[delivery], 0)
 
-    def _overtaken(self, delivery: Delivery, by: Delivery) -> None:
+    def _overtaken(self, delivery: int, by: int) -> None:
         """Note that a consumer was given something that another one had taken by the time it told."""
-        delivery.over, delivery.outcome = delivery.delivered, CLAIMED
-        self._earlier[delivery.id, delivery.consumer] = delivery
-        if delivery.consumer != by.consumer:
-            self.consumers[delivery.consumer].overtaken.setdefault(delivery.id, by.delivered)
+        deliveries = self.deliveries
+        entry, consumer = deliveries.entry[delivery], deliveries.consumer[delivery]
+        deliveries.over[delivery], deliveries.outcome[delivery] = deliveries.delivered[delivery], OUTCOME[CLAIMED]
+        self._earlier[entry, consumer] = delivery
+        if consumer != deliveries.consumer[by]:
+            overtaken = self.consumers[deliveries.names.texts[consumer]].overtaken
+            overtaken.setdefault(self.ids.texts[entry], deliveries.delivered[by])
 
-    def _look_for_unheard(self, delivery: Delivery, before: Delivery | None) -> None:
+    def _look_for_unheard(self, delivery: int, before: int) -> None:
         """Find from whom an entry was taken that nobody told to have been given it.
 
         One that stands still waiting for entries is given the next one, and cannot tell; if it never goes on, nothing
         but the delivery count betrays it. It is said only where it can have been nobody else.
         """
-        known = self._count(before) if before is not None and before.delivered > self._reset_at else 0
-        if known + 1 >= delivery.delivery_count:
+        deliveries = self.deliveries
+        known = self._count(before) if before >= 0 and deliveries.delivered[before] > self._reset_at else 0
+        if known + 1 >= deliveries.delivery_count[delivery]:
             return
-        holder = self.actors.the_one_paused(delivery.consumer)
+        holder = self.actors.the_one_paused(deliveries.names.texts[deliveries.consumer[delivery]])
         if holder is not None:
-            holder.overtaken.setdefault(delivery.id, delivery.delivered)
+            entry_id = self.ids.texts[deliveries.entry[delivery]]
+            holder.overtaken.setdefault(entry_id, deliveries.delivered[delivery])
 
-    def _processed(self, event: Event) -> None:
-        at, _, actor, entry_id, _ = event
+    def _was_processed(self, at: float, kind: EventKind, actor: str, entry: int, delivery_count: int) -> None:
         self.n_processed += 1
         if at > self.last_work:
             self.last_work = at
         consumer = self.consumers.get(actor) or self.actors.consumer(actor)
-        delivery = consumer.leave(entry_id, at)
+        deliveries = self.deliveries
+        delivery = consumer.leave(entry, at)
         if delivery is not None:
-            self.actors.is_idle(consumer, at)
-            if at - delivery.delivered > self.longest_hold:
-                self.longest_hold = at - delivery.delivered
+            if not consumer.in_hand:
+                consumer.idle_since = at
+            held = at - deliveries.delivered[delivery]
+            if held > self.longest_hold:
+                self.longest_hold = held
         else:
-            delivery = self._delivery(entry_id, actor)
+            delivery = self._delivery(entry, consumer)
         if delivery is None:
-            self.processed_unasked.setdefault(entry_id, event)
+            entry_id = self.ids.texts[entry]
+            self.processed_unasked.setdefault(entry_id, Event(at, kind, actor, entry_id, delivery_count))
         else:
-            if delivery.processed != delivery.processed:  # NaN
+            before = deliveries.processed[delivery]
+            if before != before:  # NaN
                 consumer.processed += 1
-            delivery.processed = at
-        if entry_id not in self.processed:
-            self.processed[entry_id] = at
-        else:
-            self.processed_again[entry_id] = None
+            deliveries.processed[delivery] = at
+        if not self.processed.note(entry, at):
+            self.processed_again[self.ids.texts[entry]] = None
             consumer.processed_again += 1
-            if delivery is not None and delivery.left == delivery.left:
-                self.wasted.append(delivery)
+            if delivery is not None and not math.isnan(deliveries.left[delivery]):
+                self.actors.wasted.append(delivery)
         consumer.free_at = at
 
-    def _acked(self, at: float, actor: str, entry_id: str) -> None:
-        self.acked.setdefault(entry_id, at)
-        owned = self.last.get(entry_id)
+    def _was_acked(self, at: float, kind: EventKind, actor: str, entry: int, delivery_count: int) -> None:
+        self.acked.note(entry, at)
+        deliveries = self.deliveries
+        owned = self.last.numbers[entry] - 1
+        consumer = None
         if actor != LAB:
             consumer = self.consumers.get(actor) or self.actors.consumer(actor)
             consumer.free_at = at
-            delivery = self._delivery(entry_id, actor)
+            delivery = self._delivery(entry, consumer)
             if delivery is not None:
-                if delivery.acked != delivery.acked:  # NaN
+                before = deliveries.acked[delivery]
+                if before != before:  # NaN
                     consumer.acked += 1
-                delivery.acked = at
-        if owned is not None:
-            if owned.consumer != actor != LAB:
-                owner = owned.consumer if owned.is_pending else ""
-                self.zombie_acks.append(ZombieAck(at, entry_id, actor, owner))
-            self._end(owned, at, ACKED)
-        if entry_id not in self.processed and entry_id not in self.dead_lettered:
-            self.acked_early[entry_id] = None
+                deliveries.acked[delivery] = at
+        if owned >= 0:
+            if consumer is not None and deliveries.consumer[owned] != consumer.number:
+                owner = "" if deliveries.outcome[owned] else deliveries.names.texts[deliveries.consumer[owned]]
+                self.zombie_acks.append(ZombieAck(at, self.ids.texts[entry], actor, owner))
+            self._end(entry, owned, at, kind)
+        processed = self.processed.at[entry]
+        if processed != processed and self.ids.texts[entry] not in self.dead_lettered:
+            self.acked_early[self.ids.texts[entry]] = None
 
-    def _void(self, at: float, kind: str, actor: str, entry_id: str) -> None:
+    def _void(self, at: float, kind: EventKind, actor: str, entry: int, delivery_count: int) -> None:
         self.n_void += 1
-        owned = self.last.get(entry_id)
-        if owned is not None:
-            self._end(owned, at, kind)
-        consumer = self.actors.consumer(actor)
-        self.actors.done_with(consumer, entry_id, at)
-        consumer.free_at = at
+        self._end_last(at, kind, entry)
+        self._is_free(at, actor, entry)
 
-    def _rejected(self, at: float, kind: str, actor: str, entry_id: str) -> None:
+    def _rejected(self, at: float, kind: EventKind, actor: str, entry: int, delivery_count: int) -> None:
         self.n_rejected += 1
+        self._is_free(at, actor, entry)
+
+    def _is_free(self, at: float, actor: str, entry: int) -> None:
         consumer = self.actors.consumer(actor)
-        self.actors.done_with(consumer, entry_id, at)
+        self.actors.done_with(consumer, entry, at)
         consumer.free_at = at
 
-    def _failed(self, at: float, kind: str, actor: str, entry_id: str) -> None:
-        self.actors.failed(self.actors.consumer(actor), entry_id, at)
+    def _failed(self, at: float, kind: EventKind, actor: str, entry: int, delivery_count: int) -> None:
+        self.actors.failed(self.actors.consumer(actor), entry, at)
 
-    def _gone(self, at: float, kind: str, actor: str, entry_id: str) -> None:
+    def _gone(self, at: float, kind: EventKind, actor: str, entry: int, delivery_count: int) -> None:
+        entry_id = self.ids.texts[entry]
         if kind == DEAD_LETTERED:
             self.dead_lettered.setdefault(entry_id, at)
         elif entry_id not in self.trimmed:
             self.trimmed[entry_id] = at
-            self.backlog.trim(entry_id, at, self.added)
+            self.backlog.trim(entry, at)
         # What is trimmed behind everybody's back stays pending until a consumer finds it gone.
         if actor != LAB:
-            owned = self.last.get(entry_id)
-            if owned is not None:
-                self._end(owned, at, kind)
-            self.actors.done_with(self.actors.consumer(actor), entry_id, at)
+            self._end_last(at, kind, entry)
+            self.actors.done_with(self.actors.consumer(actor), entry, at)
 
-    def _end(self, delivery: Delivery, at: float, kind: str) -> None:
+    def _end_last(self, at: float, kind: EventKind, entry: int) -> None:
+        owned = self.last.numbers[entry] - 1
+        if owned >= 0:
+            self._end(entry, owned, at, kind)
+
+    def _end(self, entry: int, delivery: int, at: float, kind: str) -> None:
         """Note how a delivery ended, unless it is known."""
-        if not delivery.outcome:
-            delivery.over, delivery.outcome = at, kind
-            del self.pending[delivery.id]
-            self.changes.add(max(at, self.added.get(delivery.id, 0.0)), 0, -1)
+        deliveries = self.deliveries
+        if not deliveries.outcome[delivery]:
+            deliveries.over[delivery], deliveries.outcome[delivery] = at, OUTCOME[kind]
+            del self.pending.numbers[entry]
+            added = self.added.at[entry]
+            self.changes.add(added if added > at else at, 0, -1)
 
-    def _delivery(self, entry_id: str, actor: str) -> Delivery | None:
+    def _delivery(self, entry: int, consumer: ConsumerRecord) -> int | None:
         """Return an entry's latest delivery to a consumer."""
-        delivery = self.last.get(entry_id)
-        if delivery is not None and delivery.consumer == actor:
+        delivery = self.last.numbers[entry] - 1
+        if delivery >= 0 and self.deliveries.consumer[delivery] == consumer.number:
             return delivery
-        return self._earlier.get((entry_id, actor))
+        return self._earlier.get((entry, consumer.number))
 
     # ---- what happens to actors, to the server and to the group --------------------------------
 
-    def _befell(self, at: float, kind: str, actor: str, entry_id: str, n: int) -> None:
+    def _befell(self, at: float, kind: EventKind, actor: str, entry_id: str, n: int) -> None:
         if kind in (GROUP_DESTROYED, STREAM_DELETED, RECREATED):
             self._reset(at, kind, entry_id)
         elif kind == REMOVED:
@@ -323,13 +379,14 @@ class Ledger:
         record = self.consumers.get(name)
         held = record.owned if record is not None else ()
         if n:
-            lost = [delivery for delivery in self.pending.values() if delivery.consumer == name]
-            held = tuple(delivery.id for delivery in lost)
-            for delivery in lost:
-                self._end(delivery, at, REMOVED)
+            number = self.deliveries.names[name]
+            lost = [item for item in self.pending.numbers.items() if self.deliveries.consumer[item[1]] == number]
+            held = self.deliveries.ids_of(delivery for _, delivery in lost)
+            for entry, delivery in lost:
+                self._end(entry, delivery, at, REMOVED)
         self.actors.removed.append((name, at, held))
 
-    def _reset(self, at: float, kind: str, entry_id: str) -> None:
+    def _reset(self, at: float, kind: EventKind, entry_id: str) -> None:
         reset = Reset(at, kind, entry_id)
         self.resets.append(reset)
         self._reset_at = at
@@ -337,58 +394,7 @@ class Ledger:
             self.backlog.move(entry_id, at)
             return
         self._went = reset
-        for delivery in list(self.pending.values()):
-            self._end(delivery, at, kind)
+        for entry, delivery in list(self.pending.numbers.items()):
+            self._end(entry, delivery, at, kind)
         if kind == STREAM_DELETED:
             self.backlog.delete(at)
-
-    # ---- questions -----------------------------------------------------------------------------
-
-    @property
-    def duplicates(self) -> int:
-        """Times that an entry was processed again."""
-        return self.n_processed - len(self.processed)
-
-    @property
-    def lost(self) -> int:
-        """Entries that nobody has processed or will: they were removed with a consumer, or acknowledged."""
-        gone = {*self.acked_early, *(entry_id for _, _, held in self.actors.removed for entry_id in held)}
-        for places in (self.processed, self.dead_lettered, self.trimmed, self.pending):
-            gone = {entry_id for entry_id in gone if entry_id not in places}
-        in_hand = {entry_id for record in self.consumers.values() for entry_id in record.in_hand} if gone else ()
-        return sum(entry_id not in in_hand for entry_id in gone)
-
-    def is_duplicate(self, delivery: Delivery) -> bool:
-        """Return whether a delivery was processed though its entry had been; or its consumer is about to do so."""
-        if delivery.processed == delivery.processed:  # not NaN
-            return self.processed[delivery.id] != delivery.processed
-        return self.actors.is_unaware_of(delivery)
-
-    def owner(self, entry_id: str) -> str:
-        """Return for which consumer an entry is pending; "" for none."""
-        delivery = self.pending.get(entry_id)
-        return delivery.consumer if delivery is not None else ""
-
-    def was_tried(self, entry_id: str) -> bool:
-        """Return whether a handler ever had an entry, as far as it mattered.
-
-        It was processed or failed, or it was the one that was being processed when its consumer died or lost its
-        connection.
-        """
-        return entry_id in self.processed or entry_id in self.actors.tried_in_vain
-
-    def worked(self, delivery: Delivery) -> float:
-        """Return for how many seconds its consumer worked on an entry; while it is paused it does not."""
-        return self.consumers[delivery.consumer].worked(delivery)
-
-    def sojourns(self) -> list[float]:
-        """Return, for every entry that was processed, the seconds from XADD to its first processing."""
-        added = self.added
-        return [at - added[entry_id] for entry_id, at in self.processed.items() if entry_id in added]
-
-    def waits(self) -> Iterator[float]:
-        """Yield, for every delivery that was processed, the seconds from XADD to the begin of processing."""
-        added = self.added
-        for delivery in self.deliveries:
-            if delivery.id in added and not math.isnan(delivery.processed):
-                yield delivery.begun - added[delivery.id]

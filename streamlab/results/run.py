@@ -19,6 +19,7 @@ from streamlab.results.evidence import Evidence
 from streamlab.results.final_state import FinalState
 from streamlab.results.ledger import Ledger
 from streamlab.results.order import Inversion, inversions
+from streamlab.results.plain_events import ledger_of
 from streamlab.results.recovery import RecoveryMetrics, duplicate_effects, lost_workers, wasted_seconds
 from streamlab.results.run_file import RunFileError
 from streamlab.results.statistics import Spread, Wait, id_key, rounded, spread
@@ -95,7 +96,7 @@ class Run(ShowsItself):
     def ledger(self) -> Ledger:
         """What the events come to: entries, deliveries, consumers."""
         self._check_one_group()
-        return Ledger.of(self.scenario, self.events)
+        return ledger_of(self.scenario, self.events)
 
     @functools.cached_property
     def numbers(self) -> dict[str, int]:
@@ -225,10 +226,10 @@ class Run(ShowsItself):
         """How backlog and pending went over time."""
         return self.ledger.changes.series()
 
-    @property
+    @functools.cached_property
     def backlog_max(self) -> int:
         """The most entries that ever waited to be delivered."""
-        return max(self.series.backlog)
+        return self.ledger.changes.backlog_max()
 
     @property
     def throughput(self) -> float:
@@ -381,7 +382,10 @@ class Run(ShowsItself):
         return lines
 
     def save(self, path: str | Path) -> None:
-        """Write the run as JSON lines, a header and then an event a line: whole, or not at all (`OSError`)."""
+        """Write the run as JSON lines, a header and then an event a line: whole, or not at all (`OSError`).
+
+        Compressed, if the name ends in ``.gz``.
+        """
         fields = [field.name for field in dataclasses.fields(self) if field.init]
         run_file.save(Path(path), {name: getattr(self, name) for name in fields})
 

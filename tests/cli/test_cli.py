@@ -39,7 +39,8 @@ def test_one_to_many_as_json(capsys):
     (line,) = lines_of(capsys)
     summary = json.loads(line)
     assert list(summary) == [
-        "scenario", "engine", "server", "seed", "duration", "wall", "added", "processed", "acked",
+        "scenario", "engine", "server", "seed", "duration", "wall", "wall_parts", "added", "processed",
+        "acked",
         "redelivered", "duplicates", "dead_lettered", "trimmed", "lost", "pending", "undelivered",
         "backlog_max", "sojourn", "consumers", "recovery",
     ]  # fmt: skip

@@ -271,3 +271,18 @@ def test_a_failover_loses_what_its_page_says(monkeypatch: pytest.MonkeyPatch, wa
         assert 0.5 < found.lost / (row.lag * failover.RATE) < 2
         assert 0.5 < found.acks_lost / (failover.ACKED_AFTER * failover.RATE) < 2
     assert found.blocked > 0.5  # for so long the Sentinels wait before they call it dead
+
+
+def test_the_whole_command_is_measured() -> None:
+    """A command's simulation is a part of it, and it processes what it is told to."""
+    program = ROOT / "benchmarks" / "command.py"
+    options = ("--entries", "40", "80", "--no-departures", "--json")
+    done = subprocess.run(
+        [sys.executable, str(program), *options], cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, check=True
+    )
+    rows = json.loads(done.stdout)["results"]
+    assert [row["n_entries"] for row in rows] == [40, 80]
+    for row in rows:
+        assert 0 < row["simulation"] < row["seconds"]
+        assert row["ratio"] > 1
+        assert row["megabytes"] > 10

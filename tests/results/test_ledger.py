@@ -249,7 +249,7 @@ def test_each_is_counted_once() -> None:
     assert (one.delivered, one.claimed, one.processed, one.acked) == (2, 0, 2, 1)
     assert (two.delivered, two.claimed, two.processed, two.acked) == (0, 2, 0, 0)
     assert (ledger.n_processed, ledger.n_void, ledger.n_rejected) == (3, 2, 2)
-    assert (ledger.processed, ledger.acked) == ({"1-0": 1.5, "2-0": 1.7}, {"1-0": 1.5})
+    assert (dict(ledger.processed), dict(ledger.acked)) == ({"1-0": 1.5, "2-0": 1.7}, {"1-0": 1.5})
     assert ([*ledger.processed_again], ledger.processed_unasked, ledger.acked_early) == (["1-0"], {}, {})
     assert [(d.id, d.over, d.outcome) for d in ledger.deliveries if d.outcome] == [
         ("1-0", 1.5, "acked"), ("3-0", 2.0, "void"), ("4-0", 2.1, "void")

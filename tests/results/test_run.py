@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import math
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from streamlab import checks
-from streamlab.results import invariants
+from streamlab.results import invariants, run_file
 from streamlab.results.events import Event, EventLog
 from streamlab.results.run import FinalState, Run, RunFileError
 from streamlab.results.statistics import quantile, spread
@@ -251,15 +252,29 @@ def test_a_save_that_fails_leaves_the_old_file(saved, monkeypatch):
     run = Run.load(file)
     for error in (OSError(28, "No space left on device"), KeyboardInterrupt()):
 
-        def fails(self, error=error):
+        def fails(*_, error=error):
             raise error
 
         with monkeypatch.context() as broken:
-            broken.setattr(Event, "to_json", fails)
+            broken.setattr(run_file, "line_of", fails)
             with pytest.raises(type(error)):
                 run.save(file)
         assert file.read_text() == "".join(lines)
         assert list(file.parent.iterdir()) == [file]
+
+
+def test_a_file_named_gz_is_compressed_and_refused_unless_it_is_whole(saved, tmp_path):
+    """The same run comes back from it; what gzip does not know, or is cut off, is no run."""
+    run = Run.load(saved[0])
+    compressed = tmp_path / "run.jsonl.gz"
+    run.save(compressed)
+    found = compressed.read_bytes()
+    assert gzip.decompress(found).decode() == "".join(saved[1])
+    assert Run.load(compressed) == run
+    for broken in (found[:-9], saved[0].read_bytes(), found[:40] + b"x" + found[41:]):
+        compressed.write_bytes(broken)
+        with pytest.raises(RunFileError, match="does not hold a run"):
+            Run.load(compressed)
 
 
 def test_a_save_through_a_link_and_to_a_pipe(saved, tmp_path):
