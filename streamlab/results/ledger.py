@@ -19,12 +19,14 @@ from streamlab.actors.events import (
     DELIVERED,
     FAILED,
     GROUP_DESTROYED,
+    LOST,
     PROCESSED,
     RECREATED,
     REJECTED,
     REMOVED,
     SERVER_DOWN,
     SERVER_UP,
+    SET_BACK,
     STREAM_DELETED,
     TRIMMED,
     VOID,
@@ -51,7 +53,7 @@ class Ledger:
     processed, acked, dead_lettered
         When each entry first was.
     trimmed
-        When each entry was removed from the stream, or was first found to be.
+        When each entry was removed from the stream, or was first found to be; or forgotten by its server.
     deliveries
         All of them, in the order in which they were heard of.
     last
@@ -104,7 +106,7 @@ class Ledger:
         self._uncounted: dict[str, int] = {}  # the count of an entry whose last claim told none (JUSTID)
         self._of_entries: dict[str, Callable[[float, str, str, str], None]] = {
             VOID: self._void, REJECTED: self._rejected, FAILED: self._failed,
-            DEAD_LETTERED: self._gone, TRIMMED: self._gone,
+            DEAD_LETTERED: self._gone, TRIMMED: self._gone, LOST: self._gone,
         }  # fmt: skip
 
     @classmethod
@@ -306,7 +308,7 @@ class Ledger:
     # ---- what happens to actors, to the server and to the group --------------------------------
 
     def _befell(self, at: float, kind: str, actor: str, entry_id: str, n: int) -> None:
-        if kind in (GROUP_DESTROYED, STREAM_DELETED, RECREATED):
+        if kind in (GROUP_DESTROYED, STREAM_DELETED, RECREATED, SET_BACK):
             self._reset(at, kind, entry_id)
         elif kind == REMOVED:
             self._removed(at, actor, n)
@@ -340,6 +342,8 @@ class Ledger:
             self._end(delivery, at, kind)
         if kind == STREAM_DELETED:
             self.backlog.delete(at)
+        elif kind == SET_BACK and entry_id:
+            self.backlog.move(entry_id, at)
 
     # ---- questions -----------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ from streamlab.results.deliveries import ConsumerMetrics
 from streamlab.results.events import EventLog
 from streamlab.results.evidence import Evidence
 from streamlab.results.final_state import FinalState
+from streamlab.results.forgotten import Forgotten
 from streamlab.results.ledger import Ledger
 from streamlab.results.recovery import RecoveryMetrics, duplicate_effects, lost_workers, wasted_seconds
 from streamlab.results.run_file import RunFileError
@@ -151,24 +152,29 @@ class Run(ShowsItself):
         return len(self.final.undelivered)
 
     @functools.cached_property
-    def _missing(self) -> tuple[list[str], list[str]]:
-        return Evidence(self.scenario, self.events, self.final, self.ledger).missing
+    def _evidence(self) -> Evidence:
+        return Evidence(self.scenario, self.events, self.final, self.ledger)
+
+    @property
+    def lost_by_server(self) -> Forgotten:
+        """The entries and acknowledgements that the server had acknowledged, and lost by a crash or a failover."""
+        return self._evidence.forgotten
 
     @property
     def trimmed(self) -> int:
         """Entries that were removed from the stream before anybody had processed them."""
-        return len(self._missing[0])
+        return len(self._evidence.missing[0])
 
     @property
     def lost(self) -> int:
         """Entries that were added and are nowhere: not processed, pending, undelivered, dead or trimmed."""
-        return len(self._missing[1])
+        return len(self._evidence.missing[1])
 
     def state_of(self, entry_id: str) -> str:
         """Return how an entry stood at the end, in a word.
 
-        ``dead-lettered``, ``acked``, ``pending``, ``undelivered``, ``processed`` (and neither pending nor
-        acknowledged), ``trimmed`` from the stream before it was processed, or ``lost``, which must never be.
+        ``dead-lettered``, ``acked``, ``pending``, ``undelivered``, ``processed`` (neither pending nor acknowledged),
+        ``trimmed`` before it was processed, ``lost by the server``, or ``lost``, which must never be.
         """
         if entry_id in self.dead_letters:
             return "dead-lettered"
@@ -180,6 +186,8 @@ class Run(ShowsItself):
             return "undelivered"
         if entry_id in self.ledger.processed:
             return "processed"
+        if entry_id in self.lost_by_server.unprocessed:
+            return "lost by the server"
         return "trimmed" if entry_id in self._trimmed else "lost"
 
     @functools.cached_property
@@ -188,7 +196,7 @@ class Run(ShowsItself):
 
     @functools.cached_property
     def _trimmed(self) -> frozenset[str]:
-        return frozenset(self._missing[0])
+        return frozenset(self._evidence.missing[0])
 
     # ---- times ---------------------------------------------------------------------------------
 
@@ -326,6 +334,7 @@ class Run(ShowsItself):
                 for name, consumer in self.consumers.items()
             },
             "recovery": self.recovery.summary(),
+            **({"lost_by_server": self.lost_by_server.counts()} if self.scenario.may_forget else {}),
         }
 
     def as_table(self) -> SmallTable:
@@ -351,6 +360,8 @@ class Run(ShowsItself):
             f"{self.throughput:,.1f} entries/s · sojourn p50 {length(times.p50)}, p95 {length(times.p95)}, "
             f"p99 {length(times.p99)} · backlog at most {self.backlog_max:,}",
         ]
+        if self.scenario.may_forget:
+            lines.append(f"lost by the server: {self.lost_by_server.in_words() or 'nothing'}")
         if self.scenario.faults:
             recovery, n = self.recovery, len(self.recovery.lost_workers)
             lost = f"{n} {'worker' if n == 1 else 'workers'} lost"

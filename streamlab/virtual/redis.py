@@ -15,15 +15,16 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import redis.asyncio
-from redis.exceptions import ConnectionError, LockError
+from redis.exceptions import ConnectionError, DataError, LockError
 
 from streamlab.actors import scripts
 from streamlab.model.commands import BlockedCommand, CommandError, Reply, StreamCommands
 from streamlab.virtual.fast_path import ConnectionLost, FastPath, as_redis_error, others_first
+from streamlab.virtual.journal import Journal
 from streamlab.virtual.keys import NO_CONNECTIONS, PlainStreams, Pool, as_text, is_answered_here, open_server
 from streamlab.virtual.loop import DEFAULT_EPOCH_MS, VirtualLoop
 from streamlab.virtual.pipeline import SimulatedPipeline
-from streamlab.virtual.waits import WaitingReads
+from streamlab.virtual.waits import WaitingReads, deliver
 
 if TYPE_CHECKING:
     from streamlab.servers.embedded.fake.virtual import VirtualServer
@@ -68,10 +69,19 @@ class SimulatedServer(WaitingReads):
         self.reached: Any = self.commands.keys
         #: What does all that is not on streams, once that has been asked for: see `open`.
         self.beside: VirtualServer | None = None
+        #: Its commands, if they are written down. Then each of them goes the general way.
+        self.journal: Journal | None = None
+
+    def keep_journal(self, kept: Callable[[int], float]) -> None:
+        """Write down every command from the first one on: see `Journal`."""
+        self.commands = self.journal = Journal(version=self.version, kept=kept)
+        self._let_reach()
 
     def open(self) -> VirtualServer:
         """Return the embedded server over these keys, which answers all that is not on streams."""
         if self.beside is None:
+            if self.journal is not None:
+                raise DataError("a simulated server that may fail knows commands on streams, and simple ones on keys")
             self.beside = open_server(self)
             self._let_reach()
         return self.beside
@@ -192,7 +202,8 @@ class SimulatedRedis(FastPath):
         self._is_severed = False
         #: Where commands may be executed in their plain form: on a known virtual loop, in no time, and where
         #: nothing else has to happen on their way.
-        if not self.takes_time and wake is None and not is_lab and isinstance(self.server.known_loop, VirtualLoop):
+        is_plain = not self.takes_time and wake is None and not is_lab and self.server.journal is None
+        if is_plain and isinstance(self.server.known_loop, VirtualLoop):
             self._loop = self.server.known_loop
 
     def __repr__(self) -> str:
@@ -342,7 +353,9 @@ class SimulatedRedis(FastPath):
         """Wait for a blocked read: first come, first served, is the model's; the time-out is the loop's."""
         server = self.server
         future: asyncio.Future[Any] = server.loop.create_future()
-        waiter.on_ready = partial(_deliver, future)
+        waiter.on_ready = partial(deliver, future)
+        if server.journal is not None:
+            waiter.on_ready = server.journal.noting(waiter, server.now_ms, waiter.on_ready)
         server.line_up(self, waiter, future)
         try:
             reply = await future
@@ -383,9 +396,3 @@ class SimulatedRedis(FastPath):
         """Close the client, and its connections if there are any."""
         if self._pool is not None:
             await self._pool.disconnect()
-
-
-def _deliver(future: asyncio.Future[Any], reply: Reply | CommandError) -> None:
-    """Hand a reply to the reader that waits for it, unless that has been cancelled meanwhile."""
-    if not future.done():
-        future.set_result(reply)
