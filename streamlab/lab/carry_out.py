@@ -109,13 +109,15 @@ async def _(action: Disconnect, course: Course) -> None:
 
 @carry_out.register(ServerDown)
 async def _(action: ServerDown, course: Course) -> None:
-    await course.take_down(action)
+    course.stage.check_outage()
+    await course.take_down(action.duration)
     course.note("server-down", f"no command is answered for {action.duration:g} s")
 
 
 @carry_out.register(PowerLoss)
 async def _(action: PowerLoss, course: Course) -> None:
-    await course.take_down(action)
+    course.stage.check_outage()
+    await course.take_down(action.duration, power_loss=True)
     course.note("power-loss", f"no command is answered for {action.duration:g} s; what was not synced is lost")
 
 

@@ -24,7 +24,7 @@ from streamlab.results.events import Event, EventLog
 from streamlab.scenario import Consumer, Producer, Scenario, ScenarioError
 from streamlab.scenario.action import Action
 from streamlab.scenario.actions import Kill, LostReply
-from streamlab.scenario.failing import Failover, PowerLoss, ServerDown
+from streamlab.scenario.failing import Failover
 
 #: A death is told just after what it was given last, whatever the clocks say.
 _JUST_BEFORE = 1e-6
@@ -268,11 +268,10 @@ class Course(Cast):
         if losing is not None:
             await losing
 
-    async def take_down(self, action: ServerDown | PowerLoss) -> None:
-        """Let the server be gone for a while. Of several outages the last to end counts."""
-        self.stage.check_outage()
-        await self._outage.begin(action.duration)
-        if isinstance(action, PowerLoss):
+    async def take_down(self, duration: float, *, power_loss: bool = False) -> None:
+        """Let the server be gone for so long, or all of its machine. Of several outages the last to end counts."""
+        await self._outage.begin(duration)
+        if power_loss:
             self.stage.lose_power()
 
     async def fail_over(self, action: Failover) -> None:

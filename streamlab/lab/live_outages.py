@@ -122,12 +122,12 @@ class LiveOutages(Stage):
         assert isinstance(server, PrivateServer)
         for n in range(1, 1 << 31):
             await asyncio.sleep(origin + n * period - time.monotonic())
-            with contextlib.suppress(redis.exceptions.ConnectionError):  # it is down, or about to be
-                await asyncio.to_thread(keep, server)
+            if server.alive:
+                with contextlib.suppress(redis.exceptions.ConnectionError):  # it has died meanwhile
+                    await asyncio.to_thread(keep, server)
 
     def _save(self, server: PrivateServer) -> None:
-        if server.alive:
-            ask(server, "BGSAVE")
+        ask(server, "BGSAVE")
 
     def _note_synced(self, server: PrivateServer) -> None:
         self._synced |= {path: path.stat().st_size for path in _append_only_files(server.folder)}
