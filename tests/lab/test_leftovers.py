@@ -31,7 +31,7 @@ def test_a_failover_leaves_nothing(tmp_path: Path, is_closed: bool) -> None:
     with ground(tmp_path) as here:
         with Lab(scenario, engine="live") as lab:
             lab.play()
-            lab.wait_until(lambda now: now.finished if not is_closed else not now.server_is_up)
+            lab.wait_until(lambda now: lab.recent.ledger.outages if is_closed else now.finished)
         assert here.look() == {}
 
 
