@@ -1,4 +1,4 @@
-"""Answers to the exercise of lesson 12: right ones in other styles, and likely wrong ones."""
+"""Answers to the exercises of lesson 12: right ones in other styles, and likely wrong ones."""
 
 from __future__ import annotations
 
@@ -183,4 +183,65 @@ def restore(client, key, kept):
     Wrong("def restore(client, key, kept): return ...", "There is no answer yet"),
 ]
 
-EXERCISES = [Exercise(verdict="checks.restores(", right=RIGHT, wrong=WRONG)]
+COPY_RIGHT = [
+    f"""
+def add_copied(client, key, order):
+    {body}
+"""
+    for body in (
+        "client.xadd(key, order); return client.wait(1, 50) >= 1",
+        "client.xadd(key, order); return client.wait(1, 50) > 0",
+        "client.xadd(key, order); return bool(client.wait(1, 50))",
+        "client.xadd(key, order); return client.wait(num_replicas=1, timeout=50) != 0",
+        "client.xadd(name=key, fields=order); n = client.wait(1, 20); return n >= 1",
+        "client.xadd(key, order); return client.execute_command('WAIT', 1, 50) >= 1",
+        "client.pipeline().xadd(key, order).execute(); return client.wait(1, 50) > 0",
+        "client.xadd(key, order); return True if client.wait(1, 50) else False",
+        "client.xadd(key, order, id='*'); return not client.wait(1, 50) == 0",
+        "entry_id = client.xadd(key, dict(order)); return entry_id is not None and client.wait(1, 50) >= 1",
+    )
+]
+
+COPY_WRONG = [
+    Wrong(f"def add_copied(client, key, order): {body}", says)
+    for body, says in (
+        ("return ...", "There is no answer yet"),
+        ("client.xadd(key, order); return client.wait(1, 50)", "it returned 1, not True"),
+        ("client.xadd(key, order); return client.wait(1, 50) == 1", "it returned False, not True"),
+        ("client.xadd(key, order); return client.wait(1, 0) >= 1", "with 0 it would wait for ever"),
+        ("client.xadd(key, order); return client.wait(2, 50) >= 1", "one replica, and 50 ms"),
+        ("client.xadd(key, order); return True", "it does not ask for a copy"),
+        ("n = client.wait(1, 50); client.xadd(key, order); return n >= 1", "it does not ask for a copy after XADD"),
+        ("return client.wait(1, 50) >= 1", "the order is not in the stream"),
+        ("client.xadd(key, order)", "it does not ask for a copy"),
+        ("client.xadd(key, order); client.wait(1, 50)", "it returned None, not True"),
+    )
+] + [
+    Wrong(
+        """
+def add_copied(client, key, order):
+    client.xadd(key, order)
+    if client.wait(1, 50):
+        return True
+    client.xadd(key, order)
+    return client.wait(1, 50) >= 1
+""",
+        "WAIT undoes nothing",
+    ),
+    Wrong(
+        """
+def add_copied(client, key, order):
+    entry_id = client.xadd(key, order)
+    if not client.wait(1, 50):
+        client.xdel(key, entry_id)
+        return False
+    return True
+""",
+        "tell, and leave it",
+    ),
+]
+
+EXERCISES = [
+    Exercise(verdict="checks.asks_for_copy(", right=COPY_RIGHT, wrong=COPY_WRONG),
+    Exercise(verdict="checks.restores(", right=RIGHT, wrong=WRONG),
+]
