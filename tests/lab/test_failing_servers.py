@@ -66,6 +66,8 @@ def test_what_is_lost_is_told_by_name_and_in_figures() -> None:
         f"75 entries, {lost.entries[0]} to {lost.entries[-1]} (58 never processed) "
         f"and 35 acknowledgements, {lost.acks[0]} to {lost.acks[-1]}"
     )
+    assert (it.trimmed, it.lost) == (0, 0)
+    assert (it.series.backlog[-1], it.series.pending[-1], it.ledger.backlog.size) == (0, 0, 0)
     verdict = next(verdict for verdict in it.verdicts if verdict.rule == "I1")
     assert verdict.words.endswith(f"but for what the server lost: {words}")
     assert f"lost by the server: {words}" in it.as_table().lines
@@ -85,6 +87,21 @@ def test_who_loses_nothing_says_so() -> None:
     plain = run(f"server-down at {CRASH}s for 500ms")
     assert "lost_by_server" not in plain.summary()
     assert plain.events == it.events
+
+
+def test_each_outage_takes_what_it_takes() -> None:
+    """What was lost is told once; and a process that is killed has lost nothing, whatever befell its machine before."""
+    twice = STEADY.replace(persistence="none").with_faults(
+        "server-down at 1.51s for 500ms", "server-down at 3.51s for 1s"
+    )
+    it = Lab(twice).run()
+    lost = [event.id for event in it.events if event.kind == "lost"]
+    assert len(lost) == len(set(lost)) == sum(at < 3.51 for at in it.ledger.added.values())
+    machine = twice.replace(persistence="aof-everysec", faults=()).with_faults(
+        "power-loss at 1.51s for 500ms", "server-down at 3.51s for 1s"
+    )
+    it = Lab(machine).run()
+    assert {event.at for event in it.events if event.kind in ("lost", "set_back")} == {2.01}
 
 
 def test_an_effect_on_the_server_is_forgotten_with_it() -> None:
@@ -192,3 +209,19 @@ def test_named_scenarios_lose_entries_and_acknowledgements() -> None:
         it = Lab(load_scenario(name)).run()
         assert min(it.lost_by_server.counts().values()) > 20
         assert it.broken() == []
+
+
+def test_each_group_is_set_back_to_where_it_was() -> None:
+    """Entries are lost for all groups; acknowledgements by each for itself."""
+    first, *others = STEADY.consumers
+    slow = first.replace(name="B1", group="billing", service=Service("constant", mean=0.04))
+    it = Lab(
+        STEADY.replace(persistence="rdb", consumers=(first, *others, slow)).with_faults(
+            f"server-down at {CRASH}s for 500ms"
+        )
+    ).run()
+    workers, billing = it.of("workers").lost_by_server, it.of("billing").lost_by_server
+    assert workers.entries == billing.entries
+    assert len(workers.entries) == 75
+    assert [len(workers.acks), len(billing.acks)] == [3, 37]
+    assert it.broken() == []
