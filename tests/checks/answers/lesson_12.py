@@ -181,6 +181,7 @@ def restore(client, key, kept):
         "was added 2 times",
     ),
     Wrong("", "There is no answer yet"),
+    Wrong("restore = None", "None is not a function"),
 ]
 
 COPY_RIGHT = [
@@ -202,7 +203,7 @@ def add_copied(client, key, order):
     )
 ]
 
-COPY_WRONG = [Wrong("", "There is no answer yet")]
+COPY_WRONG = [Wrong("", "There is no answer yet"), Wrong("add_copied = None", "None is not a function")]
 COPY_WRONG += [
     Wrong(f"def add_copied(client, key, order): {body}", says)
     for body, says in (
