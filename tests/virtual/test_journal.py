@@ -117,3 +117,19 @@ def test_it_can_write_down_only_what_it_executes_itself() -> None:
         server.keep_journal(lambda ms: ms)
         with pytest.raises(DataError, match="commands on streams, and simple ones on keys"):
             loop.run_until_complete(server.client().rpush("key", "value"))
+
+
+@pytest.mark.parametrize(("since_ms", "n_left"), [(0, 1), (-1, 0)])
+def test_what_is_told_at_the_last_moment_is_kept(since_ms: int, n_left: int) -> None:
+    """To the millisecond."""
+
+    async def act() -> int:
+        server = SimulatedServer()
+        server.keep_journal(lambda ms: ms - 1000)
+        await server.client().xadd(STREAM, {"number": 1})
+        assert server.journal is not None
+        server.journal.forget_since(server.now_ms() + since_ms)
+        return int(await server.client().xlen(STREAM))
+
+    with contextlib.closing(VirtualLoop()) as loop:
+        assert loop.run_until_complete(act()) == n_left
