@@ -12,6 +12,7 @@ from streamlab.actors.events import ACKED, CRASHED, DEAD_LETTERED, PAUSED, TRIMM
 from streamlab.results.deliveries import Delivery, Loss, ZombieAck
 from streamlab.results.ledger import Ledger
 from streamlab.results.statistics import rounded
+from streamlab.scenario.small_table import length
 
 #: By these an entry is settled: nobody has to do anything more about it.
 _SETTLES: Final = (ACKED, VOID, DEAD_LETTERED, TRIMMED)
@@ -105,6 +106,19 @@ class RecoveryMetrics:
         """The longest of `times`; 0 if nobody was lost with an entry, NaN if one was never made good."""
         times = self.times
         return math.nan if any(map(math.isnan, times)) else max(times, default=0.0)
+
+    def in_words(self) -> str:
+        """Return it as a line."""
+        n = len(self.lost_workers)
+        lost = f"{n} {'worker' if n == 1 else 'workers'} lost"
+        if any(self.times):
+            done = f"all done again within {length(self.time_max)}"
+            lost += f", {done if self.recovered else 'not all done again'}"
+        return (
+            f"recovery {self.strategy}: {lost} · redelivered {self.redelivered:,} · "
+            f"duplicate effects {self.duplicate_effects:,} · dead letters {self.dead_lettered:,} · "
+            f"zombie acks {len(self.zombie_acks):,}"
+        )
 
     def summary(self) -> dict[str, Any]:
         """Return it as what JSON can hold; times in seconds."""

@@ -372,17 +372,7 @@ class Run(ShowsItself):
         ]
         if self.scenario.may_forget:
             lines.append(f"lost by the server: {self.lost_by_server.in_words() or 'nothing'}")
-        if self.scenario.faults:
-            recovery, n = self.recovery, len(self.recovery.lost_workers)
-            lost = f"{n} {'worker' if n == 1 else 'workers'} lost"
-            if any(recovery.times):
-                done = f"all done again within {length(recovery.time_max)}"
-                lost += f", {done if recovery.recovered else 'not all done again'}"
-            lines.append(
-                f"recovery {recovery.strategy}: {lost} · redelivered {recovery.redelivered:,} · "
-                f"duplicate effects {recovery.duplicate_effects:,} · dead letters {recovery.dead_lettered:,} · "
-                f"zombie acks {len(recovery.zombie_acks):,}"
-            )
+        lines += [self.recovery.in_words()] if self.scenario.faults else []
         return lines
 
     def save(self, path: str | Path) -> None:

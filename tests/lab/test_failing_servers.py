@@ -137,6 +137,19 @@ def test_replicas_that_are_cut_off_lack_all_since_then() -> None:
     assert (min(at), max(at)) == (2.52, 3.2)
 
 
+def test_a_failover_by_hand_loses_what_a_cut_network_has_kept_back() -> None:
+    """A method each; what is done is in the scenario, and done again with it."""
+    with Lab(STEADY.replace(replicas=1)) as lab:
+        lab.run_until(2.01)
+        lab.network_cut(duration=2.0)
+        lab.run_until(3.01)
+        lab.failover(duration=0.5)
+        it = lab.run()
+    assert [action.word for action in it.scenario.by_hand] == ["network-cut", "failover"]
+    assert len(it.lost_by_server.entries) == 50
+    assert Lab(it.scenario).run().events == it.events
+
+
 def test_each_failover_takes_a_replica() -> None:
     """With none left it is refused, and while nobody is primary as well: that is written down, and the run goes on."""
     faults = [f"failover at {at}s for 500ms" for at in (1, 1.2, 2, 3)]
