@@ -68,6 +68,8 @@ class LiveOutages(Stage):
 
     def __init__(self) -> None:
         self._private: PrivateServer | PrivateReplicas | None = None
+        #: Who takes writes, where there are replicas: to ask the Sentinels takes too long when somebody is to die.
+        self._primary: PrivateServer | None = None
         #: How much of each append-only file has been synced.
         self._synced: dict[Path, int] = {}
         self._is_without_power = False
@@ -95,6 +97,7 @@ class LiveOutages(Stage):
             await self._in_thread(servers.start)
             return
         await self._in_thread(servers.start)
+        self._primary = servers.servers[0]
         for sentinel in servers.sentinels:
             with contextlib.suppress(redis.exceptions.ResponseError):  # of Redis 6.2, which has no such command
                 await self._in_thread(lambda: ask(sentinel, "SENTINEL", "DEBUG", "info-period", _LOOK_SELDOM))  # noqa: B023
@@ -187,17 +190,17 @@ class LiveOutages(Stage):
 
     def _tell_replicas(self, host: str, port: int) -> None:
         assert isinstance(self._private, PrivateReplicas)
-        for replica in self._private.replicas:
-            if replica.alive:
-                ask(replica, "REPLICAOF", host, port)
+        for server in self._private.servers:
+            if server.alive and server is not self._primary:
+                ask(server, "REPLICAOF", host, port)
 
     async def fail_over(self, action: Failover) -> float:
         private = self._private
         assert isinstance(private, PrivateReplicas)
         if sum(server.alive for server in private.servers) < 2:
             raise ScenarioError("failover: no replica is left to be promoted")
-        primary = await asyncio.to_thread(lambda: private.primary)
-        primary.kill()
+        assert self._primary is not None
+        self._primary.kill()
         return 0.0
 
     async def _until_promoted(self, private: PrivateReplicas) -> None:
@@ -206,6 +209,7 @@ class LiveOutages(Stage):
             if time.monotonic() > deadline:
                 raise LabError(f"no replica was promoted within {_RELOAD_LIMIT:g} s: is this machine overloaded?")
             await asyncio.sleep(0.02)
+        self._primary = await asyncio.to_thread(lambda: private.primary)
         self._is_behind = False
 
     async def cut_replicas(self, action: NetworkCut) -> None:
@@ -221,7 +225,8 @@ class LiveOutages(Stage):
         private = self._private
         if self._cut_until <= when and not course.is_down and isinstance(private, PrivateReplicas):
             self._is_behind = False
-            port = (await asyncio.to_thread(lambda: private.primary)).port
+            assert self._primary is not None
+            port = self._primary.port
             assert port is not None
             await asyncio.to_thread(self._tell_replicas, "127.0.0.1", port)
 
