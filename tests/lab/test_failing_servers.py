@@ -66,6 +66,10 @@ def test_what_is_lost_is_told_by_name_and_in_figures() -> None:
         f"75 entries, {lost.entries[0]} to {lost.entries[-1]} (58 never processed) "
         f"and 35 acknowledgements, {lost.acks[0]} to {lost.acks[-1]}"
     )
+    (position,) = [event.id for event in it.events if event.kind == "set_back"]
+    assert it.numbers[position] == max(
+        it.numbers[d.id] for d in it.ledger.deliveries if round(d.delivered, 6) <= SNAPSHOT
+    )
     assert (it.trimmed, it.lost) == (0, 0)
     assert (it.series.backlog[-1], it.series.pending[-1], it.ledger.backlog.size) == (0, 0, 0)
     verdict = next(verdict for verdict in it.verdicts if verdict.rule == "I1")
@@ -128,7 +132,7 @@ def test_a_replica_lacks_what_it_was_not_told(delay: float) -> None:
 
 def test_replicas_that_are_cut_off_lack_all_since_then() -> None:
     """Unless they have caught up before the primary dies; of overlapping cuts the last to end counts."""
-    cut = "network-cut at 2.51s for 800ms", "network-cut at 2.71s for 100ms"
+    cut = "network-cut at 2.51s for 400ms", "network-cut at 2.71s for 600ms"
     late, early = (
         Lab(STEADY.replace(replicas=1).with_faults(*cut, f"failover at {at}s for 1s")).run() for at in (3.51, 3.21)
     )
@@ -238,6 +242,7 @@ def test_each_group_is_set_back_to_where_it_was() -> None:
         )
     ).run()
     workers, billing = it.of("workers").lost_by_server, it.of("billing").lost_by_server
+    assert [sum(e.kind == "set_back" for e in it.of(group).events) for group in ("workers", "billing")] == [1, 1]
     assert workers.entries == billing.entries
     assert len(workers.entries) == 75
     assert [len(workers.acks), len(billing.acks)] == [3, 37]
