@@ -186,7 +186,7 @@ def failover() -> Scenario:
 
 
 def _server_fails(name: str, *faults: str, **servers: Any) -> Scenario:
-    """Return 100 entries a second, a fourth more than three consumers can do: some wait, as the server fails."""
+    """Return 100 entries a second, a fourth more than four consumers can do: some wait, as the server fails."""
     scenario = Scenario(
         name=name,
         producers=producers(1, Arrivals("constant", rate=100)),
