@@ -61,13 +61,16 @@ if TYPE_CHECKING:
     from streamlab.scenario.actions import Poison as Poison
     from streamlab.scenario.actions import Restart as Restart
     from streamlab.scenario.actions import Resume as Resume
-    from streamlab.scenario.actions import ServerDown as ServerDown
     from streamlab.scenario.actions import SetRate as SetRate
     from streamlab.scenario.actions import SetRecovery as SetRecovery
     from streamlab.scenario.actions import SetService as SetService
     from streamlab.scenario.actions import Slow as Slow
     from streamlab.scenario.actions import StreamDeleted as StreamDeleted
     from streamlab.scenario.actions import TrimWhilePending as TrimWhilePending
+    from streamlab.scenario.failing import Failover as Failover
+    from streamlab.scenario.failing import NetworkCut as NetworkCut
+    from streamlab.scenario.failing import PowerLoss as PowerLoss
+    from streamlab.scenario.failing import ServerDown as ServerDown
     from streamlab.scenario.named import load_scenario as load_scenario
     from streamlab.scenario.random_faults import Weights as Weights
     from streamlab.scenario.random_faults import random_faults as random_faults
@@ -117,9 +120,10 @@ else:
             "scenario.action_texts": "parse_action",
             "scenario.actions": (
                 "AddConsumer Autoclaim Claim CrashBeforeAck CrashBeforeEffect Disconnect Fail "
-                "GroupDestroyed Kill LostReply Pause PauseInWork Poison Restart Resume ServerDown SetRate "
+                "GroupDestroyed Kill LostReply Pause PauseInWork Poison Restart Resume SetRate "
                 "SetRecovery SetService Slow StreamDeleted TrimWhilePending "
             ),
+            "scenario.failing": "Failover NetworkCut PowerLoss ServerDown",
             "scenario.random_faults": "random_faults Weights",
             "scenario.replay": "replay",
             "scenario": "Arrivals Consumer Producer Scenario Service consumers producers",

@@ -44,6 +44,8 @@ class EventKind(StrEnum):
     SERVER_UP = "server_up"
     GROUP_DESTROYED = "group_destroyed"
     STREAM_DELETED = "stream_deleted"
+    LOST = "lost"  #: the server has forgotten an entry that it had acknowledged
+    SET_BACK = "set_back"  #: the group is as it once was; the id is the last one that it has delivered, "" for no group
 
     def __repr__(self) -> str:
         return repr(self.value)
@@ -54,7 +56,7 @@ class EventKind(StrEnum):
 (
     ADDED, DELIVERED, PROCESSED, ACKED, CLAIMED, DEAD_LETTERED, FAILED, VOID, REJECTED, TRIMMED,
     STARTED, STOPPED, CRASHED, PAUSED, RESUMED, DISCONNECTED, RECREATED, REMOVED,
-    SERVER_DOWN, SERVER_UP, GROUP_DESTROYED, STREAM_DELETED,
+    SERVER_DOWN, SERVER_UP, GROUP_DESTROYED, STREAM_DELETED, LOST, SET_BACK,
 ) = EventKind  # fmt: skip
 
 

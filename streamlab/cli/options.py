@@ -103,6 +103,13 @@ class ScenarioOptions:
     max_deliveries: Annotated[
         int | None, option("N", "Tries before an entry goes to the dead-letter stream.", _FAILURES)
     ] = None
+    persistence: Annotated[
+        Literal["none", "rdb", "aof-everysec", "aof-always"] | None,
+        option("WHAT", "What the server keeps when it goes down: none, rdb, aof-everysec, aof-always.", _FAILURES),
+    ] = None
+    replication_delay: Annotated[
+        str | None, option("TIME", "How far replicas are behind when the primary dies.", _FAILURES)
+    ] = None
     fenced: Annotated[bool, flag("--fenced", "Acknowledge only what the consumer still owns.", _FAILURES)] = False
     sink: Annotated[
         Literal["none", "naive", "idempotent"] | None,

@@ -15,6 +15,7 @@ from streamlab.results.events import EventLog
 from streamlab.scenario import Scenario, ScenarioError
 from streamlab.scenario.action import Action, ActionError, ProcessAction, TimedAction
 from streamlab.scenario.actions import AddConsumer, check_target
+from streamlab.scenario.failing import check_servers
 from streamlab.scenario.groups import check_group
 from streamlab.scenario.shards import check_fits
 
@@ -104,6 +105,7 @@ class Agenda(ABC):
             check_target(action, self.consumers, producers)
             check_group(action, self.scenario.groups)
             check_fits(action, self.scenario.shards)
+            check_servers(action, self.scenario.persistence, self.scenario.replicas)
         except ActionError as error:
             raise ScenarioError(str(error)) from None
 

@@ -28,13 +28,13 @@ from streamlab.scenario.actions import (
     Pause,
     Restart,
     Resume,
-    ServerDown,
     SetRate,
     SetRecovery,
     SetService,
     Slow,
 )
 from streamlab.scenario.deeds import Ack, Add, LetEnd, PutBack, RemoveConsumer, Trim
+from streamlab.scenario.failing import Failover, NetworkCut, PowerLoss, ServerDown
 
 
 @singledispatch
@@ -112,6 +112,25 @@ async def _(action: ServerDown, course: Course) -> None:
     course.stage.check_outage()
     await course.take_down(action.duration)
     course.note("server-down", f"no command is answered for {action.duration:g} s")
+
+
+@carry_out.register(PowerLoss)
+async def _(action: PowerLoss, course: Course) -> None:
+    course.stage.check_outage()
+    await course.take_down(action.duration, power_loss=True)
+    course.note("power-loss", f"no command is answered for {action.duration:g} s; what was not synced is lost")
+
+
+@carry_out.register(Failover)
+async def _(action: Failover, course: Course) -> None:
+    await course.fail_over(action)
+    course.note("failover", "the primary is dead; a replica is promoted with what it has")
+
+
+@carry_out.register(NetworkCut)
+async def _(action: NetworkCut, course: Course) -> None:
+    await course.stage.cut_replicas(action)
+    course.note("network-cut", f"the replicas are told nothing for {action.duration:g} s")
 
 
 @carry_out.register(CountedAction)

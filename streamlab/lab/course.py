@@ -16,13 +16,15 @@ import redis.exceptions
 
 from streamlab.actors.events import ADDED, CRASHED, STOPPED
 from streamlab.lab.cast import Cast
+from streamlab.lab.forgotten import report_forgotten
 from streamlab.lab.inspection import is_drained, pending_of, unseen
 from streamlab.lab.outage import Outage
-from streamlab.lab.stage import Process, Stage
+from streamlab.lab.stage import Left, Process, Stage
 from streamlab.results.events import Event, EventLog
-from streamlab.scenario import Consumer, Producer, Scenario
+from streamlab.scenario import Consumer, Producer, Scenario, ScenarioError
 from streamlab.scenario.action import Action
 from streamlab.scenario.actions import Kill, LostReply
+from streamlab.scenario.failing import Failover
 
 #: A death is told just after what it was given last, whatever the clocks say.
 _JUST_BEFORE = 1e-6
@@ -64,7 +66,7 @@ class Course(Cast):
         self.is_waiting = False
         self._may_end = False
         self._stirred = asyncio.Event()
-        self._outage = Outage(stage, log, self.do)
+        self._outage = Outage(stage, log, self.do, self._forgotten)
         self._tasks: set[asyncio.Task[None]] = set()
         self._burials: set[asyncio.Task[None]] = set()
         self._main: asyncio.Task[None] | None = None
@@ -266,9 +268,21 @@ class Course(Cast):
         if losing is not None:
             await losing
 
-    async def take_down(self, duration: float) -> None:
-        """Let the server be gone for so long. Of several outages the last to end counts."""
+    async def take_down(self, duration: float, *, power_loss: bool = False) -> None:
+        """Let the server be gone for so long, or all of its machine. Of several outages the last to end counts."""
         await self._outage.begin(duration)
+        if power_loss:
+            self.stage.lose_power()
+
+    async def fail_over(self, action: Failover) -> None:
+        """Let the primary be gone for good, and a replica take its place."""
+        if self.is_down:
+            raise ScenarioError("failover: there is no primary now: wait until a replica has been promoted")
+        await self.stage.fall_behind(action)
+        await self._outage.until_promoted(self.stage.fail_over(action))
+
+    def _forgotten(self, left: Left) -> None:
+        report_forgotten(left, self.log, self.scenario.groups)
 
     # ---- beside everything else ----------------------------------------------------------------
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import math
 import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Self
@@ -17,19 +16,20 @@ from streamlab.lab.carry_out import carry_out
 from streamlab.lab.course import Course
 from streamlab.lab.estate import Estate
 from streamlab.lab.inspection import final_states
+from streamlab.lab.live_outages import LiveOutages, servers_of
 from streamlab.lab.live_process import LiveProcess
 from streamlab.lab.machine_process import LabError, MachineProcess
 from streamlab.lab.ownership import OwnKeys
-from streamlab.lab.patience import to_its_end, within
+from streamlab.lab.patience import within
 from streamlab.lab.play import Part
-from streamlab.lab.stage import Host, Process, Stage
+from streamlab.lab.stage import Host, Process
 from streamlab.lab.worker import PATIENCE, Task
 from streamlab.results.events import EventLog
 from streamlab.results.run import Run
 from streamlab.scenario import Scenario, ScenarioError
 from streamlab.scenario.actions import LostReply
 from streamlab.servers.client import ServerInfo, ServerUnusable, check_server, check_stream_key, stream_client
-from streamlab.servers.private import Persistence, PrivateServer
+from streamlab.servers.private import PrivateServer
 from streamlab.servers.proxy import Proxy
 from streamlab.servers.several import at_keys, parse_several
 
@@ -41,11 +41,6 @@ if TYPE_CHECKING:
 _LOOK_EVERY = 0.02
 #: Seconds within which a worker has to be ready.
 _START_LIMIT = 60.0
-#: Seconds within which a server has to have loaded what it had.
-_RELOAD_LIMIT = 60.0
-#: By "everysec", what was answered may wait for two seconds to be written, while a disk is slow. And what a long run
-#: has written is to be loaded in a moment.
-_PERSISTENCE = {"appendfsync": "no", "auto-aof-rewrite-min-size": "4mb"}
 #: Seconds that closing a connection may take.
 _PARTING = 1.0
 
@@ -58,7 +53,7 @@ class _Clock:
         return time.monotonic()
 
 
-class LiveStage(Stage):
+class LiveStage(LiveOutages):
     """A real server, private or at a URL, and worker processes."""
 
     last_call = 10.0
@@ -68,11 +63,11 @@ class LiveStage(Stage):
     password: str | None = None
 
     def __init__(self, scenario: Scenario, redis_url: str | None, *, keeps: bool, port: int | None = None) -> None:
+        super().__init__()
         self._scenario = scenario
         self._keeps = keeps
         self._redis_url = redis_url
         self._port = port
-        self._private: PrivateServer | None = None
         self._proxies: dict[str, Proxy] = {}
         self._client: Redis | None = None
         self.info: ServerInfo | None = None
@@ -94,7 +89,8 @@ class LiveStage(Stage):
     @property
     def public_url(self) -> str:
         """The URL for other programs: that of a private server's port, or of the server that was given."""
-        return self.url if self._private is None or self._port is None else self._private.tcp_url
+        has_port = isinstance(self._private, PrivateServer) and self._port is not None
+        return self._private.tcp_url if has_port and isinstance(self._private, PrivateServer) else self.url
 
     @property
     def client(self) -> Redis:
@@ -108,11 +104,8 @@ class LiveStage(Stage):
         """Start the server or connect to it, and make the stream and its group; `added` are the ids of the run's."""
         scenario = self._scenario
         if self._redis_url is None:
-            persistence: Persistence = "aof" if self._keeps else "none"
-            self._private = PrivateServer(
-                persistence=persistence, port=self._port, password=self.password, options=_PERSISTENCE
-            )
-            await self._in_thread(self._private.start)
+            servers = servers_of(scenario, keeps=self._keeps, port=self._port, password=self.password)
+            await self.start_servers(servers)
         self.patience = PATIENCE if parse_several(self.url) else 0.0
         self._client = stream_client(self.url, name="streamlab-lab")
         self.info = await check_server(self._client)
@@ -135,38 +128,6 @@ class LiveStage(Stage):
         """Note an entry that the run has added."""
         if self._estate is not None:
             self._estate.note_added(entry_id)
-
-    def check_alive(self) -> None:
-        """Raise `LabError` if a private server has died."""
-        assert self._course is not None
-        if self._private is not None and not self._private.alive and not self._course.is_down:
-            # Workers would go on trying to reach it for a while. But nobody will start it again.
-            raise LabError(f"the server went away in the middle of the run{self.last_words()}: run again")
-
-    def last_words(self) -> str:
-        """Return what a private server that has died said last; nothing of a server that is somebody's."""
-        if self._private is None or self._private.alive:
-            return ""
-        said = " ".join(self._private.log(3).split())[-500:]
-        return f"; its last words: {said}" if said else ""
-
-    def check_outage(self) -> None:
-        if self._private is None:
-            raise ScenarioError("server-down kills the server: on a private one only, so leave the URL out")
-
-    async def go_down(self) -> None:
-        assert self._private is not None
-        self._private.kill()
-
-    async def come_up(self) -> None:
-        assert self._private is not None
-        private = self._private
-        await self._in_thread(lambda: private.restart(_RELOAD_LIMIT))
-
-    async def _in_thread(self, start: Callable[[], object]) -> None:
-        """Start the server in a thread; if that is cancelled, see the thread end, so that the server can be stopped."""
-        assert self._private is not None
-        await to_its_end(math.inf, asyncio.to_thread(start), if_cancelled=self._private.give_up)
 
     def check_recovery(self, recovery: Recovery) -> None:
         assert self.info is not None
@@ -266,7 +227,9 @@ class LiveStage(Stage):
         return await self.answered(ask)
 
     async def countdown(self) -> float:
-        return time.monotonic() + 0.05
+        origin = time.monotonic() + 0.05
+        self.begin_keeping(origin)
+        return origin
 
     def end_last(self, process: Process) -> str:
         assert isinstance(process, MachineProcess)
@@ -289,6 +252,8 @@ class LiveEngine:
     ) -> None:
         if redis_url is not None and scenario.needs_persistence:
             raise LabError("the fault server-down kills the server: on a private one only, so leave the URL out")
+        if redis_url is not None and scenario.may_forget:
+            raise LabError("this scenario says what servers it has (persistence, replicas): so leave the URL out")
         self.log = EventLog(clock=_Clock())
         self.stage = self._stage(scenario, redis_url, interactive or scenario.needs_persistence, port)
         self.course = Course(scenario, self.stage, self.log, carry_out)

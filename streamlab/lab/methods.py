@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from streamlab.scenario import ScenarioError, actions, deeds
+from streamlab.scenario import ScenarioError, actions, deeds, failing
 from streamlab.scenario.action import Action, ActionError
 
 P = ParamSpec("P")
@@ -62,7 +62,10 @@ class ByHand(ABC):
     pause_in_work = doing(actions.PauseInWork)
     lost_reply = doing(actions.LostReply)
     poison = doing(actions.Poison)
-    server_down = doing(actions.ServerDown)
+    server_down = doing(failing.ServerDown)
+    power_loss = doing(failing.PowerLoss)
+    failover = doing(failing.Failover)
+    network_cut = doing(failing.NetworkCut)
     trim_while_pending = doing(actions.TrimWhilePending)
     group_destroyed = doing(actions.GroupDestroyed)
     stream_deleted = doing(actions.StreamDeleted)

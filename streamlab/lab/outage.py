@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import math
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from streamlab.actors.events import SERVER_DOWN, SERVER_UP
-from streamlab.lab.stage import Stage
+from streamlab.lab.stage import Left, Stage
 from streamlab.results.events import EventLog
 from streamlab.scenario.action import LAB
 
@@ -18,9 +18,13 @@ class Outage:
     """Takes a stage's server down and up again. Of several outages that overlap the last to end counts."""
 
     def __init__(
-        self, stage: Stage, log: EventLog, do: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
+        self,
+        stage: Stage,
+        log: EventLog,
+        do: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
+        forgotten: Callable[[Left], None],
     ) -> None:
-        self._stage, self._log, self._do = stage, log, do
+        self._stage, self._log, self._do, self._forgotten = stage, log, do, forgotten
         self._until = -math.inf
         self.up = asyncio.Event()
         self.up.set()
@@ -47,7 +51,19 @@ class Outage:
         else:
             self._do(self._end())
 
+    async def until_promoted(self, dying: Awaitable[float]) -> None:
+        """Let the server be gone as soon as it is dead, until another one has taken its place."""
+        duration = await dying
+        self.up.clear()
+        self._log.report(SERVER_DOWN, LAB)
+        loop = asyncio.get_running_loop()
+        self._until = loop.time() + duration
+        loop.call_at(self._until, self._end_if_due, loop, context=contextvars.Context())
+
     async def _end(self) -> None:
         await self._stage.come_up()
+        left = await self._stage.what_is_left()
         self._log.report(SERVER_UP, LAB)
+        if left is not None:
+            self._forgotten(left)
         self.up.set()

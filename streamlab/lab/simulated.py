@@ -17,8 +17,9 @@ from streamlab.lab.inspection import final_states, pending_at_once
 from streamlab.lab.job import InjectedError
 from streamlab.lab.overheads import Overheads, late
 from streamlab.lab.play import Part, Play, World
+from streamlab.lab.simulated_outages import SimulatedOutages
 from streamlab.lab.simulated_server import as_simulated, check_recovery, name_of_model
-from streamlab.lab.stage import Host, Process, Stage
+from streamlab.lab.stage import Host, Process
 from streamlab.lab.steps import interrupted_between_steps, rare_garbage_collections
 from streamlab.results.events import EventLog
 from streamlab.results.run import Run
@@ -163,15 +164,15 @@ class SimulatedPlay(Play):
         return arrivals if self._delays is None else late(arrivals, self._delays)
 
 
-class SimulatedStage(Stage):
+class SimulatedStage(SimulatedOutages):
     """A simulated server."""
 
     last_call = 1.0
     longest_look = 1.0
 
-    def __init__(self, engine: SimulatedEngine) -> None:
+    def __init__(self, engine: SimulatedEngine, scenario: Scenario) -> None:
+        super().__init__(engine.server, scenario)
         self._engine = engine
-        self._server = engine.server
         self._client = engine.server.client(name="lab", is_lab=True)
 
     @property
@@ -202,12 +203,6 @@ class SimulatedStage(Stage):
             process.client.lose_reply(action.command, action.nth)
         else:
             self._engine.to_lose.setdefault(action.target, []).append(action)
-
-    async def go_down(self) -> None:
-        self._server.go_down()
-
-    async def come_up(self) -> None:
-        self._server.come_up()
 
     def check_recovery(self, recovery: Recovery) -> None:
         check_recovery(recovery, self._engine.scenario)
@@ -254,7 +249,7 @@ class SimulatedEngine:
         self.server = SimulatedServer(version=scenario.version, epoch_ms=scenario.epoch_ms, loop=self.loop)
         self.log = EventLog(clock=self.loop)
         self.to_lose: dict[str, list[LostReply]] = {}
-        self._stage = SimulatedStage(self)
+        self._stage = SimulatedStage(self, scenario)
         self.course = Course(scenario, self._stage, self.log, carry_out, self.loop)
         self.client = self._stage.client
         self._wall = 0.0

@@ -6,7 +6,7 @@ import asyncio
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from streamlab.actors import Recovery
 from streamlab.lab.patience import answered
@@ -15,11 +15,20 @@ from streamlab.results.events import Event
 from streamlab.scenario import Scenario
 from streamlab.scenario.action import CountedAction
 from streamlab.scenario.actions import LostReply
+from streamlab.scenario.failing import Failover, NetworkCut
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
 T = TypeVar("T")
+
+
+class Left(NamedTuple):
+    """What a server has after it was gone, or one that has taken its place."""
+
+    ids: frozenset[str]  #: of the entries of the stream
+    positions: Mapping[str, str]  #: the last-delivered id of each group
+    is_set_back: bool  #: whether it may lack acknowledgements, though it has all entries
 
 
 class Host(Protocol):
@@ -36,6 +45,9 @@ class Host(Protocol):
     @property
     def processes(self) -> Mapping[str, Process]:
         """The latest life of each actor."""
+
+    def do(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Do something beside everything else; an error in it ends the run."""
 
     def heard(self, event: Event) -> None:
         """Take note of an event that another process tells of."""
@@ -163,8 +175,30 @@ class Stage(ABC):
         """Let the server be gone."""
 
     @abstractmethod
+    def lose_power(self) -> None:
+        """Let a server that is gone have lost what was not synced to its disk."""
+
+    @abstractmethod
     async def come_up(self) -> None:
-        """Let the server be there again, with what it had."""
+        """Let the server be there again, with what it has kept; or see that another one has taken its place."""
+
+    @abstractmethod
+    async def what_is_left(self) -> Left | None:
+        """Return what the server has that has just come up; None if it surely has all it had."""
+
+    async def fall_behind(self, action: Failover) -> None:  # noqa: B027 (simulated replicas are behind)
+        """See that the replicas are as far behind as the scenario says, before the primary dies."""
+
+    @abstractmethod
+    async def fail_over(self, action: Failover) -> float:
+        """Let the primary be gone for good; return in how many seconds to look whether another one has come up.
+
+        Raises `ScenarioError` if no replica is left to be promoted.
+        """
+
+    @abstractmethod
+    async def cut_replicas(self, action: NetworkCut) -> None:
+        """Let the replicas be told nothing for a while."""
 
     @abstractmethod
     def check_recovery(self, recovery: Recovery) -> None:

@@ -218,7 +218,7 @@ class ZombieAck(NamedTuple):
 
 
 class Reset(NamedTuple):
-    """The group or the stream went (`kind`), or the group was made again, from the entry `id` on."""
+    """The group or the stream went (`kind`), or the group was made again or set back, from the entry `id` on."""
 
     at: float
     kind: str

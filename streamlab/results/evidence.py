@@ -11,6 +11,7 @@ from streamlab.actors.events import RECREATED
 from streamlab.results.actor_records import State
 from streamlab.results.events import Event, EventLog
 from streamlab.results.final_state import FinalState
+from streamlab.results.forgotten import Forgotten
 from streamlab.results.ledger import Ledger
 from streamlab.results.plain_events import ledger_of
 from streamlab.results.statistics import id_key
@@ -59,12 +60,18 @@ class Evidence:
             self._events_of |= found
 
     @functools.cached_property
+    def forgotten(self) -> Forgotten:
+        """What the server had acknowledged and has forgotten."""
+        return Forgotten.of(self.events, self.final) if self.scenario.may_forget else Forgotten()
+
+    @functools.cached_property
     def missing(self) -> tuple[list[str], list[str]]:
         """What was neither processed nor is still to come: entries that were trimmed from the stream, or are lost."""
         ledger, final = self.ledger, self.final
         known = (self.dead, ledger.trimmed, final.pending, {*final.undelivered})
         # What was trimmed may be pending still, and nobody can do it any more.
-        trimmed = [i for i in ledger.trimmed if i in ledger.added and i not in ledger.processed and i not in self.dead]
+        known_of = (ledger.processed, self.dead, {*self.forgotten.entries})
+        trimmed = [i for i in ledger.trimmed if i in ledger.added and not any(i in places for places in known_of)]
         missing = [i for i in ledger.unprocessed() if not any(i in places for places in known)]
         if self.scenario.maxlen is None:
             return trimmed, missing

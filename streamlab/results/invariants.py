@@ -3,9 +3,9 @@
     for verdict in examine(run.scenario, run.events, run.final):
         print(verdict)
 
-What a fault destroys is not lost if it is reported (trimmed, stream deleted), and what is done again after a
-redelivery is not wrong: consumer groups deliver at least once. One invariant is not here: that the same seed gives
-the same run (I10), which takes two runs to see.
+What a fault destroys is not lost if it is reported (trimmed, stream deleted, forgotten by the server), and what is
+done again after a redelivery is not wrong: consumer groups deliver at least once. One invariant is not here: that the
+same seed gives the same run (I10), which takes two runs to see.
 
 Events are what actors know. One who is paused, or whose reply is lost, learns late or never what the
 server has done for it; where that matters, a rule says nothing rather than something wrong.
@@ -53,7 +53,8 @@ def examine_one(rule: str, evidence: Evidence) -> Verdict:
         return Verdict(True, f"not looked at: {reason}", rule=rule)
     found = next(broken(evidence), None)
     if found is None:
-        return Verdict(True, words, rule=rule)
+        lost = evidence.forgotten.in_words() if rule == "I1" else ""
+        return Verdict(True, f"{words}, but for what the server lost: {lost}" if lost else words, rule=rule)
     entry_id, words, hint = found
     story = story_of(entry_id, evidence.events, evidence.final) if entry_id else ()
     return Verdict(False, words, hint, story, rule)
@@ -273,7 +274,9 @@ def _always(evidence: Evidence) -> str:
 
 
 def _with_sink(evidence: Evidence) -> str:
-    return "" if evidence.scenario.sink != "none" else "the scenario has no sink, so no ledger of effects"
+    if evidence.scenario.sink == "none":
+        return "the scenario has no sink, so no ledger of effects"
+    return "the server has forgotten effects, too" if any(evidence.forgotten) else ""
 
 
 def _if_claiming(evidence: Evidence) -> str:

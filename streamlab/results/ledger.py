@@ -21,12 +21,14 @@ from streamlab.actors.events import (
     DELIVERED,
     FAILED,
     GROUP_DESTROYED,
+    LOST,
     PROCESSED,
     RECREATED,
     REJECTED,
     REMOVED,
     SERVER_DOWN,
     SERVER_UP,
+    SET_BACK,
     STREAM_DELETED,
     TRIMMED,
     VOID,
@@ -46,21 +48,17 @@ class Ledger(Answers):
     """The books of a run: its entries, their deliveries, the consumers, and what befell them.
 
     Each event is applied once, in amortised constant time, so that looking at a run is as cheap at its end as at its
-    beginning. What was heard late (the consumer was paused, or another process's news came first) is told by delivery
-    counts: an entry belongs to the consumer of its latest delivery, which need not be the one that was heard of last.
+    beginning. What was heard late is told by delivery counts: an entry belongs to the consumer of its latest delivery,
+    which need not be the one that was heard of last.
 
     Attributes
     ----------
     added, producer
         When and by whom each entry was added, by id.
-    processed, acked, dead_lettered
-        When each entry first was.
-    trimmed
-        When each entry was removed from the stream, or was first found to be.
-    deliveries
-        All of them, in the order in which they were heard of.
-    last
-        The latest delivery of each entry.
+    processed, acked, dead_lettered, trimmed
+        When each entry first was; trimmed is also what was first found to be, or was forgotten by its server.
+    deliveries, last
+        All of them, in the order in which they were heard of; the latest of each entry.
     pending
         The deliveries that are pending, by entry id, as far as events tell; the server may know better.
     actors
@@ -111,7 +109,7 @@ class Ledger(Answers):
         self._of_entries: dict[str, Callable[[float, EventKind, str, int, int], None]] = {
             ADDED: self._was_added, DELIVERED: self._given, CLAIMED: self._given, PROCESSED: self._was_processed,
             ACKED: self._was_acked, VOID: self._void, REJECTED: self._rejected, FAILED: self._failed,
-            DEAD_LETTERED: self._gone, TRIMMED: self._gone,
+            DEAD_LETTERED: self._gone, TRIMMED: self._gone, LOST: self._gone,
         }  # fmt: skip
 
     @classmethod
@@ -363,7 +361,7 @@ class Ledger(Answers):
     # ---- what happens to actors, to the server and to the group --------------------------------
 
     def _befell(self, at: float, kind: EventKind, actor: str, entry_id: str, n: int) -> None:
-        if kind in (GROUP_DESTROYED, STREAM_DELETED, RECREATED):
+        if kind in (GROUP_DESTROYED, STREAM_DELETED, RECREATED, SET_BACK):
             self._reset(at, kind, entry_id)
         elif kind == REMOVED:
             self._removed(at, actor, n)
@@ -398,3 +396,5 @@ class Ledger(Answers):
             self._end(entry, delivery, at, kind)
         if kind == STREAM_DELETED:
             self.backlog.delete(at)
+        elif kind == SET_BACK and entry_id:
+            self.backlog.move(entry_id, at)

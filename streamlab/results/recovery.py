@@ -10,8 +10,11 @@ from typing import Any, Final
 
 from streamlab.actors.events import ACKED, CRASHED, DEAD_LETTERED, PAUSED, TRIMMED, VOID
 from streamlab.results.deliveries import Delivery, Loss, ZombieAck
+from streamlab.results.final_state import FinalState
 from streamlab.results.ledger import Ledger
 from streamlab.results.statistics import rounded
+from streamlab.scenario import Scenario
+from streamlab.scenario.small_table import length
 
 #: By these an entry is settled: nobody has to do anything more about it.
 _SETTLES: Final = (ACKED, VOID, DEAD_LETTERED, TRIMMED)
@@ -95,6 +98,27 @@ class RecoveryMetrics:
     zombie_acks: tuple[ZombieAck, ...]
     n_round_trips: int
 
+    @classmethod
+    def of(
+        cls, scenario: Scenario, ledger: Ledger, final: FinalState, *, n_left: int, n_dead: int, n_round_trips: int
+    ) -> RecoveryMetrics:
+        """Return those of a run that leaves so many entries pending or lost, and so many as dead letters."""
+        lost = lost_workers(ledger, final.pending)
+        return cls(
+            strategy=scenario.last_recovery.strategy,
+            lost_workers=lost,
+            recovered=all(worker.recovered for worker in lost) and not n_left,
+            redelivered=ledger.n_redelivered,
+            duplicates=ledger.duplicates,
+            duplicate_effects=duplicate_effects(final.effects) if scenario.sink != "none" else ledger.duplicates,
+            wasted=wasted_seconds(ledger),
+            dead_lettered=n_dead,
+            void=ledger.n_void,
+            rejected=ledger.n_rejected,
+            zombie_acks=tuple(ledger.zombie_acks),
+            n_round_trips=n_round_trips,
+        )
+
     @property
     def times(self) -> list[float]:
         """Seconds until each lost worker's entries were settled, for those that held any; NaN for never."""
@@ -105,6 +129,19 @@ class RecoveryMetrics:
         """The longest of `times`; 0 if nobody was lost with an entry, NaN if one was never made good."""
         times = self.times
         return math.nan if any(map(math.isnan, times)) else max(times, default=0.0)
+
+    def in_words(self) -> str:
+        """Return it as a line."""
+        n = len(self.lost_workers)
+        lost = f"{n} {'worker' if n == 1 else 'workers'} lost"
+        if any(self.times):
+            done = f"all done again within {length(self.time_max)}"
+            lost += f", {done if self.recovered else 'not all done again'}"
+        return (
+            f"recovery {self.strategy}: {lost} · redelivered {self.redelivered:,} · "
+            f"duplicate effects {self.duplicate_effects:,} · dead letters {self.dead_lettered:,} · "
+            f"zombie acks {len(self.zombie_acks):,}"
+        )
 
     def summary(self) -> dict[str, Any]:
         """Return it as what JSON can hold; times in seconds."""

@@ -17,10 +17,11 @@ from streamlab.results.deliveries import ConsumerMetrics
 from streamlab.results.events import EventLog
 from streamlab.results.evidence import Evidence
 from streamlab.results.final_state import FinalState
+from streamlab.results.forgotten import Forgotten
 from streamlab.results.ledger import Ledger
 from streamlab.results.order import Inversion, inversions
 from streamlab.results.plain_events import ledger_of
-from streamlab.results.recovery import RecoveryMetrics, duplicate_effects, lost_workers, wasted_seconds
+from streamlab.results.recovery import RecoveryMetrics
 from streamlab.results.run_file import RunFileError
 from streamlab.results.statistics import Spread, Wait, id_key, rounded, spread
 from streamlab.results.verdict import Verdict
@@ -153,24 +154,29 @@ class Run(ShowsItself):
         return len(self.final.undelivered)
 
     @functools.cached_property
-    def _missing(self) -> tuple[list[str], list[str]]:
-        return Evidence(self.scenario, self.events, self.final, self.ledger).missing
+    def _evidence(self) -> Evidence:
+        return Evidence(self.scenario, self.events, self.final, self.ledger)
+
+    @property
+    def lost_by_server(self) -> Forgotten:
+        """The entries and acknowledgements that the server had acknowledged, and lost by a crash or a failover."""
+        return self._evidence.forgotten
 
     @property
     def trimmed(self) -> int:
         """Entries that were removed from the stream before anybody had processed them."""
-        return len(self._missing[0])
+        return len(self._evidence.missing[0])
 
     @property
     def lost(self) -> int:
         """Entries that were added and are nowhere: not processed, pending, undelivered, dead or trimmed."""
-        return len(self._missing[1])
+        return len(self._evidence.missing[1])
 
     def state_of(self, entry_id: str) -> str:
         """Return how an entry stood at the end, in a word.
 
-        ``dead-lettered``, ``acked``, ``pending``, ``undelivered``, ``processed`` (and neither pending nor
-        acknowledged), ``trimmed`` from the stream before it was processed, or ``lost``, which must never be.
+        ``dead-lettered``, ``acked``, ``pending``, ``undelivered``, ``processed`` (neither pending nor acknowledged),
+        ``trimmed`` before it was processed, ``lost by the server``, or ``lost``, which must never be.
         """
         if entry_id in self.dead_letters:
             return "dead-lettered"
@@ -182,6 +188,8 @@ class Run(ShowsItself):
             return "undelivered"
         if entry_id in self.ledger.processed:
             return "processed"
+        if entry_id in self.lost_by_server.unprocessed:
+            return "lost by the server"
         return "trimmed" if entry_id in self._trimmed else "lost"
 
     @functools.cached_property
@@ -190,7 +198,7 @@ class Run(ShowsItself):
 
     @functools.cached_property
     def _trimmed(self) -> frozenset[str]:
-        return frozenset(self._missing[0])
+        return frozenset(self._evidence.missing[0])
 
     @functools.cached_property
     def inversions(self) -> tuple[Inversion, ...]:
@@ -239,23 +247,10 @@ class Run(ShowsItself):
     @functools.cached_property
     def recovery(self) -> RecoveryMetrics:
         """What went wrong, what it cost, and how long it took until it was made good."""
-        ledger = self.ledger
-        lost = lost_workers(ledger, self.final.pending)
-        counts_effects = self.scenario.sink != "none"
-        return RecoveryMetrics(
-            strategy=self.scenario.last_recovery.strategy,
-            lost_workers=lost,
-            recovered=all(worker.recovered for worker in lost) and not (self.pending or self.lost),
-            redelivered=self.redelivered,
-            duplicates=self.duplicates,
-            duplicate_effects=duplicate_effects(self.final.effects) if counts_effects else self.duplicates,
-            wasted=wasted_seconds(ledger),
-            dead_lettered=self.dead_lettered,
-            void=ledger.n_void,
-            rejected=ledger.n_rejected,
-            zombie_acks=tuple(ledger.zombie_acks),
-            n_round_trips=self.n_round_trips,
-        )
+        return RecoveryMetrics.of(
+            self.scenario, self.ledger, self.final,
+            n_left=self.pending + self.lost, n_dead=self.dead_lettered, n_round_trips=self.n_round_trips,
+        )  # fmt: skip
 
     # ---- consumers -----------------------------------------------------------------------------
 
@@ -343,6 +338,7 @@ class Run(ShowsItself):
                 for name, consumer in self.consumers.items()
             },
             "recovery": self.recovery.summary(),
+            **({"lost_by_server": self.lost_by_server.counts()} if self.scenario.may_forget else {}),
         }
 
     def as_table(self) -> SmallTable:
@@ -368,17 +364,9 @@ class Run(ShowsItself):
             f"{self.throughput:,.1f} entries/s · sojourn p50 {length(times.p50)}, p95 {length(times.p95)}, "
             f"p99 {length(times.p99)} · backlog at most {self.backlog_max:,}",
         ]
-        if self.scenario.faults:
-            recovery, n = self.recovery, len(self.recovery.lost_workers)
-            lost = f"{n} {'worker' if n == 1 else 'workers'} lost"
-            if any(recovery.times):
-                done = f"all done again within {length(recovery.time_max)}"
-                lost += f", {done if recovery.recovered else 'not all done again'}"
-            lines.append(
-                f"recovery {recovery.strategy}: {lost} · redelivered {recovery.redelivered:,} · "
-                f"duplicate effects {recovery.duplicate_effects:,} · dead letters {recovery.dead_lettered:,} · "
-                f"zombie acks {len(recovery.zombie_acks):,}"
-            )
+        if self.scenario.may_forget:
+            lines.append(f"lost by the server: {self.lost_by_server.in_words() or 'nothing'}")
+        lines += [self.recovery.in_words()] if self.scenario.faults else []
         return lines
 
     def save(self, path: str | Path) -> None:

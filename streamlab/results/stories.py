@@ -11,7 +11,9 @@ from streamlab.results.final_state import FinalState
 from streamlab.results.ledger import Ledger
 
 #: What befalls everybody.
-GENERAL: Final = (Kind.SERVER_DOWN, Kind.SERVER_UP, Kind.GROUP_DESTROYED, Kind.STREAM_DELETED, Kind.RECREATED)
+GENERAL: Final = (
+    Kind.SERVER_DOWN, Kind.SERVER_UP, Kind.GROUP_DESTROYED, Kind.STREAM_DELETED, Kind.RECREATED, Kind.SET_BACK
+)  # fmt: skip
 #: What befalls an actor.
 PERSONAL: Final = (Kind.STARTED, Kind.STOPPED, Kind.CRASHED, Kind.PAUSED, Kind.RESUMED, Kind.DISCONNECTED, Kind.REMOVED)
 
@@ -38,6 +40,8 @@ WORDS: Final = {
     Kind.GROUP_DESTROYED: "the group was destroyed",
     Kind.STREAM_DELETED: "the stream was deleted",
     Kind.RECREATED: "recreated the group, from {id}",
+    Kind.LOST: "the server has forgotten it",
+    Kind.SET_BACK: "the server is as it was at an earlier moment",
 }
 _GIVEN: Final = (Kind.DELIVERED, Kind.CLAIMED)
 _LONGEST = 40

@@ -17,6 +17,7 @@ from attrs import field
 from streamlab.actors.recovery import Recovery
 from streamlab.scenario.action import LOSABLE, Action, ActionError, Button, CountedAction, ProcessAction, TimedAction
 from streamlab.scenario.deeds import Ack, Add, LetEnd, PutBack, RemoveConsumer, Trim, as_ids
+from streamlab.scenario.failing import Failover, NetworkCut, PowerLoss, ServerDown
 
 
 @attrs.frozen
@@ -261,17 +262,6 @@ class Poison(CountedAction):
 
 
 @attrs.frozen
-class ServerDown(ProcessAction[None]):
-    """The server cannot be reached for a while; it keeps what it had."""
-
-    word, form = "server-down", "server-down at 3s for 1s"
-    button = Button("Take the server down", "server")
-    sentence = "the server goes down, for {duration:.3g} s"
-    at: float | None = None
-    duration: float = 1.0
-
-
-@attrs.frozen
 class TrimWhilePending(TimedAction[None]):
     """All entries that have been delivered, to whichever group, are trimmed from the stream, pending or not (XTRIM)."""
 
@@ -307,7 +297,7 @@ FAULTS: Final[dict[str, type[Action[Any]]]] = {
     kind.word: kind
     for kind in (
         Kill, Pause, Restart, Slow, Disconnect, CrashBeforeEffect, CrashBeforeAck, Fail, PauseInWork,
-        LostReply, Poison, ServerDown, TrimWhilePending, GroupDestroyed, StreamDeleted,
+        LostReply, Poison, ServerDown, PowerLoss, Failover, NetworkCut, TrimWhilePending, GroupDestroyed, StreamDeleted,
     )
 }  # fmt: skip
 #: All that can be done to a run.

@@ -186,6 +186,30 @@ def sharded() -> Scenario:
     )
 
 
+def redis_crash() -> Scenario:
+    """The server is killed in the middle of the run, and comes back with its last snapshot."""
+    return _server_fails("redis-crash", "server-down at 3.7s for 500ms", persistence="rdb")
+
+
+def failover() -> Scenario:
+    """The primary dies, and Sentinels promote its replica, which is half a second behind."""
+    return _server_fails("failover", "failover at 3.7s for 2s", replicas=1, replication_delay=0.5)
+
+
+def _server_fails(name: str, *faults: str, **servers: Any) -> Scenario:
+    """Return 100 entries a second, a fourth more than four consumers can do: some wait, as the server fails."""
+    scenario = Scenario(
+        name=name,
+        producers=producers(1, Arrivals("constant", rate=100)),
+        consumers=consumers(4, Service("constant", mean=0.05)),
+        duration=6.0,
+        # What consumers do has its effect elsewhere: it is not lost with the server.
+        sink="none",
+        recovery=Recovery("autoclaim", min_idle=2.0, interval=0.25),
+    )
+    return scenario.replace(**servers).with_faults(*faults)
+
+
 SCENARIOS: Final[dict[str, Callable[[], Scenario]]] = {
     "one-to-one": one_to_one,
     "one-to-many": one_to_many,
@@ -201,6 +225,8 @@ SCENARIOS: Final[dict[str, Callable[[], Scenario]]] = {
     "lost-reply": lost_reply,
     "rolling-restart": rolling_restart,
     "sharded": sharded,
+    "redis-crash": redis_crash,
+    "failover": failover,
 }
 
 

@@ -12,6 +12,7 @@ from attrs import field
 
 from streamlab.scenario import actions
 from streamlab.scenario.action import Action, CountedAction
+from streamlab.scenario.failing import ServerDown
 
 
 @attrs.frozen
@@ -22,7 +23,7 @@ class Weights:
         factory=lambda: {
             actions.Kill: 4, actions.Pause: 2, actions.Slow: 1, actions.Restart: 1, actions.Disconnect: 2,
             actions.CrashBeforeEffect: 2, actions.CrashBeforeAck: 3, actions.Fail: 2, actions.PauseInWork: 1,
-            actions.LostReply: 4, actions.Poison: 1, actions.ServerDown: 1, actions.TrimWhilePending: 0.5,
+            actions.LostReply: 4, actions.Poison: 1, ServerDown: 1, actions.TrimWhilePending: 0.5,
             actions.GroupDestroyed: 0.5, actions.StreamDeleted: 0.25,
         }
     )  # fmt: skip
@@ -73,7 +74,7 @@ def random_faults(
 #: operator does to the stream.
 _OF_PROGRAMS: Final[dict[type[Action[Any]], float]] = {
     actions.Kill: 4, actions.Pause: 2, actions.Restart: 1, actions.Disconnect: 2, actions.CrashBeforeEffect: 2,
-    actions.CrashBeforeAck: 3, actions.PauseInWork: 1, actions.LostReply: 4, actions.ServerDown: 1,
+    actions.CrashBeforeAck: 3, actions.PauseInWork: 1, actions.LostReply: 4, ServerDown: 1,
 }  # fmt: skip
 
 
@@ -81,7 +82,7 @@ def steady_faults(
     rng: random.Random, *, consumers: Sequence[str], duration: float, every: float, server: bool = True
 ) -> tuple[Action[Any], ...]:
     """Draw a fault every `every` seconds on average; `server`: whether the server may be taken down."""
-    table = {kind: weight for kind, weight in _OF_PROGRAMS.items() if server or kind is not actions.ServerDown}
+    table = {kind: weight for kind, weight in _OF_PROGRAMS.items() if server or kind is not ServerDown}
     drawn: list[Action[Any]] = []
     at = rng.expovariate(1 / every)
     while at < duration * 0.95:

@@ -20,8 +20,9 @@ from streamlab.actors import Recovery
 from streamlab.actors.shards import key_beside
 from streamlab.scenario.action import Action, ActionError, CountedAction
 from streamlab.scenario.action_texts import parse_action, seconds
-from streamlab.scenario.actions import AddConsumer, Poison, ServerDown, SetRecovery, check_target
+from streamlab.scenario.actions import AddConsumer, Poison, SetRecovery, check_target
 from streamlab.scenario.actors import Consumer, Producer, check_names, poisoned
+from streamlab.scenario.failing import Persistence, check_servers, kills_servers
 from streamlab.scenario.groups import Groups, actions_of, check_group
 from streamlab.scenario.random_faults import Weights, random_faults, random_kills
 from streamlab.scenario.shards import Sharded, check_fits, keyed
@@ -80,6 +81,11 @@ class Scenario(Sharded, Variants, ShowsItself):
     sink
         Where effects go: ``"none"`` (an entry's service time is all there is to it), ``"naive"`` or
         ``"idempotent"``: a hash on the server that counts each entry's effects. See `ledger_key_of`.
+    persistence
+        What a server has on its disk when it goes down (`ServerDown`, `PowerLoss`): ``"none"``, ``"rdb"`` (a snapshot
+        every 2 s of the run), ``"aof-everysec"``, ``"aof-always"``. None: all it had, and nothing is written in vain.
+    replicas, replication_delay
+        How many servers copy the primary, and how many seconds they are behind when it dies (`Failover`).
     recovery
         How entries come back that a consumer did not finish.
     faults
@@ -112,6 +118,9 @@ class Scenario(Sharded, Variants, ShowsItself):
     epoch_ms: int = attrs.field(default=EPOCH_MS, validator=whole(0))
     redis_version: str = attrs.field(default="7.0.15")
     sink: SinkKind = attrs.field(default="none", validator=one_of(SinkKind))
+    persistence: Persistence | None = attrs.field(default=None, validator=_no_limit_or(one_of(Persistence)))
+    replicas: int = attrs.field(default=0, validator=whole(0))
+    replication_delay: float = attrs.field(default=0.0, validator=finite(of="seconds"))
     recovery: Recovery = attrs.field(default=Recovery(), validator=a(Recovery))
     faults: tuple[Action[Any], ...] = attrs.field(default=(), validator=some(object, form="texts"))
     by_hand: tuple[Action[Any], ...] = attrs.field(default=(), validator=some(object, form="texts"))
@@ -130,6 +139,7 @@ class Scenario(Sharded, Variants, ShowsItself):
             problem = f"is None, and so {', '.join(endless)} never ends: give a duration or a number of entries"
             raise self.invalid("duration", problem)
         self._check_shards()
+        self._check_servers()
         # Here and nowhere else, so that a text is read alike from a file, the shell and Python.
         read = {what: self._read_all(what) for what in ("faults", "by_hand")}
         added = [action.target for action in itertools.chain(*read.values()) if isinstance(action, AddConsumer)]
@@ -138,6 +148,15 @@ class Scenario(Sharded, Variants, ShowsItself):
                 with located(what, i):
                     self._check_action(action, added)
             object.__setattr__(self, what, actions)
+
+    def _check_servers(self) -> None:
+        """Require that what is said of the servers goes together."""
+        if self.replicas and self.persistence is not None:
+            raise self.invalid("persistence", "is what a single server keeps: leave it out, or the replicas")
+        if self.replication_delay and not self.replicas:
+            raise self.invalid("replication_delay", f"is {self.replication_delay:g}, of no replica: give replicas = 1")
+        if self.maxlen is not None and self.may_forget:
+            raise self.invalid("maxlen", "trims silently: it could not be told from what a server forgets")
 
     def _read_all(self, what: str) -> tuple[Action[Any], ...]:
         """Return actions, those that are texts read."""
@@ -172,6 +191,7 @@ class Scenario(Sharded, Variants, ShowsItself):
             check_target(action, consumers, [p.name for p in self.producers])
             check_fits(action, self.shards)
             check_group(action, self.groups)
+            check_servers(action, self.persistence, self.replicas)
         except ActionError as error:
             raise InvalidValue(f"is {str(action)!r}: {error}", ()) from None
 
@@ -217,6 +237,8 @@ class Scenario(Sharded, Variants, ShowsItself):
         lines = [f"{self.name}: {ends}, seed {self.seed}, recovery {recovery}"]
         if self.shards is not None:
             lines.append(f"{self.shards} shards, {self.n_keys} keys")
+        lines += [f"persistence {self.persistence}"] if self.persistence is not None else []
+        lines += [f"replicas {self.replicas}, {length(self.replication_delay)} behind"] if self.replicas else []
         lines += [action.in_short() for action in self.actions]
         rows = [(producer.name, producer.arrivals.in_words()) for producer in self.producers]
         for group, names in self.groups.items():
@@ -243,7 +265,12 @@ class Scenario(Sharded, Variants, ShowsItself):
     @property
     def needs_persistence(self) -> bool:
         """Whether a real server has to keep what it had when it goes down."""
-        return any(isinstance(action, ServerDown) for action in self.actions)
+        return kills_servers(self.actions)
+
+    @property
+    def may_forget(self) -> bool:
+        """Whether a server may come back with less than it had, or another one in its place."""
+        return self.persistence is not None or self.replicas > 0
 
     def rng(self, actor: str) -> random.Random:
         """Return the source of an actor's random numbers."""

@@ -17,6 +17,7 @@ from streamlab.scenario import actions
 from streamlab.scenario.action import Action, ActionError
 from streamlab.scenario.actors import Producer
 from streamlab.scenario.deeds import LetEnd
+from streamlab.scenario.failing import Persistence, ServerDown
 from streamlab.scenario.groups import Groups
 from streamlab.scenario.values import Record
 
@@ -31,7 +32,7 @@ USUAL_KEYS: Final = 100
 _FIT: Final = (
     actions.Kill, actions.Restart, actions.Pause, actions.Resume, actions.Slow, actions.Disconnect,
     actions.AddConsumer, actions.SetRate, actions.SetService, actions.CrashBeforeEffect, actions.CrashBeforeAck,
-    actions.Fail, actions.PauseInWork, actions.LostReply, actions.Poison, actions.ServerDown, LetEnd,
+    actions.Fail, actions.PauseInWork, actions.LostReply, actions.Poison, ServerDown, LetEnd,
 )  # fmt: skip
 
 
@@ -44,6 +45,8 @@ class Sharded(Record):
         producers: tuple[Producer, ...]
         recovery: Recovery
         maxlen: int | None
+        persistence: Persistence | None
+        replicas: int
         shards: int | None
         keys: int | None
 
@@ -105,6 +108,10 @@ class Sharded(Record):
             raise self.invalid("recovery", "is for one stream: leave it out of a sharded scenario", "remove_after")
         if self.maxlen is not None:
             raise self.invalid("maxlen", f"is {self.maxlen}: it is for one stream, so leave it out with shards")
+        if self.persistence is not None:
+            raise self.invalid("persistence", "says what one stream loses: leave it out of a sharded scenario")
+        if self.replicas:
+            raise self.invalid("replicas", "are of a server with one stream: leave them out of a sharded scenario")
 
 
 def check_fits(action: Action[Any], n_shards: int | None) -> None:

@@ -29,12 +29,15 @@ _SIZES: Final[dict[str, Callable[[Scenario, Any], Scenario]]] = {
     "speed": Scenario.faster,
 }
 _LIMITS: Final = ("entries", "duration")
+#: What a scenario says of its servers.
+_SERVERS: Final = ("persistence", "replication_delay")
 #: What can be changed, and what its values are.
 PARAMETERS: Final[dict[str, Kind]] = {
     "producers": "whole", "consumers": "whole", "rate": "number", "service": "time", "count": "whole",
     "shards": "whole", "keys": "whole",
     "speed": "number", "entries": "whole", "duration": "time", "recovery": "word", "min_idle": "time",
     "interval": "time", "heartbeat": "time", "restart_after": "time", "max_deliveries": "whole",
+    "persistence": "word", "replication_delay": "time",
 }  # fmt: skip
 #: A range with more values than this is a slip of the finger.
 _MOST: Final = 10_000
@@ -59,7 +62,11 @@ def varied(scenario: Scenario, changes: Mapping[str, Any]) -> Scenario:
         scenario = scenario.replace(entries=changes["entries"], duration=changes.get("duration"))
     elif "duration" in changes:
         scenario = scenario.replace(duration=changes["duration"])
-    recovery = {name: value for name, value in changes.items() if name not in _SIZES and name not in _LIMITS}
+    servers = {name: changes[name] for name in _SERVERS if name in changes}
+    if servers:
+        scenario = scenario.replace(**servers)
+    others = {*_SIZES, *_LIMITS, *_SERVERS}
+    recovery = {name: value for name, value in changes.items() if name not in others}
     if not recovery:
         return scenario
     strategy = recovery.pop("recovery", None)

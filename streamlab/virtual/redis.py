@@ -15,16 +15,17 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import redis.asyncio
-from redis.exceptions import ConnectionError, LockError
+from redis.exceptions import ConnectionError, DataError, LockError
 
 from streamlab.actors import scripts
 from streamlab.model import EntryLog, StreamModel
 from streamlab.model.commands import BlockedCommand, CommandError, Reply, StreamCommands
 from streamlab.virtual.fast_path import ConnectionLost, FastPath, as_redis_error, others_first
+from streamlab.virtual.journal import Journal
 from streamlab.virtual.keys import NO_CONNECTIONS, PlainStreams, Pool, as_text, is_answered_here, open_server
 from streamlab.virtual.loop import DEFAULT_EPOCH_MS, VirtualLoop
 from streamlab.virtual.pipeline import SimulatedPipeline
-from streamlab.virtual.waits import WaitingReads
+from streamlab.virtual.waits import WaitingReads, deliver
 
 if TYPE_CHECKING:
     from streamlab.servers.embedded.fake.virtual import VirtualServer
@@ -42,8 +43,7 @@ class SimulatedServer(WaitingReads):
     epoch_ms
         The server's clock, in milliseconds since 1970, at loop time 0.
     loop
-        The only event loop that it will be used on, if that is known: before Python 3.12, asking asyncio
-        for the running one costs a system call each time.
+        The only event loop that it will be used on, if known: before Python 3.12, asking for it takes long.
     """
 
     def __init__(
@@ -57,22 +57,27 @@ class SimulatedServer(WaitingReads):
         self.commands = StreamCommands(version=version)
         self.version = version
         self.epoch_ms = epoch_ms
-        self.n_alone = 0  # commands executed so far that were sent by themselves,
-        self.n_pipelined = 0  # those in pipelines,
-        self.n_pipelines = 0  # and pipelines
+        #: Commands executed so far that were sent by themselves, those in pipelines, and pipelines.
+        self.n_alone = self.n_pipelined = self.n_pipelines = 0
         self.known_loop = loop
         #: The server's own timers are not those of the client that happened to cause them.
         self.context = contextvars.Context()
-        #: Whether every command is refused.
-        self.is_down = False
-        #: What the fast path reaches of its keys: nothing while it is down.
-        self.reached: Any = self.commands.keys
+        self.is_down = False  # then every command is refused
+        self.reached: Any = self.commands.keys  # by the fast path: nothing while it is down
         #: What does all that is not on streams, once that has been asked for: see `open`.
         self.beside: VirtualServer | None = None
+        self.journal: Journal | None = None  # of its commands, each of which then goes the general way
+
+    def keep_journal(self, kept: Callable[[int], float]) -> None:
+        """Write down every command from the first one on: see `Journal`."""
+        self.commands = self.journal = Journal(version=self.version, kept=kept)
+        self._let_reach()
 
     def open(self) -> VirtualServer:
         """Return the embedded server over these keys, which answers all that is not on streams."""
         if self.beside is None:
+            if self.journal is not None:
+                raise DataError("a simulated server that may fail knows commands on streams, and simple ones on keys")
             self.beside = open_server(self)
             self._let_reach()
         return self.beside
@@ -200,7 +205,8 @@ class SimulatedRedis(FastPath):
         self._is_severed = False
         #: Where commands may be executed in their plain form: on a known virtual loop, in no time, and where
         #: nothing else has to happen on their way.
-        if not self.takes_time and wake is None and not is_lab and isinstance(self.server.known_loop, VirtualLoop):
+        is_plain = not self.takes_time and wake is None and not is_lab and self.server.journal is None
+        if is_plain and isinstance(self.server.known_loop, VirtualLoop):
             self._loop = self.server.known_loop
 
     def __repr__(self) -> str:
@@ -350,7 +356,9 @@ class SimulatedRedis(FastPath):
         """Wait for a blocked read: first come, first served, is the model's; the time-out is the loop's."""
         server = self.server
         future: asyncio.Future[Any] = server.loop.create_future()
-        waiter.on_ready = partial(_deliver, future)
+        waiter.on_ready = partial(deliver, future)
+        if server.journal is not None:
+            waiter.on_ready = server.journal.noting(waiter, server.now_ms, waiter.on_ready)
         server.line_up(self, waiter, future)
         try:
             reply = await future
@@ -391,9 +399,3 @@ class SimulatedRedis(FastPath):
         """Close the client, and its connections if there are any."""
         if self._pool is not None:
             await self._pool.disconnect()
-
-
-def _deliver(future: asyncio.Future[Any], reply: Reply | CommandError) -> None:
-    """Hand a reply to the reader that waits for it, unless that has been cancelled meanwhile."""
-    if not future.done():
-        future.set_result(reply)

@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from streamlab.model.commands import StreamCommands, Waiter
+from streamlab.model.commands import CommandError, Reply, StreamCommands, Waiter
 
 if TYPE_CHECKING:
     from streamlab.servers.embedded.fake.virtual import VirtualServer
@@ -120,3 +120,9 @@ class _Waiting:
                 return
             self._server.end([read], None)
         self.has_timer = False
+
+
+def deliver(future: asyncio.Future[Any], reply: Reply | CommandError) -> None:
+    """Hand a reply to the reader that waits for it, unless that has been cancelled meanwhile."""
+    if not future.done():
+        future.set_result(reply)

@@ -16,11 +16,12 @@ from streamlab.actors.events import STOPPED
 from streamlab.lab.carry_out import carry_out
 from streamlab.lab.course import Course
 from streamlab.lab.play import Part
-from streamlab.lab.stage import Host, Process, Stage
+from streamlab.lab.stage import Host, Left, Process, Stage
 from streamlab.results.events import Event, EventLog
 from streamlab.scenario import Scenario, Service, consumers
 from streamlab.scenario.action import CountedAction
 from streamlab.scenario.actions import LostReply
+from streamlab.scenario.failing import Failover, NetworkCut
 from streamlab.virtual.loop import VirtualLoop
 from streamlab.virtual.redis import SimulatedRedis, SimulatedServer
 
@@ -128,6 +129,8 @@ class BareStage(Stage):
         #: When somebody asked for the lab's client.
         self.looks: list[float] = []
         self._host: Host | None = None
+        #: What the server is said to have when it comes up; None: all it had.
+        self.left: Left | None = None
 
     def note(self, text: str) -> None:
         """Write something down."""
@@ -203,6 +206,19 @@ class BareStage(Stage):
         await asyncio.sleep(0.25)
         self.server.come_up()
         self.note("up")
+
+    def lose_power(self) -> None:
+        self.note("without power")
+
+    async def what_is_left(self) -> Left | None:
+        return self.left
+
+    async def fail_over(self, action: Failover) -> float:
+        await self.go_down()
+        return action.duration
+
+    async def cut_replicas(self, action: NetworkCut) -> None:
+        self.note(f"replicas cut off for {action.duration:g} s")
 
     def check_recovery(self, recovery: Recovery) -> None:
         """Have all that it takes."""

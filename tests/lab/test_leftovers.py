@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from streamlab.lab.lab import Lab
 from streamlab.servers.processes import GuardedFolder
-from tests.leftovers import ground, kinds, run_all
+from tests.leftovers import SHORT, ground, kinds, run_all
 
 pytestmark = [pytest.mark.real_time("looks at all processes and folders of the machine"), pytest.mark.redis]
 
@@ -21,6 +22,17 @@ pytestmark = [pytest.mark.real_time("looks at all processes and folders of the m
 def test_runs_leave_nothing(tmp_path: Path) -> None:
     """A few of those that ``python -m tests.leftovers`` makes, of each engine, and ended in each way."""
     assert run_all(18, 4, tmp_path) == {}
+
+
+@pytest.mark.parametrize("is_closed", [False, True])
+def test_a_failover_leaves_nothing(tmp_path: Path, is_closed: bool) -> None:
+    """No server, Sentinel or worker: neither at the end nor if the lab is closed while nobody is primary."""
+    scenario = SHORT.replace(replicas=1, replication_delay=0.1, sink="none").with_faults("failover at 200ms")
+    with ground(tmp_path) as here:
+        with Lab(scenario, engine="live") as lab:
+            lab.play()
+            lab.wait_until(lambda now: lab.recent.ledger.outages if is_closed else now.finished)
+        assert here.look() == {}
 
 
 def test_each_kind_of_leftover_is_found(tmp_path: Path) -> None:

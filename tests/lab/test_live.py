@@ -21,6 +21,7 @@ from streamlab.results.comparison import Agreement, Comparison
 from streamlab.results.run import Run
 from streamlab.scenario import Arrivals, Scenario, Service, consumers, load_scenario, producers, to_toml
 from streamlab.servers.client import ServerUnusable, sync_stream_client
+from streamlab.servers.private import PrivateServer
 from tests import agreement
 from tests.process_table import runs
 
@@ -139,7 +140,7 @@ def test_a_server_that_goes_away_is_told(capsys):
                 while not engine.log:
                     await asyncio.sleep(0.01)
             pids = [worker.pid for worker in engine.course.processes.values()]
-            assert engine.stage._private is not None
+            assert isinstance(engine.stage._private, PrivateServer)
             engine.stage._private.kill()
             with pytest.raises(LabError, match=r"went away in the middle of the run; its last words: .*\w"):
                 await running

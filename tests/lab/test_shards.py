@@ -25,6 +25,7 @@ from streamlab.results.run import Run
 from streamlab.scenario import Arrivals, Consumer, Scenario, ScenarioError, Service, consumers, load_scenario, producers
 from streamlab.scenario import actions as a
 from streamlab.scenario.action import Action
+from streamlab.scenario.failing import ServerDown
 from streamlab.scenario.random_faults import Weights, random_faults
 from streamlab.scenario.shards import place_of
 from streamlab.servers.client import sync_stream_client
@@ -37,15 +38,7 @@ DEATHS: dict[type[Action[Any]], float] = {
     a.Kill: 4, a.Restart: 2, a.CrashBeforeEffect: 2, a.CrashBeforeAck: 3,
 }  # fmt: skip
 #: And what keeps somebody from hearing that its lease is over, or from doing its work.
-MISHAPS = DEATHS | {
-    a.Pause: 2,
-    a.PauseInWork: 2,
-    a.Disconnect: 2,
-    a.LostReply: 3,
-    a.ServerDown: 1,
-    a.Fail: 2,
-    a.Slow: 1,
-}
+MISHAPS = DEATHS | {a.Pause: 2, a.PauseInWork: 2, a.Disconnect: 2, a.LostReply: 3, ServerDown: 1, a.Fail: 2, a.Slow: 1}
 
 #: Four shards, three consumers who are busy a third of the time.
 QUIET = load_scenario("sharded").replace(faults=())

@@ -30,6 +30,13 @@ BUSY = Scenario(
     sink="idempotent",
 ).with_recovery("autoclaim", min_idle=1.0, restart_after=0.5, max_deliveries=5)
 
+#: What the scenario has to say of its servers for an action to make sense.
+SERVERS: dict[str, dict[str, Any]] = {
+    "power-loss": {"persistence": "aof-everysec"},
+    "failover": {"replicas": 1, "replication_delay": 0.25},
+    "network-cut": {"replicas": 1},
+}
+
 _TIMES = st.floats(0.001, 1e6)
 _COUNTS = st.integers(1, 1000)
 _VALUES: dict[str, st.SearchStrategy[Any]] = {
@@ -109,7 +116,7 @@ def by_hand(word: str, lab: Lab) -> Action[Any]:
 def test_every_action_is_done_by_hand_and_undone(word: str, tmp_path: Path) -> None:
     """It changes the run, and is among the commands; going back before it and forgetting it does not; a saved run does
     it again, to the letter."""
-    shown = BUSY.with_faults("poison P1 nth 2") if word == "put-back" else BUSY
+    shown = BUSY.with_faults("poison P1 nth 2") if word == "put-back" else BUSY.replace(**SERVERS.get(word, {}))
     planned = Lab(shown).run()
     with Lab(shown) as lab:
         lab.run_until(2.0)
@@ -124,7 +131,7 @@ def test_every_action_is_done_by_hand_and_undone(word: str, tmp_path: Path) -> N
         assert lab.actions[-1].word == word
         assert len([command for command in lab.commands if command.by == "lab"]) == len(noted) + 1
         run = lab.run()
-        assert (list(run.events) == list(planned.events)) == (word in ("autoclaim", "let-end"))
+        assert (list(run.events) == list(planned.events)) == (word in ("autoclaim", "let-end", "network-cut"))
         assert ("C9" in [consumer.name for consumer in run.scenario.consumers]) == (word == "add-consumer")
         run.save(tmp_path / "run.jsonl")
         again = Lab(Run.load(tmp_path / "run.jsonl").scenario).run()
@@ -140,7 +147,7 @@ def test_a_text_a_method_and_an_action_are_one(word: str) -> None:
     """All three give the same run."""
     runs = []
     for how in ("action", "text", "method"):
-        with Lab(BUSY) as lab:
+        with Lab(BUSY.replace(**SERVERS.get(word, {}))) as lab:
             lab.run_until(2.0)
             action = by_hand(word, lab)
             if how == "method":
@@ -170,7 +177,7 @@ def test_all_faults_are_done_by_hand(engine: EngineName) -> None:
         lab.wait_until(lambda now: now.n_added)
         added = lab.add_consumer()
         for word in words:
-            if word == "server-down":
+            if word == "server-down" or word in SERVERS:
                 continue
             action = by_hand(word, lab)
             if word == "group-destroyed":  # from here on, what the others have begun may be lost

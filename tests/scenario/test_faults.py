@@ -11,6 +11,7 @@ from streamlab.scenario import Scenario, ScenarioError, actions
 from streamlab.scenario.action import Action, ActionError
 from streamlab.scenario.action_texts import parse_action
 from streamlab.scenario.actions import FAULTS, CrashBeforeAck, Fail, Kill, LostReply, Pause, SetRecovery, Slow
+from streamlab.scenario.failing import ServerDown
 from streamlab.scenario.random_faults import Weights, random_faults, random_kills, steady_faults
 
 DRAWN: dict[str, Any] = dict(consumers=["C1", "C2"], producers=["P1"], duration=10.0, entries=1000)
@@ -132,9 +133,9 @@ def test_steady_faults_come_for_as_long_as_a_run_lasts() -> None:
     assert times[-1] > 500
     assert all(0 < at < 600 for at in times)
     assert not [fault for fault in faults if isinstance(fault, actions.OURS_ALONE)]
-    assert {type(fault) for fault in faults} > {actions.Kill, actions.CrashBeforeAck, actions.ServerDown}
+    assert {type(fault) for fault in faults} > {actions.Kill, actions.CrashBeforeAck, ServerDown}
     assert {getattr(fault, "target", "C1") for fault in faults} == {"C1", "C2"}
     assert max(getattr(fault, "duration", 0) for fault in faults) <= 2
-    assert not [fault for fault in drawn(1, server=False) if isinstance(fault, actions.ServerDown)]
+    assert not [fault for fault in drawn(1, server=False) if isinstance(fault, ServerDown)]
     for fault in faults:
         assert parse_action(str(fault)) == fault

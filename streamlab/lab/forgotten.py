@@ -1,0 +1,27 @@
+"""What a server has forgotten, told as events: each entry by its id, and from where each group goes on."""
+
+from __future__ import annotations
+
+from streamlab.actors.events import ADDED, LOST, SET_BACK, STREAM_DELETED, TRIMMED
+from streamlab.lab.stage import Left
+from streamlab.results.events import EventLog
+from streamlab.scenario.action import LAB
+from streamlab.scenario.groups import Groups
+
+
+def report_forgotten(left: Left, log: EventLog, groups: Groups) -> None:
+    """Report each entry that had been added and is not there any more; then where each group is now."""
+    known: dict[str, None] = {}
+    for event in log:
+        if event.kind == ADDED:
+            known[event.id] = None
+        elif event.kind in (TRIMMED, LOST):
+            known.pop(event.id, None)
+        elif event.kind == STREAM_DELETED:
+            known.clear()
+    lost = [entry_id for entry_id in known if entry_id not in left.ids]
+    for entry_id in lost:
+        log.report(LOST, LAB, entry_id)
+    if lost or left.is_set_back:
+        for group in groups:
+            log.report(SET_BACK, groups.by_hand(group), left.positions.get(group, ""))

@@ -1,0 +1,261 @@
+"""How a real server fails: it is killed and restarted with what is on its disk; or its replica takes its place."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import redis.exceptions
+
+from streamlab.actors import Entry
+from streamlab.lab.machine_process import LabError
+from streamlab.lab.patience import to_its_end
+from streamlab.lab.stage import Host, Left, Stage
+from streamlab.scenario import Scenario, ScenarioError
+from streamlab.scenario.failing import SNAPSHOT_EVERY, SYNC_EVERY, Failover, NetworkCut
+from streamlab.servers.private import Persistence, PrivateServer
+from streamlab.servers.replicas import PrivateReplicas
+from streamlab.servers.together import ask
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+#: Seconds within which a server has to have loaded what it had, or a replica to have been promoted.
+_RELOAD_LIMIT: Final = 60.0
+#: By "everysec", what was answered may wait for two seconds to be written, while a disk is slow. And what a long run
+#: has written is to be loaded in a moment.
+_KEEPING_ALL: Final[dict[str, str | int]] = {"appendfsync": "no", "auto-aof-rewrite-min-size": "4mb"}
+#: What each persistence is on a server of ours. Snapshots are asked for, so that it is known when they were made; and
+#: an append-only file is not rewritten, so that it is known what has been synced.
+_PERSISTENCE: Final[dict[str | None, tuple[Persistence, dict[str, str | int]]]] = {
+    "none": ("none", {}),
+    "rdb": ("rdb", {"save": '""'}),
+    "aof-everysec": ("aof", {"auto-aof-rewrite-percentage": 0}),
+    "aof-always": ("aof-always", {"auto-aof-rewrite-percentage": 0}),
+}
+#: Seconds after which Sentinels call a primary dead that does not answer: with a busy machine in mind.
+_DOWN_AFTER: Final = 1.0
+#: Sentinels that look at a replica meanwhile would have it copy its primary again; in milliseconds.
+_LOOK_SELDOM: Final = 3_600_000
+#: Entries fetched at once.
+_PAGE: Final = 10_000
+#: Where no server is: a replica that is to copy it keeps what it has.
+_NOWHERE: Final = ("127.0.0.1", 1)
+
+
+def servers_of(
+    scenario: Scenario, *, keeps: bool, port: int | None, password: str | None
+) -> PrivateServer | PrivateReplicas:
+    """Return the servers that a scenario asks for, not started yet; a single one `keeps` all it has, if it is to."""
+    if scenario.replicas:
+        return PrivateReplicas(n_replicas=scenario.replicas, down_after=_DOWN_AFTER)
+    usual: tuple[Persistence, dict[str, str | int]] = ("aof" if keeps else "none", _KEEPING_ALL)
+    persistence, options = _PERSISTENCE.get(scenario.persistence, usual)
+    return PrivateServer(persistence=persistence, port=port, password=password, options=options)
+
+
+class LiveOutages(Stage):
+    """The part of a live stage that is about its own servers."""
+
+    _scenario: Scenario
+    _course: Host | None
+
+    def __init__(self) -> None:
+        self._private: PrivateServer | PrivateReplicas | None = None
+        #: Who takes writes, where there are replicas: to ask the Sentinels takes too long when somebody is to die.
+        self._primary: PrivateServer | None = None
+        #: How much of each append-only file has been synced.
+        self._synced: dict[Path, int] = {}
+        self._is_without_power = False
+        self._is_behind = False
+        self._cut_until = -math.inf
+
+    def last_words(self) -> str:
+        """Return what a private server that has died said last; nothing of a server that is somebody's."""
+        if not isinstance(self._private, PrivateServer) or self._private.alive:
+            return ""
+        said = " ".join(self._private.log(3).split())[-500:]
+        return f"; its last words: {said}" if said else ""
+
+    def check_alive(self) -> None:
+        """Raise `LabError` if a private server has died."""
+        assert self._course is not None
+        if isinstance(self._private, PrivateServer) and not self._private.alive and not self._course.is_down:
+            # Workers would go on trying to reach it for a while. But nobody will start it again.
+            raise LabError(f"the server went away in the middle of the run{self.last_words()}: run again")
+
+    async def start_servers(self, servers: PrivateServer | PrivateReplicas) -> None:
+        """Start the run's own servers."""
+        self._private = servers
+        if isinstance(servers, PrivateServer):
+            await self._in_thread(servers.start)
+            return
+        await self._in_thread(servers.start)
+        self._primary = servers.servers[0]
+        for sentinel in servers.sentinels:
+            with contextlib.suppress(redis.exceptions.ResponseError):  # of Redis 6.2, which has no such command
+                await self._in_thread(lambda: ask(sentinel, "SENTINEL", "DEBUG", "info-period", _LOOK_SELDOM))  # noqa: B023
+
+    async def _in_thread(self, start: Callable[[], object]) -> None:
+        """Start a server in a thread; if that is cancelled, see the thread end, so that the server can be stopped."""
+        give_up = self._private.give_up if isinstance(self._private, PrivateServer) else None
+        await to_its_end(math.inf, asyncio.to_thread(start), if_cancelled=give_up)
+
+    # ---- what is on the disk -----------------------------------------------------------------------
+
+    def begin_keeping(self, origin: float) -> None:
+        """Let snapshots be made, and syncs be noted, at full seconds of the run; and replicas fall behind in time."""
+        course, persistence = self._course, self._scenario.persistence
+        assert course is not None
+        if persistence == "rdb":
+            course.do(self._every(SNAPSHOT_EVERY, origin, self._save))
+        elif persistence == "aof-everysec":
+            course.do(self._every(SYNC_EVERY, origin, self._note_synced))
+        elif self._scenario.replicas:
+            course.do(self._fall_behind_in_time(origin))
+
+    async def _every(self, period: float, origin: float, keep: Callable[[PrivateServer], object]) -> None:
+        server = self._private
+        assert isinstance(server, PrivateServer)
+        for n in range(1, 1 << 31):
+            await asyncio.sleep(origin + n * period - time.monotonic())
+            if server.alive:
+                with contextlib.suppress(redis.exceptions.ConnectionError):  # it has died meanwhile
+                    await asyncio.to_thread(keep, server)
+
+    def _save(self, server: PrivateServer) -> None:
+        ask(server, "BGSAVE")
+
+    def _note_synced(self, server: PrivateServer) -> None:
+        self._synced |= {path: path.stat().st_size for path in _append_only_files(server.folder)}
+
+    # ---- a single server ---------------------------------------------------------------------------
+
+    def check_outage(self) -> None:
+        if self._private is None:
+            raise ScenarioError("server-down kills the server: on a private one only, so leave the URL out")
+
+    async def go_down(self) -> None:
+        assert isinstance(self._private, PrivateServer)
+        self._private.kill()
+
+    def lose_power(self) -> None:
+        self._is_without_power = True
+
+    async def come_up(self) -> None:
+        private = self._private
+        assert private is not None
+        if isinstance(private, PrivateReplicas):
+            await self._until_promoted(private)
+            return
+        if self._is_without_power and self._scenario.persistence == "aof-everysec":
+            for path in _append_only_files(private.folder):
+                os.truncate(path, self._synced.get(path, 0))
+        await self._in_thread(lambda: private.restart(_RELOAD_LIMIT))
+
+    async def what_is_left(self) -> Left | None:
+        scenario = self._scenario
+        if not scenario.may_forget:
+            return None
+        forgets = scenario.replicas or scenario.persistence in ("none", "rdb")
+        is_set_back = bool(forgets or (scenario.persistence == "aof-everysec" and self._is_without_power))
+        self._is_without_power = False
+        return await self.answered(lambda client: _look(client, scenario, is_set_back))
+
+    # ---- a primary and its replicas ----------------------------------------------------------------
+
+    async def _fall_behind_in_time(self, origin: float) -> None:
+        """Cut the replicas off before each failover that is planned."""
+        planned = [action.when for action in self._scenario.faults if isinstance(action, Failover)]
+        for when in sorted(planned):
+            await asyncio.sleep(origin + when - self._scenario.replication_delay - time.monotonic())
+            await asyncio.to_thread(self._cut_off)
+
+    async def fall_behind(self, action: Failover) -> None:
+        delay = self._scenario.replication_delay
+        if delay and not self._is_behind:  # nobody had planned it
+            await asyncio.to_thread(self._cut_off)
+            await asyncio.sleep(delay)
+
+    def _cut_off(self) -> None:
+        """Let the replicas that are left copy nothing any more."""
+        self._is_behind = True
+        self._tell_replicas(*_NOWHERE)
+
+    def _tell_replicas(self, host: str, port: int) -> None:
+        assert isinstance(self._private, PrivateReplicas)
+        for server in self._private.servers:
+            if server.alive and server is not self._primary:
+                ask(server, "REPLICAOF", host, port)
+
+    async def fail_over(self, action: Failover) -> float:
+        private = self._private
+        assert isinstance(private, PrivateReplicas)
+        if sum(server.alive for server in private.servers) < 2:
+            raise ScenarioError("failover: no replica is left to be promoted")
+        assert self._primary is not None
+        self._primary.kill()
+        return 0.0
+
+    async def _until_promoted(self, private: PrivateReplicas) -> None:
+        deadline = time.monotonic() + _RELOAD_LIMIT
+        while not await asyncio.to_thread(_takes_writes, private):
+            if time.monotonic() > deadline:
+                raise LabError(f"no replica was promoted within {_RELOAD_LIMIT:g} s: is this machine overloaded?")
+            await asyncio.sleep(0.02)
+        self._primary = await asyncio.to_thread(lambda: private.primary)
+        self._is_behind = False
+
+    async def cut_replicas(self, action: NetworkCut) -> None:
+        course = self._course
+        assert course is not None
+        until = self._cut_until = max(self._cut_until, time.monotonic() + action.duration)
+        await asyncio.to_thread(self._cut_off)
+        course.do(self._join_again(course, until))
+
+    async def _join_again(self, course: Host, when: float) -> None:
+        """Let the replicas catch up with their primary, unless they have been cut off for longer meanwhile."""
+        await asyncio.sleep(when - time.monotonic())
+        private = self._private
+        if self._cut_until <= when and not course.is_down and isinstance(private, PrivateReplicas):
+            self._is_behind = False
+            assert self._primary is not None
+            port = self._primary.port
+            assert port is not None
+            await asyncio.to_thread(self._tell_replicas, "127.0.0.1", port)
+
+
+def _append_only_files(folder: Path) -> list[Path]:
+    """Return what a server appends its commands to: from Redis 7.0 on in a folder of its own."""
+    return [*folder.glob("appendonlydir/*.incr.aof"), *folder.glob("appendonly.aof")]
+
+
+def _takes_writes(servers: PrivateReplicas) -> bool:
+    """Tell whether the one that the Sentinels name is there, and no replica."""
+    primary = servers.primary
+    try:
+        return primary.alive and ask(primary, "ROLE")[0] in ("master", b"master")
+    except redis.exceptions.RedisError:
+        return False
+
+
+async def _look(client: Redis, scenario: Scenario, is_set_back: bool) -> Left:
+    """Ask for the place of each group (``XINFO GROUPS``), and for all ids (``XRANGE``)."""
+    if not await client.exists(scenario.stream):
+        return Left(frozenset(), {}, is_set_back)
+    groups: list[dict[str, str]] = await client.xinfo_groups(scenario.stream)
+    ids: set[str] = set()
+    start = "-"
+    while True:
+        page: list[Entry] = await client.xrange(scenario.stream, min=start, count=_PAGE)  # type: ignore[assignment]
+        ids.update(entry_id for entry_id, _ in page)
+        if len(page) < _PAGE:
+            break
+        start = f"({page[-1][0]}"
+    return Left(frozenset(ids), {row["name"]: row["last-delivered-id"] for row in groups}, is_set_back)

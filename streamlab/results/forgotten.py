@@ -1,0 +1,69 @@
+"""`Forgotten`: what a server had acknowledged, and has forgotten: entries, and acknowledgements of entries."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable
+from typing import NamedTuple
+
+from streamlab.actors.events import ACKED, CLAIMED, DELIVERED, LOST, PROCESSED, SET_BACK
+from streamlab.results.events import Event
+from streamlab.results.final_state import FinalState
+from streamlab.results.statistics import id_key
+
+
+class Forgotten(NamedTuple):
+    """The ids of what a server had acknowledged and lost, by a crash or a failover, in their order.
+
+    `entries` are no longer in the stream; of these, nobody had processed the `unprocessed`, nor ever will. `acks` are
+    of entries that are still there: they were acknowledged before, and are delivered again.
+    """
+
+    entries: tuple[str, ...] = ()
+    unprocessed: tuple[str, ...] = ()
+    acks: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, events: Iterable[Event], final: FinalState) -> Forgotten:
+        """Return what a run's server has forgotten, as its events tell and the server's state at the end."""
+        lost: set[str] = set()
+        processed: set[str] = set()
+        acked: dict[str, float] = {}
+        again: set[str] = set()
+        set_back = -math.inf
+        for event in events:
+            if event.kind == LOST:
+                lost.add(event.id)
+            elif event.kind == SET_BACK:
+                set_back = event.at
+            elif event.kind == PROCESSED:
+                processed.add(event.id)
+            elif event.kind == ACKED:
+                acked.setdefault(event.id, event.at)
+            elif event.kind in (DELIVERED, CLAIMED) and acked.get(event.id, math.inf) <= set_back:
+                again.add(event.id)
+        again.update(i for i in (*final.pending, *final.undelivered) if acked.get(i, math.inf) <= set_back)
+        return cls(_in_order(lost), _in_order(lost - processed), _in_order(again))
+
+    def counts(self) -> dict[str, int]:
+        """Return how many of each there are."""
+        return {name: len(ids) for name, ids in self._asdict().items()}
+
+    def in_words(self) -> str:
+        """Return what is lost, by name; "" if nothing is."""
+        said = []
+        if self.entries:
+            said.append(f"{_named(self.entries, 'entry', 'entries')} ({len(self.unprocessed)} never processed)")
+        if self.acks:
+            said.append(_named(self.acks, "acknowledgement", "acknowledgements"))
+        return " and ".join(said)
+
+
+def _in_order(ids: Collection[str]) -> tuple[str, ...]:
+    return tuple(sorted(ids, key=id_key))
+
+
+def _named(ids: tuple[str, ...], one: str, several: str) -> str:
+    if len(ids) == 1:
+        return f"1 {one}, {ids[0]}"
+    return f"{len(ids)} {several}, {ids[0]} to {ids[-1]}"
