@@ -7,7 +7,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from streamlab.lab.lookout import Lookout
 from streamlab.lab.overheads import Overheads
@@ -42,6 +42,8 @@ class Timeline:
         engine_of: Callable[[Scenario], SimulatedEngine] | None = None,
         way: Way = "quickest",
     ) -> None:
+        if way not in get_args(Way):
+            raise ScenarioError(f"there is no way {way!r}: known are {', '.join(get_args(Way))}")
         self._scenario = scenario
         self._may_be_plain = way == "quickest" and overheads is None and engine_of is None
         #: What came of it, and when it ended, if it was run through in the plain way: then nobody has an engine yet.
