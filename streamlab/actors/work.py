@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 #: Entries looked at in one ``XPENDING … IDLE``.
 _PAGE = 100
 #: Seconds between two looks where a lost group could begin again, by consumers that seldom look for anything else.
-_NOTE_EVERY = 5.0
+NOTE_EVERY = 5.0
 #: And the fewest entries between two looks at the clock, for the sake of those that take no time.
-_NOTE_AFTER = 16
+NOTE_AFTER = 16
 
 
 class Advice:
@@ -153,7 +153,7 @@ class Work(Processing):
 
         Those that often look for what others left ask at each of these looks.
         """
-        looks = self.recovery.claims and self.recovery.looks_every <= _NOTE_EVERY
+        looks = self.recovery.claims and self.recovery.looks_every <= NOTE_EVERY
         return self.reader.may_ask_for_place and not looks
 
     async def new_entries(self, count: int, block_ms: int) -> None:
@@ -174,8 +174,8 @@ class Work(Processing):
         longest_wait = block_ms / 1000 if block_ms or is_endless else recovery.looks_every
         self.watch.allow(longest_wait + self.patience)
         # From where a lost group could begin again has been noted with the own history.
-        notes_place, n_noted, next_note = self.notes_place, self.n_processed, clock() + _NOTE_EVERY
-        worth_a_look = n_noted + _NOTE_AFTER if notes_place else math.inf
+        notes_place, n_noted, next_note = self.notes_place, self.n_processed, clock() + NOTE_EVERY
+        worth_a_look = n_noted + NOTE_AFTER if notes_place else math.inf
         is_due = False
         advice, is_unusual = self.advice, True
         has_stopped = self.stop.is_set if self.stop is not None else None
@@ -188,9 +188,9 @@ class Work(Processing):
                 longest_ms = min(block_ms, left_ms) if block_ms else left_ms
             entries: Sequence[Any] = ()
             if self.n_processed >= worth_a_look:
-                worth_a_look = self.n_processed + _NOTE_AFTER
+                worth_a_look = self.n_processed + NOTE_AFTER
                 if clock() >= next_note:
-                    next_note, n_noted = clock() + _NOTE_EVERY, self.n_processed
+                    next_note, n_noted = clock() + NOTE_EVERY, self.n_processed
                     is_due = is_unusual = True
             if not self.done:
                 pass

@@ -26,6 +26,8 @@ from streamlab.scenario.action import Action
 from streamlab.scenario.actions import Kill, LostReply
 from streamlab.scenario.failing import Failover
 
+#: Seconds between the first two looks whether all is done, and how much longer each wait is than the one before.
+FIRST_PAUSE, LONGER = 0.001, 1.5
 #: A death is told just after what it was given last, whatever the clocks say.
 _JUST_BEFORE = 1e-6
 
@@ -167,7 +169,7 @@ class Course(Cast):
         """Wait until all is done, or the time for it is over, or nobody is left to do it."""
         loop = self.loop
         deadline = loop.time() + self.scenario.drain
-        pause = 0.001
+        pause = FIRST_PAUSE
         while loop.time() < deadline:
             coming = [n for n in self.consumers if not self._roles[n].process.has_ended]
             if not coming:
@@ -178,7 +180,7 @@ class Course(Cast):
             if not self.is_down and await self._is_drained(dead if for_good else set()):
                 return
             await asyncio.sleep(pause)
-            pause = min(pause * 1.5, self.stage.longest_look)
+            pause = min(pause * LONGER, self.stage.longest_look)
 
     async def _is_drained(self, hopeless: set[str]) -> bool:
         return await self.stage.answered(lambda client: is_drained(client, self.scenario, hopeless=hopeless))

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 #: Entries fetched at once when a long list is walked through.
 _PAGE = 10_000
+#: The commands that tell how many entries are pending in a group.
+COUNTED_BY = ("XINFO GROUPS", "XPENDING", "XPENDING, by consumer", "XINFO CONSUMERS")
 #: Seconds by which an event may be heard of too late.
 _MOST_OUT_OF_ORDER = 1.0
 
@@ -176,12 +178,13 @@ async def _pending_by(client: Redis, stream: str, info: dict[str, Any]) -> dict[
     """Return how many entries are pending in a group, as each command says that tells it."""
     summary = await client.xpending(stream, info["name"])
     consumers: list[dict[str, Any]] = await client.xinfo_consumers(stream, info["name"])
-    return {
-        "XINFO GROUPS": info["pending"],
-        "XPENDING": summary["pending"],
-        "XPENDING, by consumer": sum(row["pending"] for row in summary["consumers"]),
-        "XINFO CONSUMERS": sum(row["pending"] for row in consumers),
-    }
+    told = (
+        info["pending"],
+        summary["pending"],
+        sum(row["pending"] for row in summary["consumers"]),
+        sum(row["pending"] for row in consumers),
+    )
+    return dict(zip(COUNTED_BY, told, strict=True))
 
 
 async def _dead_letters(client: Redis, scenario: Scenario, group: str, prefix: str, stream: str) -> tuple[str, ...]:

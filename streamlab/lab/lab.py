@@ -29,11 +29,10 @@ from streamlab.lab.live import LiveEngine
 from streamlab.lab.machine_process import LabError
 from streamlab.lab.methods import ByHand
 from streamlab.lab.overheads import Overheads
-from streamlab.lab.reasonable import check_length, check_replays
+from streamlab.lab.reasonable import check_run
 from streamlab.lab.running import Progress, run_coroutine, run_live
 from streamlab.lab.simulated import SimulatedEngine
-from streamlab.lab.simulated_server import check_recovery
-from streamlab.lab.timeline import Timeline
+from streamlab.lab.timeline import Timeline, Way
 from streamlab.results.recent import Command, Recent
 from streamlab.results.run import EngineName, Run
 from streamlab.results.snapshot import Snapshot
@@ -69,6 +68,8 @@ class Lab(ByHand, ShowsItself):
         What commands and timers cost in the simulation: nothing, unless given (see `Overheads.of`).
     engine_of
         What makes a scenario's simulation, if not the usual one.
+    way
+        ``"quickest"``: `run` simulates in one loop where that gives the same run; ``"coroutines"``: it never does.
 
     Raises
     ------
@@ -84,19 +85,17 @@ class Lab(ByHand, ShowsItself):
         redis_url: str | None = None,
         overheads: Overheads | None = None,
         engine_of: Callable[[Scenario], SimulatedEngine] | None = None,
+        way: Way = "quickest",
     ) -> None:
         self.scenario = scenario if isinstance(scenario, Scenario) else load_scenario(scenario)
         if engine not in ("simulated", "live"):
             raise ScenarioError(f"there is no engine {engine!r}: known are simulated, live")
         if engine == "simulated" and redis_url is not None:
             raise ScenarioError("the simulated engine uses no server: leave the URL out, or take engine='live'")
-        check_replays(self.scenario)
-        check_length(self.scenario, engine)
-        if engine == "simulated":
-            check_recovery(self.scenario.recovery, self.scenario)
+        check_run(self.scenario, engine)
         self.engine: EngineName = engine
         self._redis_url = redis_url
-        self._timeline = Timeline(self.scenario, overheads, engine_of)
+        self._timeline = Timeline(self.scenario, overheads, engine_of, way)
         self._live: LiveDriver | None = None
         self._stays_open = False
         self._is_closed = False

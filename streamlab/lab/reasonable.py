@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 
+from streamlab.lab.simulated_server import check_recovery
 from streamlab.results.run import EngineName
 from streamlab.scenario import Scenario, ScenarioError
 from streamlab.scenario.replay import is_departures, replay
@@ -13,7 +14,15 @@ from streamlab.scenario.replay import is_departures, replay
 LONGEST_RUN = {"live": 24 * 3600.0, "simulated": 10 * 366 * 24 * 3600.0}
 
 
-def check_replays(scenario: Scenario) -> None:
+def check_run(scenario: Scenario, engine: EngineName) -> None:
+    """Raise `ScenarioError` if a scenario cannot be run on an engine, or not in any reasonable time."""
+    _check_replays(scenario)
+    _check_length(scenario, engine)
+    if engine == "simulated":
+        check_recovery(scenario.recovery, scenario)
+
+
+def _check_replays(scenario: Scenario) -> None:
     """Read what is to be replayed, so that an error in it is found now and not in the midst of a run."""
     for producer in scenario.producers:
         if producer.arrivals.kind == "replay":
@@ -23,7 +32,7 @@ def check_replays(scenario: Scenario) -> None:
                 pass
 
 
-def check_length(scenario: Scenario, engine: EngineName) -> None:
+def _check_length(scenario: Scenario, engine: EngineName) -> None:
     """Refuse to wait for a year."""
     length = 0.0
     for producer in scenario.producers:

@@ -31,7 +31,7 @@ from streamlab.virtual.redis import SimulatedRedis, SimulatedServer
 from streamlab.virtual.task import PROCESS
 
 #: Seconds before time 0 at which consumers start, so that they wait when the first entry comes.
-_LEAD = 1.0
+LEAD = 1.0
 #: Seconds for which actors go on trying to reach a server that is down.
 _PATIENCE = 3600.0
 
@@ -245,7 +245,7 @@ class SimulatedEngine:
         #: Whether entries are counted that a consumer begins: which is done only if it is needed.
         self.counts = any(action.needs_counting for action in (*scenario.faults, *scenario.by_hand))
         self.overheads = overheads
-        self.loop = VirtualLoop(start=-_LEAD, callbacks_per_instant=callbacks_per_instant)
+        self.loop = VirtualLoop(start=-LEAD, callbacks_per_instant=callbacks_per_instant)
         self.server = SimulatedServer(version=scenario.version, epoch_ms=scenario.epoch_ms, loop=self.loop)
         self.log = EventLog(clock=self.loop)
         self.to_lose: dict[str, list[LostReply]] = {}

@@ -7,18 +7,22 @@ import math
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
-from typing import Any
+from typing import Any, Literal, get_args
 
 from streamlab.lab.lookout import Lookout
 from streamlab.lab.overheads import Overheads
 from streamlab.lab.pacer import Pacer
+from streamlab.lab.plain import NotPlain, PlainRun, is_plain
 from streamlab.lab.simulated import SimulatedEngine
+from streamlab.lab.steps import rare_garbage_collections
 from streamlab.results.run import Run
 from streamlab.scenario import Scenario, ScenarioError
 from streamlab.scenario.action import Action
 from streamlab.scenario.deeds import LetEnd
 
 Progress = Callable[[float, int], None]
+#: How a simulation is run through: in one loop where that does the same, or by coroutines in any case.
+Way = Literal["quickest", "coroutines"]
 
 #: Virtual seconds simulated at once while time passes, at first; and what this may take, in seconds.
 _STRIDE, _FINE_SLICE = 0.01, 0.004
@@ -36,8 +40,14 @@ class Timeline:
         scenario: Scenario,
         overheads: Overheads | None,
         engine_of: Callable[[Scenario], SimulatedEngine] | None = None,
+        way: Way = "quickest",
     ) -> None:
+        if way not in get_args(Way):
+            raise ScenarioError(f"there is no way {way!r}: known are {', '.join(get_args(Way))}")
         self._scenario = scenario
+        self._may_be_plain = way == "quickest" and overheads is None and engine_of is None
+        #: What came of it, and when it ended, if it was run through in the plain way: then nobody has an engine yet.
+        self._over: tuple[Run, float] | None = None
         self._engine_of = engine_of or (lambda planned: SimulatedEngine(planned, overheads=overheads))
         self._engine: SimulatedEngine | None = None
         self._lookout: Lookout | None = None
@@ -54,13 +64,13 @@ class Timeline:
     def now(self) -> float:
         """Seconds of virtual time since the run began."""
         with self._lock:
-            return self._simulation().now
+            return self._simulation().now if self._over is None else self._over[1]
 
     @property
     def finished(self) -> bool:
         """Whether the run has come to its end."""
         with self._lock:
-            return self._simulation().finished
+            return self._over is not None or self._simulation().finished
 
     @property
     def scenario(self) -> Scenario:
@@ -132,7 +142,9 @@ class Timeline:
         self.freeze()
         self.keep_open(False)
         with self._lock, self._interruptible():
-            return self._simulation().run(progress)
+            if self._engine is None and self._interrupted_at is None and self._over is None:
+                self._over = self._run_plainly(progress)
+            return self._simulation().run(progress) if self._over is None else self._over[0]
 
     def run_until(self, when: float) -> Run:
         """Run up to a moment; return the run so far."""
@@ -158,6 +170,8 @@ class Timeline:
             raise ScenarioError(f"{when!r} is no moment of a run: give seconds, 0 or more")
         self.freeze()
         with self._lock, self._interruptible():
+            if self._over is not None and when < self._over[1]:
+                self._over = None  # begin at the beginning
             engine = self._simulation()
             if when < engine.now:
                 self._begin(engine.course.as_planned)
@@ -206,11 +220,40 @@ class Timeline:
 
     # ---- how it is done ------------------------------------------------------------------------
 
+    def _run_plainly(self, progress: Progress | None) -> tuple[Run, float] | None:
+        """Run to the end without coroutines, where these would do the same; None where they have to."""
+        if not (self._may_be_plain and is_plain(self._scenario)):
+            return None
+        plain, wall = PlainRun(self._scenario), 0.0
+        try:
+            is_over = False
+            while not is_over:
+                began = time.perf_counter()
+                with rare_garbage_collections():
+                    is_over = not plain.advance()
+                wall += time.perf_counter() - began
+                self._interrupted_at = max(plain.now, 0.0)
+                if progress is not None:
+                    progress(plain.now, len(plain.log))
+                if self._engine is not None:  # somebody looks on, and has been taken to this moment
+                    return None
+        except NotPlain:
+            self._interrupted_at = None
+            return None
+        except BaseException:  # whoever uses the lab next is taken to this moment
+            self._interrupted_at = max(plain.now, 0.0)
+            raise
+        self._interrupted_at = None
+        return plain.result(wall), plain.now
+
     def _simulation(self) -> SimulatedEngine:
         if self._engine is None:
             self._engine = self._engine_of(self._scenario)
             self._engine.course.keep_open(self._stays_open)
             self._lookout = Lookout(self._engine)
+            if self._over is not None:
+                self._engine.run()
+                self._over = None
         if self._interrupted_at is not None:
             when, self._interrupted_at = self._interrupted_at, None
             with self._interruptible(when):
@@ -221,7 +264,7 @@ class Timeline:
         """Let the next simulation be one of this scenario."""
         if self._engine is not None:
             self._engine.close()
-        self._engine = self._lookout = self._interrupted_at = None
+        self._engine = self._lookout = self._interrupted_at = self._over = None
         self._scenario = scenario
 
     @contextlib.contextmanager

@@ -60,8 +60,7 @@ class SimulatedServer(WaitingReads):
         #: Commands executed so far that were sent by themselves, those in pipelines, and pipelines.
         self.n_alone = self.n_pipelined = self.n_pipelines = 0
         self.known_loop = loop
-        #: The server's own timers are not those of the client that happened to cause them.
-        self.context = contextvars.Context()
+        self.context = contextvars.Context()  # of its own timers, whichever client caused them
         self.is_down = False  # then every command is refused
         self.reached: Any = self.commands.keys  # by the fast path: nothing while it is down
         #: What does all that is not on streams, once that has been asked for: see `open`.

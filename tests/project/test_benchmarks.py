@@ -56,14 +56,15 @@ def test_all_simulate_the_same_number_of_entries(load: str) -> None:
     answer = measured("simulation.py", "--large", "200", *(["--random"] if load == "random" else []))
     assert answer["load"] == load
     assert {row["n_processed"] for row in answer["results"]} == {N_ENTRIES}
-    expected = {"streamlab, Lab", "streamlab, actors alone", "same actors, fakeredis"}
+    ways = {"streamlab, Lab", "streamlab, Lab by coroutines"}
+    expected = ways | {"streamlab, actors alone", "same actors, fakeredis"}
     if find_spec("simpy"):
         expected |= {"SimPy, Store", "SimPy with books kept", "SimPy, Resource"}
         assert answer["base"] == "SimPy, Store"
     if find_spec("ciw"):
         expected |= {"Ciw, a node with 4 servers"}
     assert expected < names(answer)
-    assert answer["growth"]["n_large"] == 200
+    assert {(each["way"], each["large"]) for each in answer["growth"]} == {(w, n) for w in ways for n in ("200", "256")}
 
 
 @pytest.mark.redis
@@ -92,7 +93,7 @@ def test_the_table_names_its_base() -> None:
         assert done.returncode == 0, done.stderr
         header, *rows = [line for line in done.stdout.splitlines() if line.startswith("|")]
         assert header.rstrip(" |").endswith("SimPy, Store")
-        assert len(rows) == 3
+        assert len(rows) == 4
         assert "goal" in done.stdout
 
 

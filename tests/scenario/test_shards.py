@@ -37,6 +37,8 @@ def test_in_toml() -> None:
         ({"recovery": Recovery("claim", dead_letter="dead")}, "recovery.dead_letter is 'dead'"),
         ({"recovery": Recovery("claim", remove_after=9)}, "recovery.remove_after is for one stream"),
         ({"maxlen": 100}, "maxlen is 100: it is for one stream"),
+        ({"persistence": "rdb"}, "persistence says what one stream loses"),
+        ({"replicas": 1}, "replicas are of a server with one stream"),
         ({"faults": ("stream-deleted at 1s",)}, "stream-deleted is about one stream, and there are 4 shards"),
         ({"faults": ("set-recovery claim at 1s",)}, "set-recovery is about one stream"),
         ({"producers": load_scenario("departures").producers}, "keys are 100, and entries that are replayed"),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from streamlab.model import MIN_ID, Consumer, Group, StoredEntry, StreamModel, format_id, parse_id
+from streamlab.model import MIN_ID, Group, StoredEntry, StreamModel, format_id, parse_id
 
 from .arguments import (
     CommandError,
@@ -30,7 +30,7 @@ _KEY_REQUIRED = (
 _AUTOCLAIM_MAX_COUNT = ((1 << 63) - 1) // 16
 
 
-def sorted_names(names: dict[str, Group] | dict[str, Consumer]) -> list[str]:
+def sorted_names(names: Iterable[str]) -> list[str]:
     """Sort names as Redis does: by their bytes."""
     return sorted(names, key=lambda name: name.encode(errors="surrogateescape"))
 

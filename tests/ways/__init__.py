@@ -1,0 +1,1 @@
+"""The two ways through a simulation: in one loop, and by coroutines."""
