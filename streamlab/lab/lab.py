@@ -30,7 +30,7 @@ from streamlab.lab.live import LiveEngine
 from streamlab.lab.machine_process import LabError
 from streamlab.lab.methods import ByHand
 from streamlab.lab.overheads import Overheads
-from streamlab.lab.reasonable import check_length, check_replays
+from streamlab.lab.reasonable import check_engine, check_length, check_replays
 from streamlab.lab.running import Progress, run_coroutine, run_live
 from streamlab.lab.simulated import SimulatedEngine
 from streamlab.lab.simulated_server import check_recovery
@@ -75,6 +75,8 @@ class Lab(ByHand, ShowsItself):
     ------
     ScenarioError
         If there is no such scenario, or it cannot run on this engine.
+    LabError
+        If there is no such engine here: the live one needs processes, and a browser has none.
     """
 
     def __init__(
@@ -87,8 +89,7 @@ class Lab(ByHand, ShowsItself):
         engine_of: Callable[[Scenario], SimulatedEngine] | None = None,
     ) -> None:
         self.scenario = scenario if isinstance(scenario, Scenario) else load_scenario(scenario)
-        if engine not in ("simulated", "live"):
-            raise ScenarioError(f"there is no engine {engine!r}: known are simulated, live")
+        check_engine(engine)
         if engine == "simulated" and redis_url is not None:
             raise ScenarioError("the simulated engine uses no server: leave the URL out, or take engine='live'")
         check_replays(self.scenario)
