@@ -33,7 +33,7 @@ def progress(scenario: Scenario, *, quiet: bool) -> Iterator[Progress | None]:
                 last = time.monotonic()
                 if draw is None:
                     draw = stack.enter_context((_bar if is_styled(sys.stderr) else _line)(scenario))
-                draw(max(now, 0.0), n_events)
+                draw(now, n_events)
 
         yield show
 

@@ -1,16 +1,19 @@
-"""`HowFar`: how many of many runs are done, on a line that somebody watches."""
+"""How many of many runs are done (`HowFar`), or how far one has got (`run_shown`): a bar, for whoever watches."""
 
 from __future__ import annotations
 
+import contextlib
+import importlib
+import importlib.util
 import sys
-import time
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Iterator
 from typing import Any, Final
+
+from streamlab.servers.in_browser import IN_BROWSER
 
 #: Seconds after which it is shown, and between two renewals.
 _PATIENCE, _EVERY = 3.0, 0.5
-_WIDTH: Final = 40
+_BAR: Final = "|{bar}| {elapsed} so far, {remaining} left"
 
 
 class HowFar:
@@ -20,45 +23,64 @@ class HowFar:
     """
 
     def __init__(self, n: int, what: str) -> None:
-        self._n, self._what = n, what
-        self._n_done = 0
-        self._next = time.monotonic() + _PATIENCE
-        self._show: Callable[[str], None] | None = None
+        is_terminal = sys.stderr is not None and sys.stderr.isatty()  # None under pythonw
+        is_watched = is_terminal if _kernel() is None else _is_watched()
+        self._bar = _bar(n, "{n_fmt} of {total_fmt} " + what) if is_watched else None
 
     def step(self, n: int = 1) -> None:
         """Count `n` more as done."""
-        self._n_done += n
-        if time.monotonic() >= self._next and self._n_done < self._n:
-            self._next = time.monotonic() + _EVERY
-            self._show = self._show or _display()
-            if self._show is not None:
-                self._show(f"{self._n_done:,} of {self._n:,} {self._what} …")
+        if self._bar is not None:
+            self._bar.update(n)
 
     def close(self) -> None:
-        """Leave nothing of the line."""
-        if self._show is not None:
-            self._show("")
+        """Leave nothing of the bar."""
+        if self._bar is not None:
+            self._bar.close()
 
 
-def _display() -> Callable[[str], None] | None:
-    """Return what shows a line in place of the one before; None if nobody watches.
+@contextlib.contextmanager
+def run_shown(duration: float | None) -> Iterator[Callable[[float, int], None] | None]:
+    """Give something to call with a run's progress, its time and its events; None where no notebook is watched.
 
-    A notebook that is executed by a program, and whose outputs are compared, cannot ask its user anything.
+    `duration` is how many seconds the run takes, if that is known.
     """
+    if not _is_watched():
+        yield None
+        return
+    of = " of {total:.0f} s" if duration is not None else " s"
+    with contextlib.closing(_bar(duration, "{n:.0f}" + of + " run{postfix}")) as bar:
+
+        def show(now: float, n_events: int) -> None:
+            bar.set_postfix_str(f"{n_events:,} events", refresh=False)
+            bar.update(min(now, duration or now) - bar.n)
+
+        yield show
+
+
+def _kernel() -> Any:
+    """Return the kernel of the notebook that this is; None for none."""
     ipython = sys.modules.get("IPython")
-    shell: Any = ipython.get_ipython() if ipython is not None else None
-    kernel = getattr(shell, "kernel", None)
-    if kernel is not None:
-        parent = kernel.get_parent("shell") or {}
-        if not parent.get("content", {}).get("allow_stdin"):
-            return None
-        return partial(_show_in_notebook, shell.display_pub)
-    if not sys.stderr.isatty():
-        return None
-    return lambda text: print(f"\r{text:<{_WIDTH}}\r{text}", end="", file=sys.stderr, flush=True)
+    return getattr(ipython.get_ipython(), "kernel", None) if ipython is not None else None
 
 
-def _show_in_notebook(publisher: Any, text: str) -> None:
-    publisher.clear_output(wait=bool(text))
-    if text:
-        publisher.publish({"text/plain": text})
+def _is_watched() -> bool:
+    """Return whether this is a notebook that somebody looks at.
+
+    One that is executed by a program, and whose outputs are compared, cannot ask its user anything. In a browser
+    nothing could be drawn meanwhile.
+    """
+    kernel = None if IN_BROWSER else _kernel()
+    parent = kernel.get_parent("shell") or {} if kernel is not None else {}
+    return bool(parent.get("content", {}).get("allow_stdin"))
+
+
+def _bar(total: float | None, words: str) -> Any:
+    """Return a bar of tqdm's that comes late and leaves nothing; as a widget where there are any."""
+    has_widgets = _kernel() is not None and importlib.util.find_spec("ipywidgets") is not None
+    kind = importlib.import_module("tqdm.notebook" if has_widgets else "tqdm").tqdm
+    # No thread that looks whether a bar is overdue: what is counted here comes steadily.
+    quiet = type("Bar", (kind,), {"monitor_interval": 0})
+    layout = f"{words} {_BAR}" if total is not None else words
+    return quiet(
+        total=total, bar_format=layout, leave=False, delay=_PATIENCE, mininterval=_EVERY, miniters=0, file=sys.stderr
+    )

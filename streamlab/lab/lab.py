@@ -1,15 +1,13 @@
 """`Lab`: run a scenario, simulated in virtual time or live on a real Redis; and interfere while it runs.
 
-    run = Lab("one-to-many").run()                                  # simulated: at once
-    run = Lab("one-to-many", engine="live").run()                   # worker processes, a private server
+run = Lab("one-to-many").run()                                  # simulated: at once
+run = Lab("one-to-many", engine="live").run()                   # worker processes, a private server
 
-    lab = Lab("kill-and-recover")                                   # or engine="live"
-    lab.play()                                                      # in the background
-    lab.kill("C2")                                                  # its entries stay pending
-    lab.autoclaim("C1")                                             # until somebody claims them
-    lab.close()
-
-A simulated lab can also be stepped (`Lab.run_until`, `Lab.step`), and go back in time (`Lab.go_to`).
+lab = Lab("kill-and-recover")                                   # or engine="live"
+lab.play()                                                      # in the background
+lab.kill("C2")                                                  # its entries stay pending
+lab.autoclaim("C1")                                             # until somebody claims them
+lab.close()
 """
 
 from __future__ import annotations
@@ -26,6 +24,7 @@ from typing import Any, Self, TypeVar
 
 from streamlab.actors import Recovery
 from streamlab.lab.driving import LiveDriver
+from streamlab.lab.how_far import run_shown
 from streamlab.lab.live import LiveEngine
 from streamlab.lab.machine_process import LabError
 from streamlab.lab.methods import ByHand
@@ -73,10 +72,8 @@ class Lab(ByHand, ShowsItself):
 
     Raises
     ------
-    ScenarioError
-        If there is no such scenario, or it cannot run on this engine.
-    LabError
-        If there is no such engine here: the live one needs processes, and a browser has none.
+    ScenarioError, LabError
+        If there is no such scenario, or it cannot run on this engine, or a browser has no processes for that.
     """
 
     def __init__(
@@ -108,9 +105,9 @@ class Lab(ByHand, ShowsItself):
     def run(self, progress: Progress | None = None) -> Run:
         """Run the scenario to its end and return what came of it.
 
-        May be called from a notebook's cell: the loop that runs there is left alone. `progress` is called
-        now and then with the run's time in seconds and the number of events so far. An interrupt (Ctrl-C, ■)
-        ends a live run; a simulation can be gone on with, as if there had been none.
+        May be called from a notebook's cell: the loop that runs there is left alone, and a long run shows how far it
+        is. `progress` is called now and then with the run's time in seconds and the number of events. An interrupt
+        (Ctrl-C, ■) ends a live run; a simulation can be gone on with.
 
         Raises
         ------
@@ -118,12 +115,14 @@ class Lab(ByHand, ShowsItself):
             On the live engine, if the run cannot go on, or the server cannot be used or started.
         """
         self._stays_open = False
-        if self.engine == "simulated":
-            return self._timeline.run(progress)
-        if self._live is not None:
-            return self._live.wait()
-        engine = self.live_engine()
-        return run_coroutine(run_live(engine, progress), lambda: engine.is_closing)
+        with run_shown(self.scenario.duration) as shown:
+            progress = progress or shown
+            if self.engine == "simulated":
+                return self._timeline.run(progress)
+            if self._live is not None:
+                return self._live.wait()
+            engine = self.live_engine()
+            return run_coroutine(run_live(engine, progress), lambda: engine.is_closing)
 
     async def run_async(self, progress: Progress | None = None) -> Run:
         """Run the scenario like `run`, on the event loop that is running."""

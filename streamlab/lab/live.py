@@ -395,5 +395,5 @@ class LiveEngine:
 
     async def _tick(self, progress: Callable[[float, int], None]) -> None:
         while True:
-            progress(self.now, len(self.log))
+            progress(self.now if self.now > 0 else 0.0, len(self.log))  # NaN or less before it begins
             await asyncio.sleep(0.2)

@@ -299,6 +299,16 @@ class Run(ShowsItself):
 
     # ---- export --------------------------------------------------------------------------------
 
+    def to_frame(self, table: str = "entries") -> Any:
+        """Return a table of the run as a `pandas.DataFrame`; times in seconds.
+
+        ``entries``, ``deliveries``, ``consumers``, ``backlog``, ``events`` or ``recovery``: see `streamlab.tables`.
+        Raises `ValueError` for another, and `ModuleNotFoundError` without pandas.
+        """
+        from streamlab.results import frames  # needs pandas
+
+        return frames.frame(self, table)
+
     def summary(self) -> dict[str, Any]:
         """Return the run in figures, as ``streamlab run --json`` prints it; times in seconds.
 

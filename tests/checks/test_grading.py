@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import dataclasses
 import functools
+import importlib.util
 import re
 import sys
 import types
@@ -19,6 +20,7 @@ from streamlab.checks import grading
 from streamlab.checks.attempts import has_alarms
 from streamlab.checks.schedules import Schedule, graded, schedule, with_random_faults
 from streamlab.lab import how_far
+from streamlab.lab.lab import Lab
 from streamlab.results.verdict import Verdict
 from streamlab.scenario.action_texts import parse_action
 from streamlab.scenario.actions import FAULTS
@@ -303,6 +305,7 @@ def test_each_fault_is_told_in_words(word: str) -> None:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(how_far, "_PATIENCE", 0.0)
+    monkeypatch.setattr(how_far, "_EVERY", 0.0)
 
 
 class Terminal:
@@ -335,21 +338,41 @@ def test_progress_is_shown_in_a_terminal_only(
     assert terminal.text.endswith("\r") == is_watched
 
 
+def in_a_notebook(monkeypatch: pytest.MonkeyPatch, allow_stdin: bool) -> Terminal:
+    """Make it look as if this were a notebook without widgets; return its standard error."""
+    parent = {"content": {"allow_stdin": allow_stdin}}
+    kernel = types.SimpleNamespace(get_parent=lambda channel: parent)
+    ipython = types.SimpleNamespace(get_ipython=lambda: types.SimpleNamespace(kernel=kernel))
+    terminal = Terminal(is_watched=False)
+    monkeypatch.setitem(sys.modules, "IPython", ipython)
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    return terminal
+
+
 @pytest.mark.parametrize("allow_stdin", [True, False])
 def test_progress_is_shown_in_a_notebook_that_somebody_looks_at(
     allow_stdin: bool, impatient: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A program that executes a notebook says that nobody can be asked anything, and compares outputs."""
-    parent = {"content": {"allow_stdin": allow_stdin}}
-    kernel = types.SimpleNamespace(get_parent=lambda channel: parent)
-    shown: list[object] = []
-    publisher = types.SimpleNamespace(publish=shown.append, clear_output=lambda wait: shown.append(wait))
-    shell = types.SimpleNamespace(kernel=kernel, display_pub=publisher)
-    ipython = types.SimpleNamespace(get_ipython=lambda: shell)
-    monkeypatch.setitem(sys.modules, "IPython", ipython)
+    terminal = in_a_notebook(monkeypatch, allow_stdin)
     assert checks.recovery(Recovery("restart"), schedules=3)
-    # Cleared for the line that follows at once, and at the end for nothing.
-    assert shown == ([True, {"text/plain": "1 of 3 schedules …"}, False] if allow_stdin else [])
+    assert ("1 of 3 schedules |" in terminal.text) == allow_stdin
+    assert terminal.text.endswith("\r") == allow_stdin
+
+
+@pytest.mark.parametrize("allow_stdin", [True, False])
+def test_a_run_shows_how_far_it_is_in_a_notebook(
+    allow_stdin: bool, impatient: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its own time, up to its end, and with or without a known length; the run is the same."""
+    expected = Lab("one-to-many").run()
+    terminal = in_a_notebook(monkeypatch, allow_stdin)
+    assert Lab("one-to-many").run().events == expected.events
+    assert (" of 10 s run, " in terminal.text, "10 of 10 s run" in terminal.text) == (allow_stdin, allow_stdin)
+    Lab(expected.scenario.replace(duration=None, entries=2000)).run()
+    assert (" s run, 8,010 events" in terminal.text) == allow_stdin
+    assert terminal.text.endswith("\r") == allow_stdin
 
 
 def test_a_verdict_shows_itself() -> None:

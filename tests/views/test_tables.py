@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import sys
 
 import pytest
 
@@ -274,3 +275,21 @@ def test_strategies_as_a_table(crashed: Run) -> None:
     assert list(frame.index) == ["claim", "twice"]
     assert list(frame["n_losses"]) == [2, 4]
     assert frame.loc["claim", "time_p50"] == math.inf
+
+
+def test_a_run_gives_its_tables(eventful: Run) -> None:
+    """By name, the same as the function's; another name is refused with all that there are."""
+    pd.testing.assert_frame_equal(eventful.to_frame(), tables.entries(eventful))
+    for name in ("entries", "deliveries", "consumers", "backlog", "events", "recovery"):
+        pd.testing.assert_frame_equal(eventful.to_frame(name), getattr(tables, name)(eventful))
+    with pytest.raises(ValueError, match="no table 'entry' of a run: take one of entries, deliveries, consumers, "):
+        eventful.to_frame("entry")
+
+
+def test_without_pandas_a_table_says_what_to_install(eventful: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And a run can be had without."""
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    monkeypatch.delitem(sys.modules, "streamlab.results.frames")
+    monkeypatch.delattr("streamlab.results.frames")
+    with pytest.raises(ModuleNotFoundError, match=r"pandas.*pip install 'consumer-group-lab\[course\]'"):
+        eventful.to_frame()
