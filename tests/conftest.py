@@ -21,7 +21,7 @@ import pytest
 from streamlab.results.run import EngineName
 from streamlab.servers.client import sync_stream_client
 from streamlab.servers.private import PrivateServer
-from streamlab.servers.programs import ServerBinary, ServerStartError, find_servers, identify_server
+from streamlab.servers.programs import ServerBinary, ServerStartError, find_servers, identify_server, usable_servers
 from tests import browser
 from tests.redis_targets import AnyServer, any_server, names_of_servers
 
@@ -72,18 +72,18 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    found = metafunc.config.stash[_binaries]
+    ids = [f"{each.kind}-{'.'.join(map(str, each.version))}" for each in found]
     if "server_binary" in metafunc.fixturenames:
-        found = metafunc.config.stash[_binaries]
-        metafunc.parametrize(
-            "server_binary",
-            found or [None],
-            ids=[f"{each.kind}-{'.'.join(map(str, each.version))}" for each in found] or ["none"],
-        )
+        metafunc.parametrize("server_binary", found or [None], ids=ids or ["none"])
+
+    if "other_server_binary" in metafunc.fixturenames:  # than the first on the PATH, on which lessons run by themselves
+        usable, _ = usable_servers()
+        others = [(each, name) for each, name in zip(found, ids, strict=True) if each not in usable[:1]]
+        metafunc.parametrize("other_server_binary", [each for each, _ in others], ids=[name for _, name in others])
 
     if "server_everywhere" in metafunc.fixturenames:
-        found = metafunc.config.stash[_binaries]
-        servers = names_of_servers(found)
-        metafunc.parametrize("server_everywhere", servers, indirect=True)
+        metafunc.parametrize("server_everywhere", names_of_servers(found), indirect=True)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

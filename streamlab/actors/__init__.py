@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from .recovery import Strategy as Strategy
     from .redis_calls import ensure_group as ensure_group
     from .redis_calls import ignore as ignore
+    from .shard_work import ShardHandler as ShardHandler
+    from .sharding import consume_shards as consume_shards
+    from .shards import shard_keys as shard_keys
+    from .shards import shard_of as shard_of
     from .sinks import Effect as Effect
     from .sinks import idempotent_sink as idempotent_sink
     from .sinks import naive_sink as naive_sink
@@ -44,6 +48,9 @@ else:
             "producing": "produce",
             "recovery": "RECOVERIES Recovery Strategy",
             "redis_calls": "ensure_group ignore",
+            "shard_work": "ShardHandler",
+            "sharding": "consume_shards",
+            "shards": "shard_keys shard_of",
             "sinks": "Effect idempotent_sink naive_sink",
             "trouble": "RedisLost Unsupported",
             "processing": "Handler",

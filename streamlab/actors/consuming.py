@@ -114,6 +114,13 @@ async def consume(
     work.has_read = not must_exist
     warn_of_sending_again(client)
     report(STARTED, work.consumer)
+    await perform(work, count, block)
+    report(STOPPED, work.consumer)
+    return work.n_processed
+
+
+async def perform(work: Work, count: int, block: float) -> None:
+    """Do a consumer's work until it is to stop: what it holds already first, then what is new."""
     work.start_heart()
     try:
         async with work.watch:
@@ -142,8 +149,6 @@ async def consume(
     finally:
         if work.heart is not None:
             work.heart.cancel()
-    report(STOPPED, work.consumer)
-    return work.n_processed
 
 
 async def reclaim(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .events import ADDED, DISCONNECTED, STARTED, STOPPED, Fields, Report
 from .redis_calls import ignore
 from .replies import Replies
+from .shards import shard_of
 from .trouble import Patience, explain, is_connection_lost, passes, warn_of_sending_again
 from .watch import Watch
 
@@ -27,10 +28,11 @@ def sleep_of_loop() -> Callable[[float], Awaitable[object]]:
 
 async def produce(
     client: Redis,
-    stream: str,
+    stream: str | Sequence[str],
     arrivals: Iterable[tuple[float, Fields]],
     *,
     name: str = "P1",
+    shard_by: str = "",
     maxlen: int | None = None,
     patience: float = 30.0,
     stop: asyncio.Event | None = None,
@@ -47,6 +49,9 @@ async def produce(
     client
         One that sends nothing again by itself: ``Redis(…, retry=Retry(NoBackoff(), 0))``. By default, redis-py's
         does, and then an entry may be added twice all the same; a warning is logged.
+    stream
+        Its key; or the keys of all of its shards (see `shard_keys`). Then `shard_by` is the field whose value decides
+        to which of them an entry goes (see `shard_of`), and ids are reported with the shard's number: ``"3/1767-0"``.
     arrivals
         Pairs of a time and the entry's fields; times in seconds after the call, ascending. Times are kept
         against the start, not against the entry before: a late entry does not delay all that follow.
@@ -63,7 +68,10 @@ async def produce(
     warn_of_sending_again(client)
     clock, sleep = asyncio.get_running_loop().time, sleep_of_loop()
     start = clock()
-    n_added, last_id = 0, ""
+    n_added, prefix = 0, ""
+    last_ids: dict[str, str] = {}  # by stream
+    shards = () if isinstance(stream, str) else stream
+    key = stream if isinstance(stream, str) else ""
     added: Any
     report(STARTED, name)
     async with Watch(patience, lambda: n_added) as watch:
@@ -74,20 +82,23 @@ async def produce(
                 await sleep(delay)
             if stop is not None and stop.is_set():
                 break
+            if shards:
+                number = shard_of(fields[shard_by], len(shards))
+                key, prefix = shards[number], f"{number}/"
             sent_at = clock()
             watch.is_at_work = False
             if watch.is_dozing:
                 watch.wake()
             try:
-                added = await client.xadd(stream, fields, "*", maxlen)  # type: ignore[arg-type]
+                added = await client.xadd(key, fields, "*", maxlen)  # type: ignore[arg-type]
             except Exception as error:
                 if is_connection_lost(error):
                     report(DISCONNECTED, name)
                 tries = Patience(patience, client)
-                added = await _add_again(client, stream, fields, maxlen, last_id, tries, watch, error)
-            last_id = added.decode() if isinstance(added, bytes) else added
+                added = await _add_again(client, key, fields, maxlen, last_ids.get(key, ""), tries, watch, error)
+            last_ids[key] = last_id = added.decode() if isinstance(added, bytes) else added
             watch.is_at_work = True
-            report(ADDED, name, last_id, 0, sent_at)
+            report(ADDED, name, prefix + last_id if shards else last_id, 0, sent_at)
             n_added += 1
     report(STOPPED, name)
     return n_added

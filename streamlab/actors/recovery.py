@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
+from .shards import key_beside
+
 Strategy = Literal["none", "restart", "claim", "autoclaim", "read-claim", "nack"]
 
 #: What a strategy needs of a server beyond 6.2, and since when Redis has it. (Valkey 9.1 has neither.)
@@ -137,11 +139,7 @@ class Recovery:
 
     def dead_letter_of(self, stream: str) -> str:
         """Return the key of a stream's dead letters: in a cluster, one that lies on the same node."""
-        if self.dead_letter:
-            return self.dead_letter
-        opened = stream.find("{")
-        has_tag = opened >= 0 and stream.find("}", opened) > opened + 1
-        return f"{stream}:dead" if has_tag else f"{{{stream}}}:dead"
+        return self.dead_letter or key_beside(stream, "dead")
 
 
 #: One of each kind, as `streamlab run --recovery NAME` and the tables take them.

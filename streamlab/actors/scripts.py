@@ -80,7 +80,46 @@ end
 return removed
 """
 
-ALL: Final = (FENCED_ACK, RENEW, DEAD_LETTER, REMOVE_IDLE_CONSUMERS)
+#: KEYS: a lease, which is a stream of one entry. ARGV: owner, ms. Takes the lease for so long if it is free, over or
+#: the own; so renews it or, with 0 ms, gives it back. Gives 1; 0 if another one has it. A lease is over so many
+#: milliseconds after the time in its entry's id.
+LEASE: Final = """\
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
+if last and last[2][2] ~= ARGV[1] and string.match(last[1], '%d+') + last[2][4] > now then
+  return 0
+end
+redis.call('XADD', KEYS[1], 'MAXLEN', 1, '*', 'owner', ARGV[1], 'ms', ARGV[2])
+return 1
+"""
+
+#: KEYS: the members, a stream with an entry for each. ARGV: own name, ms. Says that this member is there, for so long;
+#: or, with 0 ms, that it has gone. Forgets those whose time is over. Gives how many there are, and how many of them
+#: come before this one by their names.
+MEMBER: Final = """\
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local n, before = 0, 0
+for _, entry in ipairs(redis.call('XRANGE', KEYS[1], '-', '+')) do
+  local name = entry[2][2]
+  if name == ARGV[1] or string.match(entry[1], '%d+') + entry[2][4] <= now then
+    redis.call('XDEL', KEYS[1], entry[1])
+  else
+    n = n + 1
+    if name < ARGV[1] then
+      before = before + 1
+    end
+  end
+end
+if ARGV[2] ~= '0' then
+  redis.call('XADD', KEYS[1], '*', 'member', ARGV[1], 'ms', ARGV[2])
+  n = n + 1
+end
+return {n, before}
+"""
+
+ALL: Final = (FENCED_ACK, RENEW, DEAD_LETTER, REMOVE_IDLE_CONSUMERS, LEASE, MEMBER)
 
 #: The digests (SHA-1) of the scripts that redis-py's own `Lock` runs, sync and asyncio: the same from 6.4 to 8.1.
 LOCK_RELEASE: Final = "c3f8721cbb97f72bc19e972846bd7aaf91901658"

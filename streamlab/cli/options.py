@@ -73,6 +73,10 @@ class ScenarioOptions:
     consumers: Annotated[int | None, option("N", "Consumers, all like the first.", _SIZE)] = None
     service: Annotated[float | None, option("S", "Mean seconds a consumer takes for an entry.", _SIZE)] = None
     count: Annotated[int | None, option("N", "Entries a consumer asks for at once (COUNT).", _SIZE)] = None
+    shards: Annotated[
+        int | None, option("N", "Spread entries by key over N streams, each one consumer's at a time.", _SIZE)
+    ] = None
+    keys: Annotated[int | None, option("N", "Different keys that entries have (with shards: 100).", _SIZE)] = None
     speed: Annotated[float | None, option("X", "Arrivals and service, X times faster.", _SIZE)] = None
 
     fault: Annotated[

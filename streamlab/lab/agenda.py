@@ -16,6 +16,7 @@ from streamlab.scenario import Scenario, ScenarioError
 from streamlab.scenario.action import Action, ActionError, ProcessAction, TimedAction
 from streamlab.scenario.actions import AddConsumer, check_target
 from streamlab.scenario.groups import check_group
+from streamlab.scenario.shards import check_fits
 
 R = TypeVar("R")
 
@@ -102,6 +103,7 @@ class Agenda(ABC):
         try:
             check_target(action, self.consumers, producers)
             check_group(action, self.scenario.groups)
+            check_fits(action, self.scenario.shards)
         except ActionError as error:
             raise ScenarioError(str(error)) from None
 

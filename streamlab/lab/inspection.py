@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any
 
 from streamlab.actors import Entry
 from streamlab.actors.events import ADDED, CLAIMED, DELIVERED
+from streamlab.model.commands import CommandError
 from streamlab.results.events import Event
 from streamlab.results.final_state import FinalState
 from streamlab.scenario import Scenario
@@ -26,33 +28,52 @@ async def is_drained(client: Redis, scenario: Scenario, *, hopeless: Collection[
     What is pending for consumers that are `hopeless` (dead, and nobody claims) does not count: nothing
     will come of waiting for it.
     """
-    info = await _groups(client, scenario)
-    for name, group in info.items():
-        if group["pending"]:
-            if not hopeless:
+    for stream in scenario.streams:
+        info = await _groups(client, scenario, stream)
+        for name, group in info.items():
+            if group["pending"]:
+                if not hopeless:
+                    return False
+                summary = await client.xpending(stream, name)
+                if any(row["name"] not in hopeless for row in summary["consumers"]):
+                    return False
+            # Not by the group's lag: it may be unknown, and before Redis 7.0 there is none.
+            if await client.xrange(stream, min=f"({group['last-delivered-id']}", count=1):
                 return False
-            summary = await client.xpending(scenario.stream, name)
-            if any(row["name"] not in hopeless for row in summary["consumers"]):
-                return False
-        # Not by the group's lag: it may be unknown, and before Redis 7.0 there is none.
-        if await client.xrange(scenario.stream, min=f"({group['last-delivered-id']}", count=1):
+        if info.keys() != scenario.groups.keys():
             return False
-    return info.keys() == scenario.groups.keys()
+    return True
 
 
-async def _groups(client: Redis, scenario: Scenario) -> dict[str, dict[str, Any]]:
+async def _groups(client: Redis, scenario: Scenario, stream: str) -> dict[str, dict[str, Any]]:
     """Return what ``XINFO GROUPS`` says of the scenario's groups, by their names; nothing of one that is gone."""
-    if not await client.exists(scenario.stream):
+    if not await client.exists(stream):
         return {}
-    groups: list[dict[str, Any]] = await client.xinfo_groups(scenario.stream)
+    groups: list[dict[str, Any]] = await client.xinfo_groups(stream)
     return {group["name"]: group for group in groups if group["name"] in scenario.groups}
 
 
 async def pending_of(client: Redis, scenario: Scenario, name: str) -> list[tuple[str, int, int]]:
     """Return what is pending for a consumer: ids, idle times in milliseconds, delivery counts (``XPENDING``)."""
-    who = scenario.stream, scenario.groups.group_of(name), "-", "+", _PAGE, name
-    rows: list[dict[str, Any]] = await client.xpending_range(*who)
-    return [(r["message_id"], r["time_since_delivered"], r["times_delivered"]) for r in rows]
+    found: list[tuple[str, int, int]] = []
+    for prefix, stream in scenario.places:
+        who = stream, scenario.groups.group_of(name), "-", "+", _PAGE, name
+        rows: list[dict[str, Any]] = await client.xpending_range(*who)
+        found += [(prefix + r["message_id"], r["time_since_delivered"], r["times_delivered"]) for r in rows]
+    return found
+
+
+def pending_at_once(server: Any, scenario: Scenario, name: str) -> list[tuple[str, int, int]]:
+    """Return the same of a simulated server, at a moment at which nothing may wait, as any client would."""
+    found: list[tuple[str, int, int]] = []
+    for prefix, stream in scenario.places:
+        asked = ["XPENDING", stream, scenario.groups.group_of(name), "-", "+", str(_PAGE), name]
+        try:
+            rows: Any = server.commands.execute(asked, server.now_ms())
+        except CommandError:
+            continue  # there is no group any more, and nothing pending in it
+        found += [(prefix + entry_id, idle, count) for entry_id, _, idle, count in rows]
+    return found
 
 
 def unseen(held: Iterable[tuple[str, int, int]], name: str, now: float, latest_first: Iterable[Event]) -> list[Event]:
@@ -95,13 +116,32 @@ async def final_states(client: Redis, scenario: Scenario) -> list[FinalState]:
 async def final_state(client: Redis, scenario: Scenario, group: str | None = None) -> FinalState:
     """Return what the server holds: a group's pending and undelivered entries, the stream's begin and length.
 
-    If the group is gone, nothing is pending and nothing will be delivered. None is the only group that there is.
+    If the group is gone, nothing is pending and nothing will be delivered. None is the only group that there is. Of
+    several shards it is all together, and the ids are those of the run; the begin of each is of no use.
     """
     group = group or scenario.groups.only("group={}")
-    stream = scenario.stream
-    dead = await _dead_letters(client, scenario, group)
-    effects = await _effects(client, scenario, group)
-    info = (await _groups(client, scenario)).get(group)
+    states = [await _state_of(client, scenario, group, *place) for place in scenario.places]
+    if len(states) == 1:
+        return states[0]
+    pending_by: Counter[str] = Counter()
+    for state in states:
+        pending_by.update(state.pending_by)
+    return FinalState(
+        {entry_id: consumer for state in states for entry_id, consumer in state.pending.items()},
+        tuple(entry_id for state in states for entry_id in state.undelivered),
+        "",
+        sum(state.length for state in states),
+        tuple(entry_id for state in states for entry_id in state.dead_letters),
+        {entry_id: n for state in states for entry_id, n in state.effects.items()},
+        dict(pending_by),
+    )
+
+
+async def _state_of(client: Redis, scenario: Scenario, group: str, prefix: str, stream: str) -> FinalState:
+    """Return what the server holds of one stream, each id with a prefix."""
+    dead = await _dead_letters(client, scenario, group, prefix, stream)
+    effects = await _effects(client, scenario, group, prefix, stream)
+    info = (await _groups(client, scenario, stream)).get(group)
     if info is None:
         return FinalState(length=await client.xlen(stream), dead_letters=dead, effects=effects)
     first: list[Entry] = await client.xrange(stream, count=1)  # type: ignore[assignment]
@@ -109,7 +149,7 @@ async def final_state(client: Redis, scenario: Scenario, group: str | None = Non
     start = "-"
     while True:
         page: list[dict[str, Any]] = await client.xpending_range(stream, group, start, "+", _PAGE)
-        pending.update((row["message_id"], row["consumer"]) for row in page)
+        pending.update((prefix + row["message_id"], row["consumer"]) for row in page)
         if len(page) < _PAGE:
             break
         start = f"({page[-1]['message_id']}"
@@ -117,14 +157,14 @@ async def final_state(client: Redis, scenario: Scenario, group: str | None = Non
     last: str = info["last-delivered-id"]
     while True:
         entries: list[Entry] = await client.xrange(stream, min=f"({last}", count=_PAGE)  # type: ignore[assignment]
-        undelivered += [entry_id for entry_id, _ in entries]
+        undelivered += [prefix + entry_id for entry_id, _ in entries]
         if len(entries) < _PAGE:
             break
         last = entries[-1][0]
     return FinalState(
         pending,
         tuple(undelivered),
-        first[0][0] if first else "",
+        prefix + first[0][0] if first else "",
         await client.xlen(stream),
         dead,
         effects,
@@ -144,18 +184,18 @@ async def _pending_by(client: Redis, stream: str, info: dict[str, Any]) -> dict[
     }
 
 
-async def _dead_letters(client: Redis, scenario: Scenario, group: str) -> tuple[str, ...]:
+async def _dead_letters(client: Redis, scenario: Scenario, group: str, prefix: str, stream: str) -> tuple[str, ...]:
     """Return the ids that a group's dead letters had in the stream that they come from."""
-    key = scenario.dead_letter_key
+    key = scenario.recovery.dead_letter_of(stream)
     if scenario.recovery.max_deliveries is None or await client.type(key) != "stream":
         return ()
     letters: list[Entry] = await client.xrange(key)  # type: ignore[assignment]
-    return tuple(f["dead:id"] for _, f in letters if "dead:id" in f and f.get("dead:group", group) == group)
+    return tuple(prefix + f["dead:id"] for _, f in letters if "dead:id" in f and f.get("dead:group", group) == group)
 
 
-async def _effects(client: Redis, scenario: Scenario, group: str) -> dict[str, int]:
+async def _effects(client: Redis, scenario: Scenario, group: str, prefix: str, stream: str) -> dict[str, int]:
     """Return what the sink's ledger says: how often each entry's effect has happened."""
     if scenario.sink == "none":
         return {}
-    ledger = await client.hgetall(scenario.ledger_key_of(group))
-    return {str(entry_id): int(n) for entry_id, n in ledger.items()}
+    ledger = await client.hgetall(scenario.ledger_key_of(group, stream))
+    return {prefix + str(entry_id): int(n) for entry_id, n in ledger.items()}

@@ -7,7 +7,7 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import redis.exceptions
 
@@ -31,7 +31,7 @@ from streamlab.scenario.actions import LostReply
 from streamlab.servers.client import ServerInfo, ServerUnusable, check_server, check_stream_key, stream_client
 from streamlab.servers.private import Persistence, PrivateServer
 from streamlab.servers.proxy import Proxy
-from streamlab.servers.several import at_key, parse_several
+from streamlab.servers.several import at_keys, parse_several
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -117,15 +117,12 @@ class LiveStage(Stage):
         self._client = stream_client(self.url, name="streamlab-lab")
         self.info = await check_server(self._client)
         self.check_recovery(scenario.recovery)
-        await check_stream_key(self._client, scenario.stream)
+        for stream in scenario.streams:
+            await check_stream_key(self._client, stream)
         self._own_keys = OwnKeys(self._client, tuple(scenario.groups), added)
         if self._redis_url is not None:
             self._estate = Estate(self._redis_url, self._own_keys)
-        await self._own_keys.claim(
-            scenario.stream,
-            ledgers=[] if scenario.sink == "none" else [scenario.ledger_key_of(group) for group in scenario.groups],
-            dead_letters=(None if scenario.recovery.max_deliveries is None else scenario.dead_letter_key),
-        )
+        await self._own_keys.claim_for(scenario)
         self.inform_estate()
 
     def inform_estate(self, *, now: bool = True) -> None:
@@ -229,9 +226,10 @@ class LiveStage(Stage):
         """Cut a worker's connections (``CLIENT KILL``)."""
 
         async def cut(client: Redis) -> None:
-            for row in await client.client_list(**self._at_stream):
-                if row["name"] == f"streamlab-{name}":
-                    await client.client_kill_filter(_id=row["id"], **self._at_stream)
+            for where in at_keys(client, self._scenario.streams):
+                for row in await client.client_list(**where):
+                    if row["name"] == f"streamlab-{name}":
+                        await client.client_kill_filter(_id=row["id"], **where)
 
         await self.answered(cut)
 
@@ -261,13 +259,11 @@ class LiveStage(Stage):
             await asyncio.sleep(0.001)
 
     async def _n_blocked(self) -> int:
-        info = await self.answered(lambda client: client.info("clients", **self._at_stream))
-        return int(info["blocked_clients"])
+        async def ask(client: Redis) -> int:
+            nodes = at_keys(client, self._scenario.streams)
+            return sum([(await client.info("clients", **where))["blocked_clients"] for where in nodes])
 
-    @property
-    def _at_stream(self) -> dict[str, Any]:
-        """What sends a command to the server that has the stream."""
-        return at_key(self.client, self._scenario.stream)
+        return await self.answered(ask)
 
     async def countdown(self) -> float:
         return time.monotonic() + 0.05

@@ -6,14 +6,18 @@ their events.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from redis.exceptions import ConnectionError, ResponseError
 
 from streamlab.results.recent import Recent
 from streamlab.results.snapshot import DeadLetter, PendingView, Snapshot, consumer_views, group_view, snapshot_of
+from streamlab.results.statistics import id_key
 from streamlab.scenario import Scenario
+from streamlab.scenario.shards import place_of
 from streamlab.scenario.small_table import harmless
 
 if TYPE_CHECKING:
@@ -33,8 +37,10 @@ class Looker:
     def __init__(self, scenario: Scenario) -> None:
         self._scenario = scenario
         self._names = list(scenario.groups)
+        self._streams = dict(scenario.places)
         self._fields: dict[str, dict[str, str]] = {}
-        self._said: list[Any] = [None] * (3 + 2 * len(self._names))
+        self._of_each = 3 + 2 * len(self._names)  # replies
+        self._said: list[Any] = [None] * (self._of_each * len(self._streams))
         self._letters: tuple[DeadLetter, ...] = ()
         self._letters_of: tuple[Any, int] = (None, 0)  # how many there were, and how many had been given up
 
@@ -43,50 +49,45 @@ class Looker:
     ) -> Snapshot:
         """Ask the server how things are (``XINFO``, ``XPENDING``, ``XLEN``), in one round trip or two.
 
-        What a server that `is_down` cannot be asked is as it said last.
+        What a server that `is_down` cannot be asked is as it said last. Of several shards it is all together.
         """
-        stream = self._scenario.stream
         pipe = client.pipeline(transaction=False)
-        pipe.xinfo_groups(stream)
-        pipe.xlen(stream)
-        pipe.xlen(self._scenario.dead_letter_key)
-        for group in self._names:
-            pipe.xinfo_consumers(stream, group)
-            pipe.xpending_range(stream, group, "-", "+", MOST_PENDING)
+        for stream in self._streams.values():
+            pipe.xinfo_groups(stream)
+            pipe.xlen(stream)
+            pipe.xlen(self._scenario.recovery.dead_letter_of(stream))
+            for group in self._names:
+                pipe.xinfo_consumers(stream, group)
+                pipe.xpending_range(stream, group, "-", "+", MOST_PENDING)
         try:
             self._said = [_or_nothing(reply) for reply in await pipe.execute(False)]
         except ConnectionError:
             if not is_down:
                 raise
-        groups, length, dead, *of_groups = self._said
-        info: dict[str, Any] = {group["name"]: group for group in groups or ()}
+        said = [self._said[n : n + self._of_each] for n in range(0, len(self._said), self._of_each)]
+        dead = sum(of_stream[2] or 0 for of_stream in said)
+        asked = {name: _Asked(said, name, 3 + 2 * n, self._streams) for n, name in enumerate(self._names)}
         books = [(name, recent.books[name]) for name in self._names]
-        pending = [(name, row) for name, rows in zip(self._names, of_groups[1::2], strict=True) for row in rows or ()]
+        pending = [(name, row) for name in self._names for row in asked[name].pending]
         fields = await self._fields_of(client, [row["message_id"] for _, row in pending])
         if not is_down:
             given_up = sum(len(book.ledger.dead_lettered) for _, book in books)
-            await self._read_dead_letters(client, dead or 0, given_up)
+            await self._read_dead_letters(client, dead, given_up)
         views = [
             group_view(
                 name,
                 book,
                 now,
-                n_pending=info.get(name, {}).get("pending", 0),
-                last_delivered_id=info.get(name, {}).get("last-delivered-id", "0-0"),
-                lag=info.get(name, {}).get("lag"),
+                n_pending=asked[name].n_pending,
+                last_delivered_id=asked[name].last_delivered_id,
+                lag=asked[name].lag,
             )
             for name, book in books
         ]
         consumers = [
             consumer
-            for (name, book), asked in zip(books, of_groups[::2], strict=True)
-            for consumer in consumer_views(
-                name,
-                book.ledger,
-                {row["name"]: row["pending"] for row in asked or ()},
-                {row["name"]: row["idle"] / 1000 for row in asked or ()},
-                pids,
-            )
+            for name, book in books
+            for consumer in consumer_views(name, book.ledger, asked[name].pending_by, asked[name].idle, pids)
         ]
         return snapshot_of(
             views,
@@ -94,8 +95,8 @@ class Looker:
             finished=finished,
             consumers=tuple(consumers),
             pending=tuple(_pending(name, row, fields) for name, row in pending),
-            length=length or 0,
-            dead_letters=dead or 0,
+            length=sum(of_stream[1] or 0 for of_stream in said),
+            dead_letters=dead,
             n_added=len(recent.ledger.added),
             arrival_rate=recent.first.rates(now)[0],
             newest_dead_letters=self._letters,
@@ -103,10 +104,16 @@ class Looker:
 
     async def _read_dead_letters(self, client: Redis, n: int, n_given_up: int) -> None:
         """Note the newest dead letters; the server is asked only if something has changed."""
-        if self._letters_of != (n, n_given_up):
-            found: Any = await client.xrevrange(self._scenario.dead_letter_key, count=_MOST_LETTERS) if n else ()
-            self._letters = tuple(_letter(entry_id, fields) for entry_id, fields in found)
-            self._letters_of = n, n_given_up
+        if self._letters_of == (n, n_given_up):
+            return
+        letters: list[DeadLetter] = []
+        for prefix, stream in self._streams.items() if n else ():
+            key = self._scenario.recovery.dead_letter_of(stream)
+            found: Any = await client.xrevrange(key, count=_MOST_LETTERS)
+            letters += [_letter(prefix, entry_id, fields) for entry_id, fields in found]
+        if len(self._streams) > 1:
+            letters.sort(key=lambda letter: id_key(letter.id), reverse=True)
+        self._letters, self._letters_of = tuple(letters[:_MOST_LETTERS]), (n, n_given_up)
 
     async def _fields_of(self, client: Redis, ids: Sequence[str]) -> dict[str, dict[str, str]]:
         """Return the fields of these entries, cut short; nothing of one that is not in the stream any more."""
@@ -115,12 +122,37 @@ class Looker:
         if unknown:
             pipe = client.pipeline(transaction=False)
             for entry_id in unknown:
-                pipe.xrange(self._scenario.stream, entry_id, entry_id)
+                prefix, plain = place_of(entry_id)
+                pipe.xrange(self._streams[prefix], plain, plain)
             for entry_id, reply in zip(unknown, await pipe.execute(False), strict=True):
                 entries = _or_nothing(reply)
                 known[entry_id] = _cut(entries[0][1]) if entries else {}
         self._fields = {entry_id: known[entry_id] for entry_id in ids}
         return self._fields
+
+
+class _Asked:
+    """What the server said of a group, of all streams together."""
+
+    def __init__(self, said: Sequence[Sequence[Any]], name: str, at: int, prefixes: Iterable[str]) -> None:
+        groups = [group for of_stream in said for group in of_stream[0] or () if group["name"] == name]
+        self.n_pending: int = sum(group.get("pending", 0) for group in groups)
+        #: Several streams have one each: none is the group's.
+        self.last_delivered_id: str = groups[0].get("last-delivered-id", "0-0") if len(groups) == 1 else "0-0"
+        lags: list[int | None] = [group.get("lag") for group in groups]
+        self.lag = None if None in lags or not lags else sum(lag or 0 for lag in lags)
+        self.pending_by: Counter[str] = Counter()
+        self.idle: dict[str, float] = {}
+        for row in (row for of_stream in said for row in of_stream[at] or ()):
+            self.pending_by[row["name"]] += row["pending"]
+            self.idle[row["name"]] = min(row["idle"] / 1000, self.idle.get(row["name"], math.inf))
+        self.pending: list[dict[str, Any]] = [
+            {**row, "message_id": prefix + row["message_id"]}
+            for prefix, of_stream in zip(prefixes, said, strict=True)
+            for row in of_stream[at + 1] or ()
+        ]
+        if len(said) > 1:
+            self.pending = sorted(self.pending, key=lambda row: id_key(row["message_id"]))[:MOST_PENDING]
 
 
 def _or_nothing(reply: Any) -> Any:
@@ -143,12 +175,12 @@ def _pending(group: str, row: Any, fields: dict[str, dict[str, str]]) -> Pending
     )
 
 
-def _letter(entry_id: str, fields: dict[str, str]) -> DeadLetter:
+def _letter(prefix: str, entry_id: str, fields: dict[str, str]) -> DeadLetter:
     own = {name: value for name, value in fields.items() if not name.startswith("dead:")}
     n = fields.get("dead:deliveries", "")
     return DeadLetter(
-        entry_id,
-        harmless(fields.get("dead:id", "")),
+        prefix + entry_id,
+        prefix + harmless(fields.get("dead:id", "")),
         harmless(fields.get("dead:consumer", "")),
         int(n) if n.isdecimal() else 0,
         _cut(own),

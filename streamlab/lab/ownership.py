@@ -18,12 +18,16 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
     from redis.asyncio.client import Pipeline
 
+    from streamlab.scenario import Scenario
+
 #: Seconds that a server has to answer when a run ends. One that hangs must hold up nobody.
 _LAST_WORD = 3.0
 
 logger = logging.getLogger("streamlab")
 
 _ENTRY_ID = re.compile(r"\d+-\d+")
+#: What the entries hold by which consumers share shards among themselves.
+_OF_LEASES = ({"owner", "ms"}, {"member", "ms"})
 #: A group that a dead-letter stream is made with, since a stream cannot be made empty otherwise.
 _MAKER = "streamlab-makes-a-stream"
 
@@ -45,18 +49,21 @@ class OwnKeys:
         self._client = client
         self._groups = groups
         self._added = added
-        self._stream: str | None = None
+        #: What stands before the ids of a stream's entries, by its key: of several, each has something else.
+        self._streams: dict[str, str] = {}
         self._ledgers: set[str] = set()
         self._dead_letters: set[str] = set()
+        self._leases: set[str] = set()
         self._sample: list[str] = []
 
     def to_dict(self, sample: list[str]) -> dict[str, Any]:
         """Return what `from_dict` needs; `sample` are ids of some entries that the run has added."""
         return {
             "groups": self._groups,
-            "stream": self._stream,
+            "streams": self._streams,
             "ledgers": sorted(self._ledgers),
             "dead_letters": sorted(self._dead_letters),
+            "leases": sorted(self._leases),
             "sample": sample,
         }
 
@@ -64,12 +71,35 @@ class OwnKeys:
     def from_dict(cls, client: Redis, row: Any) -> OwnKeys:
         """Return the keys of a run of which there is only this left."""
         keys = cls(client, row["groups"], lambda: set(row["sample"]))
-        keys._stream, keys._sample = row["stream"], row["sample"]
-        keys._ledgers, keys._dead_letters = set(row["ledgers"]), set(row["dead_letters"])
+        keys._streams, keys._sample = row["streams"], row["sample"]
+        keys._ledgers, keys._dead_letters, keys._leases = map(set, (row["ledgers"], row["dead_letters"], row["leases"]))
         return keys
 
-    async def claim(self, stream: str, *, ledgers: Sequence[str] = (), dead_letters: str | None = None) -> None:
+    async def claim_for(self, scenario: Scenario) -> None:
+        """Claim all that a scenario's actors write to, stream by stream: in a cluster, each is somewhere else."""
+        limit, groups = scenario.recovery.max_deliveries, () if scenario.sink == "none" else scenario.groups
+        for prefix, stream in scenario.places:
+            await self.claim(
+                stream,
+                prefix=prefix,
+                ledgers=[scenario.ledger_key_of(group, stream) for group in groups],
+                dead_letters=None if limit is None else scenario.recovery.dead_letter_of(stream),
+                leases=scenario.leases_at(stream),
+            )
+
+    async def claim(
+        self,
+        stream: str,
+        *,
+        prefix: str = "",
+        ledgers: Sequence[str] = (),
+        dead_letters: str | None = None,
+        leases: Sequence[str] = (),
+    ) -> None:
         """See that the keys are free, and make the streams, as one step (``WATCH``, ``XGROUP CREATE … MKSTREAM``).
+
+        `prefix` is what stands before the ids of the stream's entries where the run tells of them; `leases` are made by
+        those who share the stream's entries.
 
         Raises
         ------
@@ -77,16 +107,18 @@ class OwnKeys:
             If one of them exists, or another program was faster: nothing has been changed then.
         """
         # Not to be torn: whoever does not hear that a key has been made will not delete it.
-        await to_its_end(_LAST_WORD / 3, self._make(stream, ledgers, dead_letters))
+        await to_its_end(_LAST_WORD / 3, self._make(stream, prefix, ledgers, dead_letters, leases))
 
     async def claim_dead_letters(self, key: str) -> None:
         """See that a dead-letter stream is ours or free, and make it; raise `ServerUnusable` if it is another's."""
         if key not in self._dead_letters:
-            await to_its_end(_LAST_WORD / 3, self._make(None, (), key))
+            await to_its_end(_LAST_WORD / 3, self._make(None, "", (), key, ()))
 
-    async def _make(self, stream: str | None, ledgers: Sequence[str], dead: str | None) -> None:
+    async def _make(
+        self, stream: str | None, prefix: str, ledgers: Sequence[str], dead: str | None, leases: Sequence[str]
+    ) -> None:
         """Make the keys ours, if they are free."""
-        keys = [key for key in (stream, *ledgers, dead) if key is not None]
+        keys = [key for key in (stream, *ledgers, dead, *leases) if key is not None]
         async with self._client.pipeline(transaction=True) as pipe:
             await pipe.watch(*keys)
             for key in keys:
@@ -100,8 +132,10 @@ class OwnKeys:
                 pipe.xgroup_create(dead, _MAKER, id="0", mkstream=True)
                 pipe.xgroup_destroy(dead, _MAKER)
             await self._execute(pipe, keys)
-            self._stream = stream or self._stream
+            if stream is not None:
+                self._streams[stream] = prefix
             self._ledgers.update(ledgers)
+            self._leases.update(leases)
             if dead is not None:
                 self._dead_letters.add(dead)
 
@@ -117,16 +151,14 @@ class OwnKeys:
         A key that somebody else has put in the place of ours meanwhile is left alone, and not mentioned. A server
         that does not answer within some seconds is not waited for.
         """
-        keys = [*self._ledgers, *self._dead_letters]
+        keys = [*self._ledgers, *self._dead_letters, *self._leases]
         deadline = time.monotonic() + _LAST_WORD
         gone = await asyncio.gather(*(self._let_go(key, deadline) for key in keys))
-        # Last of all: while it is there, nobody else takes the names of the others.
-        if self._stream is not None:
-            keys.append(self._stream)
-            gone.append(await self._let_go(self._stream, deadline))
-        self._stream = None
-        self._ledgers.clear()
-        self._dead_letters.clear()
+        # Last of all: while one is there, nobody else takes the names of the others.
+        keys += self._streams
+        gone += await asyncio.gather(*(self._let_go(key, deadline) for key in self._streams))
+        for known in (self._streams, self._ledgers, self._dead_letters, self._leases):
+            known.clear()
         return [key for key, is_gone in zip(keys, gone, strict=True) if not is_gone]
 
     async def _let_go(self, key: str, deadline: float) -> bool:
@@ -167,16 +199,20 @@ class OwnKeys:
         first = await ask.xrange(key, count=1)
         if key in self._dead_letters:
             return not first or first[0][1].get("dead:group") in self._groups
+        if key in self._leases:
+            return not first or first[0][1].keys() in _OF_LEASES
         groups = {group["name"] for group in await ask.xinfo_groups(key)}
         if not first:
             return not groups or not groups.isdisjoint(self._groups)
         # Our group alone proves nothing: consumers recreate it in whatever stream they find. But an entry may have
         # been added without our having heard of it, if its producer was killed just then.
-        added = self._added()
-        if first[0][0] in added:
+        prefix = self._streams[key]
+        added = {entry_id for entry_id in self._added() if entry_id.startswith(prefix)}
+        if prefix + first[0][0] in added:
             return True
         for entry_id in self._sample:
-            if await ask.xrange(key, entry_id, entry_id):
+            plain = entry_id.removeprefix(prefix)
+            if entry_id.startswith(prefix) and await ask.xrange(key, plain, plain):
                 return True
         return not added and not groups.isdisjoint(self._groups)
 

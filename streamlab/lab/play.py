@@ -21,13 +21,15 @@ from streamlab.actors import (
     Recovery,
     Report,
     consume,
+    consume_shards,
     idempotent_sink,
     naive_sink,
     produce,
 )
 from streamlab.lab.job import Job, Pace, ignore_error, paced
-from streamlab.scenario import Consumer, Producer, Scenario
+from streamlab.scenario import Consumer, Producer, Scenario, ScenarioError
 from streamlab.scenario.action import CountedAction
+from streamlab.scenario.shards import KEY_FIELD
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -119,11 +121,11 @@ def _rest_of(
         yield at - last, fields
 
 
-def effect_of(scenario: Scenario, client: Redis, group: str) -> Effect | None:
-    """Return what has the effect of an entry for a group; None if there is none."""
+def effect_of(scenario: Scenario, client: Redis, group: str, stream: str) -> Effect | None:
+    """Return what has the effect of a stream's entry for a group; None if there is none."""
     if scenario.sink == "none":
         return None
-    return (naive_sink if scenario.sink == "naive" else idempotent_sink)(client, scenario.ledger_key_of(group))
+    return (naive_sink if scenario.sink == "naive" else idempotent_sink)(client, scenario.ledger_key_of(group, stream))
 
 
 class Play:
@@ -201,24 +203,33 @@ class Play:
         scenario, world, job = self.scenario, self.world, self.job
         assert job is not None
         group = consumer.group or scenario.group
-        acting: Awaitable[int] = world.act(
-            self.client,
-            scenario.stream,
-            group,
-            consumer.name,
-            self.handler(job.handler(effect_of(scenario, self.client, group))),
-            count=consumer.count,
-            block=self._block(consumer),
-            ack=consumer.ack,
-            recovery=self.recovery(self._recovery),
-            patience=world.patience,
-            must_exist=self.part.life == 1,
-            stop=self.stop,
-            advice=self.advice,
-            on_error=ignore_error,
-            report=job.report(world.report),
-        )
-        return acting
+        handlers = {
+            stream: self.handler(job.handler(effect_of(scenario, self.client, group, stream)))
+            for stream in scenario.streams
+        }
+        options: dict[str, Any] = {
+            "count": consumer.count,
+            "block": self._block(consumer),
+            "ack": consumer.ack,
+            "recovery": self.recovery(self._recovery),
+            "patience": world.patience,
+            "must_exist": self.part.life == 1,
+            "stop": self.stop,
+            "on_error": ignore_error,
+            "report": job.report(world.report),
+        }
+        if scenario.shards is None:
+            options["advice"] = self.advice
+            (what,) = handlers.items()
+            acting: Awaitable[int] = world.act(self.client, what[0], group, consumer.name, what[1], **options)
+            return acting
+        if world.act is not consume:
+            raise ScenarioError("a consumer of one's own reads one stream: leave out shards")
+
+        def handle(shard: str, entry_id: str, fields: dict[str, str]) -> Awaitable[object]:
+            return handlers[shard](entry_id, fields)
+
+        return consume_shards(self.client, scenario.streams, group, consumer.name, handle, **options)
 
     def _block(self, consumer: Consumer) -> float:
         longest = self.world.longest_block
@@ -233,9 +244,10 @@ class Play:
             arrivals = ((at - late, fields) for at, fields in arrivals)
         return produce(
             self.client,
-            scenario.stream,
+            scenario.stream if scenario.shards is None else scenario.streams,
             arrivals,
             name=producer.name,
+            shard_by=KEY_FIELD,
             maxlen=scenario.maxlen,
             patience=world.patience,
             stop=self.stop,

@@ -13,14 +13,13 @@ from streamlab.actors import Fields, Handler, Recovery, consume, ensure_group
 from streamlab.actors.events import STOPPED
 from streamlab.lab.carry_out import carry_out
 from streamlab.lab.course import Course
-from streamlab.lab.inspection import final_states
+from streamlab.lab.inspection import final_states, pending_at_once
 from streamlab.lab.job import InjectedError
 from streamlab.lab.overheads import Overheads, late
 from streamlab.lab.play import Part, Play, World
 from streamlab.lab.simulated_server import as_simulated, check_recovery, name_of_model
 from streamlab.lab.stage import Host, Process, Stage
 from streamlab.lab.steps import interrupted_between_steps, rare_garbage_collections
-from streamlab.model.commands import CommandError
 from streamlab.results.events import EventLog
 from streamlab.results.run import Run
 from streamlab.scenario import Scenario
@@ -42,7 +41,8 @@ class SimulatedDeath(BaseException):
     """Ends an actor's task from within, where SIGKILL would end a worker: no code of an actor catches it."""
 
 
-def _die() -> NoReturn:
+def _die(client: SimulatedRedis) -> NoReturn:
+    client.sever()  # whatever else it does at this moment
     raise SimulatedDeath
 
 
@@ -135,7 +135,7 @@ class SimulatedPlay(Play):
         self._clock = engine.loop.time
         world = World(
             report=engine.log.report,
-            die=_die,
+            die=lambda: _die(process.client),
             pause=lambda seconds: engine.course.is_paused(process, engine.loop.time(), seconds, by_itself=False),
             unblock=process.client.unblock,
             patience=_PATIENCE,
@@ -179,8 +179,9 @@ class SimulatedStage(Stage):
         return self._client
 
     async def open(self, course: Host) -> None:
-        for group in course.scenario.groups:
-            await ensure_group(self._client, course.scenario.stream, group)
+        for stream in course.scenario.streams:
+            for group in course.scenario.groups:
+                await ensure_group(self._client, stream, group)
 
     def spawn(self, part: Part) -> SimulatedProcess:
         return SimulatedProcess(part, self._engine)
@@ -215,14 +216,7 @@ class SimulatedStage(Stage):
         """Nobody else has keys here."""
 
     def pending_now(self, name: str) -> list[tuple[str, int, int]]:
-        scenario = self._engine.scenario
-        asked = ["XPENDING", scenario.stream, scenario.groups.group_of(name), "-", "+", "10000", name]
-        try:
-            # Not by a client: this is no moment at which anything may wait.
-            rows: Any = self._server.commands.execute(asked, self._server.now_ms())
-        except CommandError:
-            return []  # there is no group any more, and nothing pending in it
-        return [(entry_id, idle, count) for entry_id, _, idle, count in rows]
+        return pending_at_once(self._server, self._engine.scenario, name)
 
     def end_last(self, process: Process) -> str:
         assert isinstance(process, SimulatedProcess)

@@ -83,6 +83,8 @@ def check(scenario: Scenario) -> None:
 
 def scenario_of(program: Program, scenario: Scenario) -> Scenario:
     """Return the scenario with dead programs started again, or not, as is asked."""
+    if scenario.shards is not None:
+        raise ScenarioError("a program of one's own is given one stream: leave out shards")
     return scenario.replace(recovery=Recovery(restart_after=USUAL_RESTART if program.restarts else None))
 
 

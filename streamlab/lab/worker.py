@@ -16,7 +16,7 @@ import pickle
 import selectors
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,7 +31,7 @@ from streamlab.results.events import Event
 from streamlab.scenario import Scenario
 from streamlab.scenario.action_texts import parse_counted
 from streamlab.servers.client import redact, stream_client
-from streamlab.servers.several import at_key
+from streamlab.servers.several import at_keys
 
 #: A worker looks up from a blocking read at least this often, to see whether it is to stop; in seconds.
 LONGEST_BLOCK = 1.0
@@ -236,7 +236,7 @@ class _Life:
     async def _unblock_until_heard(self) -> None:
         while self._is_asked_again:
             self._is_asked_again = False
-            await _unblock(self._client, self._name, self._task.scenario.stream)
+            await _unblock(self._client, self._name, self._task.scenario.streams)
 
     # ---- what it is told -----------------------------------------------------------------------
 
@@ -280,13 +280,13 @@ async def _until_it_begins(begins_at: asyncio.Queue[float | None]) -> float | No
     return begin
 
 
-async def _unblock(client: Redis, name: str, stream: str) -> None:
-    """End the reads of a stream that this worker waits in, as if their time were over (``CLIENT UNBLOCK``).
+async def _unblock(client: Redis, name: str, streams: Iterable[str]) -> None:
+    """End the reads of streams that this worker waits in, as if their time were over (``CLIENT UNBLOCK``).
 
     If that cannot be done, they end by themselves: see `LONGEST_BLOCK`.
     """
     with contextlib.suppress(redis.exceptions.ConnectionError):
-        where = at_key(client, stream)
-        for row in await client.client_list(**where):
-            if row["name"] == name and "b" in row["flags"]:
-                await client.client_unblock(int(row["id"]), **where)
+        for where in at_keys(client, streams):
+            for row in await client.client_list(**where):
+                if row["name"] == name and "b" in row["flags"]:
+                    await client.client_unblock(int(row["id"]), **where)

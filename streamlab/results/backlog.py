@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import itertools
+from collections import defaultdict
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
@@ -79,8 +80,11 @@ class Backlog:
         self._line: list[str] = []  # every entry that was added, in the order of ids
         self._position = 0  # in the line, of the first that may be delivered
         self._floor = 0  # what comes before that place went with a stream that was deleted
-        self._last = (-1, 0)
-        self._beyond = (-1, 0)  # the furthest place that was reached before the news of what lies there
+        self._last: tuple[int, ...] = (-1, 0)
+        self._beyond: tuple[int, ...] = (
+            -1,
+            0,
+        )  # the furthest place that was reached before the news of what lies there
         self._moved_at = 0.0
         self._early: dict[str, float] = {}  # when entries were delivered that nobody has told to have added
         self._trimmed, self._changes = trimmed, changes
@@ -167,3 +171,45 @@ class Backlog:
             self._changes.add(at, 1 if back else -1, 0)
         self.size += back - skipped
         self._beyond = (-1, 0)
+
+
+class ShardedBacklog(Backlog):
+    """The backlogs of several shards as one: each shard has a position of its own, and its number stands in its ids."""
+
+    def __init__(self, trimmed: Mapping[str, float], changes: Changes) -> None:
+        super().__init__(trimmed, changes)
+        self._shards: defaultdict[str, Backlog] = defaultdict(lambda: Backlog(trimmed, changes))
+
+    def first(self, n: int) -> list[str]:
+        """Return the ids of the `n` oldest of all that are next to be delivered in their shards."""
+        found = (entry_id for shard in self._shards.values() for entry_id in shard.first(n))
+        return sorted(found, key=id_key)[:n]
+
+    def add(self, entry_id: str, at: float) -> None:
+        """Note that an entry was added."""
+        shard, before = self._find(entry_id)
+        shard.add(entry_id, at)
+        self.size += shard.size - before
+
+    def reach(self, entry_id: str, at: float, added: Mapping[str, float]) -> int:
+        """Move on in its shard to behind an entry that was delivered; return its own part in that."""
+        shard, before = self._find(entry_id)
+        own = shard.reach(entry_id, at, added)
+        self.size += shard.size - before
+        return own
+
+    def trim(self, entry_id: str, at: float, added: Mapping[str, float]) -> None:
+        """Note that an entry has been removed from its shard."""
+        shard, before = self._find(entry_id)
+        shard.trim(entry_id, at, added)
+        self.size += shard.size - before
+
+    def move(self, entry_id: str, at: float) -> None:
+        """Note that the group of a shard was made again, and begins behind an entry, as ``3/0``."""
+        shard, before = self._find(entry_id)
+        shard.move(entry_id if "-" in entry_id else entry_id.partition("/")[2], at)
+        self.size += shard.size - before
+
+    def _find(self, entry_id: str) -> tuple[Backlog, int]:
+        shard = self._shards[entry_id.partition("/")[0]]
+        return shard, shard.size

@@ -4,9 +4,8 @@
         print(verdict)
 
 What a fault destroys is not lost if it is reported (trimmed, stream deleted), and what is done again after a
-redelivery is not wrong: consumer groups deliver at least once. Two invariants are not here: that each key's
-entries keep their order (I9), which only streams that are sharded by key promise, and that the same seed
-gives the same run (I10), which takes two runs to see.
+redelivery is not wrong: consumer groups deliver at least once. One invariant is not here: that the same seed gives
+the same run (I10), which takes two runs to see.
 
 Events are what actors know. One who is paused, or whose reply is lost, learns late or never what the
 server has done for it; where that matters, a rule says nothing rather than something wrong.
@@ -22,6 +21,7 @@ from streamlab.results.events import Event, EventLog
 from streamlab.results.evidence import Evidence
 from streamlab.results.final_state import FinalState
 from streamlab.results.ledger import Ledger
+from streamlab.results.order import inversions
 from streamlab.results.statistics import id_key
 from streamlab.results.stories import story_of
 from streamlab.results.verdict import Verdict
@@ -229,6 +229,18 @@ def _ignored(evidence: Evidence) -> Iterator[Finding]:
                 )
 
 
+# ---- order ------------------------------------------------------------------------------------------
+
+
+def _overtaken(evidence: Evidence) -> Iterator[Finding]:
+    for found in inversions(evidence.scenario, evidence.ledger):
+        yield (
+            found.id,
+            f"entry {found.id} of key {found.key} was processed at {found.at:.3f} s, after the later {found.after}",
+            "one consumer at a time for a shard, what is pending first, and nothing before what failed.",
+        )
+
+
 # ---- bookkeeping -----------------------------------------------------------------------------------
 
 
@@ -272,6 +284,16 @@ def _if_fenced(evidence: Evidence) -> str:
     return "" if evidence.scenario.last_recovery.fenced else "acknowledgements are not fenced"
 
 
+def _if_sharded(evidence: Evidence) -> str:
+    return "" if evidence.scenario.shards is not None else "one stream for several consumers promises no order"
+
+
+def _if_anybody_may_take_over(evidence: Evidence) -> str:
+    if evidence.scenario.shards is not None:
+        return "a shard is its owner's, whoever else has nothing to do"
+    return _if_recovering(evidence)
+
+
 def _if_recovering(evidence: Evidence) -> str:
     recovery = evidence.scenario.last_recovery
     if not recovery.claims and recovery.restarts_after is None:
@@ -303,10 +325,11 @@ INVARIANTS: Final[dict[str, Rule]] = {
     ),
     "I6": ("once all goes well again, nothing stays pending", _stuck, _if_recovering),
     "I6, in time": (
-        "nobody is idle while an entry lies there that a dead consumer left", _ignored, _if_recovering
+        "nobody is idle while an entry lies there that a dead consumer left", _ignored, _if_anybody_may_take_over
     ),
     "I7": ("all that tell how many entries are pending agree", _uneven, _always),
     "I8": ("a consumer is removed only with nothing pending", _removed_with_entries, _always),
+    "I9": ("the entries of each key are processed in their order", _overtaken, _if_sharded),
     "given": ("nobody processes what it was not given", _undelivered_work, _always),
 }  # fmt: skip
 

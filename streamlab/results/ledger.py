@@ -30,7 +30,7 @@ from streamlab.actors.events import (
     VOID,
 )
 from streamlab.results.actor_records import Actors
-from streamlab.results.backlog import Backlog, Changes
+from streamlab.results.backlog import Backlog, Changes, ShardedBacklog
 from streamlab.results.deliveries import Delivery, Reset, ZombieAck
 from streamlab.results.events import Event
 from streamlab.scenario import Scenario
@@ -97,7 +97,8 @@ class Ledger:
         self.n_processed = self.n_redelivered = self.n_void = self.n_rejected = 0
         self.end = self.last_event = self.last_work = self.longest_hold = 0.0
         self.changes = Changes()
-        self.backlog = Backlog(self.trimmed, self.changes)
+        backlog = Backlog if scenario.shards is None else ShardedBacklog
+        self.backlog = backlog(self.trimmed, self.changes)
         self._earlier: dict[tuple[str, str], Delivery] = {}  # that are not the last of their entries
         self._reset_at = -math.inf
         self._went: Reset | None = None  # when the group last went

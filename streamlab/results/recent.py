@@ -17,6 +17,7 @@ from streamlab.results.events import Event, EventLog
 from streamlab.results.ledger import Ledger
 from streamlab.scenario import Consumer, Scenario
 from streamlab.scenario.action import LAB, is_by_hand
+from streamlab.scenario.shards import place_of
 
 #: How many commands, bars and moves are remembered.
 N_COMMANDS: Final = 200
@@ -45,9 +46,10 @@ class Command:
 
 @dataclass(slots=True)
 class _Read:
-    """The last read of a consumer: when, after which id, what it gave."""
+    """The last read of a consumer: when, of which stream, after which id, what it gave."""
 
     at: float
+    stream: str
     after: str
     ids: list[str]
     command: Command
@@ -66,6 +68,7 @@ class Recent:
         self.books = {group: Book(scenario.of(group), self.window) for group in scenario.groups}  #: each group's
         self.routes = Routes(scenario)  #: which of them an event belongs into
         self._scenario = scenario
+        self._streams = dict(scenario.places)
         self._consumers: dict[str, Consumer] = {c.name: c for c in scenario.consumers}
         self._log: EventLog | list[Event] = []
         self._origin = 0.0
@@ -127,7 +130,7 @@ class Recent:
     def _tell(self, event: Event, groups: Sequence[str]) -> None:
         """Write down an event as a move, and as the command that it comes from."""
         at, kind, actor, entry_id, _ = event
-        stream, group = self._scenario.stream, groups[0]
+        group = groups[0]
         if entry_id:
             self._n_moves += 1
             self.moves.append((self._n_moves, kind, actor, entry_id))
@@ -137,13 +140,15 @@ class Recent:
             self._tell_read(event, group)
             return
         self._reads.pop(actor, None)
+        prefix, entry_id = place_of(entry_id)
+        stream = self._streams.get(prefix, self._scenario.stream)
         if kind == ADDED:
             self.note(at, actor, f"XADD {stream} * …", entry_id)
         elif kind in (ACKED, VOID):
             reply = "1" if kind == ACKED else "0: nobody had it pending any more"
             self.note(at, actor, f"XACK {stream} {group} {entry_id}", reply)
         elif kind == DEAD_LETTERED:
-            dead = self._scenario.dead_letter_key
+            dead = self._scenario.recovery.dead_letter_of(stream)
             self.note(at, actor, f"XADD {dead} * …, then XACK of {entry_id} (Lua)", "dead letter")
 
     def _tell_read(self, event: Event, group: str) -> None:
@@ -151,14 +156,13 @@ class Recent:
         at, _, actor, entry_id, n_deliveries = event
         after = "0" if n_deliveries > 1 else ">"
         read = self._reads.get(actor)
-        if read is None or read.after != after or at - read.at > _ONE_READ:
+        prefix, entry_id = place_of(entry_id)
+        stream = self._streams[prefix]
+        if read is None or (read.stream, read.after) != (stream, after) or at - read.at > _ONE_READ:
             consumer = self._consumers.get(actor, self._scenario.consumers[0])
             block = "" if after == "0" else f"BLOCK {round(consumer.block * 1000)} "
-            text = (
-                f"XREADGROUP GROUP {group} {actor} COUNT {consumer.count} "
-                f"{block}STREAMS {self._scenario.stream} {after}"
-            )
-            read = self._reads[actor] = _Read(at, after, [], self.note(at, actor, text))
+            text = f"XREADGROUP GROUP {group} {actor} COUNT {consumer.count} {block}STREAMS {stream} {after}"
+            read = self._reads[actor] = _Read(at, stream, after, [], self.note(at, actor, text))
         read.ids.append(entry_id)
         read.command.reply = in_short(read.ids)
 

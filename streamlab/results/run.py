@@ -18,6 +18,7 @@ from streamlab.results.events import EventLog
 from streamlab.results.evidence import Evidence
 from streamlab.results.final_state import FinalState
 from streamlab.results.ledger import Ledger
+from streamlab.results.order import Inversion, inversions
 from streamlab.results.recovery import RecoveryMetrics, duplicate_effects, lost_workers, wasted_seconds
 from streamlab.results.run_file import RunFileError
 from streamlab.results.statistics import Spread, Wait, id_key, rounded, spread
@@ -189,6 +190,11 @@ class Run(ShowsItself):
     @functools.cached_property
     def _trimmed(self) -> frozenset[str]:
         return frozenset(self._missing[0])
+
+    @functools.cached_property
+    def inversions(self) -> tuple[Inversion, ...]:
+        """The entries that were processed after a later one of their key; none where entries have no keys."""
+        return tuple(inversions(self.scenario, self.ledger)) if self.scenario.n_keys else ()
 
     # ---- times ---------------------------------------------------------------------------------
 

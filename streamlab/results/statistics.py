@@ -29,10 +29,14 @@ def rounded(seconds: float) -> float | None:
     return None if math.isnan(seconds) else round(seconds, 6)
 
 
-def id_key(entry_id: str) -> tuple[int, int]:
-    """Return what entry ids are sorted by: milliseconds, then sequence number."""
+def id_key(entry_id: str) -> tuple[int, ...]:
+    """Return what entry ids are sorted by: milliseconds, then sequence number; then shard, where there are several."""
     ms, _, seq = entry_id.partition("-")
-    return int(ms), int(seq)
+    try:
+        return int(ms), int(seq)
+    except ValueError:
+        shard, _, ms = ms.partition("/")
+        return int(ms), int(seq), int(shard)
 
 
 def quantile(ordered: Sequence[float], q: float) -> float:

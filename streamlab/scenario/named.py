@@ -175,6 +175,17 @@ def rolling_restart() -> Scenario:
     )
 
 
+def sharded() -> Scenario:
+    """A stream in four shards, so that each key's entries keep their order: a consumer dies, others take its shards."""
+    return _under_way(
+        "sharded",
+        "crash-before-effect C2 nth 40",
+        recovery=Recovery("autoclaim", min_idle=0.75, interval=0.05),
+        consumers=consumers(3, Service("exponential", mean=0.008)),
+        shards=4,
+    )
+
+
 SCENARIOS: Final[dict[str, Callable[[], Scenario]]] = {
     "one-to-one": one_to_one,
     "one-to-many": one_to_many,
@@ -189,6 +200,7 @@ SCENARIOS: Final[dict[str, Callable[[], Scenario]]] = {
     "poison": poison,
     "lost-reply": lost_reply,
     "rolling-restart": rolling_restart,
+    "sharded": sharded,
 }
 
 

@@ -17,12 +17,14 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import attrs
 
 from streamlab.actors import Recovery
+from streamlab.actors.shards import key_beside
 from streamlab.scenario.action import Action, ActionError, CountedAction
 from streamlab.scenario.action_texts import parse_action, seconds
 from streamlab.scenario.actions import AddConsumer, Poison, ServerDown, SetRecovery, check_target
 from streamlab.scenario.actors import Consumer, Producer, check_names, poisoned
 from streamlab.scenario.groups import Groups, actions_of, check_group
 from streamlab.scenario.random_faults import Weights, random_faults, random_kills
+from streamlab.scenario.shards import Sharded, check_fits, keyed
 from streamlab.scenario.small_table import ShowsItself, SmallTable, length
 from streamlab.scenario.values import (
     InvalidValue,
@@ -58,7 +60,7 @@ def _no_limit_or(validator: Any) -> Any:
 
 
 @attrs.frozen
-class Scenario(Variants, ShowsItself):
+class Scenario(Sharded, Variants, ShowsItself):
     """Producers, a stream, a consumer group or several, and for how long.
 
     Attributes
@@ -85,6 +87,12 @@ class Scenario(Variants, ShowsItself):
         ``"kill C2 at 3s"``: see `Action`.
     by_hand
         What was done while it ran, by a method of the lab or by a button; it is done again when it is run again.
+    shards
+        Over how many streams the entries are spread by their keys, each shard being one consumer's at a time, so that
+        each key's entries keep their order; None: there is one stream, for all consumers. See `consume_shards`.
+    keys
+        How many keys there are, of which each entry has one, drawn by the seed; None: entries have none, or one of 100
+        if there are shards.
     """
 
     name: str = attrs.field(default="my-scenario", validator=printable())
@@ -107,6 +115,8 @@ class Scenario(Variants, ShowsItself):
     recovery: Recovery = attrs.field(default=Recovery(), validator=a(Recovery))
     faults: tuple[Action[Any], ...] = attrs.field(default=(), validator=some(object, form="texts"))
     by_hand: tuple[Action[Any], ...] = attrs.field(default=(), validator=some(object, form="texts"))
+    shards: int | None = attrs.field(default=None, validator=_no_limit_or(whole(1)))
+    keys: int | None = attrs.field(default=None, validator=_no_limit_or(whole(1)))
 
     @redis_version.validator
     def _check_version(self, _: object, value: object) -> None:
@@ -119,6 +129,7 @@ class Scenario(Variants, ShowsItself):
         if endless and self.duration is None and self.entries is None:
             problem = f"is None, and so {', '.join(endless)} never ends: give a duration or a number of entries"
             raise self.invalid("duration", problem)
+        self._check_shards()
         # Here and nowhere else, so that a text is read alike from a file, the shell and Python.
         read = {what: self._read_all(what) for what in ("faults", "by_hand")}
         added = [action.target for action in itertools.chain(*read.values()) if isinstance(action, AddConsumer)]
@@ -159,6 +170,7 @@ class Scenario(Variants, ShowsItself):
         consumers = [c.name for c in self.consumers] + [name for name in added if name is not None]
         try:
             check_target(action, consumers, [p.name for p in self.producers])
+            check_fits(action, self.shards)
             check_group(action, self.groups)
         except ActionError as error:
             raise InvalidValue(f"is {str(action)!r}: {error}", ()) from None
@@ -203,6 +215,8 @@ class Scenario(Variants, ShowsItself):
         until += [length(self.duration)] if self.duration is not None else []
         ends, recovery = " or ".join(until) or "a replay", self.recovery.strategy
         lines = [f"{self.name}: {ends}, seed {self.seed}, recovery {recovery}"]
+        if self.shards is not None:
+            lines.append(f"{self.shards} shards, {self.n_keys} keys")
         lines += [action.in_short() for action in self.actions]
         rows = [(producer.name, producer.arrivals.in_words()) for producer in self.producers]
         for group, names in self.groups.items():
@@ -210,14 +224,10 @@ class Scenario(Variants, ShowsItself):
             rows += [(c.name, c.service.in_words() + of) for c in self.consumers if c.name in names]
         return SmallTable(lines, ("actor", "pace"), rows)
 
-    @property
-    def ledger_key(self) -> str:
-        """The key of the hash in which a sink counts effects: those of the first group, if there are several."""
-        return f"{{{self.stream}}}:effects"
-
-    def ledger_key_of(self, group: str) -> str:
-        """Return the key of the hash in which a sink counts a group's effects."""
-        return self.ledger_key if group == next(iter(self.groups)) else f"{self.ledger_key}:{group}"
+    def ledger_key_of(self, group: str, stream: str | None = None) -> str:
+        """Return the key of the hash in which a sink counts a group's effects, those of one shard if that is said."""
+        key = key_beside(stream or self.stream, "effects")
+        return key if group == next(iter(self.groups)) else f"{key}:{group}"
 
     @property
     def dead_letter_key(self) -> str:
@@ -249,6 +259,8 @@ class Scenario(Variants, ShowsItself):
             entries = itertools.islice(entries, self._share_of(producer))
         poison = (a for a in self.faults if isinstance(a, Poison) and not a.is_dated)
         numbers = {action.nth for action in poison if action.target == producer.name}
+        if self.n_keys:
+            entries = keyed(entries, self.keys_of(producer.name))
         return poisoned(entries, numbers) if numbers else entries
 
     def _share_of(self, producer: Producer) -> int:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self
 
+from streamlab.actors import Recovery
 from streamlab.scenario.actors import ArrivalKind, Arrivals, Consumer, Producer, Service, ServiceKind, producers
 from streamlab.scenario.values import Record, choose_from, finite, located, require, whole
 
@@ -18,6 +20,7 @@ class Variants(Record):
         producers: tuple[Producer, ...]
         consumers: tuple[Consumer, ...]
         duration: float | None
+        recovery: Recovery
 
     def with_producers(self, n: int) -> Self:
         """Return the scenario with producers P1 … Pn, all like its first; constant ones take turns."""
@@ -70,6 +73,16 @@ class Variants(Record):
             return consumer.replace(**changes)
 
         return self._with_each_consumer(change)
+
+    def with_keys(self, n: int) -> Self:
+        """Return the scenario with entries that have keys, so many different ones."""
+        return self.replace(keys=n)
+
+    def with_shards(self, n: int) -> Self:
+        """Return the scenario with so many shards; who owns one recovers by "autoclaim", if nobody claims yet."""
+        if self.recovery.claims:
+            return self.replace(shards=n)
+        return self.replace(shards=n, recovery=dataclasses.replace(self.recovery, strategy="autoclaim"))
 
     def with_count(self, count: int) -> Self:
         """Return the scenario with every consumer asking for `count` entries at once."""

@@ -24,12 +24,15 @@ _SIZES: Final[dict[str, Callable[[Scenario, Any], Scenario]]] = {
     "rate": Scenario.with_rate,
     "service": Scenario.with_service,
     "count": Scenario.with_count,
+    "shards": Scenario.with_shards,
+    "keys": Scenario.with_keys,
     "speed": Scenario.faster,
 }
 _LIMITS: Final = ("entries", "duration")
 #: What can be changed, and what its values are.
 PARAMETERS: Final[dict[str, Kind]] = {
     "producers": "whole", "consumers": "whole", "rate": "number", "service": "time", "count": "whole",
+    "shards": "whole", "keys": "whole",
     "speed": "number", "entries": "whole", "duration": "time", "recovery": "word", "min_idle": "time",
     "interval": "time", "heartbeat": "time", "restart_after": "time", "max_deliveries": "whole",
 }  # fmt: skip

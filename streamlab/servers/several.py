@@ -163,6 +163,12 @@ def at_key(client: Any, key: str) -> dict[str, Any]:
     return {}
 
 
+def at_keys(client: Any, keys: Iterable[str]) -> list[dict[str, Any]]:
+    """Return the options that send a command to each server, once, that holds one of these keys; see `at_key`."""
+    options = [at_key(client, key) for key in keys]
+    return [option for n, option in enumerate(options) if option not in options[:n]]
+
+
 class _AsyncSentinels(redis.asyncio.sentinel.Sentinel):
     """Sentinels that say why they name no primary, if that will not pass: a refused password, an unknown service."""
 

@@ -39,6 +39,8 @@ def a_command(rng: Random) -> list[str]:
             ["EVAL", scripts.DEAD_LETTER, "2", "s", "dead", "g", name, entry_id],
             ["EVAL", scripts.DEAD_LETTER, "2", "s", "dead", "g", name, entry_id],
             ["EVAL", scripts.REMOVE_IDLE_CONSUMERS, "1", "s", "g", name, rng.choice(("0", "99999"))],
+            ["EVAL", scripts.LEASE, "1", "lease", other, rng.choice(("0", "99999999"))],
+            ["EVAL", scripts.MEMBER, "1", "members", other, rng.choice(("0", "99999999", "99999999"))],
         )
     )
 
@@ -54,12 +56,14 @@ def plain(args: list[str], reply: Answer) -> object:
 
 
 def state(ask: object) -> list[object]:
-    """Return what there is to see: pending entries with their counts, consumers, dead letters."""
+    """Return what there is to see: pending entries with their counts, consumers, dead letters, leases and members."""
     rows: list[object] = []
     for args in (
         ["XPENDING", "s", "g", "-", "+", "100"],
         ["XINFO", "CONSUMERS", "s", "g"],
         ["XRANGE", "dead", "-", "+"],
+        ["XRANGE", "lease", "-", "+"],
+        ["XRANGE", "members", "-", "+"],
     ):
         reply = ask(args)  # type: ignore[operator]
         if isinstance(reply, CommandError):

@@ -81,8 +81,8 @@ def test_dead_letters_asked_for_later_are_checked_then(kind: str, client: redis.
     [
         (SHORT.stream, "stream"),
         (SHORT.stream, "string"),
-        (SHORT.ledger_key, "hash"),
-        (SHORT.ledger_key, "stream"),
+        (SHORT.ledger_key_of(SHORT.group), "hash"),
+        (SHORT.ledger_key_of(SHORT.group), "stream"),
         (SHORT.dead_letter_key, "stream"),
         (SHORT.dead_letter_key, "list"),
     ],
@@ -157,10 +157,10 @@ def test_without_leave_to_delete_the_keys_are_named(
         client.acl_deluser("guest")
     assert run.acked == run.added > 0
     said = "\n".join(caplog.messages)
-    for key in (SHORT.stream, SHORT.ledger_key, SHORT.dead_letter_key):
+    for key in (SHORT.stream, SHORT.ledger_key_of(SHORT.group), SHORT.dead_letter_key):
         assert f"{key!r} is left on the server" in said
     assert "secret" not in said
-    assert set(client.keys()) == {SHORT.stream, SHORT.ledger_key, SHORT.dead_letter_key}
+    assert set(client.keys()) == {SHORT.stream, SHORT.ledger_key_of(SHORT.group), SHORT.dead_letter_key}
 
 
 # ---- what cannot touch a run -------------------------------------------------------------------------

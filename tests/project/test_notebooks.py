@@ -315,10 +315,11 @@ def test_shows_the_same_on_the_embedded_server(name: str, monkeypatch: pytest.Mo
 
 
 @every_notebook_of_commands
-def test_shows_the_same_on_every_real_server(
-    name: str, server_binary: ServerBinary, monkeypatch: pytest.MonkeyPatch
+def test_shows_the_same_on_every_other_server(
+    name: str, other_server_binary: ServerBinary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with PrivateServer(server_binary) as server:
+    """On the first one on the PATH, the lessons are run as notebooks: `make test`'s last part."""
+    with PrivateServer(other_server_binary) as server:
         monkeypatch.setenv("STREAMLAB_REDIS_URL", server.url)
         assert told(build.execute(build.clean(notebook(name)))) == told(notebook(name))
 

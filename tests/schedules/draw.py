@@ -135,7 +135,7 @@ def _with_poison_precautions(rng: Random, scenario: Scenario) -> Scenario:
         recovery = dataclasses.replace(recovery, restart_after=round(rng.uniform(0.02, 0.3), 3))
     if poisons and rng.random() < 0.4:
         # A key of another type: what must not be processed cannot be put anywhere else.
-        recovery = dataclasses.replace(recovery, dead_letter=scenario.ledger_key)
+        recovery = dataclasses.replace(recovery, dead_letter=scenario.ledger_key_of(scenario.group))
         late = tuple(attrs.evolve(f, nth=max(f.nth, 40)) if isinstance(f, Poison) else f for f in faults)
         return scenario.replace(sink="idempotent", recovery=recovery, faults=late)
     return scenario.replace(recovery=recovery)

@@ -323,7 +323,11 @@ def test_a_live_run_on_a_cluster(default_server_binary: ServerBinary) -> None:
         assert run.processed + run.lost >= 200
         assert not run.final.pending
         with connect(servers.url) as after:
-            assert not [key for key in (STREAM, scenario.ledger_key, scenario.dead_letter_key) if after.exists(key)]
+            assert not [
+                key
+                for key in (STREAM, scenario.ledger_key_of(scenario.group), scenario.dead_letter_key)
+                if after.exists(key)
+            ]
 
 
 def test_a_proxy_is_for_one_server(cluster: PrivateCluster) -> None:

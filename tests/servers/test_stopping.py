@@ -81,7 +81,7 @@ def test_a_given_server_is_left_as_it_was(name: str, toml: Path, redis_url: str,
         sync_stream_client(redis_url) as client,
         command("run", toml, "--engine", "live", "--redis", redis_url) as process,
     ):
-        eventually(lambda: client.exists(LONG.ledger_key), "it is at work", timeout=20)
+        eventually(lambda: client.exists(LONG.ledger_key_of(LONG.group)), "it is at work", timeout=20)
         below = descendants(process.pid)
         process.send_signal(getattr(signal, name))
         said = f"{SIGNALS[name]}: workers and private servers have been ended\n"
@@ -101,7 +101,7 @@ def test_a_killed_run_leaves_no_key(maxlen: int | None, tmp_path: Path, redis_ur
         command("run", file, "--engine", "live", "--redis", redis_url) as process,
     ):
         client.xadd("theirs", {"a": "1"})
-        eventually(lambda: client.hlen(LONG.ledger_key) > 200, "it is at work", timeout=30)
+        eventually(lambda: client.hlen(LONG.ledger_key_of(LONG.group)) > 200, "it is at work", timeout=30)
         below = descendants(process.pid)
         assert not any(redis_url in args for pid, args in below.items())  # it may hold a password
         process.kill()
@@ -118,7 +118,7 @@ def test_what_is_somebody_else_s_by_then_outlives_a_killed_run(
         sync_stream_client(redis_url) as client,
         command("run", toml, "--engine", "live", "--redis", redis_url) as process,
     ):
-        eventually(lambda: client.hlen(LONG.ledger_key) > 100, "it is at work", timeout=30)
+        eventually(lambda: client.hlen(LONG.ledger_key_of(LONG.group)) > 100, "it is at work", timeout=30)
         below = descendants(process.pid)
         process.send_signal(signal.SIGSTOP)
         workers = [pid for pid, args in below.items() if "worker" in args]
@@ -166,7 +166,7 @@ def test_sigterm_where_ctrl_c_is_ignored(toml: Path, redis_url: str, eventually:
         sync_stream_client(redis_url) as client,
         command("run", toml, "--engine", "live", "--redis", redis_url, preexec_fn=deaf) as process,
     ):
-        eventually(lambda: client.exists(LONG.ledger_key), "it is at work", timeout=20)
+        eventually(lambda: client.exists(LONG.ledger_key_of(LONG.group)), "it is at work", timeout=20)
         process.send_signal(signal.SIGINT)
         process.send_signal(signal.SIGHUP)
         before = client.xinfo_stream(LONG.stream)["last-generated-id"]
@@ -241,7 +241,7 @@ def test_a_frozen_server_holds_nobody_up(
             if moment == "before":
                 eventually(lambda: waits_for_an_answer(process.pid), "it has asked", timeout=20)
             else:
-                eventually(lambda: client.exists(LONG.ledger_key), "it is at work", timeout=20)
+                eventually(lambda: client.exists(LONG.ledger_key_of(LONG.group)), "it is at work", timeout=20)
                 server.pause()
             below = descendants(process.pid)
             began = time.monotonic()
@@ -250,7 +250,7 @@ def test_a_frozen_server_holds_nobody_up(
             assert time.monotonic() - began < LIMIT
             assert status == 128 + getattr(signal, name)
             assert said.endswith(f"{SIGNALS[name]}: workers and private servers have been ended\n")
-            for key in (LONG.stream, LONG.ledger_key, LONG.dead_letter_key):
+            for key in (LONG.stream, LONG.ledger_key_of(LONG.group), LONG.dead_letter_key):
                 assert (f"the key {key!r} may be left" in said) == (moment != "before"), said
             eventually(lambda: not any(map(runs, below)), "all processes end")
         server.resume()

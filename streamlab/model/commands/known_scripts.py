@@ -78,11 +78,46 @@ def remove_idle_consumers(db: Keyspace, keys: Sequence[str], args: Sequence[str]
     return removed
 
 
+def lease(db: Keyspace, keys: Sequence[str], args: Sequence[str], now_ms: int) -> Reply:
+    """Take, renew or give back a lease."""
+    owner, ms = args
+    stream = db.stream(keys[0])
+    last = stream.entries.last if stream is not None else None
+    if last is not None:
+        (since_ms, _), (_, holder, _, held_ms) = last
+        if holder != owner and since_ms + int(held_ms) > now_ms:
+            return 0
+    xadd(db, ("XADD", keys[0], "MAXLEN", "1", "*", "owner", owner, "ms", ms), now_ms)
+    return 1
+
+
+def member(db: Keyspace, keys: Sequence[str], args: Sequence[str], now_ms: int) -> Reply:
+    """Note that a member is there; count those whose time is not over."""
+    own_name, ms = args
+    stream = db.stream(keys[0])
+    n = before = 0
+    if stream is not None:
+        gone = []
+        for stored_id, (_, name, _, held_ms) in stream.entries:
+            if name == own_name or stored_id[0] + int(held_ms) <= now_ms:
+                gone.append(stored_id)
+                continue
+            n += 1
+            before += name < own_name
+        stream.delete(gone)
+    if ms != "0":
+        xadd(db, ("XADD", keys[0], "*", "member", own_name, "ms", ms), now_ms)
+        n += 1
+    return [n, before]
+
+
 _KNOWN: dict[str, Script] = {
     scripts.FENCED_ACK: fenced_ack,
     scripts.RENEW: renew,
     scripts.DEAD_LETTER: dead_letter,
     scripts.REMOVE_IDLE_CONSUMERS: remove_idle_consumers,
+    scripts.LEASE: lease,
+    scripts.MEMBER: member,
 }
 _BY_DIGEST = {hashlib.sha1(text.encode()).hexdigest(): script for text, script in _KNOWN.items()}
 
