@@ -13,7 +13,7 @@ NOTEBOOKS := $(wildcard notebooks)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test coverage lint bench site lock fuzz clean
+.PHONY: help lab test coverage lint bench site lite trylite lock fuzz clean
 .DELETE_ON_ERROR:
 
 help: ## list these targets
@@ -46,10 +46,19 @@ site: $(VENV)/dev ## make a site of the course, its pages and its API in build/s
 	@$(BIN)/python -m sphinx -q -W --keep-going -c docs . build/site
 	@echo "build/site/index.html"
 
-lock: $(VENV)/dev ## choose anew the versions that Binder and the dev container install
+lite: $(VENV)/lite/made ## make a site in build/lite on which the course runs in a browser alone (needs npm)
+	@PATH="$(CURDIR)/$(VENV)/lite/bin:$$PATH" python lite/build.py $(ARGS)
+
+trylite: lite $(VENV)/dev ## try that site in Chromium, which reaches no other
+	@$(PYTEST) tests/lite --lite build/lite
+
+lock: $(VENV)/dev ## choose anew the versions that Binder, the dev container and the browser install
 	@$(PIP) "uv>=0.9"
 	@$(BIN)/uv pip compile pyproject.toml --extra course --universal --python-version 3.11 --upgrade --generate-hashes \
 	    --no-annotate --no-emit-index-url --custom-compile-command "make lock" --quiet --output-file binder/requirements.txt
+	@$(BIN)/uv pip compile pyproject.toml --group browser --python-platform wasm32-pyodide2025 --python-version 3.14 \
+	    --upgrade --generate-hashes --no-annotate --no-emit-index-url --custom-compile-command "make lock" --quiet \
+	    --output-file lite/requirements.txt
 
 fuzz: $(VENV)/dev ## compare the stream model with real servers, for long
 	@$(BIN)/python -m tests.differential $(ARGS)
@@ -74,6 +83,15 @@ $(VENV)/bench: pyproject.toml | $(VENV)/made
 	@echo "Installing what the benchmarks compare with into $(VENV) (once) …"
 	@$(PIP) --upgrade "pip>=25.1" # knows groups
 	@$(PIP) -e . --group bench
+	@touch $@
+
+# In an environment of its own: what is installed for JupyterLab there becomes part of the site.
+$(VENV)/lite/made: pyproject.toml | $(VENV)/made
+	@echo "Installing what makes the site into $(VENV)/lite (once) …"
+	@rm -rf $(VENV)/lite
+	@$(BIN)/python -m venv $(VENV)/lite
+	@$(VENV)/lite/bin/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1" # knows groups
+	@$(VENV)/lite/bin/python -m pip install --quiet --disable-pip-version-check --group lite
 	@touch $@
 
 # Without its mark, an environment is half made or another's; and its programs would come first on the PATH.

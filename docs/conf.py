@@ -59,6 +59,7 @@ notebooks/TEACHING
 docs/testing
 docs/torture
 docs/class
+docs/browser
 docs/libraries
 docs/persistence
 docs/failover

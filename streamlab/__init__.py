@@ -9,6 +9,7 @@ Everything here is imported when it is first used. Paths within the package may 
 `streamlab.actors` and `streamlab.testing`, do not.
 """
 
+import sys
 from typing import TYPE_CHECKING
 
 from streamlab.actors.on_demand import on_demand
@@ -96,6 +97,10 @@ if TYPE_CHECKING:
     from streamlab.virtual.loop import VirtualLoop as VirtualLoop
     from streamlab.virtual.redis import SimulatedServer as SimulatedServer
 else:
+    if sys.platform == "emscripten":  # a page in a browser, which fetches some packages when they are first used
+        from streamlab.views.fetched import offer
+
+        offer()
     __all__, __getattr__, __dir__ = on_demand(
         __name__,
         {

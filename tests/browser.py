@@ -13,7 +13,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -53,18 +53,30 @@ def chromium() -> str | None:
     return next((found for name in CHROMIUMS if (found := shutil.which(name))), None)
 
 
+#: Let the browser reach this machine only, whichever of its workers asks.
+NO_OTHER_HOSTS = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
+
+
 @contextlib.contextmanager
-def open_page(url: str, *, width: int = 1280, height: int = 800) -> Iterator[Any]:
-    """Give a page of a fresh browser that shows the URL; errors on it end the test."""
+def open_page(
+    url: str, *, width: int = 1280, height: int = 800, asked: Callable[[str], object] | None = None
+) -> Iterator[Any]:
+    """Give a page of a fresh browser that shows the URL; errors on it end the test.
+
+    With `asked`, the browser reaches this machine only, and that is told what was asked for, wherever it is.
+    """
     from playwright.sync_api import sync_playwright
 
     errors: list[str] = []
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
+        flags = FLAGS if asked is None else [*FLAGS, NO_OTHER_HOSTS]
+        browser = playwright.chromium.launch(executable_path=chromium(), args=flags)
         try:
-            page = browser.new_page(viewport={"width": width, "height": height})
+            page: Any = browser.new_page(viewport={"width": width, "height": height})
             page.set_default_timeout(LIMIT_MS)
             page.on("pageerror", lambda error: errors.append(error.stack or str(error)))
+            if asked is not None:
+                page.context.on("request", lambda request: asked(request.url))
             page.goto(url)
             yield page
         finally:
@@ -157,7 +169,7 @@ def free_port() -> int:
         return port
 
 
-def notebook(*cells: str) -> str:
+def notebook(*cells: str, kernel: str = "python3") -> str:
     """Return a notebook of these cells, as text."""
     return json.dumps(
         {
@@ -167,7 +179,7 @@ def notebook(*cells: str) -> str:
                 for i, cell in enumerate(cells)
             ],
             "metadata": {
-                "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}
+                "kernelspec": {"display_name": "Python 3", "language": "python", "name": kernel}
             },
             "nbformat": 4,
             "nbformat_minor": 5,

@@ -14,6 +14,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -40,6 +41,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="server program to test with, instead of those on the PATH",
     )
     parser.addoption("--real-time", choices=["only", "without"], help="only the tests of real time, or those without")
+    parser.addoption("--lite", metavar="FOLDER", help="the site that `make lite` has made, to be tried: tests/lite")
     parser.addoption("--panel-figures", metavar="FOLDER", help="put the control panel's pictures into this folder")
 
 
@@ -57,6 +59,11 @@ def pytest_configure(config: pytest.Config) -> None:
     except ServerStartError as error:
         raise pytest.UsageError(f"--redis-server: {error}") from error
     config.stash[_binaries] = found
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out the tests of the site for a browser alone, unless there is one: `make trylite` makes it."""
+    return True if collection_path.name == "lite" and not config.getoption("--lite") else None
 
 
 def pytest_report_header(config: pytest.Config) -> str:

@@ -26,6 +26,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from streamlab.results.verdict import Objection, nothing_yet
+from streamlab.servers.in_browser import IN_BROWSER
 
 #: Seconds that one call of a learner's function may take. Right answers take some milliseconds.
 TIME_LIMIT: Final = 3.0
@@ -282,6 +283,7 @@ def has_alarms() -> bool:
     """Return whether there can be a time limit here and now."""
     return (
         hasattr(signal, "setitimer")
+        and not IN_BROWSER  # which has the function, and no alarm
         and threading.current_thread() is threading.main_thread()
         and signal.getsignal(signal.SIGALRM) in (signal.SIG_DFL, signal.SIG_IGN)
     )

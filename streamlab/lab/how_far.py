@@ -9,6 +9,8 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
+from streamlab.servers.in_browser import IN_BROWSER
+
 #: Seconds after which it is shown, and between two renewals.
 _PATIENCE, _EVERY = 3.0, 0.5
 _BAR: Final = "|{bar}| {elapsed} so far, {remaining} left"
@@ -64,9 +66,10 @@ def _kernel() -> Any:
 def _is_watched() -> bool:
     """Return whether this is a notebook that somebody looks at.
 
-    One that is executed by a program, and whose outputs are compared, cannot ask its user anything.
+    One that is executed by a program, and whose outputs are compared, cannot ask its user anything. In a browser
+    nothing could be drawn meanwhile.
     """
-    kernel = _kernel()
+    kernel = None if IN_BROWSER else _kernel()
     parent = kernel.get_parent("shell") or {} if kernel is not None else {}
     return bool(parent.get("content", {}).get("allow_stdin"))
 

@@ -29,7 +29,7 @@ from streamlab.lab.live import LiveEngine
 from streamlab.lab.machine_process import LabError
 from streamlab.lab.methods import ByHand
 from streamlab.lab.overheads import Overheads
-from streamlab.lab.reasonable import check_run
+from streamlab.lab.reasonable import check_engine, check_run
 from streamlab.lab.running import Progress, run_coroutine, run_live
 from streamlab.lab.simulated import SimulatedEngine
 from streamlab.lab.timeline import Timeline, Way
@@ -73,8 +73,8 @@ class Lab(ByHand, ShowsItself):
 
     Raises
     ------
-    ScenarioError
-        If there is no such scenario, or it cannot run on this engine.
+    ScenarioError, LabError
+        If there is no such scenario, or it cannot run on this engine, or a browser has no processes for that.
     """
 
     def __init__(
@@ -88,8 +88,7 @@ class Lab(ByHand, ShowsItself):
         way: Way = "quickest",
     ) -> None:
         self.scenario = scenario if isinstance(scenario, Scenario) else load_scenario(scenario)
-        if engine not in ("simulated", "live"):
-            raise ScenarioError(f"there is no engine {engine!r}: known are simulated, live")
+        check_engine(engine)
         if engine == "simulated" and redis_url is not None:
             raise ScenarioError("the simulated engine uses no server: leave the URL out, or take engine='live'")
         check_run(self.scenario, engine)

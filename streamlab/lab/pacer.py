@@ -1,11 +1,14 @@
-"""`Pacer`: a thread that lets virtual time pass at a pace, while a learner looks on and interferes."""
+"""`Pacer`: lets virtual time pass at a pace, while a learner looks on and interferes."""
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 import weakref
 from collections.abc import Callable
+
+from streamlab.servers import in_browser
 
 #: Seconds between two looks at the clock, and how long one look may let the simulation run: whoever else
 #: wants to use it waits no longer than that.
@@ -16,7 +19,7 @@ _MOST_BEHIND = 0.2
 
 
 class Pacer:
-    """Lets virtual time pass, at `speed` times the wall's, in a thread of its own.
+    """Lets virtual time pass, at `speed` times the wall's: in a thread of its own or, in a browser, on the loop.
 
     Parameters
     ----------
@@ -28,35 +31,48 @@ class Pacer:
     def __init__(self, advance: Callable[[float, float], float | None], now: float, speed: float):
         self.speed = speed
         self._stop = threading.Event()
+        self._has_ended = False
         # Only weakly: a lab that nobody has any more shall not be kept by its own clock.
         self._advance = weakref.WeakMethod(advance)
-        self._thread = threading.Thread(target=self._pass, args=(now,), name="streamlab-pacer", daemon=True)
-        self._thread.start()
+        self._last = time.perf_counter()
+        self._due = now
+        self._thread: threading.Thread | None = None
+        if in_browser.IN_BROWSER:
+            asyncio.get_running_loop().call_later(_LOOK_EVERY, self._look_on_loop)
+        else:
+            self._thread = threading.Thread(target=self._pass, name="streamlab-pacer", daemon=True)
+            self._thread.start()
 
     @property
     def is_running(self) -> bool:
         """Whether time passes."""
-        return self._thread.is_alive() and not self._stop.is_set()
+        return not (self._has_ended or self._stop.is_set())
 
     def stop(self) -> None:
         """Stop the clock."""
         self._stop.set()
-        if self._thread is not threading.current_thread():
+        if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join()
 
-    def _pass(self, now: float) -> None:
-        last = time.perf_counter()
-        due = now
+    def _pass(self) -> None:
         while not self._stop.wait(_LOOK_EVERY):
-            wall = time.perf_counter()
-            due += min(wall - last, _MOST_BEHIND) * self.speed
-            last = wall
-            advance = self._advance()
-            if advance is None:
+            if not self._look():
                 return
-            reached = advance(due, wall + _LONGEST_LOOK)
-            if reached is None:
-                return
-            # What could not be simulated in time is not made up for: it then goes as fast as it can.
-            due = max(due - max(due - reached - _MOST_BEHIND * self.speed, 0.0), reached)
-            del advance
+
+    def _look_on_loop(self) -> None:
+        if not self._stop.is_set() and self._look():
+            asyncio.get_running_loop().call_later(_LOOK_EVERY, self._look_on_loop)
+
+    def _look(self) -> bool:
+        """Let as much time pass as is due; return False at the end."""
+        wall = time.perf_counter()
+        self._due += min(wall - self._last, _MOST_BEHIND) * self.speed
+        self._last = wall
+        advance = self._advance()
+        reached = None if advance is None else advance(self._due, wall + _LONGEST_LOOK)
+        if reached is None:
+            self._has_ended = True
+            return False
+        # What could not be simulated in time is not made up for: it then goes as fast as it can.
+        self._due = max(self._due - max(self._due - reached - _MOST_BEHIND * self.speed, 0.0), reached)
+        return True

@@ -5,13 +5,23 @@ from __future__ import annotations
 import itertools
 import math
 
+from streamlab.lab.machine_process import LabError
 from streamlab.lab.simulated_server import check_recovery
 from streamlab.results.run import EngineName
 from streamlab.scenario import Scenario, ScenarioError
 from streamlab.scenario.replay import is_departures, replay
+from streamlab.servers.in_browser import IN_BROWSER, why_not
 
 #: A run longer than this is a mistake: nobody waits a week for a notebook, or for a simulation of a century.
 LONGEST_RUN = {"live": 24 * 3600.0, "simulated": 10 * 366 * 24 * 3600.0}
+
+
+def check_engine(engine: str) -> None:
+    """See that there is such an engine, here: a browser has no processes for the live one."""
+    if engine not in ("simulated", "live"):
+        raise ScenarioError(f"there is no engine {engine!r}: known are simulated, live")
+    if engine == "live" and IN_BROWSER:
+        raise LabError(why_not("the live engine", "processes", "leave engine out, and the run is simulated"))
 
 
 def check_run(scenario: Scenario, engine: EngineName) -> None:

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import math
 import operator
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Protocol
 
 try:
     import pandas as pd
 except ModuleNotFoundError as error:
+    if sys.platform == "emscripten":
+        raise  # which says how it is had there
     raise ModuleNotFoundError(
         "tables need pandas, which is not installed: pip install 'consumer-group-lab[course]'", name=error.name
     ) from None

@@ -28,6 +28,7 @@ from streamlab.servers.client import (
     with_database,
 )
 from streamlab.servers.embedded import EmbeddedServer
+from streamlab.servers.in_browser import IN_BROWSER, why_not
 from streamlab.servers.private import PrivateServer
 from streamlab.servers.programs import ServerStartError, find_servers
 from streamlab.servers.several import is_cluster
@@ -300,6 +301,9 @@ def _resolve(url: str | None, name: str, fresh: bool) -> str | _Shared:
                     f"fresh=True would delete all data of {redact(wanted)}, which is not this process's own: "
                     "delete the keys that you mean, or leave the URL out to use a private server"
                 )
+            if IN_BROWSER:
+                instead = "leave the URL out for the embedded server"
+                raise ServerUnusable(why_not(f"a server at {redact(wanted)}", "sockets", instead))
             return wanted
         if shared is None:
             shared = _shared[name] = _embedded(version=_version_of(wanted)) if wanted else _best()

@@ -12,6 +12,7 @@ from redis.asyncio.connection import AbstractConnection, Connection, SSLConnecti
 from redis.asyncio.connection import UnixDomainSocketConnection as UnixConnection
 from redis.asyncio.sentinel import SentinelManagedConnection, SentinelManagedSSLConnection
 from redis.connection import HiredisRespSerializer
+from redis.utils import HIREDIS_AVAILABLE
 
 
 class _PacksInC:
@@ -52,5 +53,6 @@ _PACKED_IN_C: dict[type[AbstractConnection], type[AbstractConnection]] = {
 
 
 def pack_in_c(pool: Any) -> None:
-    """Let the connections that a pool will make pack their commands in C."""
-    pool.connection_class = _PACKED_IN_C.get(pool.connection_class, pool.connection_class)
+    """Let the connections that a pool will make pack their commands in C, if there is hiredis."""
+    if HIREDIS_AVAILABLE:
+        pool.connection_class = _PACKED_IN_C.get(pool.connection_class, pool.connection_class)

@@ -29,6 +29,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Self
 
+from streamlab.servers.in_browser import IN_BROWSER, why_not
+
 # HUP must be ignored: when the owner dies and a member of the group is stopped, the kernel sends the
 # group SIGHUP, and the guard would be the one to die of it.
 _DEAF = "trap '' HUP INT QUIT TERM TSTP\n"
@@ -220,6 +222,8 @@ def guarded_popen(
 
     Raises `OSError` when the program cannot be started, `NotImplementedError` on Windows.
     """
+    if IN_BROWSER:
+        raise NotImplementedError(why_not("a program of its own", "processes", "the simulated engine runs here"))
     if os.name != "posix":
         raise NotImplementedError(
             "real servers and worker processes need Linux or macOS; on Windows use WSL, "
@@ -288,9 +292,9 @@ class GuardedFolder:
             self.path = root / f"streamlab-{secrets.token_hex(4)}"
             if os.path.lexists(self.path):
                 continue  # somebody else's, which no guard of ours may remove
-            # First the guard, and then what it guards. There is none on Windows, where guards cannot be had.
+            # First the guard, and then what it guards. There is none on Windows and in a browser: guards cannot be had.
             self._last_act: LastAct | None = None
-            if os.name == "posix":
+            if os.name == "posix" and not IN_BROWSER:
                 self._last_act = LastAct(["/bin/sh", "-c", _REMOVE, "streamlab-remove", self.path])
             try:
                 self.path.mkdir(0o700)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from streamlab.servers.client import OLDEST_VERSION, ServerInfo
+from streamlab.servers.in_browser import IN_BROWSER, why_not
 
 Kind = Literal["redis", "valkey"]
 Version = tuple[int, int, int]
@@ -104,6 +105,8 @@ def best_server() -> ServerBinary:
 
 
 def no_server(passed_over: list[str]) -> ServerStartError:
+    if IN_BROWSER:
+        return ServerStartError(why_not("a private server", "processes", "connect() gives the embedded one"))
     install = "install one (Debian, Ubuntu: apt install redis-server; macOS: brew install redis; on Windows use WSL)"
     if passed_over:
         return ServerStartError(f"no server on the PATH can be used: {'; '.join(passed_over)}; {install}")

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-import hiredis
+try:
+    import hiredis
+except ModuleNotFoundError:  # a browser has none, and nothing to look on at
+    hiredis = None  # type: ignore[assignment]
 
 _NOT_YET: Final = object()
 

@@ -4,14 +4,8 @@ from __future__ import annotations
 
 from streamlab.model import StreamModel
 from streamlab.servers.embedded import EmbeddedServer
-from streamlab.views.plots.group_states import (
-    Transitions,
-    draw_states,
-    draw_transitions,
-    entry_states,
-    model_states,
-    transitions,
-)
+from streamlab.views.plots.group_states import draw_states, draw_transitions, entry_states, model_states, transitions
+from streamlab.views.plots.states import Transitions
 
 
 def test_states_of_a_server_and_of_the_model() -> None:

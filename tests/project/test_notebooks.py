@@ -6,6 +6,7 @@ What is in their outputs is compared by ``pytest --nbval notebooks``; here stand
 from __future__ import annotations
 
 import ast
+import asyncio
 import importlib.util
 import itertools
 import re
@@ -35,7 +36,7 @@ LONGEST_LESSON = 30
 #: Lines of a piece of a file, its magic included.
 WRITTEN_PIECE = 16
 #: Names of the package that a lesson imports: more are too many to learn at once.
-MOST_NAMES = 5
+MOST_NAMES = 6
 #: HTML that a text cell may use; anything else that looks like a tag vanishes from the page.
 TAGS = {"details", "summary"}
 #: What a cell says that runs on a real server only.
@@ -261,6 +262,11 @@ def test_exercises_are_open_and_solutions_right(name: str) -> None:
 
 def run_source(name: str) -> list[Verdict]:
     """Run a source's cells, but for those that need a server; return the verdicts."""
+    with asyncio.Runner() as runner:
+        return _run_source(name, runner)
+
+
+def _run_source(name: str, runner: asyncio.Runner) -> list[Verdict]:
     space: dict[str, Any] = {"__name__": "__main__"}
     verdicts = []
     for cell in build.read(FOLDER / "solutions" / name).cells:
@@ -279,7 +285,9 @@ def run_source(name: str) -> list[Verdict]:
             assert isinstance(verdict, Verdict)
             verdicts.append(verdict)
         else:
-            exec(compile(tree, name, "exec"), space)
+            waits = eval(compile(tree, name, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), space)
+            if waits is not None:  # a coroutine: the cell awaits something, as a notebook lets it
+                runner.run(waits)
     return verdicts
 
 

@@ -36,6 +36,7 @@ TOP_LEVEL = {
         "binder",
         "docs",
         "examples",
+        "lite",
         "notebooks",
         "pyproject.toml",
         "streamlab",

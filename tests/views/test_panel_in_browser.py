@@ -237,7 +237,7 @@ def test_each_deed_by_click(engine: str) -> None:
     """Add, trim, acknowledge, bury, put back, remove, destroy, tell a story: what comes of each is to be seen."""
     port = browser.free_port()
     quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    low = {"width": 1200, "height": 720}
+    low: dict[str, Any] = {"width": 1200, "height": 720}
     with served(BY_HAND, live=engine == "live", port=port, **quiet) as voila:
         browser.wait_for(f"http://127.0.0.1:{port}/nothing", voila)
         with browser.open_page(f"http://127.0.0.1:{port}/", **low) as page:
@@ -360,7 +360,7 @@ def test_in_a_notebook(application: str, engine: str, tmp_path: Path, eventually
     (tmp_path / "scenario.toml").write_text(to_toml(CROWDED), "utf-8")
     cells = [cell.format(engine=engine) for cell in CELLS]
     (tmp_path / "panel.ipynb").write_text(browser.notebook(*cells), "utf-8")
-    low = {"width": 1200, "height": 720}
+    low: dict[str, Any] = {"width": 1200, "height": 720}
     with browser.jupyter(tmp_path, application) as url, browser.open_page(url, **low) as page:
         browser.run_all_cells(page)
         page.wait_for_selector("[data-consumer=C2]")

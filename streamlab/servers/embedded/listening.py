@@ -16,6 +16,7 @@ from urllib.parse import quote
 from redis import ConnectionError as RedisConnectionError
 
 from streamlab.servers.client import ServerUnusable
+from streamlab.servers.in_browser import IN_BROWSER, why_not
 from streamlab.servers.private import private_folder
 from streamlab.servers.processes import GuardedFolder
 from streamlab.servers.programs import ServerStartError
@@ -39,6 +40,8 @@ class Listener:
     """
 
     def __init__(self, server: StreamServer, host: str | None = None, port: int = 0) -> None:
+        if IN_BROWSER:
+            raise ServerUnusable(why_not("an address of the embedded server", "sockets", "use its clients"))
         if os.name != "posix":
             raise ServerUnusable(
                 "other processes reach the embedded server by a unix socket, which this platform does not have: "

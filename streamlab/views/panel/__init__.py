@@ -6,11 +6,13 @@
 
 Its view sends an action for what is done to the run, as text (``kill C2``), and a control for what is done to the
 clock. The panel has a thread that looks at the lab some times a second, and does in order what was asked for: so
-nothing blocks the kernel, whichever of its threads hears of it.
+nothing blocks the kernel, whichever of its threads hears of it. In a browser, which has no threads, the kernel's loop
+does that between two cells, and while one sleeps.
 """
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import contextlib
 import queue
@@ -34,6 +36,7 @@ except ModuleNotFoundError as error:
 from streamlab.lab.lab import Lab, LabError
 from streamlab.scenario import ScenarioError
 from streamlab.scenario.action import Action
+from streamlab.servers import in_browser
 from streamlab.views.panel.buttons import all_buttons
 from streamlab.views.panel.so_far import run_so_far
 from streamlab.views.playback import Playback
@@ -84,6 +87,7 @@ class Panel(anywidget.AnyWidget):
         self._is_closed = False
         self._thread: threading.Thread | None = None
         self._thread_lock = threading.Lock()
+        self._is_on_loop = False  # instead of in a thread
         self.on_msg(self._hear)
         _replace_in_cell(self)
         _open.add(self)
@@ -168,7 +172,11 @@ class Panel(anywidget.AnyWidget):
 
     def _wake(self) -> None:
         with self._thread_lock:
-            if not self._is_closed and (self._thread is None or not self._thread.is_alive()):
+            if in_browser.IN_BROWSER:
+                if not self._is_closed and not self._is_on_loop:
+                    self._is_on_loop = True
+                    asyncio.get_running_loop().call_soon(_attend_on_loop, weakref.ref(self))
+            elif not self._is_closed and (self._thread is None or not self._thread.is_alive()):
                 # Weakly: the thread shall not keep a panel that nobody has any more.
                 self._thread = threading.Thread(
                     target=_attend, args=(weakref.ref(self),), name="streamlab-panel", daemon=True
@@ -225,6 +233,18 @@ def _attend(reference: weakref.ref[Panel]) -> None:
             return
         for request in asked:
             panel._obey(request)
+
+
+def _attend_on_loop(reference: weakref.ref[Panel]) -> None:
+    """Look after a panel once, and again in a moment: what `_attend` does, where there are no threads."""
+    panel = reference()
+    if panel is None or panel._is_closed:
+        return
+    while not panel._requests.empty():
+        panel._obey(panel._requests.get())
+    panel._is_on_loop = panel._rest_or_paint()
+    if panel._is_on_loop:
+        asyncio.get_running_loop().call_later(_EVERY, _attend_on_loop, reference)
 
 
 def _wake_up(lab: Lab) -> None:

@@ -12,7 +12,6 @@ from contextlib import ExitStack, suppress
 from functools import partial
 from typing import Any
 
-import hiredis
 from fakeredis._helpers import NoResponse, SimpleError
 from fakeredis._msgs import FLAG_SKIP_CONVERT_TO_RESP2, UNBLOCKED_MSG
 from fakeredis._socket import AsyncFakeSocket
@@ -20,15 +19,22 @@ from fakeredis._socket._resp import convert_to_resp2
 
 from streamlab.actors import scripts
 from streamlab.model.commands import BlockedCommand, CommandError, Reply
+from streamlab.servers import in_browser
 from streamlab.servers.embedded import refusals
 from streamlab.servers.embedded.blocked import Blocked, BlockedRead
 from streamlab.servers.embedded.information import information
 from streamlab.servers.embedded.replies import Carried, as_resp3, decoded, encoded
+from streamlab.servers.embedded.resp import CommandReader
 
 from . import locks
 from .corrections import SIGNATURES, Corrections
 from .databases import StreamDatabase, StreamServer
 from .pops import BlockedPop
+
+try:
+    import hiredis
+except ModuleNotFoundError:  # a browser has none
+    hiredis = None  # type: ignore[assignment]
 
 _EVALS = (b"EVAL", b"EVALSHA")
 _NOT_TEXT = "ERR what has to be text here cannot contain special characters"
@@ -47,6 +53,15 @@ def _of_known_scripts(words: Sequence[bytes]) -> bytes | list[int] | None:
         case [b"EXISTS", _, *_]:
             return [int(word.lower() in _KNOWN_SCRIPTS) for word in words[1:]]
     return None
+
+
+def _command_reader() -> tuple[Callable[[bytes], object], Callable[[], list[bytes] | None]]:
+    """Return what takes bytes, and what gives the next command of theirs: None until all of it has come."""
+    if hiredis is None:
+        plain = CommandReader()
+        return plain.feed, plain.next
+    reader = hiredis.Reader(notEnoughData=None)
+    return reader.feed, reader.gets
 
 
 class _Line:
@@ -82,10 +97,10 @@ class StreamSocket(Corrections):
         super().__init__(server, *args, **kwargs)
 
     def _parse_commands(self) -> Generator[None, bytes, None]:
-        reader = hiredis.Reader()
+        feed, take = _command_reader()
         while True:
-            reader.feed((yield))
-            while not (self._paused or self._killed) and (fields := reader.gets()) is not False:
+            feed((yield))
+            while not (self._paused or self._killed) and (fields := take()) is not None:
                 self._process_command(fields)
 
     def _process_command(self, fields: list[bytes]) -> None:
@@ -335,7 +350,7 @@ class SyncStreamSocket(StreamSocket):
                 pause = min(pause, deadline - time.monotonic())
                 if pause <= 0 and not read.is_over:
                     raise TimeoutError
-            over.wait(pause)
+            in_browser.wait(over, pause)
         self.finish()
 
 

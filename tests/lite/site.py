@@ -1,0 +1,98 @@
+"""The site that `make lite` makes, served to a Chromium that reaches nothing else."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from tests import browser
+from tests.walk import HEIGHT, WIDTH, Step, walk
+
+#: Open a notebook that was not there when the site was made.
+OPEN_NEW = """async ([name, text]) => {
+    await window.jupyterapp.serviceManager.contents.save(
+        name, { type: 'notebook', format: 'json', content: JSON.parse(text) });
+    await window.jupyterapp.commands.execute('docmanager:open', { path: name });
+}"""
+#: Wait for the kernel of the notebook that is shown, but not for ever.
+KERNEL = """async limit => {
+    const { context, sessionContext } = window.jupyterapp.shell.currentWidget;
+    const ready = context.ready.then(() => sessionContext.ready).then(() => sessionContext.session.kernel.info);
+    const late = new Promise((_, reject) => setTimeout(() => reject(new Error('no kernel')), limit));
+    await Promise.race([ready, late]);
+}"""
+#: Execute code that is not in the notebook.
+EXECUTE = """async code => {
+    const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;
+    return (await kernel.requestExecute({ code, stop_on_error: true }).done).content;
+}"""
+
+
+class _Handler(SimpleHTTPRequestHandler):
+    extensions_map = {  # noqa: RUF012
+        **SimpleHTTPRequestHandler.extensions_map, ".mjs": "text/javascript", ".wasm": "application/wasm",
+    }  # fmt: skip
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@dataclass
+class Opened:
+    """A notebook of the site, in the browser."""
+
+    page: Any
+    base: str
+    seconds: float = 0.0
+    """From opening the site until the kernel was ready."""
+    asked: list[str] = field(default_factory=list)
+    """What was asked for elsewhere."""
+
+    def hear(self, url: str) -> None:
+        """Note a request, if it is to elsewhere."""
+        if not url.startswith((self.base, "data:", "blob:")):
+            self.asked.append(url)
+
+    def complaints(self) -> list[str]:
+        """Run the cells one after another; say what is wrong with them."""
+        return [words for step in walk(self.page) for words in troubles(step)]
+
+    def execute(self, code: str) -> None:
+        """Execute code that is not in the notebook."""
+        reply = self.page.evaluate(EXECUTE, code)
+        assert reply["status"] == "ok", reply
+
+
+def troubles(step: Step) -> list[str]:
+    """Say what is wrong with a cell, but for how long it took."""
+    first = step.source.splitlines()[0] if step.source else ""
+    return [f"[{step.number}] {first}: {words}" for words in step.complaints() if "nothing was to be seen" not in words]
+
+
+@contextlib.contextmanager
+def opened(folder: Path, name: str, *cells: str) -> Iterator[Opened]:
+    """Give a lesson of the site, or a notebook of these cells, with its kernel ready."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, directory=str(folder)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    found = Opened(None, f"http://127.0.0.1:{server.server_port}/")
+    began = time.monotonic()
+    url = f"{found.base}lab/index.html" + ("" if cells else f"?path={name}")
+    try:
+        with browser.open_page(url, width=WIDTH, height=HEIGHT, asked=found.hear) as found.page:
+            if cells:
+                found.page.wait_for_function("() => window.jupyterapp?.shell?.currentWidget")
+                found.page.evaluate(OPEN_NEW, [name, browser.notebook(*cells, kernel="python")])
+            found.page.wait_for_function("() => window.jupyterapp?.shell?.currentWidget?.sessionContext")
+            found.page.evaluate(KERNEL, browser.LIMIT_MS)
+            found.seconds = time.monotonic() - began
+            yield found
+    finally:
+        server.shutdown()
+        server.server_close()
