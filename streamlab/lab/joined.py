@@ -50,7 +50,7 @@ class Guest:
 
     def __init__(self, client: redis.Redis, box: Letterbox, guest: str, clock: float) -> None:
         self.client, self.clock = client, clock
-        self._to, self._back, self._sign = box.to(guest), box.back(guest), box.sign(guest)
+        self._to, self._back, self.sign = box.to(guest), box.back(guest), box.sign(guest)
         self._lives: dict[int, _Distant] = {}
         #: Whether it went without a word: what it did last has not been heard of.
         self.is_lost = False
@@ -85,13 +85,13 @@ class Guest:
                 life.returncode = letter["ended"]
         if not letters and time.monotonic() >= self._look_at:
             self._look_at = time.monotonic() + SIGN_EVERY
-            if not self.client.exists(self._sign):
+            if not self.client.exists(self.sign):
                 for life in self._lives.values():
                     life.lose()
 
     def say_goodbye(self) -> None:
         """Tell it that the run is over; if it has left, tidy up after it."""
-        if self.client.exists(self._sign):
+        if self.client.exists(self.sign):
             self.write(bye=True)
         else:
             self.client.delete(self._to, self._back)
@@ -244,9 +244,11 @@ class Reception:
                 if entry_id not in left:
                     who = given.get(entry_id, "")
                     who = who if who in lost else lost[0]
-                    at = crashes[who] - _JUST_BEFORE
-                    for kind in (PROCESSED, ACKED) if entry_id not in processed else (ACKED,):
-                        yield Event(at, kind, who, entry_id)
+                    kinds = [] if entry_id in given else [DELIVERED]
+                    kinds += [ACKED] if entry_id in processed else [PROCESSED, ACKED]
+                    for before, kind in zip(range(len(kinds), 0, -1), kinds, strict=True):
+                        at = crashes[who] - before * _JUST_BEFORE
+                        yield Event(at, kind, who, entry_id, 1 if kind == DELIVERED else 0)
 
     def close(self) -> None:
         """Say goodbye, and give the name back."""

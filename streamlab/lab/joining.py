@@ -95,12 +95,10 @@ class _Joined:
                 self._give_sign()
                 if not self._client.exists(self._box.offer):
                     print("streamlab: the run has ended, or its lab has gone", file=sys.stderr)
-                    return self._leave(0)
+                    return self._leave(0, is_over=True)
             for letter in take(self._client, self._box.to(self._guest)):
                 if "bye" in letter:
-                    status = self._leave(0)
-                    self._client.delete(self._box.back(self._guest))  # nobody reads it any more
-                    return status
+                    return self._leave(0, is_over=True)
                 if "refused" in letter:
                     raise ScenarioError(letter["refused"])
                 self._obey(letter)
@@ -109,12 +107,13 @@ class _Joined:
                 return self._leave(0)
             time.sleep(_LOOK_EVERY)
 
-    def _leave(self, status: int) -> int:
+    def _leave(self, status: int, *, is_over: bool = False) -> int:
+        """End the worker, and leave no key: but, unless the run is over, what the lab has still to read."""
         if self._worker is not None:
             self._worker.kill()
             self._tell()
-        box = self._box
-        self._client.delete(box.to(self._guest), box.sign(self._guest))
+        box, guest = self._box, self._guest
+        self._client.delete(box.to(guest), box.sign(guest), *([box.back(guest)] if is_over else []))
         return status
 
     def _see_that_it_is_open(self) -> None:

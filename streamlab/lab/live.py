@@ -135,8 +135,9 @@ class LiveStage(Stage):
     def inform_estate(self, *, now: bool = True) -> None:
         """Let somebody know what has to be deleted if this process is killed."""
         if self._estate is not None:
-            workers = [process.pid for process in self.lives]
-            self._estate.keep_up((pid for pid in workers if pid is not None), now=now)
+            workers = [process.pid for process in self.lives if process.pid is not None]
+            guests = [] if self.reception is None else [guest.sign for guest in self.reception.guests.values()]
+            self._estate.keep_up(workers, guests=guests, now=now)
 
     def note_added(self, entry_id: str) -> None:
         """Note an entry that the run has added."""

@@ -43,7 +43,7 @@ def url() -> Iterator[str]:
 def client(url: str, eventually: Eventually) -> Iterator[Any]:
     with sync_stream_client(url) as client:
         yield client
-        eventually(lambda: client.keys("*") == [], "nothing is left")
+        eventually(lambda: client.keys("*") == [], "nothing is left", 30)
 
 
 @contextlib.contextmanager
@@ -66,9 +66,17 @@ def led(url: str) -> Iterator[Lab]:
 
 
 def ended(lab: Lab) -> Run:
-    """Let production end, and all be done; return what came of it."""
+    """Let production end, and all be done; return what came of it: nothing is lost.
+
+    The producer is killed: it may have added one more entry than it could tell of.
+    """
     lab.kill("P1")
-    return lab.run()
+    run = lab.run()
+    assert run.final.pending == {}
+    assert run.final.undelivered == ()
+    assert run.processed - run.added in (0, 1)
+    assert run.lost == 0
+    return run
 
 
 def what_befell(run: Run, name: str) -> list[str]:
@@ -102,7 +110,7 @@ def test_one_that_joins_is_a_consumer_like_any_other(url: str, client: Any, even
     assert "secret" not in said
     assert ["C2 plays in one-to-one, life 1" in said, "life 2" in said] == [True, True]
     assert run.broken() == []
-    assert run.processed == run.added > 50
+    assert run.added > 50
     assert what_befell(run, "C2") == ["started", "crashed", "started", "paused", "resumed", "stopped"]
     assert "C2" in run.waits
     # By one clock: nothing is given before it was added, and nothing done before it was given.
@@ -119,7 +127,6 @@ def test_a_machine_that_is_gone_is_missed(url: str, client: Any, eventually: Eve
         run = ended(lab)
     assert what_befell(run, "C2") == ["started", "crashed"]
     assert run.broken() == ["C2 ended by itself: its machine has not been heard of for 5 s"]
-    assert run.processed == run.added
 
 
 def test_an_interrupt_lets_it_finish_what_it_holds(url: str, client: Any, eventually: Eventually) -> None:
