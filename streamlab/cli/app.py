@@ -217,11 +217,23 @@ def _serve(
     return serve(host=host, port=port, scenario=scenario)
 
 
-def _worker() -> int:
-    """Play one actor (started by the live engine)."""
-    from streamlab.lab import worker
+def _worker(
+    join: Annotated[str | None, typer.Option(metavar="URL", help="The server of the run.")] = None,
+    run: Annotated[str | None, typer.Option(metavar="NAME", help="The name under which it is open.")] = None,
+    consumer: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Its name in the group.", show_default="the next that is free")
+    ] = None,
+    group: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The group.", show_default="that of the first consumer")
+    ] = None,
+) -> int:
+    """Be one more consumer of a live run that another machine leads, until it ends or Ctrl-C.
 
-    return worker.main()
+    There: `streamlab run … --engine live --redis URL --open NAME`. The lab starts, kills and judges it as its own.
+    """
+    from streamlab.cli.joining import join_run
+
+    return join_run(join, run, consumer, group)
 
 
 def _doctor(

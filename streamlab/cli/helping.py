@@ -61,7 +61,10 @@ EXAMPLES: Final[dict[str, list[tuple[str, str]]]] = {
         ("streamlab serve --port 6380", "then, elsewhere: redis-cli -p 6380"),
         ("streamlab serve --scenario kill-and-recover", "run it into the server, and look at what it leaves"),
     ],
-    "worker": [("streamlab run one-to-one --engine live", "starts a worker for each actor; it is not run by hand")],
+    "worker": [
+        ("streamlab run one-to-many --engine live --redis redis://:pass@db --open mine", "on one machine, and"),
+        ("streamlab worker --join redis://:pass@db --run mine", "on any other: one consumer more"),
+    ],
     "doctor": [
         ("streamlab doctor", "engines, servers, Python packages, extras"),
         ("streamlab doctor -v", "and how the embedded server differs from a real one"),

@@ -125,6 +125,9 @@ class RunOptions(ScenarioOptions):
         Literal["simulated", "live", "both"], choice("In virtual time (default), on a real Redis, or on both.")
     ] = "simulated"
     redis: Annotated[str | None, option("URL", "The server for a live run (default: a private one).")] = None
+    open: Annotated[str | None, option("NAME", "With --redis: let workers of other machines join under this name.")] = (
+        None
+    )
 
     json: Annotated[bool, flag("--json", "Print the result as one JSON object.", _RESULT)] = False
     events: Annotated[bool, flag("--events", "Print every event as a line of JSON.", _RESULT)] = False

@@ -19,7 +19,7 @@ from streamlab.lab.both import run_both
 from streamlab.lab.lab import Lab
 from streamlab.lab.steps import rare_garbage_collections
 from streamlab.results.comparison import Agreement, Comparison
-from streamlab.results.run import Run
+from streamlab.results.run import EngineName, Run
 from streamlab.scenario import Scenario, ScenarioError
 from streamlab.servers.client import redact
 from streamlab.servers.stopping import Stopped
@@ -30,6 +30,8 @@ def run(options: RunOptions) -> int:
     scenario = scenario_of(options)
     if options.engine == "simulated" and options.redis is not None:
         raise ScenarioError("--redis is for a real run: add --engine live or --engine both")
+    if options.open is not None and (options.engine != "live" or options.redis is None):
+        raise ScenarioError("--open is for a live run on a server that others reach: add --engine live --redis URL")
     _check_keep(options)
     check_files(options)  # before the run: what is found out after it has cost that run
     if options.keep:
@@ -41,11 +43,16 @@ def run(options: RunOptions) -> int:
                 comparison = run_both(scenario, redis_url=options.redis, progress=show)
                 runs = [comparison.one, comparison.other]
             else:
-                with Lab(scenario, engine=options.engine, redis_url=options.redis) as lab:
+                with _lab(scenario, options) as lab:
                     runs = [lab.run(show)]
         _print(options, runs, comparison)
         write_files(options, runs)
         return _judge(runs, comparison)
+
+
+def _lab(scenario: Scenario, options: RunOptions) -> Lab:
+    engine: EngineName = "simulated" if options.engine == "both" else options.engine
+    return Lab(scenario, engine=engine, redis_url=options.redis, open_as=options.open)
 
 
 def _check_keep(options: RunOptions) -> None:
@@ -62,7 +69,7 @@ def _check_keep(options: RunOptions) -> None:
 def _run_and_keep(scenario: Scenario, options: RunOptions) -> int:
     """Run a scenario live, and leave its server as it is until a signal comes; return the run's exit status."""
     port = (options.port or free_port()) if options.redis is None else None
-    engine = Lab(scenario, engine="live", redis_url=options.redis).live_engine(port)
+    engine = _lab(scenario, options).live_engine(port)
     status: list[int] = []
 
     def tell(run: Run) -> None:

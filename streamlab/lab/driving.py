@@ -40,12 +40,12 @@ def cancel_until(
 class LiveDriver:
     """A live engine on an event loop in a thread of its own."""
 
-    def __init__(self, scenario: Scenario, redis_url: str | None) -> None:
+    def __init__(self, scenario: Scenario, redis_url: str | None, open_as: str | None = None) -> None:
         self._loop = new_loop()
         self._ready = threading.Event()
         self._error: BaseException | None = None
         self._run: Run | None = None
-        self._engine = LiveEngine(scenario, redis_url=redis_url, interactive=True)
+        self._engine = LiveEngine(scenario, redis_url=redis_url, interactive=True, open_as=open_as)
         self._lookout = Lookout(self._engine)
         # Made here, so that it can be cancelled from the first moment on.
         self._task = self._loop.create_task(self._play())

@@ -14,7 +14,9 @@ import time
 from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
+from streamlab.lab.letterbox import SILENCE_MS
 from streamlab.lab.ownership import OwnKeys
 from streamlab.servers.client import stream_client
 from streamlab.servers.processes import LastAct
@@ -45,14 +47,16 @@ class Estate:
             self._first.append(entry_id)
         self._last.append(entry_id)
 
-    def keep_up(self, workers: Iterable[int], *, now: bool = False) -> None:
-        """Tell how things are, if it is time: which keys, and which processes write to them."""
+    def keep_up(self, workers: Iterable[int], *, guests: Iterable[str] = (), now: bool = False) -> None:
+        """Tell how things are, if it is time: which keys, and which processes write to them.
+
+        `guests` are keys that are there as long as workers of other machines are.
+        """
         if not now and time.monotonic() < self._due:
             return
         self._due = time.monotonic() + _EVERY
-        told = json.dumps(
-            {"url": self._url, "workers": list(workers), "keys": self._keys.to_dict([*self._first, *self._last])}
-        )
+        keys = self._keys.to_dict([*self._first, *self._last])
+        told = json.dumps({"url": self._url, "workers": list(workers), "guests": list(guests), "keys": keys})
         if told != self._told:
             self._last_act.tell(told)
             self._told = told
@@ -84,6 +88,9 @@ def _exists(pid: int) -> bool:
     return True
 
 
-async def _delete(told: dict[str, object]) -> None:
-    async with stream_client(str(told["url"]), name="streamlab-estate") as client:
+async def _delete(told: dict[str, Any]) -> None:
+    async with stream_client(told["url"], name="streamlab-estate") as client:
+        deadline = time.monotonic() + 4 * SILENCE_MS / 1000
+        while told["guests"] and await client.exists(*told["guests"]) and time.monotonic() < deadline:
+            await asyncio.sleep(0.2)
         await OwnKeys.from_dict(client, told["keys"]).delete()

@@ -81,6 +81,8 @@ class Program:
 class ForeignProcess(MachineProcess):
     """One life of a program. It is started when it begins, and not before."""
 
+    process: GuardedProcess | None
+
     def __init__(
         self,
         part: Part,
@@ -159,6 +161,10 @@ class ForeignProcess(MachineProcess):
             self._lab.is_paused(self, time.monotonic(), duration)
 
     # ---- what it says --------------------------------------------------------------------------
+
+    def _hear(self) -> None:
+        assert self.process is not None
+        self._listen_to(self.process.stderr)
 
     def read(self) -> None:
         if self._error is not None:

@@ -64,6 +64,9 @@ class Lab(ByHand, ShowsItself):
         ``"simulated"`` (virtual time, in this process) or ``"live"`` (real time, a process for each actor).
     redis_url
         The server for the live engine; None starts a private one, which ends with the run.
+    open_as
+        The name under which workers on other machines may join a live run on that server, as consumers more:
+        ``streamlab worker --join URL --run NAME``.
     overheads
         What commands and timers cost in the simulation: nothing, unless given (see `Overheads.of`).
     engine_of
@@ -83,6 +86,7 @@ class Lab(ByHand, ShowsItself):
         *,
         engine: EngineName = "simulated",
         redis_url: str | None = None,
+        open_as: str | None = None,
         overheads: Overheads | None = None,
         engine_of: Callable[[Scenario], SimulatedEngine] | None = None,
         way: Way = "quickest",
@@ -91,9 +95,11 @@ class Lab(ByHand, ShowsItself):
         check_engine(engine)
         if engine == "simulated" and redis_url is not None:
             raise ScenarioError("the simulated engine uses no server: leave the URL out, or take engine='live'")
+        if open_as is not None and redis_url is None:
+            raise ScenarioError("workers from elsewhere need a server that they reach: give redis_url, or no open_as")
         check_run(self.scenario, engine)
         self.engine: EngineName = engine
-        self._redis_url = redis_url
+        self._redis_url, self._open_as = redis_url, open_as
         self._timeline = Timeline(self.scenario, overheads, engine_of, way)
         self._live: LiveDriver | None = None
         self._stays_open = False
@@ -131,7 +137,7 @@ class Lab(ByHand, ShowsItself):
 
     def live_engine(self, port: int | None = None) -> LiveEngine:
         """Return the engine of a live run; with a port, its private server is reached there as well."""
-        return LiveEngine(self.scenario, redis_url=self._redis_url, port=port)
+        return LiveEngine(self.scenario, redis_url=self._redis_url, port=port, open_as=self._open_as)
 
     # ---- time ----------------------------------------------------------------------------------
 
@@ -285,10 +291,7 @@ class Lab(ByHand, ShowsItself):
     def commands(self) -> list[Command]:
         """The last commands: what the lab sent, what ``%redis`` sent to its server, and what the workers' events tell.
 
-        Those of the lab are kept for longer, however many the workers send.
-
-        So a read that gave nothing is not among them, and a worker's commands are put together from what
-        it reported; for what really travels to a server, ask that: ``MONITOR``.
+        So a worker's read that gave nothing is not among them; for what really travels to a server, ask ``MONITOR``.
         """
         recent = self.recent
         both = heapq.merge(recent.commands, recent.by_hand, key=lambda command: command.at)
@@ -326,20 +329,15 @@ class Lab(ByHand, ShowsItself):
     @property
     def rate(self) -> float | None:
         """Entries per second of each producer, as it was set last; None: recorded times are replayed."""
-        rates = [p.arrivals.rate for p in self.scenario.producers if p.arrivals.kind != "replay"]
-        for action in self._past():
-            if isinstance(action, actions.SetRate):
-                rates = [action.rate]
-        return rates[0] if rates else None
+        rates = [p.arrivals.rate for p in self.scenario.producers if p.arrivals.kind != "replay"][:1]
+        rates += [action.rate for action in self._past() if isinstance(action, actions.SetRate)]
+        return rates[-1] if rates else None
 
     @property
     def service(self) -> float:
         """Mean seconds that a consumer takes for an entry, as it was set last for all."""
-        mean = self.scenario.consumers[0].service.mean
-        for action in self._past():
-            if isinstance(action, actions.SetService) and action.consumer is None:
-                mean = action.mean
-        return mean
+        means = [a.mean for a in self._past() if isinstance(a, actions.SetService) and a.consumer is None]
+        return means[-1] if means else self.scenario.consumers[0].service.mean
 
     # ---- its end -------------------------------------------------------------------------------
 
@@ -378,7 +376,7 @@ class Lab(ByHand, ShowsItself):
 
     def _live_driver(self) -> LiveDriver:
         if self._live is None:
-            self._live = LiveDriver(self.scenario, self._redis_url)
+            self._live = LiveDriver(self.scenario, self._redis_url, self._open_as)
             weakref.finalize(self, self._live.close)  # when nobody has the lab any more, or at exit
             self._live.keep_open(self._stays_open)
         return self._live

@@ -16,8 +16,9 @@ from streamlab.lab.carry_out import carry_out
 from streamlab.lab.course import Course
 from streamlab.lab.estate import Estate
 from streamlab.lab.inspection import final_states
+from streamlab.lab.joined import JoinedProcess, Reception
 from streamlab.lab.live_outages import LiveOutages, servers_of
-from streamlab.lab.live_process import LiveProcess
+from streamlab.lab.live_process import LiveProcess, WorkerProcess
 from streamlab.lab.machine_process import LabError, MachineProcess
 from streamlab.lab.ownership import OwnKeys
 from streamlab.lab.patience import within
@@ -61,6 +62,9 @@ class LiveStage(LiveOutages):
 
     #: Of a private server.
     password: str | None = None
+
+    #: Where workers from elsewhere join, if they may.
+    reception: Reception | None = None
 
     def __init__(self, scenario: Scenario, redis_url: str | None, *, keeps: bool, port: int | None = None) -> None:
         super().__init__()
@@ -121,8 +125,9 @@ class LiveStage(LiveOutages):
     def inform_estate(self, *, now: bool = True) -> None:
         """Let somebody know what has to be deleted if this process is killed."""
         if self._estate is not None:
-            workers = [process.pid for process in self.lives]
-            self._estate.keep_up((pid for pid in workers if pid is not None), now=now)
+            workers = [process.pid for process in self.lives if process.pid is not None]
+            guests = [] if self.reception is None else [guest.sign for guest in self.reception.guests.values()]
+            self._estate.keep_up(workers, guests=guests, now=now)
 
     def note_added(self, entry_id: str) -> None:
         """Note an entry that the run has added."""
@@ -154,6 +159,8 @@ class LiveStage(LiveOutages):
 
     async def close(self) -> None:
         """Delete what was written to a server that was given; stop one that is private."""
+        if self.reception is not None:
+            self.reception.close()
         for proxy in self._proxies.values():
             await proxy.close()
         if self._client is not None:
@@ -176,9 +183,14 @@ class LiveStage(LiveOutages):
     def spawn(self, part: Part) -> MachineProcess:
         course = self._course
         assert course is not None
-        proxy = self._proxies.get(part.name)
-        task = Task(self.url if proxy is None else proxy.url, course.scenario, part, PATIENCE)
-        process = LiveProcess(task, course, self._cut)
+        process: MachineProcess
+        if self.reception is not None and part.name in self.reception.guests:
+            guest = self.reception.guests[part.name]
+            process = JoinedProcess(guest, course.scenario, part, course, self._cut, PATIENCE)
+        else:
+            proxy = self._proxies.get(part.name)
+            task = Task(self.url if proxy is None else proxy.url, course.scenario, part, PATIENCE)
+            process = LiveProcess(task, course, self._cut)
         self.lives.append(process)
         self.inform_estate()
         return process
@@ -195,7 +207,7 @@ class LiveStage(LiveOutages):
         await self.answered(cut)
 
     async def until_ready(self, processes: Iterable[Process]) -> None:
-        workers = [process for process in processes if isinstance(process, LiveProcess)]
+        workers = [process for process in processes if isinstance(process, WorkerProcess)]
         try:
             async with asyncio.timeout(_START_LIMIT):
                 for worker in workers:
@@ -244,12 +256,14 @@ class LiveEngine:
     A private one listens on TCP as well if it is given a `port`: else it can be reached by the run alone.
     To be used on one event loop: ``async with LiveEngine(scenario) as engine: await engine.run()``.
     When it is left, however it is left, no worker and no private server is running any more, and the
-    scenario's stream has been deleted from the server that was given.
+    scenario's stream has been deleted from the server that was given. Under the name `open_as`, workers from elsewhere
+    may join: see `streamlab.lab.joining`.
     """
 
     def __init__(
-        self, scenario: Scenario, *, redis_url: str | None = None, interactive: bool = False, port: int | None = None
-    ) -> None:
+        self, scenario: Scenario, *, redis_url: str | None = None, interactive: bool = False, port: int | None = None,
+        open_as: str | None = None,
+    ) -> None:  # fmt: skip
         if redis_url is not None and scenario.needs_persistence:
             raise LabError("the fault server-down kills the server: on a private one only, so leave the URL out")
         if redis_url is not None and scenario.may_forget:
@@ -257,6 +271,8 @@ class LiveEngine:
         self.log = EventLog(clock=_Clock())
         self.stage = self._stage(scenario, redis_url, interactive or scenario.needs_persistence, port)
         self.course = Course(scenario, self.stage, self.log, carry_out)
+        if open_as is not None:
+            self.stage.reception = Reception(self.stage.url, open_as)
         #: Whether it is ending everything that it holds: nobody may tear that.
         self.is_closing = False
 
@@ -267,6 +283,8 @@ class LiveEngine:
     async def __aenter__(self) -> Self:
         try:
             await self.stage.prepare(self._added)
+            if self.stage.reception is not None:
+                self.stage.reception.open()
         except BaseException:
             await self.close()
             raise
@@ -304,6 +322,8 @@ class LiveEngine:
         """Run the scenario to its end; `progress` is called now and then with time and events so far."""
         began = time.monotonic()
         self.course.do(self._read_all())
+        if self.stage.reception is not None:
+            self.course.do(self.stage.reception.receive(self.course))
         if progress is not None:
             self.course.do(self._tick(progress))
         try:
@@ -313,12 +333,14 @@ class LiveEngine:
                 f"the server went away in the middle of the run ({error}){self.stage.last_words()}: run again"
             ) from None
         final, *finals = await self.stage.answered(lambda client: final_states(client, self.scenario))
-        origin = self.course.origin
+        origin, log = self.course.origin, list(self.log)
+        if self.stage.reception is not None:
+            log += self.stage.reception.unheard(log, self.scenario.groups, (final, *finals))
         return Run(
             scenario=self.course.as_planned,
             engine="live",
             server=str(self.stage.info),
-            events=EventLog.of(event._replace(at=event.at - origin) for event in self.log),
+            events=EventLog.of(event._replace(at=event.at - origin) for event in log),
             final=final,
             finals=tuple(finals),
             wall=time.monotonic() - began,
@@ -326,7 +348,7 @@ class LiveEngine:
             waits={
                 name: process.waited
                 for name, process in self.course.processes.items()
-                if isinstance(process, LiveProcess) and process.waited is not None
+                if isinstance(process, WorkerProcess) and process.waited is not None
             },
         )
 

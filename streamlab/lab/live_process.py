@@ -1,4 +1,4 @@
-"""`LiveProcess`: a worker process, as its lab sees it: one life of an actor."""
+"""`WorkerProcess`: a worker process, as its lab sees it: one life of an actor; `LiveProcess`: on this machine."""
 
 from __future__ import annotations
 
@@ -10,53 +10,45 @@ import signal
 import subprocess
 import sys
 import time
+from abc import abstractmethod
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
 from streamlab.lab.machine_process import LabError, MachineProcess
+from streamlab.lab.play import Part
 from streamlab.lab.stage import Host
 from streamlab.lab.worker import READY, Task
 from streamlab.results.events import Event
 from streamlab.results.statistics import Wait
 from streamlab.scenario.action import CountedAction
 from streamlab.scenario.action_texts import parse_counted
-from streamlab.servers.processes import guarded_popen
+from streamlab.servers.processes import GuardedProcess, guarded_popen
 
 #: What a worker runs: by its path, and with -P, so that it imports nothing from the current folder, where a learner
 #: may have a redis.py or a queue.py of their own.
 _PROGRAM = str(Path(__file__).parents[1] / "__main__.py")
 
 
-class LiveProcess(MachineProcess):
-    """A worker process. What it writes is read when `read` is called."""
+class WorkerProcess(MachineProcess):
+    """A worker process, wherever it is. What it writes is read when `read` is called."""
 
-    def __init__(self, task: Task, lab: Host, cut: Callable[[str], Coroutine[Any, Any, None]]) -> None:
-        super().__init__(task.part, lab)
+    def __init__(self, part: Part, lab: Host, cut: Callable[[str], Coroutine[Any, Any, None]]) -> None:
+        super().__init__(part, lab)
         self._cut = cut
         self.ready = asyncio.Event()
         #: How long it waited for a processor; None: it has not ended, or not by itself.
         self.waited: Wait | None = None
         self._rest = b""
         self._unsent = b""
-        try:
-            self.process = guarded_popen(
-                [sys.executable, "-P", _PROGRAM, "worker"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-            )
-        except OSError as error:  # out of file handles, of processes, of memory
-            raise LabError(
-                f"no process can be started for {self.name} ({error.strerror}): take fewer producers and consumers, "
-                "or allow more (ulimit -n, ulimit -u)"
-            ) from None
-        # None of its pipes may ever block the lab: it may be paused, or print without end.
-        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
-            assert pipe is not None
-            os.set_blocking(pipe.fileno(), False)
-        # By its standard input, not as an argument: the URL may hold a password, and `ps` shows arguments.
-        self._write(task.to_line())
+
+    @abstractmethod
+    def _send(self, data: bytes) -> int:
+        """Write to its standard input; return how many bytes it takes for now."""
+
+    @abstractmethod
+    def _receive(self) -> bytes | None:
+        """Return what it has written since; None for nothing yet, and b"" at the end."""
 
     def has_begun(self, now: float) -> bool:
         return self.ready.is_set() and self.begins_at <= now
@@ -86,10 +78,8 @@ class LiveProcess(MachineProcess):
         if self.has_ended:
             return
         self._pump()
-        assert self._running.stdout is not None
-        try:
-            data = os.read(self._running.stdout.fileno(), 1 << 20)
-        except BlockingIOError:
+        data = self._receive()
+        if data is None:
             return
         if data:
             *lines, self._rest = (self._rest + data).split(b"\n")
@@ -107,12 +97,8 @@ class LiveProcess(MachineProcess):
         """Write what it has not been told yet, and take in what it says on its error output."""
         if self.has_ended:
             return  # and its pipes are closed
-        stdin = self._running.stdin
-        assert stdin is not None
-        # A worker that has died cannot be told anything; that it has died is seen by reading from it.
         if self._unsent:
-            with contextlib.suppress(BlockingIOError, BrokenPipeError):
-                self._unsent = self._unsent[os.write(stdin.fileno(), self._unsent) :]
+            self._unsent = self._unsent[self._send(self._unsent) :]
         self._hear()
 
     def _take(self, line: str) -> None:
@@ -149,3 +135,53 @@ class LiveProcess(MachineProcess):
         self._pump()
         said = self._said.decode(errors="replace").strip()
         return said.splitlines()[-1] if said else f"exit status {self._running.returncode}"
+
+
+class LiveProcess(WorkerProcess):
+    """A worker process on this machine, heard and told by its pipes."""
+
+    process: GuardedProcess
+
+    def __init__(self, task: Task, lab: Host, cut: Callable[[str], Coroutine[Any, Any, None]]) -> None:
+        super().__init__(task.part, lab, cut)
+        try:
+            self.process = start_worker()
+        except OSError as error:  # out of file handles, of processes, of memory
+            raise LabError(
+                f"no process can be started for {self.name} ({error.strerror}): take fewer producers and consumers, "
+                "or allow more (ulimit -n, ulimit -u)"
+            ) from None
+        # By its standard input, not as an argument: the URL may hold a password, and `ps` shows arguments.
+        self._write(task.to_line())
+
+    def _send(self, data: bytes) -> int:
+        assert self.process.stdin is not None
+        # A worker that has died cannot be told anything; that it has died is seen by reading from it.
+        with contextlib.suppress(BlockingIOError, BrokenPipeError):
+            return os.write(self.process.stdin.fileno(), data)
+        return 0
+
+    def _receive(self) -> bytes | None:
+        assert self.process.stdout is not None
+        try:
+            return os.read(self.process.stdout.fileno(), 1 << 20)
+        except BlockingIOError:
+            return None
+
+    def _hear(self) -> None:
+        self._listen_to(self.process.stderr)
+
+
+def start_worker() -> GuardedProcess:
+    """Start a worker, which waits for its task. Raises `OSError` if there can be no more processes."""
+    process = guarded_popen(
+        [sys.executable, "-P", _PROGRAM, "worker"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    # None of its pipes may ever block whoever started it: it may be paused, or print without end.
+    for each in (process.stdin, process.stdout, process.stderr):
+        assert each is not None
+        os.set_blocking(each.fileno(), False)
+    return process
