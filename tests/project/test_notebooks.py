@@ -36,7 +36,7 @@ LONGEST_LESSON = 30
 #: Lines of a piece of a file, its magic included.
 WRITTEN_PIECE = 16
 #: Names of the package that a lesson imports: more are too many to learn at once.
-MOST_NAMES = 6
+MOST_NAMES = 5
 #: HTML that a text cell may use; anything else that looks like a tag vanishes from the page.
 TAGS = {"details", "summary"}
 #: What a cell says that runs on a real server only.

@@ -15,7 +15,7 @@ import pytest
 from streamlab import cli
 from streamlab.cli import opening
 from streamlab.lab.lab import Lab
-from streamlab.scenario import Arrivals, Scenario, Service, consumers, producers
+from streamlab.scenario import Arrivals, Scenario, ScenarioError, Service, consumers, load_scenario, producers
 from streamlab.scenario.actions import ACTIONS
 from tests.conftest import Eventually
 from tests.views.figures import recording_of
@@ -66,6 +66,17 @@ def test_the_state_is_what_json_can_hold(lab: Lab):
     assert [consumer["name"] for consumer in state["consumers"]] == ["C1", "C2", "C3"]
     assert len(state["pending"]) == state["n_pending"] > 0
     assert state["figures"]["backlog"] == state["backlog"] == len(state["groups"][0]["waiting"])
+
+
+def test_a_scenario_will_do():
+    """Or its name: it is simulated, and running the cell again replaces that lab as well."""
+    for given in "two-groups", load_scenario("two-groups"):
+        panel = panels.Panel(given)
+        assert (panel.lab.engine, panel.lab.scenario.name) == ("simulated", "two-groups")
+        panel.close()
+        panel.lab.close()
+    with pytest.raises(ScenarioError, match="one-to-many"):
+        panels.Panel("one-to-meny")
 
 
 def test_the_headline_tells_the_story(lab: Lab):

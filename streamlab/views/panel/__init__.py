@@ -34,7 +34,7 @@ except ModuleNotFoundError as error:
     ) from None
 
 from streamlab.lab.lab import Lab, LabError
-from streamlab.scenario import ScenarioError
+from streamlab.scenario import Scenario, ScenarioError
 from streamlab.scenario.action import Action
 from streamlab.servers import in_browser
 from streamlab.views.panel.buttons import all_buttons
@@ -65,7 +65,7 @@ _of_cell: weakref.WeakValueDictionary[str, Panel] = weakref.WeakValueDictionary(
 
 
 class Panel(anywidget.AnyWidget):
-    """The control panel of a lab.
+    """The control panel of a lab, or of a simulation of a scenario: of one, or of the name of one.
 
     Shown by a cell whose last line it is. `close` ends the panel, ``lab.close()`` the lab. When a cell that made
     a panel is run again, the earlier panel is closed, and its lab too if no panel shows it any more.
@@ -77,9 +77,9 @@ class Panel(anywidget.AnyWidget):
     state = traitlets.Dict().tag(sync=True)
     buttons = traitlets.List(all_buttons()).tag(sync=True)
 
-    def __init__(self, lab: Lab) -> None:
+    def __init__(self, lab: Lab | Scenario | str) -> None:
         super().__init__()
-        self.lab = lab
+        self.lab = lab = lab if isinstance(lab, Lab) else Lab(lab)
         self._notice = ""
         self._told = ""
         self._requests: queue.SimpleQueue[_Request] = queue.SimpleQueue()
