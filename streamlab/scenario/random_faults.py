@@ -29,6 +29,12 @@ class Weights:
     )  # fmt: skip
 
 
+#: By their words, those that can befall any scenario: the others take servers of which it says how they fail.
+RANDOM_FAULTS: Final[dict[str, type[Action[Any]]]] = {
+    word: kind for word, kind in actions.FAULTS.items() if kind in Weights().of
+}
+
+
 def random_faults(
     rng: random.Random,
     *,

@@ -16,9 +16,9 @@ from streamlab.checks.schedules import Schedule, graded, with_random_faults
 from streamlab.scenario import Arrivals, Producer, Scenario
 from streamlab.scenario.action import POISON_FIELD, Action
 from streamlab.scenario.action_texts import parse_action
-from streamlab.scenario.actions import FAULTS, GroupDestroyed, Poison, StreamDeleted, TrimWhilePending
+from streamlab.scenario.actions import GroupDestroyed, Poison, StreamDeleted, TrimWhilePending
 from streamlab.scenario.actors import ArrivalKind
-from streamlab.scenario.random_faults import Weights
+from streamlab.scenario.random_faults import RANDOM_FAULTS, Weights
 
 if TYPE_CHECKING:
     from streamlab.actors import Fields
@@ -151,14 +151,14 @@ def _told_apart(faults: Faults | None) -> tuple[tuple[type[Action[Any]], ...], t
     for one in listed:
         if isinstance(one, Action):
             exact.append(one)
-        elif isinstance(one, str) and one not in FAULTS:
+        elif isinstance(one, str) and one not in RANDOM_FAULTS:
             if " " not in one.strip():
-                raise ValueError(f"faults: there is no kind {one!r}: known are {', '.join(FAULTS)}")
+                raise ValueError(f"faults: there is no kind {one!r}: known are {', '.join(RANDOM_FAULTS)}")
             exact.append(parse_action(one))
         else:
-            kind = FAULTS[one] if isinstance(one, str) else one
-            if kind not in FAULTS.values():
-                raise ValueError(f"faults: {one!r} is no fault: known are {', '.join(FAULTS)}")
+            kind = RANDOM_FAULTS[one] if isinstance(one, str) else one
+            if kind not in RANDOM_FAULTS.values():
+                raise ValueError(f"faults: {one!r} is no fault: known are {', '.join(RANDOM_FAULTS)}")
             kinds.append(kind)
     if kinds and exact:
         raise ValueError("faults: give kinds to draw from, or faults to the letter, and not both")

@@ -24,6 +24,7 @@ from streamlab.lab.lab import Lab
 from streamlab.results.verdict import Verdict
 from streamlab.scenario.action_texts import parse_action
 from streamlab.scenario.actions import FAULTS
+from streamlab.scenario.random_faults import RANDOM_FAULTS
 from tests.checks.own_consumers import MISTAKES, RIGHT, Mistake, consumer_of, dies_of_errors, no_claim
 
 #: Schedules within which each mistake is found; a learner's capstone has ten times as many.
@@ -279,7 +280,7 @@ def test_twenty_schedules_have_everything_in_them() -> None:
     """Each fault but poison; a supervisor and none; a calm one; an entry that cannot be done; a long list."""
     drawn = [schedule(seed) for seed in range(1, 21)]
     words = {fault.word for one in drawn for fault in one.scenario.faults}
-    assert words >= FAULTS.keys() - {"poison", "slow", "pause", "restart"}
+    assert words >= RANDOM_FAULTS.keys() - {"poison", "slow", "pause", "restart"}
     assert {one.scenario.recovery.restarts_after is None for one in drawn} == {True, False}
     assert any(one.told() == ("nothing at all",) for one in drawn)
     assert any(one.impossible for one in drawn)

@@ -24,7 +24,7 @@ PARTS = {
     "Consumer Group": ["02"],
     "Scenario": ["03", "04", "05", "06"],
     "Development": ["07"],
-    "Recovering from failures": ["08", "09", "10", "11"],
+    "Recovering from failures": ["08", "09", "10", "11", "12"],
     "Conclusion": ["14", "15"],
 }
 
@@ -73,7 +73,7 @@ CLAIMS = (
     ),
     Claim(
         "a group takes from one stream and serves many consumers, each entry to one of them",
-        ("02", "def work_off("),
+        ("02", "async def work_off("),
         ("02", "assert given =="),
         (("02", "def alice_has():"), ("02", "r.xadd(NEWER"), ("06", 'crash = Lab("crash")')),
     ),

@@ -6,7 +6,7 @@ import inspect
 import re
 from pathlib import Path
 
-from streamlab.scenario.actions import FAULTS
+from streamlab.scenario.random_faults import RANDOM_FAULTS
 from streamlab.testing import assert_survives
 from streamlab.testing.calling import ROLES
 from streamlab.testing.surviving import DEFAULTS
@@ -24,7 +24,7 @@ def test_the_parameters() -> None:
 def test_the_faults_and_the_options() -> None:
     """Each kind by its name; each option that is not told of in the text before."""
     (kinds,) = (row[1] for row in ROWS if row and row[0] == ['faults="kill"'])
-    assert sorted(kinds) == sorted(FAULTS)
+    assert sorted(kinds) == sorted(RANDOM_FAULTS)
     options = {name for name, p in inspect.signature(assert_survives).parameters.items() if p.kind is p.KEYWORD_ONLY}
     assert [name for name in options if f"{name}=" not in TEXT] == []
     defaults = {name: inspect.signature(assert_survives).parameters[name].default for name in DEFAULTS}

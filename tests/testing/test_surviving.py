@@ -151,6 +151,7 @@ def work_in_order(order: int) -> None:
         (by_name, {"entries": [1, 2]}, "entries: give a number, a list of dicts"),
         (by_name, {"schedules": 0}, "schedules is 0"),
         (by_name, {"faults": "kil"}, "faults: there is no kind 'kil': known are kill"),
+        (by_name, {"faults": "failover"}, "faults: there is no kind 'failover': known are kill"),  # no replica
         (by_name, {"faults": []}, "faults is empty"),
         (by_name, {"faults": ["kill", "kill C1 at 1s"]}, "not both"),
         (by_name, {"faults": "kill C9 at 1s"}, "C9"),

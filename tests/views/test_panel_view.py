@@ -144,6 +144,6 @@ def test_each_action_has_a_button_whose_text_is_the_action(tmp_path: Path) -> No
             expected = {**given, "target": "my own", "ids": ("1-0", "2-0")}.get(item.name, item.default)
             assert value == (expected if item.name != "changes" else (("strategy", "autoclaim"),)), action
     menu: list[Action[Any]] = [parse_action(text) for text in texts["menu"]]
-    assert len(menu) == len({str(action) for action in menu}) == 22
+    assert len(menu) == len({str(action) for action in menu}) == 25
     for action in menu:
         check_target(action, ["consumer"], ["producer"])  # which raises, if it is for somebody else
