@@ -192,6 +192,8 @@ class SimulatedStage(SimulatedOutages):
 
     async def let_wait(self, consumer: Process) -> None:
         consumer.begin(self._engine.loop.time())
+        if self._engine.overheads is not None:  # its first commands take time, and the next one is to come after them
+            await asyncio.sleep(min(0.01, LEAD / 2 / len(self._engine.scenario.consumers)))
 
     async def countdown(self) -> float:
         await asyncio.sleep(-self._engine.loop.time())

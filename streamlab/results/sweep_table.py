@@ -135,6 +135,11 @@ class SweepTable(ShowsItself):
     rows: tuple[SweepRow, ...]
     broken: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        return (
+            f"<SweepTable of {self.name} over {', '.join(self.over)}: {len(self.rows)} rows, {len(self.seeds)} seeds>"
+        )
+
     def as_table(self) -> SmallTable:
         """Return the rows as texts."""
         n = len(self.seeds)

@@ -21,6 +21,7 @@ def test_each_combination_with_each_seed() -> None:
     """The figures are those of the runs by themselves; the same seed gives each variation the same arrivals."""
     swept = sweep_over(BASE, consumers=[1, 2], service=[0.002, 0.01], seeds=[5, 3])
     assert (swept.over, swept.seeds, swept.broken) == (("consumers", "service"), (5, 3), ())
+    assert repr(swept) == "<SweepTable of one-to-one over consumers, service: 4 rows, 2 seeds>"
     assert [tuple(row.values.values()) for row in swept.rows] == [(1, 0.002), (1, 0.01), (2, 0.002), (2, 0.01)]
     for row in swept.rows:
         scenario = BASE.with_consumers(row.values["consumers"]).with_service(row.values["service"])
