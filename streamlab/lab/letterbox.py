@@ -22,7 +22,7 @@ _AT_ONCE: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class Letterbox:
-    """The keys of a run that workers may join, under its name. All of them end by themselves once nobody writes.
+    """The keys of a run that workers may join, under its name: in one slot. They end by themselves once nobody writes.
 
     - `offer`: that the run can be joined, by which version. The lab's sign of life.
     - `joins`: who wants to.
@@ -33,20 +33,20 @@ class Letterbox:
 
     @property
     def offer(self) -> str:
-        return f"streamlab:join:{self.run}:offer"
+        return f"streamlab:join:{{{self.run}}}:offer"
 
     @property
     def joins(self) -> str:
-        return f"streamlab:join:{self.run}:joins"
+        return f"streamlab:join:{{{self.run}}}:joins"
 
     def to(self, guest: str) -> str:
-        return f"streamlab:join:{self.run}:to:{guest}"
+        return f"streamlab:join:{{{self.run}}}:to:{guest}"
 
     def back(self, guest: str) -> str:
-        return f"streamlab:join:{self.run}:back:{guest}"
+        return f"streamlab:join:{{{self.run}}}:back:{guest}"
 
     def sign(self, guest: str) -> str:
-        return f"streamlab:join:{self.run}:sign:{guest}"
+        return f"streamlab:join:{{{self.run}}}:sign:{guest}"
 
 
 def offer() -> str:

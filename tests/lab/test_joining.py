@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from streamlab import Lab, PrivateServer, Run, load_scenario
+from streamlab import Lab, PrivateCluster, PrivateServer, Run, load_scenario
 from streamlab.cli import main
 from streamlab.lab import joining
 from streamlab.lab.letterbox import SILENCE_MS, Letterbox, clock_against, offer
@@ -116,6 +116,19 @@ def test_one_that_joins_is_a_consumer_like_any_other(url: str, client: Any, even
     # By one clock: nothing is given before it was added, and nothing done before it was given.
     of_c2 = [delivery for delivery in run.ledger.deliveries if delivery.consumer == "C2"]
     assert all(d.delivered >= run.ledger.added[d.id] - 0.005 for d in of_c2)
+
+
+def test_a_run_on_a_cluster_is_joined_alike(eventually: Eventually) -> None:
+    """Its keys, and what is written to each other, lie on several servers."""
+    with PrivateCluster() as cluster:
+        with led(cluster.url) as lab, joined(cluster.url) as process:
+            eventually(lambda: has_done(lab, "C2", 10), "it takes its share", 60)
+            run = ended(lab)
+            lab.close()
+            assert process.wait(60) == 0
+        with sync_stream_client(cluster.url) as client:
+            eventually(lambda: client.keys("*") == [], "nothing is left", 30)
+    assert run.broken() == []
 
 
 def test_a_machine_that_is_gone_is_missed(url: str, client: Any, eventually: Eventually) -> None:
