@@ -203,7 +203,8 @@ class Panel(anywidget.AnyWidget):
         self.state = state
 
     def _send_page(self, lab: Lab) -> None:
-        page = Playback(run_so_far(lab), has_ended=lab.finished).page()
+        has_ended = lab.finished  # asked first: a run that ends meanwhile would be called whole, and lack its end
+        page = Playback(run_so_far(lab), has_ended=has_ended).page()
         self.send({"page": f"{lab.scenario.name}.html"}, buffers=[page.encode()])
 
     def _obey(self, request: _Request) -> None:
