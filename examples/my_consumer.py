@@ -1,4 +1,4 @@
-"""A test of one's own consumer: its three bugs are found one after the other, until it survives 1,000 schedules."""
+"""A test of one's own consumer: its three bugs are found one after the other, until it survives 300 schedules."""
 
 import asyncio
 
@@ -50,5 +50,5 @@ while bugs:
         assert_survives(Billing(*bugs).run, faults=FAULTS, entries=40)
     except ConsumerFailed as failed:
         print(f"It {bugs.pop(0)}. With seed {failed.seed}: {failed.words}\n  {failed.hint}")
-assert_survives(Billing().run, faults=FAULTS, entries=40, schedules=1000)
-print("It survives 1,000 schedules.")
+assert_survives(Billing().run, faults=FAULTS, entries=40, schedules=300)
+print("It survives 300 schedules.")

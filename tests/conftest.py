@@ -77,11 +77,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "server_binary" in metafunc.fixturenames:
         metafunc.parametrize("server_binary", found or [None], ids=ids or ["none"])
 
-    if "other_server_binary" in metafunc.fixturenames:  # than the first on the PATH, on which lessons run by themselves
-        usable, _ = usable_servers()
-        others = [(each, name) for each, name in zip(found, ids, strict=True) if each not in usable[:1]]
-        metafunc.parametrize("other_server_binary", [each for each, _ in others], ids=[name for _, name in others])
-
     if "server_everywhere" in metafunc.fixturenames:
         metafunc.parametrize("server_everywhere", names_of_servers(found), indirect=True)
 
@@ -114,6 +109,16 @@ def is_real_time(item: pytest.Item) -> bool:
 def default_server_binary(pytestconfig: pytest.Config) -> ServerBinary:
     """The server program that `redis_server` runs."""
     return pytestconfig.stash[_binaries][0]
+
+
+@pytest.fixture(scope="session")
+def other_server_binaries(pytestconfig: pytest.Config) -> list[ServerBinary]:
+    """Those on the PATH but for the first, on which a lab and the lessons run unless they are told otherwise."""
+    usable, _ = usable_servers()
+    others = [each for each in pytestconfig.stash[_binaries] if each not in usable[:1]]
+    if not others:
+        pytest.skip("no second redis-server or valkey-server on the PATH")
+    return others
 
 
 @pytest.fixture(scope="session")

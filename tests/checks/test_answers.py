@@ -54,7 +54,12 @@ class Question:
         return bool(loaded(self.verdict) & answered)
 
     def objections(self, space: Space, exercise: Exercise) -> Iterator[str]:
-        """Try all answers; yield what is wrong with the verdicts on them."""
+        """Try all answers, the source's own first; yield what is wrong with the verdicts on them."""
+        here = space | ({"N_SCHEDULES": 10} if "N_SCHEDULES" in space else {})  # as those answers have it
+        for source, _ in self.cells:
+            run(source, here)
+        if not (verdict := value_of(self.verdict, here)):
+            yield f"{self.words}: the solution is wrong: {verdict!r}"
         for code in exercise.right:
             verdict = self.verdict_on(code, space)
             if not verdict:

@@ -21,7 +21,7 @@ from .wire import Server
 
 pytestmark = pytest.mark.redis
 
-N_SEQUENCES = int(os.environ.get("STREAMLAB_SEQUENCES", "300"))
+N_SEQUENCES = int(os.environ.get("STREAMLAB_SEQUENCES", "200"))
 
 randoms = st.randoms(use_true_random=False)
 readers = st.integers(0, N_READERS - 1)

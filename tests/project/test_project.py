@@ -16,6 +16,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+#: What pytest has not to load where it only looks at a few of these tests.
+LIGHT = ["-p", "no:cacheprovider", "-p", "no:nbval", "-p", "no:xdist", "-p", "no:cov"]
 TOP_LEVEL = {
     *(
         ".ci",
@@ -187,8 +189,9 @@ def test_nbval_compares(tmp_path: Path) -> None:
     (tmp_path / "wrong.ipynb").write_text(json.dumps(notebook(cell("print(6 * 7)", "43\n"))))
     options = re.search(r"(--nbval .*?) \$\(NOTEBOOKS", (ROOT / "Makefile").read_text())
     assert options
+    strict = options[1].replace("-n 2 --dist loadfile", "").split()  # two notebooks need no two processes
     run = subprocess.run(
-        [sys.executable, "-m", "pytest", *options[1].split(), "--rootdir", tmp_path, "-q", tmp_path],
+        [sys.executable, "-m", "pytest", *strict, "--rootdir", tmp_path, "-q", tmp_path],
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -282,7 +285,7 @@ def test_each_test_is_in_one_part() -> None:
 
     def collected(*options: str) -> list[str]:
         file = "tests/actors/test_lost_replies.py"
-        command = [sys.executable, "-m", "pytest", "-q", "--collect-only", "-p", "no:cacheprovider", *options, file]
+        command = [sys.executable, "-m", "pytest", "-q", "--collect-only", *LIGHT, *options, file]
         asked = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
         return [line for line in asked.stdout.splitlines() if "::" in line]
 
@@ -298,7 +301,7 @@ def test_each_test_is_in_one_part() -> None:
 def test_without_a_server_tests_step_aside() -> None:
     """Where no server is on the PATH, what needs one is left out, and the reason is shown."""
     run = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/servers/test_servers.py"],
+        [sys.executable, "-m", "pytest", "-q", *LIGHT, "tests/servers/test_servers.py"],
         cwd=ROOT,
         env={**os.environ, "PATH": "/nowhere"},
         capture_output=True,

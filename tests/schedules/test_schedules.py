@@ -15,7 +15,7 @@ from .draw import draw
 from .mutations import MUTATIONS
 from .trial import run, shrunk, wrong
 
-N_SCHEDULES = int(os.environ.get("STREAMLAB_SCHEDULES", "500"))
+N_SCHEDULES = int(os.environ.get("STREAMLAB_SCHEDULES", "300"))
 #: Schedules within which a mutation has to be caught.
 ENOUGH = 200
 
