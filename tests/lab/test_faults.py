@@ -135,15 +135,15 @@ def test_what_was_destroyed_is_told(fault: str, engine: EngineName) -> None:
     assert run.broken() == []
 
 
-def test_a_random_worker_is_killed_every_second_for_30_seconds(engine: EngineName) -> None:
-    """800 entries a second, 4 workers, SIGKILL and restart: 24,000 of 24,000, effects exactly once."""
+def test_a_random_worker_is_killed_every_second(engine: EngineName) -> None:
+    """800 entries a second, 4 workers, SIGKILL and restart: 8,000 of 8,000, effects exactly once."""
     scenario = load_scenario("one-to-many")
-    scenario = scenario.replace(duration=30.0, sink="idempotent").with_recovery("autoclaim", restart_after=0.2)
+    scenario = scenario.replace(duration=10.0, sink="idempotent").with_recovery("autoclaim", restart_after=0.2)
     run = run_of(scenario.with_faults(*scenario.random_kills(every=1.0)), engine)
-    assert run.added == 24_000
+    assert run.added == 8_000
     assert_all_done_once(run)
     n_kills = len(scenario.random_kills(every=1.0))
-    assert n_kills == 29
+    assert n_kills == 9
     # Who is drawn a second time before its new process stands dies one time less.
     assert n_kills / 2 < len(events(run, "crashed")) <= n_kills
 

@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.real_time("looks at all processes and folders of the m
 
 def test_runs_leave_nothing(tmp_path: Path) -> None:
     """A few of those that ``python -m tests.leftovers`` makes, of each engine, and ended in each way."""
-    assert run_all(18, 4, tmp_path) == {}
+    assert run_all(10, 4, tmp_path) == {}
 
 
 @pytest.mark.parametrize("is_closed", [False, True])

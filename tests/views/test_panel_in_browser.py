@@ -347,12 +347,7 @@ CELLS = (
 
 
 @pytest.mark.parametrize(
-    ("application", "engine"),
-    [
-        ("jupyterlab", "simulated"),
-        pytest.param("jupyterlab", "live", marks=pytest.mark.redis),
-        ("notebook", "simulated"),
-    ],
+    ("application", "engine"), [pytest.param("jupyterlab", "live", marks=pytest.mark.redis), ("notebook", "simulated")]
 )
 def test_in_a_notebook(application: str, engine: str, tmp_path: Path, eventually: Eventually) -> None:
     """In a cell; recovered by the consumers themselves. Cells that are run again, and a kernel that is restarted,
