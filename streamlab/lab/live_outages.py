@@ -19,6 +19,7 @@ from streamlab.lab.patience import to_its_end
 from streamlab.lab.stage import Host, Left, Stage
 from streamlab.scenario import Scenario, ScenarioError
 from streamlab.scenario.failing import SNAPSHOT_EVERY, SYNC_EVERY, Failover, NetworkCut
+from streamlab.servers.cluster import PrivateCluster
 from streamlab.servers.private import Persistence, PrivateServer
 from streamlab.servers.replicas import PrivateReplicas
 from streamlab.servers.together import ask
@@ -45,14 +46,16 @@ _DOWN_AFTER: Final = 1.0
 _LOOK_SELDOM: Final = 3_600_000
 #: Entries fetched at once.
 _PAGE: Final = 10_000
+#: What a run's own servers are.
+Servers = PrivateServer | PrivateReplicas | PrivateCluster
 #: Where no server is: a replica that is to copy it keeps what it has.
 _NOWHERE: Final = ("127.0.0.1", 1)
 
 
-def servers_of(
-    scenario: Scenario, *, keeps: bool, port: int | None, password: str | None
-) -> PrivateServer | PrivateReplicas:
+def servers_of(scenario: Scenario, *, keeps: bool, port: int | None, password: str | None) -> Servers:
     """Return the servers that a scenario asks for, not started yet; a single one `keeps` all it has, if it is to."""
+    if scenario.primaries:
+        return PrivateCluster(n_primaries=scenario.primaries, n_replicas=0)
     if scenario.replicas:
         return PrivateReplicas(n_replicas=scenario.replicas, down_after=_DOWN_AFTER)
     usual: tuple[Persistence, dict[str, str | int]] = ("aof" if keeps else "none", _KEEPING_ALL)
@@ -67,7 +70,7 @@ class LiveOutages(Stage):
     _course: Host | None
 
     def __init__(self) -> None:
-        self._private: PrivateServer | PrivateReplicas | None = None
+        self._private: Servers | None = None
         #: Who takes writes, where there are replicas: to ask the Sentinels takes too long when somebody is to die.
         self._primary: PrivateServer | None = None
         #: How much of each append-only file has been synced.
@@ -90,13 +93,12 @@ class LiveOutages(Stage):
             # Workers would go on trying to reach it for a while. But nobody will start it again.
             raise LabError(f"the server went away in the middle of the run{self.last_words()}: run again")
 
-    async def start_servers(self, servers: PrivateServer | PrivateReplicas) -> None:
+    async def start_servers(self, servers: Servers) -> None:
         """Start the run's own servers."""
         self._private = servers
-        if isinstance(servers, PrivateServer):
-            await self._in_thread(servers.start)
-            return
         await self._in_thread(servers.start)
+        if not isinstance(servers, PrivateReplicas):
+            return
         self._primary = servers.servers[0]
         for sentinel in servers.sentinels:
             with contextlib.suppress(redis.exceptions.ResponseError):  # of Redis 6.2, which has no such command
@@ -150,10 +152,10 @@ class LiveOutages(Stage):
 
     async def come_up(self) -> None:
         private = self._private
-        assert private is not None
         if isinstance(private, PrivateReplicas):
             await self._until_promoted(private)
             return
+        assert isinstance(private, PrivateServer)
         if self._is_without_power and self._scenario.persistence == "aof-everysec":
             for path in _append_only_files(private.folder):
                 os.truncate(path, self._synced.get(path, 0))

@@ -24,6 +24,7 @@ from streamlab.results.plain_events import ledger_of
 from streamlab.results.recovery import RecoveryMetrics
 from streamlab.results.run_file import RunFileError
 from streamlab.results.statistics import Spread, Wait, id_key, rounded, spread
+from streamlab.results.tenures import Tenure, tenures
 from streamlab.results.verdict import Verdict
 from streamlab.scenario import Scenario
 from streamlab.scenario.small_table import ShowsItself, SmallTable, length
@@ -204,6 +205,11 @@ class Run(ShowsItself):
     def inversions(self) -> tuple[Inversion, ...]:
         """The entries that were processed after a later one of their key; none where entries have no keys."""
         return tuple(inversions(self.scenario, self.ledger)) if self.scenario.n_keys else ()
+
+    @functools.cached_property
+    def tenures(self) -> tuple[Tenure, ...]:
+        """Who was given the entries of which shard, from when to when, by shard; none where there are no shards."""
+        return tenures(self.events, self.ledger) if self.scenario.shards is not None else ()
 
     # ---- times ---------------------------------------------------------------------------------
 

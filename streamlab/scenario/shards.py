@@ -47,6 +47,7 @@ class Sharded(Record):
         maxlen: int | None
         persistence: Persistence | None
         replicas: int
+        primaries: int
         shards: int | None
         keys: int | None
 
@@ -92,6 +93,9 @@ class Sharded(Record):
         if self.n_keys and replays:
             raise self.invalid("keys", f"are {self.n_keys}, and entries that are replayed have fields of their own")
         if self.shards is None:
+            if self.primaries:
+                problem = f"are {self.primaries}, and a stream lies on one server: give it shards"
+                raise self.invalid("primaries", problem)
             return
         if recovery.strategy not in ("claim", "autoclaim"):
             problem = (
