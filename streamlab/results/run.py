@@ -344,7 +344,7 @@ class Run(ShowsItself):
                 for name, consumer in self.consumers.items()
             },
             "recovery": self.recovery.summary(),
-            **({"lost_by_server": self.lost_by_server.counts()} if self.scenario.may_forget else {}),
+            **({"lost_by_server": self.lost_by_server.counts()} if self._evidence.may_forget else {}),
         }
 
     def as_table(self) -> SmallTable:
@@ -370,7 +370,7 @@ class Run(ShowsItself):
             f"{self.throughput:,.1f} entries/s · sojourn p50 {length(times.p50)}, p95 {length(times.p95)}, "
             f"p99 {length(times.p99)} · backlog at most {self.backlog_max:,}",
         ]
-        if self.scenario.may_forget:
+        if self._evidence.may_forget:
             lines.append(f"lost by the server: {self.lost_by_server.in_words() or 'nothing'}")
         lines += [self.recovery.in_words()] if self.scenario.faults else []
         return lines
