@@ -5,8 +5,8 @@
 
 Live, four consumers are given more than they can do, each entry taking them a millisecond: entries per second, on one
 server and on a cluster of three, and what bounds that. Simulated, a crowd of consumers shares the shards, most of them
-having none: seconds of processor time for an entry, once all have their shares, compared with one shard. Exit status 1 if
-that is not flat within 1.3 times.
+having none: seconds of processor time for an entry, once all have their shares, compared with one shard. Exit status 1
+if that is not flat within 1.3 times.
 """
 
 from __future__ import annotations
