@@ -64,6 +64,16 @@ def is_group_gone(error: Exception) -> bool:
     return "NOGROUP" in str(error) or str(error).startswith("UNBLOCKED")
 
 
+def may_have_moved(client: Redis, error: Exception) -> bool:
+    """Return whether a stream may be on another server of a cluster, so that a read only has to be sent again.
+
+    That is all a blocked reader hears from Redis before 7.2 when its stream's slot is moved: that the stream is gone.
+    If it really is, the next read says so.
+    """
+    is_unblocked = isinstance(error, ResponseError) and str(error).startswith("UNBLOCKED")
+    return is_unblocked and hasattr(client, "nodes_manager") and not is_refused_for_now(error)
+
+
 def is_refused_for_now(error: BaseException) -> bool:
     """Return whether a server refuses a command in a state that passes, so that trying again makes sense."""
     if isinstance(error, _IN_CHANGE):

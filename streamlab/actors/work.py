@@ -25,6 +25,7 @@ from .trouble import (
     is_group_gone,
     is_hopeless,
     is_refused_for_now,
+    may_have_moved,
     passes,
 )
 from .watch import Watch
@@ -357,6 +358,7 @@ class Work(Processing):
         if error is self.error_of_handler:
             raise error
         reason: BaseException = error
+        has_moved = may_have_moved(self.client, error)
         is_lost = is_connection_lost(error)
         if isinstance(error, RedisLost):
             reason = error.__cause__ or error
@@ -367,14 +369,14 @@ class Work(Processing):
             # The server has given what the client could not decode: it is in the own history.
             self.reader.is_careful = True
         elif is_group_gone(error) and self.has_read:
-            self.is_group_gone = True
+            self.is_group_gone = not has_moved
         elif not is_refused_for_now(error):
             explain(reason, self.stream, self.group)
             raise reason
         if self.is_acking:  # what was being acknowledged may be or not
             self.in_doubt.update(self.done)
             self.is_acking = False
-        return None if isinstance(error, UnicodeDecodeError) else reason
+        return None if has_moved or isinstance(error, UnicodeDecodeError) else reason
 
     async def recreate_group(self) -> None:
         """Make a group again that is gone. What it had pending comes again, as new entries do."""

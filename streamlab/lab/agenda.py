@@ -105,7 +105,8 @@ class Agenda(ABC):
             check_target(action, self.consumers, producers)
             check_group(action, self.scenario.groups)
             check_fits(action, self.scenario.shards)
-            check_servers(action, self.scenario.persistence, self.scenario.replicas)
+            scenario = self.scenario
+            check_servers(action, scenario.persistence, scenario.replicas, scenario.primaries)
         except ActionError as error:
             raise ScenarioError(str(error)) from None
 

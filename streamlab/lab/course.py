@@ -68,7 +68,7 @@ class Course(Cast):
         self.is_waiting = False
         self._may_end = False
         self._stirred = asyncio.Event()
-        self._outage = Outage(stage, log, self.do, self._forgotten)
+        self._outage = Outage(stage, log, self.do, self.forgot)
         self._tasks: set[asyncio.Task[None]] = set()
         self._burials: set[asyncio.Task[None]] = set()
         self._main: asyncio.Task[None] | None = None
@@ -283,8 +283,9 @@ class Course(Cast):
         await self.stage.fall_behind(action)
         await self._outage.until_promoted(self.stage.fail_over(action))
 
-    def _forgotten(self, left: Left) -> None:
-        report_forgotten(left, self.log, self.scenario.groups)
+    def forgot(self, left: Left, heard: int, at: float) -> None:
+        """Tell what a server has lost, `heard` being the number of events before it was asked `at` a time."""
+        report_forgotten(left, heard, at, self.log, self.scenario.groups)
 
     # ---- beside everything else ----------------------------------------------------------------
 

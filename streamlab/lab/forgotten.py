@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
+
 from streamlab.actors.events import ADDED, LOST, SET_BACK, STREAM_DELETED, TRIMMED
 from streamlab.lab.stage import Left
 from streamlab.results.events import EventLog
 from streamlab.scenario.action import LAB
 from streamlab.scenario.groups import Groups
+from streamlab.scenario.shards import place_of
 
 
-def report_forgotten(left: Left, log: EventLog, groups: Groups) -> None:
-    """Report each entry that had been added and is not there any more; then where each group is now."""
+def report_forgotten(left: Left, heard: int, at: float, log: EventLog, groups: Groups) -> None:
+    """Report each entry that had been added and is not there any more; then where each group is now.
+
+    Of the log, so many events had been heard when the server was asked: what was added later it need not have.
+    """
     known: dict[str, None] = {}
-    for event in log:
-        if event.kind == ADDED:
+    for event in itertools.islice(log, heard):
+        if event.kind == ADDED and place_of(event.id)[0] in left.places:
             known[event.id] = None
         elif event.kind in (TRIMMED, LOST):
             known.pop(event.id, None)
@@ -21,7 +27,7 @@ def report_forgotten(left: Left, log: EventLog, groups: Groups) -> None:
             known.clear()
     lost = [entry_id for entry_id in known if entry_id not in left.ids]
     for entry_id in lost:
-        log.report(LOST, LAB, entry_id)
+        log.report(LOST, LAB, entry_id, at=at)
     if lost or left.is_set_back:
-        for group in groups:
-            log.report(SET_BACK, groups.by_hand(group), left.positions.get(group, ""))
+        for group, place in itertools.product(groups, left.places):
+            log.report(SET_BACK, groups.by_hand(group), place + left.positions.get(place + group, ""), at=at)

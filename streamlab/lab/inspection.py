@@ -30,8 +30,9 @@ async def is_drained(client: Redis, scenario: Scenario, *, hopeless: Collection[
     What is pending for consumers that are `hopeless` (dead, and nobody claims) does not count: nothing
     will come of waiting for it.
     """
+    wanted = scenario.groups  # of many shards and consumers, to make them each time would take longer than to ask
     for stream in scenario.streams:
-        info = await _groups(client, scenario, stream)
+        info = await _groups(client, wanted, stream)
         for name, group in info.items():
             if group["pending"]:
                 if not hopeless:
@@ -42,24 +43,25 @@ async def is_drained(client: Redis, scenario: Scenario, *, hopeless: Collection[
             # Not by the group's lag: it may be unknown, and before Redis 7.0 there is none.
             if await client.xrange(stream, min=f"({group['last-delivered-id']}", count=1):
                 return False
-        if info.keys() != scenario.groups.keys():
+        if info.keys() != wanted.keys():
             return False
     return True
 
 
-async def _groups(client: Redis, scenario: Scenario, stream: str) -> dict[str, dict[str, Any]]:
-    """Return what ``XINFO GROUPS`` says of the scenario's groups, by their names; nothing of one that is gone."""
+async def _groups(client: Redis, wanted: Collection[str], stream: str) -> dict[str, dict[str, Any]]:
+    """Return what ``XINFO GROUPS`` says of a scenario's groups, by their names; nothing of one that is gone."""
     if not await client.exists(stream):
         return {}
     groups: list[dict[str, Any]] = await client.xinfo_groups(stream)
-    return {group["name"]: group for group in groups if group["name"] in scenario.groups}
+    return {group["name"]: group for group in groups if group["name"] in wanted}
 
 
 async def pending_of(client: Redis, scenario: Scenario, name: str) -> list[tuple[str, int, int]]:
     """Return what is pending for a consumer: ids, idle times in milliseconds, delivery counts (``XPENDING``)."""
     found: list[tuple[str, int, int]] = []
+    group = scenario.groups.group_of(name)
     for prefix, stream in scenario.places:
-        who = stream, scenario.groups.group_of(name), "-", "+", _PAGE, name
+        who = stream, group, "-", "+", _PAGE, name
         rows: list[dict[str, Any]] = await client.xpending_range(*who)
         found += [(prefix + r["message_id"], r["time_since_delivered"], r["times_delivered"]) for r in rows]
     return found
@@ -68,8 +70,9 @@ async def pending_of(client: Redis, scenario: Scenario, name: str) -> list[tuple
 def pending_at_once(server: Any, scenario: Scenario, name: str) -> list[tuple[str, int, int]]:
     """Return the same of a simulated server, at a moment at which nothing may wait, as any client would."""
     found: list[tuple[str, int, int]] = []
+    group = scenario.groups.group_of(name)
     for prefix, stream in scenario.places:
-        asked = ["XPENDING", stream, scenario.groups.group_of(name), "-", "+", str(_PAGE), name]
+        asked = ["XPENDING", stream, group, "-", "+", str(_PAGE), name]
         try:
             rows: Any = server.commands.execute(asked, server.now_ms())
         except CommandError:
@@ -143,7 +146,7 @@ async def _state_of(client: Redis, scenario: Scenario, group: str, prefix: str, 
     """Return what the server holds of one stream, each id with a prefix."""
     dead = await _dead_letters(client, scenario, group, prefix, stream)
     effects = await _effects(client, scenario, group, prefix, stream)
-    info = (await _groups(client, scenario, stream)).get(group)
+    info = (await _groups(client, (group,), stream)).get(group)
     if info is None:
         return FinalState(length=await client.xlen(stream), dead_letters=dead, effects=effects)
     first: list[Entry] = await client.xrange(stream, count=1)  # type: ignore[assignment]

@@ -23,6 +23,7 @@ from streamlab.lab.machine_process import LabError, MachineProcess
 from streamlab.lab.ownership import OwnKeys
 from streamlab.lab.patience import within
 from streamlab.lab.play import Part
+from streamlab.lab.promotions import watch_promotions
 from streamlab.lab.stage import Host, Process
 from streamlab.lab.worker import PATIENCE, Task
 from streamlab.results.events import EventLog
@@ -32,7 +33,7 @@ from streamlab.scenario.actions import LostReply
 from streamlab.servers.client import ServerInfo, ServerUnusable, check_server, check_stream_key, stream_client
 from streamlab.servers.private import PrivateServer
 from streamlab.servers.proxy import Proxy
-from streamlab.servers.several import at_keys, parse_several
+from streamlab.servers.several import at_keys, is_cluster, parse_several
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -241,6 +242,9 @@ class LiveStage(LiveOutages):
     async def countdown(self) -> float:
         origin = time.monotonic() + 0.05
         self.begin_keeping(origin)
+        if self._private is None and is_cluster(self.url):
+            assert self._course is not None
+            self._course.do(watch_promotions(self, self._course, self._scenario))
         return origin
 
     def end_last(self, process: Process) -> str:

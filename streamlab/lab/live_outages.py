@@ -9,22 +9,20 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import redis.exceptions
 
-from streamlab.actors import Entry
 from streamlab.lab.machine_process import LabError
 from streamlab.lab.patience import to_its_end
+from streamlab.lab.promotions import look
 from streamlab.lab.stage import Host, Left, Stage
 from streamlab.scenario import Scenario, ScenarioError
 from streamlab.scenario.failing import SNAPSHOT_EVERY, SYNC_EVERY, Failover, NetworkCut
+from streamlab.servers.cluster import PrivateCluster
 from streamlab.servers.private import Persistence, PrivateServer
 from streamlab.servers.replicas import PrivateReplicas
 from streamlab.servers.together import ask
-
-if TYPE_CHECKING:
-    from redis.asyncio import Redis
 
 #: Seconds within which a server has to have loaded what it had, or a replica to have been promoted.
 _RELOAD_LIMIT: Final = 60.0
@@ -43,16 +41,16 @@ _PERSISTENCE: Final[dict[str | None, tuple[Persistence, dict[str, str | int]]]] 
 _DOWN_AFTER: Final = 1.0
 #: Sentinels that look at a replica meanwhile would have it copy its primary again; in milliseconds.
 _LOOK_SELDOM: Final = 3_600_000
-#: Entries fetched at once.
-_PAGE: Final = 10_000
+#: What a run's own servers are.
+Servers = PrivateServer | PrivateReplicas | PrivateCluster
 #: Where no server is: a replica that is to copy it keeps what it has.
 _NOWHERE: Final = ("127.0.0.1", 1)
 
 
-def servers_of(
-    scenario: Scenario, *, keeps: bool, port: int | None, password: str | None
-) -> PrivateServer | PrivateReplicas:
+def servers_of(scenario: Scenario, *, keeps: bool, port: int | None, password: str | None) -> Servers:
     """Return the servers that a scenario asks for, not started yet; a single one `keeps` all it has, if it is to."""
+    if scenario.primaries:
+        return PrivateCluster(n_primaries=scenario.primaries, n_replicas=scenario.replicas)
     if scenario.replicas:
         return PrivateReplicas(n_replicas=scenario.replicas, down_after=_DOWN_AFTER)
     usual: tuple[Persistence, dict[str, str | int]] = ("aof" if keeps else "none", _KEEPING_ALL)
@@ -67,7 +65,7 @@ class LiveOutages(Stage):
     _course: Host | None
 
     def __init__(self) -> None:
-        self._private: PrivateServer | PrivateReplicas | None = None
+        self._private: Servers | None = None
         #: Who takes writes, where there are replicas: to ask the Sentinels takes too long when somebody is to die.
         self._primary: PrivateServer | None = None
         #: How much of each append-only file has been synced.
@@ -75,6 +73,8 @@ class LiveOutages(Stage):
         self._is_without_power = False
         self._is_behind = False
         self._cut_until = -math.inf
+        #: The shards of the server of a cluster that died last.
+        self._failed: tuple[tuple[str, str], ...] = ()
 
     def last_words(self) -> str:
         """Return what a private server that has died said last; nothing of a server that is somebody's."""
@@ -90,13 +90,12 @@ class LiveOutages(Stage):
             # Workers would go on trying to reach it for a while. But nobody will start it again.
             raise LabError(f"the server went away in the middle of the run{self.last_words()}: run again")
 
-    async def start_servers(self, servers: PrivateServer | PrivateReplicas) -> None:
+    async def start_servers(self, servers: Servers) -> None:
         """Start the run's own servers."""
         self._private = servers
-        if isinstance(servers, PrivateServer):
-            await self._in_thread(servers.start)
-            return
         await self._in_thread(servers.start)
+        if not isinstance(servers, PrivateReplicas):
+            return
         self._primary = servers.servers[0]
         for sentinel in servers.sentinels:
             with contextlib.suppress(redis.exceptions.ResponseError):  # of Redis 6.2, which has no such command
@@ -117,7 +116,7 @@ class LiveOutages(Stage):
             course.do(self._every(SNAPSHOT_EVERY, origin, self._save))
         elif persistence == "aof-everysec":
             course.do(self._every(SYNC_EVERY, origin, self._note_synced))
-        elif self._scenario.replicas:
+        elif self._scenario.replication_delay:
             course.do(self._fall_behind_in_time(origin))
 
     async def _every(self, period: float, origin: float, keep: Callable[[PrivateServer], object]) -> None:
@@ -150,8 +149,8 @@ class LiveOutages(Stage):
 
     async def come_up(self) -> None:
         private = self._private
-        assert private is not None
-        if isinstance(private, PrivateReplicas):
+        if not isinstance(private, PrivateServer):
+            assert private is not None
             await self._until_promoted(private)
             return
         if self._is_without_power and self._scenario.persistence == "aof-everysec":
@@ -166,7 +165,7 @@ class LiveOutages(Stage):
         forgets = scenario.replicas or scenario.persistence in ("none", "rdb")
         is_set_back = bool(forgets or (scenario.persistence == "aof-everysec" and self._is_without_power))
         self._is_without_power = False
-        return await self.answered(lambda client: _look(client, scenario, is_set_back))
+        return await self.answered(lambda client: look(client, self._failed or scenario.places, is_set_back))
 
     # ---- a primary and its replicas ----------------------------------------------------------------
 
@@ -196,6 +195,9 @@ class LiveOutages(Stage):
 
     async def fail_over(self, action: Failover) -> float:
         private = self._private
+        if isinstance(private, PrivateCluster):
+            await asyncio.to_thread(self._kill_primary, private)
+            return 0.0
         assert isinstance(private, PrivateReplicas)
         if sum(server.alive for server in private.servers) < 2:
             raise ScenarioError("failover: no replica is left to be promoted")
@@ -203,14 +205,29 @@ class LiveOutages(Stage):
         self._primary.kill()
         return 0.0
 
-    async def _until_promoted(self, private: PrivateReplicas) -> None:
+    def _kill_primary(self, cluster: PrivateCluster) -> None:
+        """Kill the server of the first shard, if it has a replica; all of its shards may lose something."""
+        served_by = {place: cluster.primary_of(place[1]) for place in self._scenario.places}
+        primary = next(iter(served_by.values()))
+        if not ask(primary, "ROLE")[2]:
+            raise ScenarioError("failover: no replica is left to be promoted")
+        self._failed = tuple(place for place, server in served_by.items() if server is primary)
+        primary.kill()
+
+    async def _until_promoted(self, private: PrivateReplicas | PrivateCluster) -> None:
         deadline = time.monotonic() + _RELOAD_LIMIT
-        while not await asyncio.to_thread(_takes_writes, private):
+        while not await asyncio.to_thread(self._is_promoted, private):
             if time.monotonic() > deadline:
                 raise LabError(f"no replica was promoted within {_RELOAD_LIMIT:g} s: is this machine overloaded?")
             await asyncio.sleep(0.02)
-        self._primary = await asyncio.to_thread(lambda: private.primary)
-        self._is_behind = False
+        if isinstance(private, PrivateReplicas):
+            self._primary = await asyncio.to_thread(lambda: private.primary)
+            self._is_behind = False
+
+    def _is_promoted(self, servers: PrivateReplicas | PrivateCluster) -> bool:
+        if isinstance(servers, PrivateReplicas):
+            return _takes_writes(servers)
+        return all(servers.primary_of(stream).alive for _, stream in self._failed)
 
     async def cut_replicas(self, action: NetworkCut) -> None:
         course = self._course
@@ -243,19 +260,3 @@ def _takes_writes(servers: PrivateReplicas) -> bool:
         return primary.alive and ask(primary, "ROLE")[0] in ("master", b"master")
     except redis.exceptions.RedisError:
         return False
-
-
-async def _look(client: Redis, scenario: Scenario, is_set_back: bool) -> Left:
-    """Ask for the place of each group (``XINFO GROUPS``), and for all ids (``XRANGE``)."""
-    if not await client.exists(scenario.stream):
-        return Left(frozenset(), {}, is_set_back)
-    groups: list[dict[str, str]] = await client.xinfo_groups(scenario.stream)
-    ids: set[str] = set()
-    start = "-"
-    while True:
-        page: list[Entry] = await client.xrange(scenario.stream, min=start, count=_PAGE)  # type: ignore[assignment]
-        ids.update(entry_id for entry_id, _ in page)
-        if len(page) < _PAGE:
-            break
-        start = f"({page[-1][0]}"
-    return Left(frozenset(ids), {row["name"]: row["last-delivered-id"] for row in groups}, is_set_back)

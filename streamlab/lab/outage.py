@@ -22,9 +22,9 @@ class Outage:
         stage: Stage,
         log: EventLog,
         do: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
-        forgotten: Callable[[Left], None],
+        forgot: Callable[[Left, int, float], None],
     ) -> None:
-        self._stage, self._log, self._do, self._forgotten = stage, log, do, forgotten
+        self._stage, self._log, self._do, self._forgot = stage, log, do, forgot
         self._until = -math.inf
         self.up = asyncio.Event()
         self.up.set()
@@ -62,8 +62,9 @@ class Outage:
 
     async def _end(self) -> None:
         await self._stage.come_up()
+        heard, at = len(self._log), asyncio.get_running_loop().time()
         left = await self._stage.what_is_left()
         self._log.report(SERVER_UP, LAB)
         if left is not None:
-            self._forgotten(left)
+            self._forgot(left, heard, at)
         self.up.set()

@@ -64,12 +64,17 @@ class SimulatedOutages(Stage):
     async def what_is_left(self) -> Left | None:
         if self._server.journal is None:
             return None
-        stream = self._server.commands.keys.get(self._played.stream)
-        if not isinstance(stream, StreamModel):
-            return Left(frozenset(), {}, is_set_back=True)
-        groups = {name: format_id(group.last_id) for name, group in stream.groups.items()}
-        ids = frozenset(format_id(entry_id) for entry_id, _ in stream.entries)
-        return Left(ids, groups, is_set_back=self._kept < self._went_at)
+        ids: set[str] = set()
+        positions: dict[str, str] = {}
+        is_set_back = self._kept < self._went_at
+        for place, key in self._played.places:
+            stream = self._server.commands.keys.get(key)
+            if isinstance(stream, StreamModel):
+                ids.update(place + format_id(entry_id) for entry_id, _ in stream.entries)
+                positions |= {place + name: format_id(group.last_id) for name, group in stream.groups.items()}
+            else:
+                is_set_back = True
+        return Left(frozenset(ids), positions, is_set_back, tuple(place for place, _ in self._played.places))
 
     async def fail_over(self, action: Failover) -> float:
         if not self._n_replicas:

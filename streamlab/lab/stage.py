@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 from streamlab.actors import Recovery
 from streamlab.lab.patience import answered
 from streamlab.lab.play import Part
-from streamlab.results.events import Event
+from streamlab.results.events import Event, EventLog
 from streamlab.scenario import Scenario
 from streamlab.scenario.action import CountedAction
 from streamlab.scenario.actions import LostReply
@@ -27,14 +27,17 @@ class Left(NamedTuple):
     """What a server has after it was gone, or one that has taken its place."""
 
     ids: frozenset[str]  #: of the entries of the stream
-    positions: Mapping[str, str]  #: the last-delivered id of each group
+    positions: Mapping[str, str]  #: the last-delivered id of each group; of several shards, after the place of each
     is_set_back: bool  #: whether it may lack acknowledgements, though it has all entries
+    places: tuple[str, ...] = ("",)  #: of the shards that it serves: what stands before the ids of their entries
 
 
 class Host(Protocol):
     """Who hears of what processes do: their `Course`."""
 
     scenario: Scenario
+    #: What has been heard of.
+    log: EventLog
     #: The last words of each actor that ended by an error that nobody had planned.
     errors: dict[str, str]
 
@@ -45,6 +48,9 @@ class Host(Protocol):
     @property
     def processes(self) -> Mapping[str, Process]:
         """The latest life of each actor."""
+
+    def forgot(self, left: Left, heard: int, at: float) -> None:
+        """Tell what a server has lost, `heard` being the number of events before it was asked `at` a time."""
 
     def do(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Do something beside everything else; an error in it ends the run."""

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from operator import eq
 from typing import Final, NamedTuple, overload
 
-from streamlab.actors.events import EventKind
+from streamlab.actors.events import SET_BACK, EventKind
 from streamlab.results.columns import Numbers, Times, lengthened
+from streamlab.scenario.shards import place_of
 
 
 class Delivery(NamedTuple):
@@ -223,6 +224,15 @@ class Reset(NamedTuple):
     at: float
     kind: str
     id: str
+
+    @property
+    def position(self) -> str:
+        """The id from which on it goes on, as Redis knows it; "" if there is no group any more."""
+        return place_of(self.id)[1]
+
+    def concerns(self, entry_id: str) -> bool:
+        """Whether an entry was there: a server of a cluster sets back its own shards only."""
+        return self.kind != SET_BACK or place_of(self.id)[0] == place_of(entry_id)[0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import math
 from collections.abc import Collection, Iterator
 from typing import Final
 
-from streamlab.actors.events import RECREATED
+from streamlab.actors.events import RECREATED, SET_BACK
 from streamlab.results.actor_records import State
 from streamlab.results.events import Event, EventLog
 from streamlab.results.final_state import FinalState
@@ -62,7 +62,12 @@ class Evidence:
     @functools.cached_property
     def forgotten(self) -> Forgotten:
         """What the server had acknowledged and has forgotten."""
-        return Forgotten.of(self.events, self.final) if self.scenario.may_forget else Forgotten()
+        return Forgotten.of(self.events, self.final) if self.may_forget else Forgotten()
+
+    @property
+    def may_forget(self) -> bool:
+        """Whether a server may have forgotten something: by what the scenario says, or as it was seen to."""
+        return self.scenario.may_forget or any(reset.kind == SET_BACK for reset in self.ledger.resets)
 
     @functools.cached_property
     def missing(self) -> tuple[list[str], list[str]]:
@@ -93,7 +98,7 @@ class Evidence:
         if not self.resets:
             return False
         begin = self.events_of(entry_id)[0].at
-        return any(at >= begin for at in self.resets)
+        return any(reset.at >= begin and reset.concerns(entry_id) for reset in self.ledger.resets)
 
     def was_well(self, name: str, begin: float, end: float) -> bool:
         """Return whether nothing befell a consumer, or the server, between two moments."""

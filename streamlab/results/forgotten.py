@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ from streamlab.actors.events import ACKED, CLAIMED, DELIVERED, LOST, PROCESSED, 
 from streamlab.results.events import Event
 from streamlab.results.final_state import FinalState
 from streamlab.results.statistics import id_key
+from streamlab.scenario.shards import place_of
 
 
 class Forgotten(NamedTuple):
@@ -30,19 +32,23 @@ class Forgotten(NamedTuple):
         processed: set[str] = set()
         acked: dict[str, float] = {}
         again: set[str] = set()
-        set_back = -math.inf
+        set_back: defaultdict[str, float] = defaultdict(lambda: -math.inf)  # by shard
+
+        def had_acked(entry_id: str) -> bool:
+            return entry_id in acked and acked[entry_id] <= set_back[place_of(entry_id)[0]]
+
         for event in events:
             if event.kind == LOST:
                 lost.add(event.id)
             elif event.kind == SET_BACK:
-                set_back = event.at
+                set_back[place_of(event.id)[0]] = event.at
             elif event.kind == PROCESSED:
                 processed.add(event.id)
             elif event.kind == ACKED:
                 acked.setdefault(event.id, event.at)
-            elif event.kind in (DELIVERED, CLAIMED) and acked.get(event.id, math.inf) <= set_back:
+            elif event.kind in (DELIVERED, CLAIMED) and had_acked(event.id):
                 again.add(event.id)
-        again.update(i for i in (*final.pending, *final.undelivered) if acked.get(i, math.inf) <= set_back)
+        again.update(filter(had_acked, (*final.pending, *final.undelivered)))
         return cls(_in_order(lost), _in_order(lost - processed), _in_order(again))
 
     def counts(self) -> dict[str, int]:

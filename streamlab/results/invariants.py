@@ -288,7 +288,11 @@ def _if_fenced(evidence: Evidence) -> str:
 
 
 def _if_sharded(evidence: Evidence) -> str:
-    return "" if evidence.scenario.shards is not None else "one stream for several consumers promises no order"
+    if evidence.scenario.shards is not None:
+        return ""
+    reason = "one stream for several consumers promises no order"
+    n = sum(1 for _ in inversions(evidence.scenario, evidence.ledger)) if evidence.scenario.n_keys else 0
+    return f"{reason}, and {n} entries were overtaken by a later one of their key" if n else reason
 
 
 def _if_anybody_may_take_over(evidence: Evidence) -> str:

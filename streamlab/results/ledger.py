@@ -201,8 +201,9 @@ class Ledger(Answers):
         when = added if added > at else at
         own = self.backlog.reach(entry, when) if before < 0 or self.resets else 0
         self.changes.add(when, -own, 1)
-        if self._went is not None and at < self._went.at:  # heard of only after the group had gone
-            self._end(entry, delivery, self._went.at, self._went.kind)
+        went = self._went
+        if went is not None and at < went.at and went.concerns(self.ids.texts[entry]):  # heard of only afterwards
+            self._end(entry, delivery, went.at, went.kind)
 
     def _given_again(self, at: float, kind: EventKind, entry: int, delivery: int, before: int) -> bool:
         """Note that an entry has been given before; return whether this was overtaken by what has been heard of."""
@@ -385,16 +386,16 @@ class Ledger(Answers):
         self.actors.removed.append((name, at, held))
 
     def _reset(self, at: float, kind: EventKind, entry_id: str) -> None:
-        reset = Reset(at, kind, entry_id)
-        self.resets.append(reset)
+        self.resets.append(reset := Reset(at, kind, entry_id))
         self._reset_at = at
         if kind == RECREATED:
             self.backlog.move(entry_id, at)
             return
         self._went = reset
         for entry, delivery in list(self.pending.numbers.items()):
-            self._end(entry, delivery, at, kind)
+            if reset.concerns(self.ids.texts[entry]):
+                self._end(entry, delivery, at, kind)
         if kind == STREAM_DELETED:
             self.backlog.delete(at)
-        elif kind == SET_BACK and entry_id:
+        elif kind == SET_BACK and reset.position:
             self.backlog.move(entry_id, at)

@@ -24,6 +24,7 @@ from streamlab.results.plain_events import ledger_of
 from streamlab.results.recovery import RecoveryMetrics
 from streamlab.results.run_file import RunFileError
 from streamlab.results.statistics import Spread, Wait, id_key, rounded, spread
+from streamlab.results.tenures import Tenure, tenures
 from streamlab.results.verdict import Verdict
 from streamlab.scenario import Scenario
 from streamlab.scenario.small_table import ShowsItself, SmallTable, length
@@ -205,6 +206,11 @@ class Run(ShowsItself):
         """The entries that were processed after a later one of their key; none where entries have no keys."""
         return tuple(inversions(self.scenario, self.ledger)) if self.scenario.n_keys else ()
 
+    @functools.cached_property
+    def tenures(self) -> tuple[Tenure, ...]:
+        """Who was given the entries of which shard, from when to when, by shard; none where there are no shards."""
+        return tenures(self.events, self.ledger) if self.scenario.shards is not None else ()
+
     # ---- times ---------------------------------------------------------------------------------
 
     @property
@@ -338,7 +344,7 @@ class Run(ShowsItself):
                 for name, consumer in self.consumers.items()
             },
             "recovery": self.recovery.summary(),
-            **({"lost_by_server": self.lost_by_server.counts()} if self.scenario.may_forget else {}),
+            **({"lost_by_server": self.lost_by_server.counts()} if self._evidence.may_forget else {}),
         }
 
     def as_table(self) -> SmallTable:
@@ -364,7 +370,7 @@ class Run(ShowsItself):
             f"{self.throughput:,.1f} entries/s · sojourn p50 {length(times.p50)}, p95 {length(times.p95)}, "
             f"p99 {length(times.p99)} · backlog at most {self.backlog_max:,}",
         ]
-        if self.scenario.may_forget:
+        if self._evidence.may_forget:
             lines.append(f"lost by the server: {self.lost_by_server.in_words() or 'nothing'}")
         lines += [self.recovery.in_words()] if self.scenario.faults else []
         return lines

@@ -87,12 +87,14 @@ def last_kept(persistence: Persistence | None, at: float, *, by_power_loss: bool
     return at
 
 
-def check_servers(action: Action[Any], persistence: Persistence | None, replicas: int) -> None:
+def check_servers(action: Action[Any], persistence: Persistence | None, replicas: int, primaries: int) -> None:
     """Require that a server can fail in this way; raise `ActionError`."""
     if isinstance(action, Failover | NetworkCut) and not replicas:
         raise ActionError(f"{action.word}: there is no replica: give the scenario replicas = 1")
     if isinstance(action, ServerDown | PowerLoss) and replicas:
         raise ActionError(f"{action.word}: a replica takes the place of a primary that is gone: write failover at 3s")
+    if isinstance(action, ServerDown) and primaries:
+        raise ActionError(f"{action.word} is about one server, and there are {primaries}: leave it out")
     if isinstance(action, PowerLoss) and persistence is None:
         raise ActionError(f"{action.word}: what is on the disk? Give the scenario a persistence: rdb, aof-everysec …")
 

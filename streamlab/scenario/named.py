@@ -186,6 +186,20 @@ def sharded() -> Scenario:
     )
 
 
+def cluster() -> Scenario:
+    """Six shards, on a Redis Cluster of three servers when live: a consumer comes, another one dies, shards move."""
+    return _under_way(
+        "cluster",
+        "add-consumer C3 at 500ms",
+        "crash-before-effect C1 nth 60",
+        recovery=Recovery("autoclaim", min_idle=0.75),
+        consumers=consumers(2, Service("exponential", mean=0.008)),
+        duration=3.0,
+        shards=6,
+        primaries=3,
+    )
+
+
 def redis_crash() -> Scenario:
     """The server is killed in the middle of the run, and comes back with its last snapshot."""
     return _server_fails("redis-crash", "server-down at 3.7s for 500ms", persistence="rdb")
@@ -225,6 +239,7 @@ SCENARIOS: Final[dict[str, Callable[[], Scenario]]] = {
     "lost-reply": lost_reply,
     "rolling-restart": rolling_restart,
     "sharded": sharded,
+    "cluster": cluster,
     "redis-crash": redis_crash,
     "failover": failover,
 }

@@ -86,6 +86,9 @@ class Scenario(Sharded, Variants, ShowsItself):
         every 2 s of the run), ``"aof-everysec"``, ``"aof-always"``. None: all it had, and nothing is written in vain.
     replicas, replication_delay
         How many servers copy the primary, and how many seconds they are behind when it dies (`Failover`).
+    primaries
+        On how many servers the shards lie when it runs live: those of a Redis Cluster; 0: on one server. A simulation
+        has no servers to tell apart.
     recovery
         How entries come back that a consumer did not finish.
     faults
@@ -121,6 +124,7 @@ class Scenario(Sharded, Variants, ShowsItself):
     persistence: Persistence | None = attrs.field(default=None, validator=_no_limit_or(one_of(Persistence)))
     replicas: int = attrs.field(default=0, validator=whole(0))
     replication_delay: float = attrs.field(default=0.0, validator=finite(of="seconds"))
+    primaries: int = attrs.field(default=0, validator=whole(0))
     recovery: Recovery = attrs.field(default=Recovery(), validator=a(Recovery))
     faults: tuple[Action[Any], ...] = attrs.field(default=(), validator=some(object, form="texts"))
     by_hand: tuple[Action[Any], ...] = attrs.field(default=(), validator=some(object, form="texts"))
@@ -191,7 +195,7 @@ class Scenario(Sharded, Variants, ShowsItself):
             check_target(action, consumers, [p.name for p in self.producers])
             check_fits(action, self.shards)
             check_group(action, self.groups)
-            check_servers(action, self.persistence, self.replicas)
+            check_servers(action, self.persistence, self.replicas, self.primaries)
         except ActionError as error:
             raise InvalidValue(f"is {str(action)!r}: {error}", ()) from None
 
@@ -236,7 +240,8 @@ class Scenario(Sharded, Variants, ShowsItself):
         ends, recovery = " or ".join(until) or "a replay", self.recovery.strategy
         lines = [f"{self.name}: {ends}, seed {self.seed}, recovery {recovery}"]
         if self.shards is not None:
-            lines.append(f"{self.shards} shards, {self.n_keys} keys")
+            cluster = f", on a cluster of {self.primaries}" if self.primaries else ""
+            lines.append(f"{self.shards} shards, {self.n_keys} keys{cluster}")
         lines += [f"persistence {self.persistence}"] if self.persistence is not None else []
         lines += [f"replicas {self.replicas}, {length(self.replication_delay)} behind"] if self.replicas else []
         lines += [action.in_short() for action in self.actions]

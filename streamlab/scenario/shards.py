@@ -17,7 +17,7 @@ from streamlab.scenario import actions
 from streamlab.scenario.action import Action, ActionError
 from streamlab.scenario.actors import Producer
 from streamlab.scenario.deeds import LetEnd
-from streamlab.scenario.failing import Persistence, ServerDown
+from streamlab.scenario.failing import Failover, Persistence, ServerDown
 from streamlab.scenario.groups import Groups
 from streamlab.scenario.values import Record
 
@@ -32,7 +32,7 @@ USUAL_KEYS: Final = 100
 _FIT: Final = (
     actions.Kill, actions.Restart, actions.Pause, actions.Resume, actions.Slow, actions.Disconnect,
     actions.AddConsumer, actions.SetRate, actions.SetService, actions.CrashBeforeEffect, actions.CrashBeforeAck,
-    actions.Fail, actions.PauseInWork, actions.LostReply, actions.Poison, ServerDown, LetEnd,
+    actions.Fail, actions.PauseInWork, actions.LostReply, actions.Poison, ServerDown, Failover, LetEnd,
 )  # fmt: skip
 
 
@@ -47,6 +47,8 @@ class Sharded(Record):
         maxlen: int | None
         persistence: Persistence | None
         replicas: int
+        replication_delay: float
+        primaries: int
         shards: int | None
         keys: int | None
 
@@ -92,6 +94,9 @@ class Sharded(Record):
         if self.n_keys and replays:
             raise self.invalid("keys", f"are {self.n_keys}, and entries that are replayed have fields of their own")
         if self.shards is None:
+            if self.primaries:
+                problem = f"are {self.primaries}, and a stream lies on one server: give it shards"
+                raise self.invalid("primaries", problem)
             return
         if recovery.strategy not in ("claim", "autoclaim"):
             problem = (
@@ -110,8 +115,12 @@ class Sharded(Record):
             raise self.invalid("maxlen", f"is {self.maxlen}: it is for one stream, so leave it out with shards")
         if self.persistence is not None:
             raise self.invalid("persistence", "says what one stream loses: leave it out of a sharded scenario")
-        if self.replicas:
-            raise self.invalid("replicas", "are of a server with one stream: leave them out of a sharded scenario")
+        if self.replicas and not self.primaries:
+            problem = "are of a server with one stream: give a sharded scenario primaries, or leave them out"
+            raise self.invalid("replicas", problem)
+        if self.replication_delay:
+            problem = "is not for a cluster, whose replicas copy as fast as they can: leave it out"
+            raise self.invalid("replication_delay", problem)
 
 
 def check_fits(action: Action[Any], n_shards: int | None) -> None:

@@ -135,7 +135,10 @@ def test_one_stream_for_several_consumers_keeps_no_order() -> None:
     found = single.inversions[0]
     assert single.ledger.processed[found.after] <= found.at == single.ledger.processed[found.id]
     said = {verdict.rule: verdict.words for verdict in single.verdicts}
-    assert said["I9"] == "not looked at: one stream for several consumers promises no order"
+    assert said["I9"] == (
+        "not looked at: one stream for several consumers promises no order, "
+        f"and {len(single.inversions)} entries were overtaken by a later one of their key"
+    )
 
 
 def test_an_inversion_is_found_and_told() -> None:
@@ -190,6 +193,38 @@ def test_who_is_paused_while_it_waits_is_given_nothing_after_its_lease() -> None
     assert run.consumers["C2"].delivered >= 3
     assert run.redelivered == 0
     assert run.broken() == []
+
+
+def test_a_tenure_ends_with_its_consumer_or_with_the_next_one() -> None:
+    """In the scenario `cluster` six shards have an owner from their first entry on, but after the death of C1."""
+    run = Lab("cluster").run()
+    assert run.broken() == []
+    (died,) = (event.at for event in run.events if event.kind == CRASHED)
+    for shard in range(6):
+        mine = [tenure for tenure in run.tenures if tenure.shard == shard]
+        given = sorted((d.delivered, d.consumer) for d in run.ledger.deliveries if d.id.startswith(f"{shard}/"))
+        assert mine[0].start == given[0][0]
+        assert mine[-1].end == run.duration
+        for at, name in given:
+            assert [t.consumer for t in mine if t.start <= at < t.end or t.start <= at == run.duration] == [name]
+        for before, after in pairwise(mine):
+            assert before.consumer != after.consumer
+            assert before.end == (died if before.consumer == "C1" and before.end == died else after.start)
+    orphaned = [t for t in run.tenures if (t.consumer, t.end) == ("C1", died)]
+    assert len(orphaned) == 2
+    assert Lab(QUIET.replace(shards=None)).run().tenures == ()
+
+
+def test_a_dead_owner_is_replaced_when_its_lease_is_over() -> None:
+    """After two thirds of `min_idle` at the earliest: it was renewed before; and one look later at the latest."""
+    for min_idle in (0.3, 0.75, 1.5):
+        run = Lab(load_scenario("cluster").with_recovery(min_idle=min_idle).replace(duration=4.0)).run()
+        (died,) = (event.at for event in run.events if event.kind == CRASHED)
+        shards = [t.shard for t in run.tenures if t.end == died]
+        taken = [min(t.start for t in run.tenures if t.shard == shard and t.start > died) for shard in shards]
+        assert taken
+        for at in taken:
+            assert 2 / 3 * min_idle <= at - died <= 4 / 3 * min_idle + 0.15  # and then it waits for an entry
 
 
 def test_work_ends_with_the_lease() -> None:
@@ -334,6 +369,19 @@ def test_keys_of_somebody_else_are_left(redis_url: str) -> None:
             Lab(QUIET, engine="live", redis_url=redis_url).run()
         assert client.keys() == ["orders:{2}:lease:workers"]
         assert isinstance(client, redis.Redis)
+
+
+@pytest.mark.redis
+@pytest.mark.real_time("runs worker processes on a cluster of its own")
+def test_the_scenario_cluster_starts_one(default_server_binary: ServerBinary) -> None:
+    """Where no URL is given: three servers, and nothing is lost by a consumer's death, nor the order."""
+    scenario = load_scenario("cluster").with_recovery(min_idle=1.5).with_rate(40)
+    with Lab(scenario.with_faults("restart C2 at 1s"), engine="live") as lab:
+        run = lab.run()
+    assert run.broken() == []
+    assert run.processed == run.added == 120
+    assert not run.inversions
+    assert {tenure.consumer for tenure in run.tenures} == {"C1", "C2", "C3"}
 
 
 @pytest.mark.redis

@@ -16,12 +16,14 @@ from streamlab.views.fetched import late
 from streamlab.views.plots import group_states
 
 if IN_BROWSER:
-    _FIGURES = "backlog overview recovery shares sojourn strategies sweep timeline zombie"
+    _FIGURES = "backlog order overview owners recovery shares sojourn strategies sweep timeline zombie"
     _places = {**dict.fromkeys(("Chart", "Picture", "show"), "picture"), **{name: name for name in _FIGURES.split()}}
     globals().update(late(__name__, _places))
 else:
     from streamlab.views.plots.backlog import backlog
+    from streamlab.views.plots.order import order
     from streamlab.views.plots.overview import overview
+    from streamlab.views.plots.owners import owners
     from streamlab.views.plots.picture import Chart, Picture, show
     from streamlab.views.plots.recovery import recovery
     from streamlab.views.plots.shares import shares
@@ -32,6 +34,6 @@ else:
     from streamlab.views.plots.zombie import zombie
 
 __all__ = [
-    "Chart", "Picture", "backlog", "group_states", "overview", "recovery", "shares", "show", "sojourn",
-    "strategies", "sweep", "timeline", "zombie",
+    "Chart", "Picture", "backlog", "group_states", "order", "overview", "owners", "recovery", "shares", "show",
+    "sojourn", "strategies", "sweep", "timeline", "zombie",
 ]  # fmt: skip

@@ -1,0 +1,43 @@
+"""What a server of a cluster has forgotten: of its own shards only."""
+
+from __future__ import annotations
+
+from streamlab.actors.events import ACKED, ADDED, DELIVERED, LOST, PROCESSED, SET_BACK, EventKind
+from streamlab.lab.forgotten import report_forgotten
+from streamlab.lab.stage import Left
+from streamlab.results.events import Event, EventLog
+from streamlab.results.final_state import FinalState
+from streamlab.results.forgotten import Forgotten
+from streamlab.results.ledger import Ledger
+from streamlab.scenario import load_scenario
+
+SHARDED = load_scenario("sharded")
+
+
+def told(*rows: tuple[float, EventKind, str, str, int]) -> EventLog:
+    return EventLog.of(Event(*row) for row in rows)
+
+
+def test_only_its_own_shards_are_set_back() -> None:
+    """What is acknowledged or pending in another shard stays so, and what was added there is not looked for."""
+    log = told(
+        *((0.1, ADDED, "P1", f"{place}/{n}-0", 0) for place in "01" for n in (1, 2, 3)),
+        *((0.2, DELIVERED, "C1", f"{place}/{n}-0", 1) for place in "01" for n in (1, 2)),
+        *((0.3, kind, "C1", f"{place}/1-0", 0) for place in "01" for kind in (PROCESSED, ACKED)),
+        (0.9, ADDED, "P1", "0/4-0", 0),  # it is heard of only after the server was asked
+    )
+    left = Left(frozenset({"0/1-0", "0/2-0"}), {"0/workers": "0-0"}, is_set_back=True, places=("0/",))
+    report_forgotten(left, len(log) - 1, 1.0, log, SHARDED.groups)
+    assert [event for event in log if event.at == 1.0] == [
+        Event(1.0, LOST, "lab", "0/3-0"),
+        Event(1.0, SET_BACK, "lab", "0/0-0"),
+    ]
+    ledger = Ledger(SHARDED)
+    for event in log:
+        ledger.apply(event)
+    assert [*ledger.pending] == ["1/2-0"]
+    assert sorted(ledger.backlog.first(9)) == ["0/1-0", "0/2-0", "0/4-0", "1/3-0"]
+    assert ledger.backlog.size == 4
+    again = [Event(2.0, DELIVERED, "C2", f"{place}/1-0", 2) for place in "01"]
+    forgotten = Forgotten.of([*log, *again], FinalState())
+    assert forgotten == (("0/3-0",), ("0/3-0",), ("0/1-0",))
