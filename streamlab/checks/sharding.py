@@ -37,7 +37,7 @@ def same_shard(answer: object) -> Verdict:
         elsewhere = _shards(_as_elsewhere(answer), [_Elsewhere(key) for key in _KEYS], n_shards)
         for key, one, other in zip(_KEYS, here, elsewhere, strict=True):
             if one != other:
-                words = f"With {n_shards} shards, {key!r} goes to shard {one} here, and to shard {other} in {_ELSEWHERE}."
+                words = f"With {n_shards} shards, {key!r} goes to shard {one} here, to shard {other} in {_ELSEWHERE}."
                 hint = "hash() of a text, and what a process remembers, differ: take zlib.crc32(key.encode())."
                 raise Objection(words, hint)
         _check_spread(here, n_shards)
@@ -96,11 +96,11 @@ def _as_elsewhere(answer: object) -> object:
 
 # ---- who may take a shard ----------------------------------------------------------------------------
 
-_KEY, _ME, _OTHER, _MS = "orders:{0}:lease", "C1", "C2", 750
+_KEY, _ME, _OTHER, _MS = "orders:{0}:lease", "C1", "C2", 30_000
 #: What is there if the other one has got it.
 _TOOK: Final = "took it"
 #: For how many ms another one has the lease.
-_THEIRS: Final = 60_000
+_THEIRS: Final = 600_000
 _IN_ONE: Final = "one command does all of it, and nobody comes in between: client.set(key, me, nx=True, px=ms)."
 
 
@@ -130,9 +130,8 @@ def _try(answer: object, case: str, before: int = 0) -> tuple[Streams, object]:
     def mishap(when: str, words: str) -> None:
         nonlocal n
         n += when == "before"
-        if when == "before" and n == before:
-            if streams.client.set(_KEY, _OTHER, nx=True, px=_THEIRS):
-                streams.client.set(_TOOK, 1)
+        if when == "before" and n == before and streams.client.set(_KEY, _OTHER, nx=True, px=_THEIRS):
+            streams.client.set(_TOOK, 1)
 
     client: MortalClient = streams.process(mishap)
     return streams, call_mortal(answer, case, client, _KEY, _ME, _MS)
@@ -147,7 +146,8 @@ def _ask(ask: Callable[[], Any]) -> Any:
     try:
         return ask()
     except Exception as error:
-        raise Objection(f"Afterwards Redis says: {error}.", "the lease is a text: SET, not a stream or hash.") from error
+        hint = "the lease is a text: SET, not a stream or hash."
+        raise Objection(f"Afterwards Redis says: {error}.", hint) from error
 
 
 def _is_mine(streams: Streams, case: str, said: object) -> None:

@@ -22,7 +22,11 @@ def shard_for(key, n_shards):
     # Redis' own checksum.
     "from redis.crc import key_slot\ndef shard_for(key, n_shards):\n    return key_slot(key.encode()) % n_shards",
     # By ranges, as a cluster gives slots to its servers.
-    "from redis.crc import key_slot\ndef shard_for(key, n_shards):\n    return key_slot(key.encode()) * n_shards // 16384",
+    """
+from redis.crc import key_slot
+def shard_for(key, n_shards):
+    return key_slot(key.encode()) * n_shards // 16384
+""",
     """
 import zlib
 def checksum(text):
