@@ -192,10 +192,10 @@ def cluster() -> Scenario:
         "cluster",
         "add-consumer C3 at 300ms",
         # In mid-work, in the simulation: C3 has its share by then, live as well.
-        "kill C1 at 1.07s",
+        "kill C1 at 0.89s",
         recovery=Recovery("autoclaim", min_idle=0.6),
         consumers=consumers(2, Service("exponential", mean=0.008)),
-        duration=2.2,
+        duration=1.9,
         shards=6,
         primaries=3,
     )

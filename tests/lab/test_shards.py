@@ -216,6 +216,17 @@ def test_a_tenure_ends_with_its_consumer_or_with_the_next_one() -> None:
     assert Lab(QUIET.replace(shards=None)).run().tenures == ()
 
 
+def test_an_owner_that_comes_back_has_another_tenure() -> None:
+    """Between the two, its shards were nobody's."""
+    alone = QUIET.with_consumers(1).with_recovery(min_idle=0.6, restart_after=0.5)
+    run = Lab(alone.with_faults("kill C1 at 1s")).run()
+    for before, after in pairwise(run.tenures):
+        if before.shard == after.shard:
+            assert before.end == 1.0
+            assert after.start >= 1.5
+    assert len(run.tenures) == 8
+
+
 def test_a_dead_owner_is_replaced_when_its_lease_is_over() -> None:
     """After two thirds of `min_idle` at the earliest: it was renewed before; and one look later at the latest."""
     for min_idle in (0.3, 0.75, 1.5):
@@ -374,11 +385,21 @@ def test_keys_of_somebody_else_are_left(redis_url: str) -> None:
 
 @pytest.mark.redis
 @pytest.mark.real_time("runs worker processes on a cluster of its own")
-def test_the_scenario_cluster_starts_one(default_server_binary: ServerBinary) -> None:
+def test_the_scenario_cluster_starts_one(default_server_binary: ServerBinary, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where no URL is given: three servers, and nothing is lost by a consumer's death, nor the order."""
+    started: list[int] = []
+    launch = PrivateCluster._launch
+
+    def noted_launch(servers: PrivateCluster, timeout: float) -> None:
+        assert servers.binary == default_server_binary
+        launch(servers, timeout)
+        started.append(len(servers.servers))
+
+    monkeypatch.setattr(PrivateCluster, "_launch", noted_launch)
     run = Lab(load_scenario("cluster").with_recovery(min_idle=1.5).with_rate(40), engine="live").run()
+    assert started == [3]
     assert run.broken() == []
-    assert run.processed == run.added == 88
+    assert run.processed == run.added == 76
     assert not run.inversions
     assert {tenure.consumer for tenure in run.tenures} == {"C1", "C2", "C3"}
 
