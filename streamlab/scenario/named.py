@@ -190,12 +190,12 @@ def cluster() -> Scenario:
     """Six shards, on a Redis Cluster of three servers when live: a consumer comes, another one dies, shards move."""
     return _under_way(
         "cluster",
-        "add-consumer C3 at 300ms",
-        # In mid-work, in the simulation: C3 has its share by then, live as well.
-        "kill C1 at 0.89s",
+        "add-consumer C3 at 150ms",
+        # Late enough for C3 to have its share by then, live as well.
+        "crash-before-effect C1 nth 45",
         recovery=Recovery("autoclaim", min_idle=0.6),
         consumers=consumers(2, Service("exponential", mean=0.008)),
-        duration=1.9,
+        duration=2.0,
         shards=6,
         primaries=3,
     )

@@ -399,7 +399,7 @@ def test_the_scenario_cluster_starts_one(default_server_binary: ServerBinary, mo
     run = Lab(load_scenario("cluster").with_recovery(min_idle=1.5).with_rate(40), engine="live").run()
     assert started == [3]
     assert run.broken() == []
-    assert run.processed == run.added == 76
+    assert run.processed == run.added == 80
     assert not run.inversions
     assert {tenure.consumer for tenure in run.tenures} == {"C1", "C2", "C3"}
 

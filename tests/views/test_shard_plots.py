@@ -79,7 +79,7 @@ def test_a_shard_without_an_owner_is_hatched(moved: Run) -> None:
     assert title(figure) == f"C3 comes and gets its share; C1 dies, and its shards have no owner for up to {longest}"
     words = {text.get_text(): text.xy[0] for text in only_axes(figure).texts}
     assert words["C1 dies"] == died
-    assert words["C3 comes"] == 0.3
+    assert words["C3 comes"] == 0.15
     assert "Shard 3: C2 from 0 s to" in figure.alt  # type: ignore[attr-defined]
 
 
@@ -148,9 +148,9 @@ def test_lines_cross_where_the_order_was_broken(mixed_up: Run, in_order: Run) ->
     n = len(mixed_up.inversions)
     assert (
         upper.get_title(loc="left")
-        == f"one stream: {n} of 190 entries were processed after a later one of the same key"
+        == f"one stream: {n} of 200 entries were processed after a later one of the same key"
     )
-    assert lower.get_title(loc="left") == "six shards: all 190 entries in the order of their keys"
+    assert lower.get_title(loc="left") == "six shards: all 200 entries in the order of their keys"
     assert figure.alt == f"{upper.get_title(loc='left')}. {lower.get_title(loc='left')}."  # type: ignore[attr-defined]
 
 
