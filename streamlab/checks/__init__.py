@@ -27,6 +27,7 @@ from streamlab.checks.recoveries import left_behind, survives
 from streamlab.checks.restoring import asks_for_copy, restores
 from streamlab.checks.scenarios import assignment, in_a_row, share, utilisation
 from streamlab.checks.services import alarms
+from streamlab.checks.sharding import same_shard, takes_lease
 from streamlab.checks.streams import bookmark, pages
 from streamlab.checks.takeovers import take_over
 from streamlab.results.invariants import summary
@@ -48,5 +49,6 @@ __all__ = [
     "Verdict", "adds_once", "alarms", "asks_for_copy", "assignment", "bookmark", "books_once", "choices",
     "consumers_needed", "drain_time", "enough_consumers", "enough_maxlen", "fewest_consumers", "gives_up", "heartbeat",
     "in_a_row", "invariants", "left_after_trim", "left_behind", "most_producers", "pages", "pending_exactly",
-    "puts_back", "recovery", "restores", "share", "survives", "take_over", "tiny_group", "utilisation", "worker",
+    "puts_back", "recovery", "restores", "same_shard", "share", "survives", "take_over", "takes_lease", "tiny_group",
+    "utilisation", "worker",
 ]  # fmt: skip

@@ -155,6 +155,11 @@ class Run(ShowsItself):
         return len(self.final.undelivered)
 
     @functools.cached_property
+    def tenures(self) -> tuple[Tenure, ...]:
+        """Who was given the entries of which shard, from when to when, by shard; none where there are no shards."""
+        return tenures(self.events, self.ledger) if self.scenario.shards is not None else ()
+
+    @functools.cached_property
     def _evidence(self) -> Evidence:
         return Evidence(self.scenario, self.events, self.final, self.ledger)
 
@@ -205,11 +210,6 @@ class Run(ShowsItself):
     def inversions(self) -> tuple[Inversion, ...]:
         """The entries that were processed after a later one of their key; none where entries have no keys."""
         return tuple(inversions(self.scenario, self.ledger)) if self.scenario.n_keys else ()
-
-    @functools.cached_property
-    def tenures(self) -> tuple[Tenure, ...]:
-        """Who was given the entries of which shard, from when to when, by shard; none where there are no shards."""
-        return tenures(self.events, self.ledger) if self.scenario.shards is not None else ()
 
     # ---- times ---------------------------------------------------------------------------------
 
@@ -298,10 +298,7 @@ class Run(ShowsItself):
         return tuple(v.about(group) for group, run in self.groups.items() for v in run.verdicts)
 
     def broken(self) -> list[str]:
-        """Return what must never be and is, a line each; empty if all is well.
-
-        These are the `verdicts` on the invariants. To do something twice without need is not among it.
-        """
+        """Return what must never be and is, a line each, by the `verdicts`; to do something again needlessly may be."""
         lines = [f"{actor} ended by itself: {words}" for actor, words in self.errors.items()]
         return lines + [v.words for v in self.verdicts if not v and v.rule != invariants.NEEDLESS]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
+from bisect import bisect_left
 from collections import defaultdict
 from typing import NamedTuple
 
@@ -36,9 +36,9 @@ def tenures(events: EventLog, ledger: Ledger) -> tuple[Tenure, ...]:
     for delivery in sorted(ledger.deliveries, key=lambda delivery: delivery.delivered):
         of_shard = begun[int(place_of(delivery.id)[0][:-1])]
         at, name = delivery.delivered, delivery.consumer
-        if not of_shard or of_shard[-1][1] != name or of_shard[-1][2] <= at:
+        if not of_shard or of_shard[-1][1] != name or of_shard[-1][2] < at:
             ends = gone[name]
-            later = bisect_right(ends, at)
+            later = bisect_left(ends, at)  # it may die as it is given something
             of_shard.append((at, name, ends[later] if later < len(ends) else math.inf))
     found = []
     for shard, of_shard in sorted(begun.items()):

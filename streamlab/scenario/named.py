@@ -190,11 +190,12 @@ def cluster() -> Scenario:
     """Six shards, on a Redis Cluster of three servers when live: a consumer comes, another one dies, shards move."""
     return _under_way(
         "cluster",
-        "add-consumer C3 at 500ms",
-        "crash-before-effect C1 nth 60",
-        recovery=Recovery("autoclaim", min_idle=0.75),
+        "add-consumer C3 at 150ms",
+        # Late enough for C3 to have its share by then, live as well.
+        "crash-before-effect C1 nth 45",
+        recovery=Recovery("autoclaim", min_idle=0.6),
         consumers=consumers(2, Service("exponential", mean=0.008)),
-        duration=3.0,
+        duration=2.0,
         shards=6,
         primaries=3,
     )

@@ -195,38 +195,6 @@ def test_who_is_paused_while_it_waits_is_given_nothing_after_its_lease() -> None
     assert run.broken() == []
 
 
-def test_a_tenure_ends_with_its_consumer_or_with_the_next_one() -> None:
-    """In the scenario `cluster` six shards have an owner from their first entry on, but after the death of C1."""
-    run = Lab("cluster").run()
-    assert run.broken() == []
-    (died,) = (event.at for event in run.events if event.kind == CRASHED)
-    for shard in range(6):
-        mine = [tenure for tenure in run.tenures if tenure.shard == shard]
-        given = sorted((d.delivered, d.consumer) for d in run.ledger.deliveries if d.id.startswith(f"{shard}/"))
-        assert mine[0].start == given[0][0]
-        assert mine[-1].end == run.duration
-        for at, name in given:
-            assert [t.consumer for t in mine if t.start <= at < t.end or t.start <= at == run.duration] == [name]
-        for before, after in pairwise(mine):
-            assert before.consumer != after.consumer
-            assert before.end == (died if before.consumer == "C1" and before.end == died else after.start)
-    orphaned = [t for t in run.tenures if (t.consumer, t.end) == ("C1", died)]
-    assert len(orphaned) == 2
-    assert Lab(QUIET.replace(shards=None)).run().tenures == ()
-
-
-def test_a_dead_owner_is_replaced_when_its_lease_is_over() -> None:
-    """After two thirds of `min_idle` at the earliest: it was renewed before; and one look later at the latest."""
-    for min_idle in (0.3, 0.75, 1.5):
-        run = Lab(load_scenario("cluster").with_recovery(min_idle=min_idle).replace(duration=4.0)).run()
-        (died,) = (event.at for event in run.events if event.kind == CRASHED)
-        shards = [t.shard for t in run.tenures if t.end == died]
-        taken = [min(t.start for t in run.tenures if t.shard == shard and t.start > died) for shard in shards]
-        assert taken
-        for at in taken:
-            assert 2 / 3 * min_idle <= at - died <= 4 / 3 * min_idle + 0.15  # and then it waits for an entry
-
-
 def test_work_ends_with_the_lease() -> None:
     """Who cannot renew it leaves its entry where it stands: by then it may be another one's."""
     slow = QUIET.with_service(2.0, kind="constant").with_rate(4).with_recovery(min_idle=0.6)
@@ -373,13 +341,21 @@ def test_keys_of_somebody_else_are_left(redis_url: str) -> None:
 
 @pytest.mark.redis
 @pytest.mark.real_time("runs worker processes on a cluster of its own")
-def test_the_scenario_cluster_starts_one(default_server_binary: ServerBinary) -> None:
+def test_the_scenario_cluster_starts_one(default_server_binary: ServerBinary, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where no URL is given: three servers, and nothing is lost by a consumer's death, nor the order."""
-    scenario = load_scenario("cluster").with_recovery(min_idle=1.5).with_rate(40)
-    with Lab(scenario.with_faults("restart C2 at 1s"), engine="live") as lab:
-        run = lab.run()
+    started: list[int] = []
+    launch = PrivateCluster._launch
+
+    def noted_launch(servers: PrivateCluster, timeout: float) -> None:
+        assert servers.binary == default_server_binary
+        launch(servers, timeout)
+        started.append(len(servers.servers))
+
+    monkeypatch.setattr(PrivateCluster, "_launch", noted_launch)
+    run = Lab(load_scenario("cluster").with_recovery(min_idle=1.5).with_rate(40), engine="live").run()
+    assert started == [3]
     assert run.broken() == []
-    assert run.processed == run.added == 120
+    assert run.processed == run.added == 80
     assert not run.inversions
     assert {tenure.consumer for tenure in run.tenures} == {"C1", "C2", "C3"}
 

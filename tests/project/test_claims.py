@@ -25,7 +25,7 @@ PARTS = {
     "Scenario": ["03", "04", "05", "06"],
     "Development": ["07"],
     "Recovering from failures": ["08", "09", "10", "11", "12"],
-    "Conclusion": ["14", "15"],
+    "Conclusion": ["13", "14", "15"],
 }
 
 

@@ -37,7 +37,7 @@ MOST_NAMES = 5
 #: HTML that a text cell may use; anything else that looks like a tag vanishes from the page.
 TAGS = {"details", "summary"}
 #: What a cell says that runs on a real server only.
-NEEDS_SERVER = re.compile(r"engine=\"live\"|run_both\(|find_servers\(")
+NEEDS_SERVER = re.compile(r"engine=\"live\"|run_both\(|find_servers\(|PrivateCluster\(")
 
 #: A cell that IPython writes to a file, or appends to one.
 WRITES_FILE = re.compile(r"%%writefile (?P<append>-a )?(?P<path>\S+)\n")

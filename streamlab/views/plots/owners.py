@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
@@ -22,8 +23,11 @@ from streamlab.views.plots.words import listed, time_text
 _COMES, _GOES, _DIES = "comes", "goes", "dies"
 #: Shards that are told one by one.
 _MOST_TOLD: Final = 12
-#: Inches that a name in a bar needs.
+#: Inches that a name in a bar needs, and what is said of who comes and goes.
 _NAME_WIDTH: Final = 0.4
+_WORD_WIDTH: Final = 0.9
+_LINE_POINTS: Final = 14
+_MOST_LINES: Final = 4
 
 
 class _Turn(NamedTuple):
@@ -99,13 +103,15 @@ class _Painter(LanePainter):
         super().__init__(ax, {f"shard {n}": Lane(n, 1, 1, 1.0) for n in range(n_shards)}, 0.0, run.duration)
 
     def draw(self, turns: list[_Turn], gaps: list[_Gap]) -> None:
-        self.axes({name: lane.middle for name, lane in self.lanes.items()}, self.n_shards, -0.75, self._size)
+        lines = self._lines(turns)
+        head = (4 + _LINE_POINTS * (1 + max(lines, default=0))) * self.n_shards / (72 * style.inches_high(self.ax))
+        self.axes({name: lane.middle for name, lane in self.lanes.items()}, self.n_shards, -head, self._size)
         for tenure in self.run.tenures:
             self._tenure(tenure)
         boxes = [corners(gap.start, gap.end, gap.shard + 0.5, 0.8) for gap in gaps]
         self.bars("nobody's", boxes, 2, **ORPHAN_LOOK)
-        for turn in turns:
-            self._turn(turn)
+        for turn, line in zip(turns, lines, strict=True):
+            self._turn(turn, line)
         names = [name for name in self.run.consumers if any(tenure.consumer == name for tenure in self.run.tenures)]
         handles = [Patch(**self._look(name), label=name) for name in names]
         if gaps:
@@ -116,6 +122,16 @@ class _Painter(LanePainter):
     @property
     def _size(self) -> float:
         return 10 if self.n_shards <= 16 else 6
+
+    def _lines(self, turns: list[_Turn]) -> list[int]:
+        """Return in which line above the lanes each turn is told, the lowest being 0: words do not cover others."""
+        width = _WORD_WIDTH / style.inches_wide(self.ax) * self.end
+        written = [-math.inf] * _MOST_LINES
+        lines = []
+        for turn in turns:
+            lines.append(next((n for n, at in enumerate(written) if at < turn.at - width), _MOST_LINES - 1))
+            written[lines[-1]] = turn.at
+        return lines
 
     def _look(self, name: str) -> dict[str, Any]:
         number = list(self.run.consumers).index(name)
@@ -133,12 +149,11 @@ class _Painter(LanePainter):
                 bbox={"facecolor": fill, "edgecolor": "none", "pad": 1.5},
             )  # fmt: skip
 
-    def _turn(self, turn: _Turn) -> None:
-        ink = TROUBLE if turn.what == _DIES else INK
-        self.ax.vlines(turn.at, -0.3, self.n_shards, color=ink, linewidth=1.8, linestyle="--", zorder=5)
-        style.note(
-            self.ax, f"{turn.name} {turn.what}", (turn.at, -0.3), (0, 2), 10, ha="center", color=ink, fontweight="bold"
-        )
+    def _turn(self, turn: _Turn, line: int) -> None:
+        ink, words, top = TROUBLE if turn.what == _DIES else INK, f"{turn.name} {turn.what}", -0.1
+        self.ax.vlines(turn.at, top, self.n_shards, color=ink, linewidth=1.8, linestyle="--", zorder=5)
+        offset = 0, 2 + _LINE_POINTS * line
+        style.note(self.ax, words, (turn.at, top), offset, 10, ha="center", color=ink, fontweight="bold", zorder=6)
 
 
 def _title(run: Run, n_shards: int, turns: list[_Turn], gaps: list[_Gap]) -> str:
