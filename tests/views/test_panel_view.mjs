@@ -32,7 +32,7 @@ function stateWith({ waiting = [], backlog = 0, throughput = "4.0/s", ...changes
     groups: [{ name: "workers", backlog, n_acked, n_pending, throughput, waiting }],
     n_added: 0, n_acked: 0, n_pending: 0,
     consumers: [consumer("C1", "working"), consumer("C2", "dead"), consumer("C3", "paused")],
-    pending: [], moves: [], bars: [],
+    pending: [], moves: [], bars: [], shards: [], servers: null,
     curves: [{ at: [], backlog: [], pending: [], throughput: [] }],
     ...changes,
   };
