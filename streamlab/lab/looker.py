@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from redis.exceptions import ConnectionError, ResponseError
+from redis.exceptions import ResponseError
 
 from streamlab.actors.shards import lease_key
 from streamlab.results.recent import Recent
@@ -72,11 +72,8 @@ class Looker:
                 pipe.xpending_range(stream, group, "-", "+", MOST_PENDING)
                 if recent.shards is not None:
                     pipe.xrevrange(lease_key(stream, group), count=1)
-        try:
+        if not is_down:  # or a client that looks for the next primary would be waited for
             self._said = [_or_nothing(reply) for reply in await pipe.execute(False)]
-        except ConnectionError:
-            if not is_down:
-                raise
         said = [self._said[n : n + self._of_each] for n in range(0, len(self._said), self._of_each)]
         dead = sum(of_stream[2] or 0 for of_stream in said)
         asked = {name: _Asked(said, name, 3 + self._of_group * n, self._streams) for n, name in enumerate(self._names)}

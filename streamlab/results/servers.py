@@ -54,7 +54,7 @@ class Servers:
     def __init__(self, scenario: Scenario, *, is_live: bool) -> None:
         self._persistence = scenario.persistence
         self._n = 1 + scenario.replicas
-        # Real replicas are behind only while they are cut off: see `lab/live_outages`.
+        # Real replicas are behind only while they are cut off, which takes a moment: see `lab/live_outages`.
         self._delay = 0.0 if is_live else scenario.replication_delay
         self._is_live = is_live
         self._told: deque[_Told] = deque()
@@ -73,8 +73,9 @@ class Servers:
         cuts = [(a.when, a.when + a.duration) for a in scenario.actions if isinstance(a, NetworkCut)]
         if self._is_live:
             delay = scenario.replication_delay
-            cuts += [(a.when - delay, a.when) for a in scenario.faults if isinstance(a, Failover)]
-            cuts += [(a.when, a.when + delay) for a in scenario.by_hand if isinstance(a, Failover)]
+            # … until one of them is promoted.
+            cuts += [(a.when - delay, math.inf) for a in scenario.faults if isinstance(a, Failover)]
+            cuts += [(a.when, math.inf) for a in scenario.by_hand if isinstance(a, Failover)]
         self._cuts = sorted(cuts)
 
     def enter(self, event: Event, ledger: Ledger) -> None:

@@ -143,7 +143,7 @@ class _Recorder:
             "backlog": snapshot.backlog,
         }
         if snapshot.servers:
-            values["servers"] = shown.servers_of(scenario, snapshot)
+            values["servers"] = shown.servers_of(scenario, snapshot, self.run.engine)
         # What only the server knows, its events do not tell.
         unknown = ("length", "lag", "last-delivered id")
         figures = {name: value for name, value in shown.figures_of(snapshot).items() if name not in unknown}

@@ -12,6 +12,7 @@ from streamlab.results.book import SPAN, Book
 from streamlab.results.deliveries import Delivery
 from streamlab.results.ledger import Ledger
 from streamlab.results.recent import Command, Recent
+from streamlab.results.run import EngineName
 from streamlab.results.shards import ShardView
 from streamlab.results.snapshot import ConsumerView, GroupView, Snapshot
 from streamlab.scenario import Scenario, ScenarioError
@@ -74,7 +75,7 @@ def state_of(lab: Lab, entry_id: str = "") -> State:
             for letter in snapshot.newest_dead_letters
         ],
         "shards": [shard_of(shard, snapshot.at) for shard in snapshot.shards],
-        "servers": servers_of(lab.scenario, snapshot),
+        "servers": servers_of(lab.scenario, snapshot, lab.engine),
         "story": _story(lab, entry_id),
         "moves": [list(move) for move in recent.moves],
         "curves": [_curves(recent.books[view.name], view, snapshot.at) for view in snapshot.groups],
@@ -187,7 +188,7 @@ def shard_of(shard: ShardView, at: float, digits: int = 3) -> list[Any]:
     return [shard.number, shard.group, shard.owner, until, shard.backlog, shard.pending]
 
 
-def servers_of(scenario: Scenario, snapshot: Snapshot) -> dict[str, Any] | None:
+def servers_of(scenario: Scenario, snapshot: Snapshot, engine: EngineName) -> dict[str, Any] | None:
     """Return the servers, what can be done to them, and what they have forgotten: its number, and the first by name."""
     if not snapshot.servers:
         return None
@@ -195,6 +196,8 @@ def servers_of(scenario: Scenario, snapshot: Snapshot) -> dict[str, Any] | None:
     return {
         "all": [[each.name, each.role, each.is_alive, each.entries, each.acks] for each in snapshot.servers],
         "keeps": scenario.persistence,
+        # A real replica that is to be cut off is told a little more, and a real disk is synced when it likes.
+        "about": engine == "live",
         "fit": [kind.word for kind in _TO_SERVERS if fits_servers(kind(), scenario.persistence, scenario.replicas)],
         "lost": [len(forgotten.entries), [*forgotten.entries[:_N_FORGOTTEN]]],
         "n_unprocessed": len(forgotten.unprocessed),

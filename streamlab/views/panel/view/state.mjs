@@ -142,8 +142,8 @@ const LOSES = {
 };
 
 // What is written in a server's box: its state, and below it what it lacks.
-export function serverWords([, role, isAlive, entries, acks], { all, keeps }) {
-  const lacks = counted(entries, acks), isAny = entries + acks > 0;
+export function serverWords([, role, isAlive, entries, acks], { all, keeps, about }) {
+  const lacks = `${about ? "about " : ""}${counted(entries, acks)}`, isAny = entries + acks > 0;
   if (role === "replica") return ["replica", `${copies(all)} lacks ${isAny ? lacks : "nothing"}`.trim()];
   if (role === "primary") return isAlive ? ["primary", "takes writes"] : ["dead", "was the primary"];
   const state = isAlive ? "alive" : "down";
