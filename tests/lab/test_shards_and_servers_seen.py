@@ -15,6 +15,7 @@ from streamlab.results.run import EngineName
 from streamlab.results.servers import Servers
 from streamlab.results.snapshot import Snapshot
 from streamlab.scenario import Arrivals, Scenario, Service, consumers, load_scenario, producers
+from tests.lab.test_failing_servers import STEADY
 
 #: Half a second without a word, and one's shards are another's.
 SHARDED = Scenario(
@@ -24,14 +25,6 @@ SHARDED = Scenario(
     duration=60.0,
     recovery=Recovery("autoclaim", min_idle=0.75, interval=0.05),
     shards=4,
-)
-#: An entry every 20 ms, acknowledged 60 ms later.
-STEADY = Scenario(
-    name="steady",
-    producers=producers(1, Arrivals("constant", rate=50)),
-    consumers=consumers(4, Service("constant", mean=0.06)),
-    duration=5.0,
-    recovery=Recovery("autoclaim", min_idle=1.0, interval=0.1),
 )
 
 
