@@ -117,6 +117,31 @@ def test_who_is_promoted_is_the_primary_and_the_others_copy_it() -> None:
     ]
 
 
+@pytest.mark.parametrize("is_cut", [False, True])
+def test_who_is_left_copies_the_new_primary_at_once(is_cut: bool) -> None:
+    """It lacks what that was told in the last moments only, also if it had been cut off from the one before."""
+    scenario = STEADY.replace(replicas=2, replication_delay=0.2)
+    cut = ["network-cut at 1s for 4s"] if is_cut else []
+    with Lab(scenario.with_faults(*cut, "failover at 2s for 500ms", "failover at 4s for 500ms")) as lab:
+        lab.run_until(4.1)
+        before, lacking = lab.snapshot().forgotten, lab.snapshot().servers[-1]
+        lab.run_until(4.6)
+        after = lab.snapshot().forgotten
+    assert len(before.entries) >= (45 if is_cut else 8)
+    assert 8 <= lacking.entries == len(after.entries) - len(before.entries) <= 12
+
+
+def test_a_server_that_keeps_nothing_has_lost_all_each_time() -> None:
+    """Afterwards it lacks what it was told since; and to know that takes no more room in a long run."""
+    with Lab(STEADY.replace(persistence="none").with_faults("server-down at 2s for 500ms")) as lab:
+        lab.run_until(4.0)
+        now, recent = lab.snapshot(), lab.recent
+        since = [at for at in recent.ledger.added.values() if at >= 2.0]
+        assert now.servers[0].entries == len(since) > 50
+        assert recent.servers is not None
+        assert len(recent.servers._told) == 1
+
+
 def test_real_replicas_lack_what_was_told_since_they_were_cut_off() -> None:
     """So long before a failover that is planned, or when one is asked for; and it stays so until one is promoted."""
     planned = load_scenario("failover")  # at 3.7 s, half a second behind

@@ -125,10 +125,13 @@ def test_a_page_shows_shards_and_servers_as_the_panel_did(name: str, tmp_path: P
             shown.append(json.loads(json.dumps(state_of(lab))))
     script = tmp_path / "states.mjs"
     script.write_text(_STATES.replace("VIEW", json.dumps((VIEW / "recording.mjs").as_uri())))
-    told = node(script, stdin=json.dumps({"data": recording, "moments": [at + 0.001 for at in moments]}))
+    given = {"data": recording, "moments": [*(at + 0.001 for at in moments), recording["end"]]}
+    told = node(script, stdin=json.dumps(given))
     assert told.returncode == 0, told.stderr
     untils = set()
-    for panel, page in zip(shown, json.loads(told.stdout)["forth"], strict=True):
+    *pages, last_page = json.loads(told.stdout)["forth"]
+    assert all(until == 0 for _, _, _, until, *_ in last_page["shards"])  # who stops gives back what it owns
+    for panel, page in zip(shown, pages, strict=True):
         assert page["servers"] == panel["servers"], panel["at"]
         without_lease = [[[*row[:3], *row[4:]] for row in each["shards"]] for each in (page, panel)]
         assert without_lease[0] == without_lease[1], panel["at"]
