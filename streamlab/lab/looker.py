@@ -15,6 +15,7 @@ from redis.exceptions import ResponseError
 
 from streamlab.actors.shards import lease_key
 from streamlab.results.recent import Recent
+from streamlab.results.servers import ServerView, nodes_of_cluster
 from streamlab.results.shards import Lease, ShardView
 from streamlab.results.snapshot import (
     DeadLetter,
@@ -29,6 +30,7 @@ from streamlab.results.statistics import id_key
 from streamlab.scenario import Scenario
 from streamlab.scenario.shards import place_of
 from streamlab.scenario.small_table import harmless
+from streamlab.servers.several import nodes_of
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -39,6 +41,8 @@ MOST_PENDING: Final = 200
 _MOST_LETTERS: Final = 20
 #: Fields of an entry that are kept.
 _MOST_FIELDS: Final = 8
+#: Seconds between two questions to a cluster who its nodes are.
+_NODES_EVERY: Final = 1.0
 
 
 class Looker:
@@ -52,6 +56,8 @@ class Looker:
         self._of_group = 2 if scenario.shards is None else 3  # replies
         self._of_each = 3 + self._of_group * len(self._names)
         self._said: list[Any] = [None] * (self._of_each * len(self._streams))
+        self._nodes_told: tuple[ServerView, ...] = ()
+        self._nodes_due = -math.inf
         self._letters: tuple[DeadLetter, ...] = ()
         self._letters_of: tuple[Any, int] = (None, 0)  # how many there were, and how many had been given up
 
@@ -111,8 +117,16 @@ class Looker:
             arrival_rate=recent.first.rates(now)[0],
             newest_dead_letters=self._letters,
             shards=tuple(self._shards(recent, now, asked)),
-            **servers_now(recent, now),
+            **(servers_now(recent, now) or {"servers": await self._nodes(client, now)}),
         )
+
+    async def _nodes(self, client: Redis, now: float) -> tuple[ServerView, ...]:
+        """Return the nodes of a cluster, asked for once in a while (``CLUSTER NODES``); none of other servers."""
+        if now >= self._nodes_due:
+            self._nodes_due = now + _NODES_EVERY
+            told = await nodes_of(client)
+            self._nodes_told = tuple(nodes_of_cluster(told)) or self._nodes_told
+        return self._nodes_told
 
     def _shards(self, recent: Recent, now: float, asked: dict[str, _Asked]) -> Iterator[ShardView]:
         """Yield what the server said of each shard; nothing if there are none."""

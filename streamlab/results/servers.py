@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterator, Mapping
-from typing import Final, Literal, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, Literal, NamedTuple
 
 from streamlab.actors.events import ACKED, ADDED, CLAIMED, DELIVERED, LOST, SERVER_DOWN, SERVER_UP, SET_BACK
 from streamlab.results.events import Event
@@ -30,7 +30,8 @@ class ServerView(NamedTuple):
     """A server at one moment.
 
     `entries` and `acks` are what a replica has not copied yet, or what is not on the disk of a server that is alone.
-    They are counted while there is somebody to die; a primary that has replicas lacks nothing.
+    They are counted while there is somebody to die; a primary that has replicas lacks nothing. Of a cluster's nodes
+    they are not known: `detail` says instead how many slots one serves, or whom it copies.
     """
 
     name: str
@@ -38,6 +39,7 @@ class ServerView(NamedTuple):
     is_alive: bool
     entries: int = 0
     acks: int = 0
+    detail: str = ""
 
 
 class _Told(NamedTuple):
@@ -152,6 +154,24 @@ class Servers:
 
 def _in_order(ids: Mapping[str, None]) -> tuple[str, ...]:
     return tuple(sorted(ids, key=id_key))
+
+
+def nodes_of_cluster(told: Mapping[str, Mapping[str, Any]]) -> Iterator[ServerView]:
+    """Yield a cluster's nodes, as ``CLUSTER NODES`` tells of them, in redis-py's form: by their addresses."""
+    ports = {node["node_id"]: address.rpartition(":")[2] for address, node in told.items()}
+    for _, node in sorted(told.items(), key=lambda row: ("slave" in row[1]["flags"], row[0])):
+        flags = node["flags"].split(",")
+        role: Role
+        if "slave" in flags:
+            role, detail = "replica", f"copies :{ports.get(node['master_id'], '?')}"
+        else:
+            n_slots = sum(int(last) - int(first) + 1 for first, last in (_ends(slots) for slots in node["slots"]))
+            role, detail = "primary", f"serves {n_slots:,} slots"
+        yield ServerView(f":{ports[node['node_id']]}", role, not {"fail", "fail?"} & {*flags}, 0, 0, detail)
+
+
+def _ends(slots: Sequence[str]) -> tuple[str, str]:
+    return slots[0], slots[-1]
 
 
 def has_servers(scenario: Scenario) -> bool:

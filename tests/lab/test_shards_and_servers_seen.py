@@ -12,7 +12,7 @@ from streamlab.lab.lab import Lab
 from streamlab.results.events import Event
 from streamlab.results.ledger import Ledger
 from streamlab.results.run import EngineName
-from streamlab.results.servers import Servers
+from streamlab.results.servers import Servers, nodes_of_cluster
 from streamlab.results.snapshot import Snapshot
 from streamlab.scenario import Arrivals, Scenario, Service, consumers, load_scenario, producers
 from tests.lab.test_failing_servers import STEADY
@@ -140,6 +140,26 @@ def test_a_server_that_keeps_nothing_has_lost_all_each_time() -> None:
         assert now.servers[0].entries == len(since) > 50
         assert recent.servers is not None
         assert len(recent.servers._told) == 1
+
+
+def test_the_nodes_of_a_cluster_are_told_by_their_ports() -> None:
+    """Primaries first, as CLUSTER NODES tells of them: what each serves or copies, and who has failed."""
+
+    def node(node_id: str, flags: str, master: str = "-", slots: Any = ()) -> dict[str, Any]:
+        return {"node_id": node_id, "flags": flags, "master_id": master, "slots": slots}
+
+    told = {
+        "127.0.0.1:7000": node("c", "slave", "b"),
+        "127.0.0.1:7001": node("a", "master,fail", slots=()),
+        "127.0.0.1:7002": node("b", "myself,master", slots=[["0", "5460"], ["7000"]]),
+        "127.0.0.1:7004": node("d", "slave,fail?", "z"),
+    }
+    assert [tuple(each) for each in nodes_of_cluster(told)] == [
+        (":7001", "primary", False, 0, 0, "serves 0 slots"),
+        (":7002", "primary", True, 0, 0, "serves 5,462 slots"),
+        (":7000", "replica", True, 0, 0, "copies :7002"),
+        (":7004", "replica", False, 0, 0, "copies :?"),
+    ]
 
 
 def test_real_replicas_lack_what_was_told_since_they_were_cut_off() -> None:

@@ -486,7 +486,7 @@ def test_a_still_picture_has_shards_and_servers():
         assert all(row in still(state_of(lab)) for row in rows)
     with Lab("failover") as lab:
         lab.run_until(3.0)
-        *_, entries, acks = lab.snapshot().servers[1]
+        *_, entries, acks, _ = lab.snapshot().servers[1]
         row = f"<tr><td>server 2</td><td>replica</td><td>alive</td><td>{entries}</td><td>{acks}</td></tr>"
         assert row in still(state_of(lab))
 

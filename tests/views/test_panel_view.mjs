@@ -574,6 +574,8 @@ test("a server's box says what it is, and what would be lost with it", () => {
   const lacks = "lacks 2 entries, 1 acknowledgement";
   assert.equal(words(replica, null, [primary, replica]), `replica: copies it, and ${lacks}`);
   assert.equal(words(server("replica", true), null, [primary, replica]), "replica: copies it, and lacks nothing");
+  const node = (isAlive) => serverWords([":7001", "replica", isAlive, 0, 0, "copies :7000"], { all: [] }).join(": ");
+  assert.deepEqual([true, false].map(node), ["replica: copies :7000", "down: copies :7000"]);
   assert.match(serverWords(replica, { all: [primary, replica], about: true })[1], /lacks about 2 entries, /); // of real ones
   assert.equal(words(replica, null, [dead, replica]), `replica: is to take its place, and ${lacks}`);
   assert.equal(words(replica, null, [dead, replica, replica]), `replica: ${lacks}`);

@@ -13,6 +13,7 @@ from streamlab.results.deliveries import Delivery
 from streamlab.results.ledger import Ledger
 from streamlab.results.recent import Command, Recent
 from streamlab.results.run import EngineName
+from streamlab.results.servers import has_servers
 from streamlab.results.shards import ShardView
 from streamlab.results.snapshot import ConsumerView, GroupView, Snapshot
 from streamlab.scenario import Scenario, ScenarioError
@@ -193,12 +194,13 @@ def servers_of(scenario: Scenario, snapshot: Snapshot, engine: EngineName) -> di
     if not snapshot.servers:
         return None
     forgotten = snapshot.forgotten
+    says, what = has_servers(scenario), (scenario.persistence, scenario.replicas)
     return {
-        "all": [[each.name, each.role, each.is_alive, each.entries, each.acks] for each in snapshot.servers],
+        "all": [[*each] for each in snapshot.servers],
         "keeps": scenario.persistence,
         # A real replica that is to be cut off is told a little more, and a real disk is synced when it likes.
         "about": engine == "live",
-        "fit": [kind.word for kind in _TO_SERVERS if fits_servers(kind(), scenario.persistence, scenario.replicas)],
+        "fit": [kind.word for kind in _TO_SERVERS if says and fits_servers(kind(), *what)],
         "lost": [len(forgotten.entries), [*forgotten.entries[:_N_FORGOTTEN]]],
         "n_unprocessed": len(forgotten.unprocessed),
         "again": [len(forgotten.acks), [*forgotten.acks[:_N_FORGOTTEN]]],

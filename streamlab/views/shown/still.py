@@ -43,7 +43,7 @@ def still(state: dict[str, Any]) -> str:
     if state["servers"]:
         head = ("server", "role", "state", "entries that it lacks", "acknowledgements that it lacks")
         every = state["servers"]["all"]
-        rows = ([name, role, "alive" if is_alive else "dead", *n] for name, role, is_alive, *n in every)
+        rows = ([name, role, "alive" if is_alive else "dead", *n] for name, role, is_alive, *n, _ in every)
         servers = _table(head, rows) + "\n"
     pending = ""
     if state["pending"]:

@@ -142,8 +142,9 @@ const LOSES = {
 };
 
 // What is written in a server's box: its state, and below it what it lacks.
-export function serverWords([, role, isAlive, entries, acks], { all, keeps, about }) {
+export function serverWords([, role, isAlive, entries, acks, detail], { all, keeps, about }) {
   const lacks = `${about ? "about " : ""}${counted(entries, acks)}`, isAny = entries + acks > 0;
+  if (detail) return [isAlive ? role : "down", detail]; // of a cluster
   if (role === "replica") return ["replica", `${copies(all)} lacks ${isAny ? lacks : "nothing"}`.trim()];
   if (role === "primary") return isAlive ? ["primary", "takes writes"] : ["dead", "was the primary"];
   const state = isAlive ? "alive" : "down";
