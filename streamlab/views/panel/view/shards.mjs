@@ -10,7 +10,7 @@ import { count, inGroup, shardsLabel, shardsOf, shardStatus, shardsTitle } from 
 const MANY = 5; // so many that wait are too many for one owner to be at
 
 export function shardsPart() {
-  const drawing = new Drawing("", 90);
+  const drawing = new Drawing("Who owns which shard", 90);
   const node = make("section", { class: "shards", "aria-label": "Shards" }, drawing.canvas);
 
   function update(state) {
