@@ -46,7 +46,7 @@ class LiveDriver:
         self._error: BaseException | None = None
         self._run: Run | None = None
         self._engine = LiveEngine(scenario, redis_url=redis_url, interactive=True, open_as=open_as)
-        self._lookout = Lookout(self._engine)
+        self._lookout = Lookout(self._engine, is_live=True)
         # Made here, so that it can be cancelled from the first moment on.
         self._task = self._loop.create_task(self._play())
         self._thread = threading.Thread(target=self._main, name="streamlab-live", daemon=True)

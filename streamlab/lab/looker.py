@@ -8,17 +8,29 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from redis.exceptions import ConnectionError, ResponseError
+from redis.exceptions import ResponseError
 
+from streamlab.actors.shards import lease_key
 from streamlab.results.recent import Recent
-from streamlab.results.snapshot import DeadLetter, PendingView, Snapshot, consumer_views, group_view, snapshot_of
+from streamlab.results.servers import ServerView, nodes_of_cluster
+from streamlab.results.shards import Lease, ShardView
+from streamlab.results.snapshot import (
+    DeadLetter,
+    PendingView,
+    Snapshot,
+    consumer_views,
+    group_view,
+    servers_now,
+    snapshot_of,
+)
 from streamlab.results.statistics import id_key
 from streamlab.scenario import Scenario
 from streamlab.scenario.shards import place_of
 from streamlab.scenario.small_table import harmless
+from streamlab.servers.several import nodes_of
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -29,6 +41,8 @@ MOST_PENDING: Final = 200
 _MOST_LETTERS: Final = 20
 #: Fields of an entry that are kept.
 _MOST_FIELDS: Final = 8
+#: Seconds between two questions to a cluster who its nodes are.
+_NODES_EVERY: Final = 1.0
 
 
 class Looker:
@@ -39,8 +53,11 @@ class Looker:
         self._names = list(scenario.groups)
         self._streams = dict(scenario.places)
         self._fields: dict[str, dict[str, str]] = {}
-        self._of_each = 3 + 2 * len(self._names)  # replies
+        self._of_group = 2 if scenario.shards is None else 3  # replies
+        self._of_each = 3 + self._of_group * len(self._names)
         self._said: list[Any] = [None] * (self._of_each * len(self._streams))
+        self._nodes_told: tuple[ServerView, ...] = ()
+        self._nodes_due = -math.inf
         self._letters: tuple[DeadLetter, ...] = ()
         self._letters_of: tuple[Any, int] = (None, 0)  # how many there were, and how many had been given up
 
@@ -59,14 +76,13 @@ class Looker:
             for group in self._names:
                 pipe.xinfo_consumers(stream, group)
                 pipe.xpending_range(stream, group, "-", "+", MOST_PENDING)
-        try:
+                if recent.shards is not None:
+                    pipe.xrevrange(lease_key(stream, group), count=1)
+        if not is_down:  # or a client that looks for the next primary would be waited for
             self._said = [_or_nothing(reply) for reply in await pipe.execute(False)]
-        except ConnectionError:
-            if not is_down:
-                raise
         said = [self._said[n : n + self._of_each] for n in range(0, len(self._said), self._of_each)]
         dead = sum(of_stream[2] or 0 for of_stream in said)
-        asked = {name: _Asked(said, name, 3 + 2 * n, self._streams) for n, name in enumerate(self._names)}
+        asked = {name: _Asked(said, name, 3 + self._of_group * n, self._streams) for n, name in enumerate(self._names)}
         books = [(name, recent.books[name]) for name in self._names]
         pending = [(name, row) for name in self._names for row in asked[name].pending]
         fields = await self._fields_of(client, [row["message_id"] for _, row in pending])
@@ -100,7 +116,26 @@ class Looker:
             n_added=len(recent.ledger.added),
             arrival_rate=recent.first.rates(now)[0],
             newest_dead_letters=self._letters,
+            shards=tuple(self._shards(recent, now, asked)),
+            **(servers_now(recent, now) or {"servers": await self._nodes(client, now)}),
         )
+
+    async def _nodes(self, client: Redis, now: float) -> tuple[ServerView, ...]:
+        """Return the nodes of a cluster, asked for once in a while (``CLUSTER NODES``); none of other servers."""
+        if now >= self._nodes_due:
+            self._nodes_due = now + _NODES_EVERY
+            told = await nodes_of(client)
+            self._nodes_told = tuple(nodes_of_cluster(told)) or self._nodes_told
+        return self._nodes_told
+
+    def _shards(self, recent: Recent, now: float, asked: dict[str, _Asked]) -> Iterator[ShardView]:
+        """Yield what the server said of each shard; nothing if there are none."""
+        if recent.shards is None:
+            return
+        for n, name in enumerate(self._names):
+            said = self._said[5 + self._of_group * n :: self._of_each]
+            leases = {number: _lease(*entries[0]) for number, entries in enumerate(said) if entries}
+            yield from recent.shards.asked(name, recent.books[name].ledger, now, leases, asked[name].pending_in)
 
     async def _read_dead_letters(self, client: Redis, n: int, n_given_up: int) -> None:
         """Note the newest dead letters; the server is asked only if something has changed."""
@@ -135,8 +170,11 @@ class _Asked:
     """What the server said of a group, of all streams together."""
 
     def __init__(self, said: Sequence[Sequence[Any]], name: str, at: int, prefixes: Iterable[str]) -> None:
-        groups = [group for of_stream in said for group in of_stream[0] or () if group["name"] == name]
-        self.n_pending: int = sum(group.get("pending", 0) for group in groups)
+        of_streams = [[group for group in of_stream[0] or () if group["name"] == name] for of_stream in said]
+        groups = [group for of_stream in of_streams for group in of_stream]
+        #: By the numbers of the streams.
+        self.pending_in = {n: group["pending"] for n, of_stream in enumerate(of_streams) for group in of_stream}
+        self.n_pending: int = sum(self.pending_in.values())
         #: Several streams have one each: none is the group's.
         self.last_delivered_id: str = groups[0].get("last-delivered-id", "0-0") if len(groups) == 1 else "0-0"
         lags: list[int | None] = [group.get("lag") for group in groups]
@@ -173,6 +211,10 @@ def _pending(group: str, row: Any, fields: dict[str, dict[str, str]]) -> Pending
         fields=fields.get(row["message_id"], {}),
         group=group,
     )
+
+
+def _lease(lease_id: str, fields: dict[str, str]) -> Lease:
+    return Lease(harmless(fields["owner"]), int(lease_id.partition("-")[0]), int(fields["ms"]))
 
 
 def _letter(prefix: str, entry_id: str, fields: dict[str, str]) -> DeadLetter:

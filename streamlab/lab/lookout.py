@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 class Lookout:
     """What the events of an engine's run come to so far, and what is to be seen of it now."""
 
-    def __init__(self, engine: SimulatedEngine | LiveEngine) -> None:
+    def __init__(self, engine: SimulatedEngine | LiveEngine, *, is_live: bool = False) -> None:
         self._engine = engine
-        self._recent = Recent(engine.scenario)
+        self._recent = Recent(engine.scenario, is_live=is_live)
         self._looker = Looker(engine.scenario)
         self._n_noted = self._n_typed = 0
         self._story = Story("")
@@ -32,6 +32,8 @@ class Lookout:
         engine, recent = self._engine, self._recent
         for consumer in engine.course.consumers.values():
             recent.joined(consumer)
+        if recent.servers is not None:
+            recent.servers.plan(engine.course.scenario)
         notes = engine.course.notes
         for n_events, at, text, reply in notes[self._n_noted :]:
             recent.read(engine.log, at, engine.origin, n_events)

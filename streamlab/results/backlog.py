@@ -191,6 +191,10 @@ class Backlog:
         self.position, self.size = n_delivered, n_added - n_delivered
         self.last, self.moved_at = last, moved_at
 
+    def size_of(self, number: int) -> int:
+        """Return the size of one shard's: all of it, where there are none."""
+        return self.size
+
     def delete(self, at: float) -> None:
         """Note that the stream has been deleted, with all that was in it."""
         for _ in range(self.size):
@@ -250,6 +254,11 @@ class ShardedBacklog(Backlog):
         shard, before = self._find(entry_id)
         shard.move(entry_id if "-" in entry_id else entry_id.partition("/")[2], at)
         self.size += shard.size - before
+
+    def size_of(self, number: int) -> int:
+        """Return how many entries of a shard have not been delivered yet."""
+        shard = self._shards.get(str(number))
+        return 0 if shard is None else shard.size
 
     def _find(self, entry_id: str) -> tuple[Backlog, int]:
         shard = self._shards[entry_id.partition("/")[0]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Collection, Iterable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from streamlab.actors.events import ACKED, CLAIMED, DELIVERED, LOST, PROCESSED, SET_BACK
 from streamlab.results.events import Event
@@ -63,6 +63,9 @@ class Forgotten(NamedTuple):
         if self.acks:
             said.append(_named(self.acks, "acknowledgement", "acknowledgements"))
         return " and ".join(said)
+
+
+NOTHING_FORGOTTEN: Final = Forgotten()
 
 
 def _in_order(ids: Collection[str]) -> tuple[str, ...]:

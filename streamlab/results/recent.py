@@ -15,6 +15,8 @@ from streamlab.results.book import Book
 from streamlab.results.by_group import Routes, as_alone
 from streamlab.results.events import Event, EventLog
 from streamlab.results.ledger import Ledger
+from streamlab.results.servers import Servers, has_servers
+from streamlab.results.shards import Shards
 from streamlab.scenario import Consumer, Scenario
 from streamlab.scenario.action import LAB, is_by_hand
 from streamlab.scenario.shards import place_of
@@ -58,7 +60,7 @@ class _Read:
 class Recent:
     """The ledgers of a run's groups, kept up as events come, and what has happened last."""
 
-    def __init__(self, scenario: Scenario, window: float | None = None) -> None:
+    def __init__(self, scenario: Scenario, window: float | None = None, *, is_live: bool = False) -> None:
         self.commands: deque[Command] = deque(maxlen=N_COMMANDS)  #: the last ones of the run's processes
         self.by_hand: deque[Command] = deque(maxlen=_N_BY_HAND)  #: … of the lab, and typed
         #: The last events of entries: ``(number, kind, actor, id)``, numbered from 1.
@@ -67,6 +69,9 @@ class Recent:
         self.window = window or max(20.0, 40 * max(c.service.mean for c in scenario.consumers))
         self.books = {group: Book(scenario.of(group), self.window) for group in scenario.groups}  #: each group's
         self.routes = Routes(scenario)  #: which of them an event belongs into
+        #: Those of a scenario that has shards, or says something of its servers.
+        self.shards = Shards(scenario) if scenario.shards is not None else None
+        self.servers = Servers(scenario, is_live=is_live) if has_servers(scenario) else None
         self._scenario = scenario
         self._streams = dict(scenario.places)
         self._consumers: dict[str, Consumer] = {c.name: c for c in scenario.consumers}
@@ -90,6 +95,10 @@ class Recent:
             self._tell(event, groups)
             for group in groups:
                 self.books[group].ledger.apply(as_alone(event))
+            if self.shards is not None:
+                self.shards.enter(event, groups[0])
+            if self.servers is not None:
+                self.servers.enter(event, self.books[groups[0]].ledger)
         self._log, self._origin, self._n_read = log, origin, n
         self._pass_time(until)
 

@@ -8,7 +8,11 @@ from typing import Any
 
 from streamlab.results.actor_records import State
 from streamlab.results.book import Book
+from streamlab.results.forgotten import NOTHING_FORGOTTEN, Forgotten
 from streamlab.results.ledger import Ledger
+from streamlab.results.recent import Recent
+from streamlab.results.servers import ServerView
+from streamlab.results.shards import ShardView
 from streamlab.scenario.small_table import ShowsItself, SmallTable, length
 
 
@@ -87,6 +91,8 @@ class Snapshot(ShowsItself):
 
     Where there are several `groups`, what is pending, duplicates and what is lost is counted in all of them together;
     `backlog`, `last_delivered_id`, `lag`, `n_acked` and `throughput` are those of the one that is furthest behind.
+
+    `shards` are there if the scenario has any; `servers`, and what they have `forgotten`, if it says something of them.
     """
 
     at: float
@@ -107,6 +113,9 @@ class Snapshot(ShowsItself):
     lost: int = 0
     newest_dead_letters: tuple[DeadLetter, ...] = ()
     groups: tuple[GroupView, ...] = ()
+    shards: tuple[ShardView, ...] = ()
+    servers: tuple[ServerView, ...] = ()
+    forgotten: Forgotten = NOTHING_FORGOTTEN
 
     def as_table(self) -> SmallTable:
         """Return the stream and its group in a line, and a row for each consumer."""
@@ -178,6 +187,14 @@ def group_view(
         duplicates=ledger.duplicates,
         lost=ledger.lost,
     )
+
+
+def servers_now(recent: Recent, at: float) -> dict[str, Any]:
+    """Return what a snapshot says of servers: nothing, where the scenario does not."""
+    if recent.servers is None:
+        return {}
+    ledgers = {name: book.ledger for name, book in recent.books.items()}
+    return {"servers": tuple(recent.servers.views(at)), "forgotten": recent.servers.forgotten(ledgers)}
 
 
 def snapshot_of(views: Sequence[GroupView], **of_stream: Any) -> Snapshot:

@@ -99,6 +99,15 @@ def check_servers(action: Action[Any], persistence: Persistence | None, replicas
         raise ActionError(f"{action.word}: what is on the disk? Give the scenario a persistence: rdb, aof-everysec …")
 
 
+def fits_servers(action: Action[Any], persistence: Persistence | None, replicas: int) -> bool:
+    """Return whether a server can fail in this way."""
+    try:
+        check_servers(action, persistence, replicas)
+    except ActionError:
+        return False
+    return True
+
+
 def kills_servers(actions: Iterable[Action[Any]]) -> bool:
     """Return whether any of these has a server start again with what it has kept."""
     return any(isinstance(action, ServerDown | PowerLoss) for action in actions)

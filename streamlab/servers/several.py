@@ -169,6 +169,17 @@ def at_keys(client: Any, keys: Iterable[str]) -> list[dict[str, Any]]:
     return [option for n, option in enumerate(options) if option not in options[:n]]
 
 
+async def nodes_of(client: Any) -> dict[str, dict[str, Any]]:
+    """Return what a cluster's nodes are, as one that answers says (``CLUSTER NODES``); none, if there is no cluster."""
+    if not isinstance(client, redis.asyncio.RedisCluster):
+        return {}
+    for node in client.get_nodes():
+        with contextlib.suppress(redis.RedisError, redis.RedisClusterException, OSError):  # the next one may answer
+            told: dict[str, dict[str, Any]] = await client.execute_command("CLUSTER NODES", target_nodes=node)
+            return told
+    return {}
+
+
 class _AsyncSentinels(redis.asyncio.sentinel.Sentinel):
     """Sentinels that say why they name no primary, if that will not pass: a refused password, an unknown service."""
 

@@ -521,6 +521,56 @@ def test_where_no_kernel_runs_there_is_a_still_picture(panel: panels.Panel, lab:
         other.close()
 
 
+def test_a_still_picture_has_shards_and_servers():
+    """A row for each shard, with its owner; and for each server, with what it lacks."""
+    with Lab("sharded") as lab:
+        lab.run_until(1.6)
+        rows = [f"<td>{n}</td><td>{owner}</td>" for n, owner in enumerate(("C1", "C1", "C2", "C3"))]
+        assert all(row in still(state_of(lab)) for row in rows)
+    with Lab("failover") as lab:
+        lab.run_until(3.0)
+        *_, entries, acks, _ = lab.snapshot().servers[1]
+        row = f"<tr><td>server 2</td><td>replica</td><td>alive</td><td>{entries}</td><td>{acks}</td></tr>"
+        assert row in still(state_of(lab))
+
+
+@pytest.mark.parametrize(
+    ("name", "at", "mood", "words"),
+    [
+        ("sharded", 1.6, "alarm", "C2. Other consumers take over as soon as its lease is over."),
+        ("failover", 3.0, "calm", "All 4 consumers are alive. Nothing is stranded."),
+        ("failover", 4.0, "alarm", "nothing can be added, read or acknowledged until a replica is promoted."),
+        ("failover", 5.8, "alarm", "49 entries are lost: the server has forgotten them."),
+        ("redis-crash", 4.0, "alarm", "The server is down: nothing can be added, read or acknowledged."),
+    ],
+)
+def test_the_headline_tells_of_leases_and_servers(name: str, at: float, mood: str, words: str):
+    """What will come of it, and what is lost."""
+    with Lab(name) as lab:
+        lab.run_until(at)
+        found = state_of(lab)["headline"]
+    assert found[0] == mood
+    assert found[1].endswith(words)
+
+
+def test_the_servers_of_a_scenario_have_the_buttons_that_suit_them():
+    """Those with a replica fail over; without, they are taken down; nothing is said of those that just run."""
+    fits = {}
+    for name in ("failover", "redis-crash", "sharded", "crash"):
+        with Lab(name) as lab:
+            servers = state_of(lab)["servers"]
+            fits[name] = servers and servers["fit"]
+    with Lab(load_scenario("crash").with_faults("server-down at 1s")) as lab:
+        fits["server-down"] = state_of(lab)["servers"]["fit"]
+    assert fits == {
+        "failover": ["failover", "network-cut"],
+        "redis-crash": ["server-down", "power-loss"],
+        "server-down": ["server-down"],
+        "sharded": None,
+        "crash": None,
+    }
+
+
 def test_the_run_so_far_is_handed_over_as_a_page(
     panel: panels.Panel, lab: Lab, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
 ):

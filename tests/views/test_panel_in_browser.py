@@ -536,6 +536,49 @@ def test_what_is_sent_of_several_groups() -> None:
             panels._perform(lab, text)
 
 
+def test_servers_are_killed_by_a_click_and_tell_what_was_lost() -> None:
+    """The button kills the primary; then the replica is the primary, and each lost id tells its story."""
+    handler = partial(SimpleHTTPRequestHandler, directory=str(VIEW))
+    hidden = "() => ['shards', 'servers'].map(each => document.querySelector(`section.${each}`).hidden)"
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with browser.open_page(f"http://127.0.0.1:{server.server_port}/") as page:
+
+            def show(lab: Lab) -> list[bool]:
+                page.set_content("")
+                page.evaluate(SHOW, [{**state_of(lab), "notice": "", "playing": False}, all_buttons()])
+                found: list[bool] = page.evaluate(hidden)
+                return found
+
+            def sent() -> dict[str, Any]:
+                found: dict[str, Any] = json.loads(page.evaluate("() => JSON.stringify(window.sent)"))[-1]
+                return found
+
+            with Lab(load_scenario("failover").replace(faults=())) as lab:
+                lab.run_until(3.7)
+                assert show(lab) == [True, False]
+                assert page.locator("[data-server='server 2'] small").text_content().startswith("copies it, and lacks")
+                page.get_by_role("button", name="Kill the primary", exact=True).click()
+                assert sent() == {"action": "failover"}
+                panels._perform(lab, sent()["action"])
+                lab.run_until(6.0)
+                show(lab)
+                words = page.locator("[data-server] .state").all_text_contents()
+                assert words == ["dead", "primary"]
+                first = lab.snapshot().forgotten.entries[0]
+                page.locator(".losses button").first.click()
+                assert sent() == {"story": first}
+                page.get_by_role("button", name="Kill the primary", exact=True).dispatch_event("click")
+                assert sent() == {"story": first}  # no replica is left: nothing is sent
+            with Lab("sharded") as lab:
+                lab.run_until(1.6)
+                assert show(lab) == [False, True]
+                assert "shard 2: C2 dead: " in page.locator(".shards canvas").get_attribute("aria-label")
+            with Lab("crash") as lab:
+                assert show(lab) == [True, True]
+        server.shutdown()
+
+
 def test_hostile_payloads_are_shown_harmlessly(tmp_path: Path) -> None:
     """Markup stays text, a script does not run, a megabyte is cut."""
     cell = """

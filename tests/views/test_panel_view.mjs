@@ -7,14 +7,15 @@ import { asked, atHand, inMenu, inRow, textOf, unsuited } from "../../streamlab/
 import { Dots } from "../../streamlab/views/panel/view/dots.mjs";
 import {
   curves, entryPlaces, firstWith, hiddenInStream, hiddenWith, keyOf, lanes, lanesHeight, places, roomInStream, roomWith,
-  takenPlaces,
+  shardPlaces, takenPlaces,
 } from "../../streamlab/views/panel/view/layout.mjs";
 import { hatches } from "../../streamlab/views/panel/view/drawing.mjs";
 import { firstSpeed } from "../../streamlab/views/panel/view/player.mjs";
 import main from "../../streamlab/views/panel/view/main.mjs";
 import {
-  byGroup, consumerRow, count, curvesLabel, goBack, headline, hintOfBeginning, inGroup, isTrouble, lanesLabel, nearestSpeed, notice, pace,
-  pendingCount, pendingRow, plural, sceneLabel, seconds, seedOf, sliderPosition, sliderValue, whyNot,
+  byGroup, consumerRow, count, curvesLabel, forgottenOf, goBack, headline, hintOfBeginning, inGroup, isTrouble, lanesLabel, nearestSpeed, notice, pace,
+  pendingCount, pendingRow, plural, ranges, sceneLabel, seconds, seedOf, serverWords, shardsLabel, shardsOf, shardStatus,
+  shardsTitle, sliderPosition, sliderValue, whyNoServer, whyNot,
 } from "../../streamlab/views/panel/view/state.mjs";
 
 const consumer = (name, state, more = {}) => {
@@ -32,7 +33,7 @@ function stateWith({ waiting = [], backlog = 0, throughput = "4.0/s", ...changes
     groups: [{ name: "workers", backlog, n_acked, n_pending, throughput, waiting }],
     n_added: 0, n_acked: 0, n_pending: 0,
     consumers: [consumer("C1", "working"), consumer("C2", "dead"), consumer("C3", "paused")],
-    pending: [], moves: [], bars: [],
+    pending: [], moves: [], bars: [], shards: [], servers: null,
     curves: [{ at: [], backlog: [], pending: [], throughput: [] }],
     ...changes,
   };
@@ -502,6 +503,107 @@ test("a run that goes back begins with new dots; there are never too many", () =
 
 test("the parts fit together: each finds what it imports", () => {
   assert.equal(typeof main.render, "function");
+});
+
+// ---- shards and servers ----------------------------------------------------------------------------
+
+// C1 works, C2 is dead, C3 paused; it is 30 s, and a lease is given for 4 s.
+const shard = (number, owner, until, waiting = 0, pending = 0) => [number, "workers", owner, until, waiting, pending];
+const withShards = (...shards) => stateWith({ shards, min_idle: 4 });
+
+test("a shard has an owner as long as the lease is good, and one sees it run out", () => {
+  const of = (...which) => {
+    const { owner, how, left, words } = shardStatus(shard(0, ...which), withShards());
+    return [owner, how, left, words];
+  };
+  assert.deepEqual(of("C1", 33), ["C1", "owned", 0.75, "C1"]);
+  assert.deepEqual(of("C1", 40), ["C1", "owned", 1, "C1"]);
+  assert.deepEqual(of("C2", 31), ["C2", "running-out", 0.25, "C2 dead: 1.0 s"]);
+  assert.deepEqual(of("C3", 31), ["C3", "running-out", 0.25, "C3 paused: 1.0 s"]);
+  assert.deepEqual(of("C2", 29), ["", "free", 0, "C2's lease is over"]);
+  assert.deepEqual(of("C1", 0), ["", "free", 0, "nobody's"]);
+  assert.deepEqual(of("", 0), ["", "free", 0, "nobody's"]);
+  assert.deepEqual(of("C1", null), ["C1", "owned", null, "C1"]); // of a run that is over
+});
+
+test("shards are told by their owners, in numbers that are short", () => {
+  const state = withShards(shard(0, "C1", 32), shard(1, "C1", 32, 3, 1), shard(2, "C2", 31, 9), shard(3, "", 0));
+  assert.deepEqual([...shardsOf(state)], [["C1", [0, 1]], ["C2", [2]], ["C3", []]]);
+  assert.equal(
+    shardsLabel(state),
+    "Who owns which shard: shard 0: C1, 0 waiting, 0 pending; shard 1: C1, 3 waiting, 1 pending; "
+      + "shard 2: C2 dead: 1.0 s, 9 waiting, 0 pending; shard 3: nobody's, 0 waiting, 0 pending.",
+  );
+  assert.deepEqual([[], [3], [0, 1, 2, 7, 9, 10]].map(ranges), ["", "3", "0–2 7 9–10"]);
+  assert.match(shardsTitle(state), /owns each; the bar is what is left of its lease$/);
+  assert.match(shardsTitle(state, true), /at the right what waits in it$/);
+  assert.match(shardsTitle(withShards(shard(0, "C1", null))), /last given entries of each$/);
+});
+
+test("up to twenty shards are strips, more are small boxes; none overlaps, and each has its place in the width", () => {
+  for (const [n, isSmall, nRows] of [[1, false, 1], [4, false, 1], [18, false, 2], [20, false, 3], [21, true, 1], [64, true, 2]]) {
+    const state = withShards(...Array.from({ length: n }, (_, i) => shard(i, "C1", 32)));
+    const found = shardPlaces(state, 1250), { boxes } = found;
+    assert.equal(found.isSmall, isSmall);
+    assert.equal(new Set(boxes.map(({ y }) => y)).size, nRows, n);
+    assert.ok(boxes.every(({ x, w, y, h }) => x >= 0 && w >= 30 && x + w <= 1251 && y + h <= found.height));
+    for (const [i, { x, y, w }] of boxes.entries()) {
+      const next = boxes[i + 1];
+      if (next) assert.ok(next.y > y || next.x >= x + w);
+    }
+  }
+});
+
+test("each group has rows of its own for its shards, and lanes make room for their numbers", () => {
+  const groups = ["workers", "billing"].map((name) => ({ name, backlog: 0, waiting: [] }));
+  const shards = groups.flatMap(({ name }) => [0, 1].map((i) => [i, name, "", 0, 0, 0]));
+  const { boxes: [a, b, c, d] } = shardPlaces({ ...withShards(...shards), groups }, 1000);
+  assert.deepEqual([a.x, a.y, b.y, d.x], [c.x, b.y, a.y, b.x]);
+  assert.ok(c.y > a.y && b.x > a.x);
+  const left = (state) => lanes(state, 600, 120).left;
+  assert.ok(left(withShards(shard(0, "C1", 32))) > left(withShards()));
+});
+
+const server = (role, isAlive, entries = 0, acks = 0) => ["server 1", role, isAlive, entries, acks];
+
+test("a server's box says what it is, and what would be lost with it", () => {
+  const words = (each, keeps = null, all = [each]) => serverWords(each, { all, keeps }).join(": ");
+  const [primary, dead] = [server("primary", true), server("primary", false)], replica = server("replica", true, 2, 1);
+  assert.equal(words(primary), "primary: takes writes");
+  assert.equal(words(dead), "dead: was the primary");
+  const lacks = "lacks 2 entries, 1 acknowledgement";
+  assert.equal(words(replica, null, [primary, replica]), `replica: copies it, and ${lacks}`);
+  assert.equal(words(server("replica", true), null, [primary, replica]), "replica: copies it, and lacks nothing");
+  const node = (isAlive) => serverWords([":7001", "replica", isAlive, 0, 0, "copies :7000"], { all: [] }).join(": ");
+  assert.deepEqual([true, false].map(node), ["replica: copies :7000", "down: copies :7000"]);
+  assert.match(serverWords(replica, { all: [primary, replica], about: true })[1], /lacks about 2 entries, /); // of real ones
+  assert.equal(words(replica, null, [dead, replica]), `replica: is to take its place, and ${lacks}`);
+  assert.equal(words(replica, null, [dead, replica, replica]), `replica: ${lacks}`);
+  const alone = (isAlive, keeps, entries = 1) => words(server("alone", isAlive, entries, 0), keeps);
+  const one = "1 entry, 0 acknowledgements";
+  assert.equal(alone(true, "rdb"), `alive: a crash now loses ${one} (since the last snapshot)`);
+  assert.equal(alone(false, "rdb"), `down: comes back without ${one}`);
+  assert.equal(alone(true, "aof-everysec"), `alive: a power cut now loses ${one} (not synced yet)`);
+  assert.equal(alone(false, "aof-everysec"), `down: may come back without ${one}`);
+  assert.equal(alone(true, "none"), `alive: a crash now loses ${one} (nothing is on its disk)`);
+  for (const keeps of ["aof-always", null]) assert.equal(alone(true, keeps), "alive: all that it answered is on its disk");
+  assert.equal(alone(true, "rdb", 0), "alive: all that it answered is on its disk");
+});
+
+test("what was lost is told by name, and that no replica is left", () => {
+  const lost = [8, ["1-0", "2-0"]], again = [1, ["3-0"]], none = [0, []];
+  assert.deepEqual(forgottenOf({ lost, n_unprocessed: 3, again }), [
+    { words: "8 entries lost, 3 never processed:", ids: ["1-0", "2-0"], more: 6 },
+    { words: "1 acknowledgement lost, so delivered again:", ids: ["3-0"], more: 0 },
+  ]);
+  const words = (n_unprocessed) => forgottenOf({ lost, n_unprocessed, again: none })[0].words;
+  assert.match(words(8), /none was ever processed:$/);
+  assert.match(words(0), /all had been processed:$/);
+  assert.deepEqual(forgottenOf({ lost: none, n_unprocessed: 0, again: none }), []);
+  const why = (word, ...roles) => whyNoServer({ all: roles.map((role) => server(role, true)) }, word);
+  assert.equal(why("failover", "primary", "primary"), "No replica is left.");
+  assert.equal(why("failover", "primary", "replica"), "");
+  assert.equal(why("server-down", "alone"), "");
 });
 
 test("a run is played back so slowly that what the lanes show passes by in ten seconds, if that can be", () => {

@@ -109,6 +109,38 @@ def test_a_page_shows_what_the_panel_showed(n_groups: int, tmp_path: Path) -> No
         assert letters[0] == letters[1]
 
 
+@with_node
+@pytest.mark.parametrize("name", ["sharded", "failover", "redis-crash"])
+def test_a_page_shows_shards_and_servers_as_the_panel_did(name: str, tmp_path: Path) -> None:
+    """Owners, what waits and is pending, servers and what they lost: at quiet moments, and as somebody dies."""
+    run = Lab(name).run()
+    recording = record(run)
+    times = [event.at for event in run.events]
+    last = [at for at, later in itertools.pairwise(times) if later > at + 0.004]
+    moments = [next(at for at in last if at >= moment) for moment in (0.8, 1.2, 1.6, 2.9, 3.69, 3.8, 4.5)]
+    with Lab(name) as lab:
+        shown = []
+        for at in moments:
+            lab.run_until(at)
+            shown.append(json.loads(json.dumps(state_of(lab))))
+    script = tmp_path / "states.mjs"
+    script.write_text(_STATES.replace("VIEW", json.dumps((VIEW / "recording.mjs").as_uri())))
+    given = {"data": recording, "moments": [*(at + 0.001 for at in moments), recording["end"]]}
+    told = node(script, stdin=json.dumps(given))
+    assert told.returncode == 0, told.stderr
+    untils = set()
+    *pages, last_page = json.loads(told.stdout)["forth"]
+    assert all(until == 0 for _, _, _, until, *_ in last_page["shards"])  # who stops gives back what it owns
+    for panel, page in zip(shown, pages, strict=True):
+        assert page["servers"] == panel["servers"], panel["at"]
+        without_lease = [[[*row[:3], *row[4:]] for row in each["shards"]] for each in (page, panel)]
+        assert without_lease[0] == without_lease[1], panel["at"]
+        untils |= {row[3] for row in page["shards"]}
+    # Of an owner that lives nobody knows; that of the dead one is over so long after it died, at the latest.
+    died = [event.at for event in run.events if event.kind == EventKind.CRASHED]
+    assert untils == ({None, round(died[0] + 0.75, recording["digits"])} if name == "sharded" else set())
+
+
 def in_order(rows: list[Any], n_groups: int) -> list[Any]:
     """Return the rows of one group as they are, those of several sorted."""
     return rows if n_groups == 1 else sorted(rows, key=str)

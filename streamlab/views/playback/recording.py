@@ -18,7 +18,8 @@ from streamlab.results.events import Event
 from streamlab.results.recent import Command, Recent
 from streamlab.results.recovery import lost_workers
 from streamlab.results.run import Run
-from streamlab.results.snapshot import PendingView, Snapshot, consumer_views, group_view, snapshot_of
+from streamlab.results.shards import ShardView
+from streamlab.results.snapshot import PendingView, Snapshot, consumer_views, group_view, servers_now, snapshot_of
 from streamlab.results.statistics import id_key
 from streamlab.results.stories import GENERAL, PERSONAL, Story
 from streamlab.scenario.actions import SetRecovery
@@ -57,7 +58,7 @@ class _Recorder:
         #: Seconds that curves and lanes look back: some services, and enough of a short run to be watched.
         self.window = min(max(services, min(self.end / 10, _LOOK_BACK)), self.end)
         self.digits = max(3, 4 - math.floor(math.log10(self.window)))
-        self.recent = Recent(scenario, self.window)
+        self.recent = Recent(scenario, self.window, is_live=run.engine == "live")
         self.books = [*self.recent.books.items()]
         self.logs = {**_LOGS, "points": _LOGS["points"] * len(self.books)}
         ids = {event.id for event in self.events if event.id and event.kind not in GENERAL}
@@ -141,6 +142,8 @@ class _Recorder:
             "n_pending": snapshot.n_pending,
             "backlog": snapshot.backlog,
         }
+        if snapshot.servers:
+            values["servers"] = shown.servers_of(scenario, snapshot, self.run.engine)
         # What only the server knows, its events do not tell.
         unknown = ("length", "lag", "last-delivered id")
         figures = {name: value for name, value in shown.figures_of(snapshot).items() if name not in unknown}
@@ -175,7 +178,15 @@ class _Recorder:
             dead_letters=sum(len(book.ledger.dead_lettered) for _, book in books),
             n_added=len(ledger.added),
             arrival_rate=self.recent.first.rates(at)[0],
+            shards=tuple(self._shards_told(at)),
+            **servers_now(self.recent, at),
         )
+
+    def _shards_told(self, at: float) -> Iterator[ShardView]:
+        """Yield the shards, if there are any, as far as events tell."""
+        if self.recent.shards is not None:
+            for group, book in self.books:
+                yield from self.recent.shards.told(group, book.ledger, at)
 
     def _recovery(self, at: float) -> Recovery:
         """Return how consumers recovered at a moment."""
@@ -218,6 +229,7 @@ class _Recorder:
                 for g, book in self._each()
                 for n, bar in shown.bars_in_sight(book, at)
             },
+            **self._shards(snapshot),
             "by_hand": {
                 n: [round(when, digits), "lab", action.in_short(), reply]
                 for n, (when, action, reply) in enumerate(done)
@@ -226,6 +238,11 @@ class _Recorder:
             "moves": self._moves(),
             "points": self._new_points(),
         }
+
+    def _shards(self, snapshot: Snapshot) -> dict[str, Rows]:
+        """Return the rows of the shards, if there are any."""
+        rows = dict(enumerate(shown.shard_of(shard, snapshot.at, self.digits) for shard in snapshot.shards))
+        return {"shards": rows} if rows else {}
 
     def _each(self) -> Iterator[tuple[int, Book]]:
         """Yield each group's number and book."""

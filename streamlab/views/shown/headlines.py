@@ -29,6 +29,8 @@ def headline(
         mood, words = "alarm", f"{_dead_producers(dead_producers)} {words}"
     if snapshot.lost:
         mood, words = "alarm", f"{words} {_lost(snapshot.lost)}"
+    if snapshot.forgotten.entries:
+        mood, words = "alarm", f"{words} {_forgotten(len(snapshot.forgotten.entries))}"
     return mood, words
 
 
@@ -43,12 +45,13 @@ def _news(snapshot: Snapshot, is_claiming: bool, is_down: bool) -> tuple[Mood, s
         return "calm", "The run has ended."
     away = _away(consumers)
     if is_down:
-        return "alarm", f"{away} The server is down: nothing can be added, read or acknowledged.".strip()
+        return "alarm", f"{away} {_down(snapshot)}".strip()
     if len(gone) == len(consumers):
         return "alarm", "No consumer is left: what is added is given to nobody."
     deserted = _deserted(snapshot, gone)
     if stranded:
-        return "alarm", f"{away} {_left_pending(stranded, is_claiming)} {deserted}".strip()
+        how = _next_owner(stranded) if snapshot.shards else _next_claim(stranded, is_claiming)
+        return "alarm", f"{away} {_left_pending(stranded)} {how} {deserted}".strip()
     if deserted:
         return "alarm", f"{away} {deserted}"
     if unaware:
@@ -77,15 +80,29 @@ def _all_alive(consumers: Sequence[ConsumerView]) -> str:
     return f"All {n} consumers are alive." if n > 1 else f"{consumers[0].name} is alive."
 
 
-def _left_pending(stranded: Sequence[ConsumerView], is_claiming: bool) -> str:
+def _down(snapshot: Snapshot) -> str:
+    if any(server.role == "replica" for server in snapshot.servers):
+        return "The primary is dead: nothing can be added, read or acknowledged until a replica is promoted."
+    return "The server is down: nothing can be added, read or acknowledged."
+
+
+def _left_pending(stranded: Sequence[ConsumerView]) -> str:
     n = sum(consumer.pending for consumer in stranded)
-    entries, them, have = ("1 entry is", "it", "it has") if n == 1 else (f"{n} entries are", "them", "they have")
-    how = (
-        f"Another consumer will claim {them} once {have} been idle for long enough."
-        if is_claiming
-        else f"No other consumer is given {them} until somebody claims {them}."
-    )
-    return f"{entries} still pending for {_and(consumer.name for consumer in stranded)}. {how}"
+    entries = "1 entry is" if n == 1 else f"{n} entries are"
+    return f"{entries} still pending for {_and(consumer.name for consumer in stranded)}."
+
+
+def _next_claim(stranded: Sequence[ConsumerView], is_claiming: bool) -> str:
+    is_one = sum(consumer.pending for consumer in stranded) == 1
+    them, have = ("it", "it has") if is_one else ("them", "they have")
+    if is_claiming:
+        return f"Another consumer will claim {them} once {have} been idle for long enough."
+    return f"No other consumer is given {them} until somebody claims {them}."
+
+
+def _next_owner(stranded: Sequence[ConsumerView]) -> str:
+    whose = f"the leases of {_and(consumer.name for consumer in stranded)} are" if len(stranded) > 1 else "its lease is"
+    return f"Other consumers take over as soon as {whose} over."
 
 
 def _done_again(snapshot: Snapshot) -> str:
@@ -104,6 +121,11 @@ def _dead_producers(names: Sequence[str]) -> str:
 def _lost(n: int) -> str:
     entries, were, they = ("1 entry", "was", "it") if n == 1 else (f"{n:,} entries", "were", "they")
     return f"{entries} will never be done: {they} {were} acknowledged, or deleted from the group with the consumer."
+
+
+def _forgotten(n: int) -> str:
+    entries, them = ("1 entry", "it") if n == 1 else (f"{n:,} entries", "them")
+    return f"{entries} {'is' if n == 1 else 'are'} lost: the server has forgotten {them}."
 
 
 def _away(consumers: Iterable[ConsumerView]) -> str:

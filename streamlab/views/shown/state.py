@@ -12,9 +12,13 @@ from streamlab.results.book import SPAN, Book
 from streamlab.results.deliveries import Delivery
 from streamlab.results.ledger import Ledger
 from streamlab.results.recent import Command, Recent
+from streamlab.results.run import EngineName
+from streamlab.results.servers import has_servers
+from streamlab.results.shards import ShardView
 from streamlab.results.snapshot import ConsumerView, GroupView, Snapshot
 from streamlab.scenario import Scenario, ScenarioError
 from streamlab.scenario.actions import SetRate, SetService
+from streamlab.scenario.failing import Failover, NetworkCut, PowerLoss, ServerDown, fits_servers
 from streamlab.views.shown.headlines import headline
 
 State = dict[str, Any]
@@ -23,6 +27,10 @@ State = dict[str, Any]
 _N_WAITING: Final = 60
 N_COMMANDS: Final = 60
 _N_BARS: Final = 160
+_N_FORGOTTEN: Final = 6
+
+#: What is done to servers, by a button beside them.
+_TO_SERVERS: Final = (Failover, NetworkCut, ServerDown, PowerLoss)
 
 #: What the automatic recovery can be switched to, and what that is called.
 STRATEGIES: Final = {"autoclaim": "XAUTOCLAIM", "claim": "XPENDING, XCLAIM", "restart": "restarting the dead"}
@@ -67,6 +75,8 @@ def state_of(lab: Lab, entry_id: str = "") -> State:
             [letter.id, letter.entry_id, letter.consumer, letter.delivery_count, _fields(letter.fields)]
             for letter in snapshot.newest_dead_letters
         ],
+        "shards": [shard_of(shard, snapshot.at) for shard in snapshot.shards],
+        "servers": servers_of(lab.scenario, snapshot, lab.engine),
         "story": _story(lab, entry_id),
         "moves": [list(move) for move in recent.moves],
         "curves": [_curves(recent.books[view.name], view, snapshot.at) for view in snapshot.groups],
@@ -170,6 +180,30 @@ def consumer_of(consumer: ConsumerView) -> dict[str, Any]:
         "idle": consumer.idle,
         "group": consumer.group,
         "pid": consumer.pid,
+    }
+
+
+def shard_of(shard: ShardView, at: float, digits: int = 3) -> list[Any]:
+    """Return a shard: its number and group, who owns it and until when by its lease, what waits and is pending."""
+    until = None if shard.lease is None else round(at + shard.lease, digits) if shard.lease else 0.0
+    return [shard.number, shard.group, shard.owner, until, shard.backlog, shard.pending]
+
+
+def servers_of(scenario: Scenario, snapshot: Snapshot, engine: EngineName) -> dict[str, Any] | None:
+    """Return the servers, what can be done to them, and what they have forgotten: its number, and the first by name."""
+    if not snapshot.servers:
+        return None
+    forgotten = snapshot.forgotten
+    says, what = has_servers(scenario), (scenario.persistence, scenario.replicas)
+    return {
+        "all": [[*each] for each in snapshot.servers],
+        "keeps": scenario.persistence,
+        # A real replica that is to be cut off is told a little more, and a real disk is synced when it likes.
+        "about": engine == "live",
+        "fit": [kind.word for kind in _TO_SERVERS if says and fits_servers(kind(), *what)],
+        "lost": [len(forgotten.entries), [*forgotten.entries[:_N_FORGOTTEN]]],
+        "n_unprocessed": len(forgotten.unprocessed),
+        "again": [len(forgotten.acks), [*forgotten.acks[:_N_FORGOTTEN]]],
     }
 
 

@@ -36,6 +36,15 @@ def still(state: dict[str, Any]) -> str:
     groups = ""
     if has_several:
         groups = _table(_GROUPS.values(), ([each[key] for key in _GROUPS] for each in state["groups"])) + "\n"
+    shards = servers = ""
+    if state["shards"]:
+        rows = ([number, owner, waiting, n] for number, _, owner, _, waiting, n in state["shards"])
+        shards = _table(("shard", "owner", "waiting", "pending"), rows) + "\n"
+    if state["servers"]:
+        head = ("server", "role", "state", "entries that it lacks", "acknowledgements that it lacks")
+        every = state["servers"]["all"]
+        rows = ([name, role, "alive" if is_alive else "dead", *n] for name, role, is_alive, *n, _ in every)
+        servers = _table(head, rows) + "\n"
     pending = ""
     if state["pending"]:
         rows = (
@@ -47,7 +56,7 @@ def still(state: dict[str, Any]) -> str:
         )
     return (
         f"<p><strong>{escape(state['title'])}</strong> ({escape(state['engine'])}) at {state['at']:.1f} s. "
-        f"{escape(headline)}</p>\n{consumers}\n{groups}{pending}"
+        f"{escape(headline)}</p>\n{consumers}\n{groups}{shards}{servers}{pending}"
         f"<p>{escape(figures)}.</p>\n"
         "<p><em>A still picture of the control panel. Run the cell to have it with its buttons.</em></p>"
     )

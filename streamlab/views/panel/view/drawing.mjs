@@ -5,6 +5,11 @@ import { make } from "./page.mjs";
 export const BLUE = "#0072B2", ORANGE = "#E69F00", GREEN = "#009E73", TROUBLE = "#D55E00";
 export const INK = "#222", FAINT = "#666", LINE = "#cfd5da", GREY = "#9aa3ad";
 export const DARK_ORANGE = "#8a5f00", DARK_GREEN = "#006b4e", DARK_TROUBLE = "#a84700"; // for words
+// Who is who, where several consumers share something. Beside a name always: others see colours differently.
+const OWNERS = ["#332288", "#44AA99", "#DDCC77", "#CC6677", "#88CCEE", "#882255", "#999933", "#AA4499"];
+export const ownerColour = ({ consumers }, name) => {
+  return OWNERS[Math.max(0, consumers.findIndex((each) => each.name === name)) % OWNERS.length];
+};
 const FONT = 'system-ui, "Segoe UI", "DejaVu Sans", sans-serif';
 
 export class Drawing {

@@ -1,12 +1,13 @@
 // The last seconds as curves, and as lanes: which consumer had which entries.
 
 import {
-  BLUE, DARK_GREEN, DARK_ORANGE, DARK_TROUBLE, FAINT, hatches, LINE, line, ORANGE, text, TROUBLE,
+  BLUE, DARK_GREEN, DARK_ORANGE, DARK_TROUBLE, FAINT, hatches, LINE, line, ORANGE, ownerColour, text, TROUBLE,
 } from "./drawing.mjs";
 import { curves, lanes, lanesHeight } from "./layout.mjs";
 import { attribute } from "./page.mjs";
-import { curvesLabel, lanesLabel, lookBack } from "./state.mjs";
+import { curvesLabel, lanesLabel, lookBack, ranges, shardsOf } from "./state.mjs";
 
+const MOST_LETTERS = 10; // that fit between a consumer's name and its lane
 const COLOURS = { backlog: BLUE, pending: DARK_ORANGE, throughput: DARK_GREEN };
 
 export function drawCurves(drawing, state) {
@@ -43,14 +44,24 @@ export function drawLanes(drawing, state) {
   const pen = drawing.begin();
   const { width, height } = drawing;
   const { left, rows, bars } = lanes(state, width, height);
+  const owned = state.shards.length ? shardsOf(state) : null;
   for (const [name, y] of rows) {
     text(pen, name, 0, y, { size: 12, bold: true });
+    if (owned) drawOwned(pen, y, owned.get(name), ownerColour(state, name));
     line(pen, [[left, y], [width, y]], { colour: "#edf0f2", width: 1 });
   }
   for (const bar of bars) drawBar(pen, bar);
   text(pen, `${lookBack(state.window)} s ago`, left, height - 7, { size: 11, colour: FAINT });
   text(pen, "now", width - 2, height - 7, { size: 11, colour: FAINT, align: "right" });
   attribute(drawing.canvas, "aria-label", lanesLabel(state));
+}
+
+// The numbers of a consumer's shards, beside its name.
+function drawOwned(pen, y, numbers, colour) {
+  pen.fillStyle = colour;
+  pen.fillRect(28, y - 6, 4, 12);
+  const short = ranges(numbers), words = short.length > MOST_LETTERS ? `${numbers.length} shards` : short;
+  text(pen, words, 37, y, { size: 11, colour: FAINT });
 }
 
 function drawBar(pen, { kind, y, x0, x1, again }) {

@@ -92,9 +92,29 @@ export function takenPlaces({ x, w, consumer }) {
   return Array.from({ length: Math.min(consumer.taken || 0, 3) }, (_, i) => x + w - 16 - i * (CELL + GAP));
 }
 
+// ---- shards ----------------------------------------------------------------------------------------
+
+const STRIPS = 20; // so many are shown as strips at the most
+const LEGEND = 22, APART = 6;
+
+// A box for each shard: strips beside each other, or, if there are many, small ones. Each group has rows of its own.
+export function shardPlaces(state, width) {
+  const n = Math.max(1, state.shards.length / state.groups.length), isSmall = n > STRIPS;
+  const least = isSmall ? 34 : 128, h = isSmall ? 34 : 46, apart = isSmall ? 3 : APART;
+  const most = Math.max(1, Math.floor((width + apart) / (least + apart)));
+  const rows = Math.ceil(n / most), columns = Math.ceil(n / rows);
+  const w = Math.min((width + apart) / columns - apart, isSmall ? 60 : Infinity);
+  const boxes = state.shards.map((shard, i) => {
+    const g = Math.floor(i / n), at = i % n;
+    const row = g * rows + Math.floor(at / columns);
+    return { shard, x: (at % columns) * (w + apart), y: LEGEND + row * (h + apart), w, h };
+  });
+  return { isSmall, boxes, height: LEGEND + state.groups.length * rows * (h + apart) };
+}
+
 // ---- lanes: who had what, over the last seconds ----------------------------------------------------
 
-const LANES_LEFT = 36, BELOW = 20;
+const LANES_LEFT = 36, LANES_LEFT_OF_SHARDS = 104, BELOW = 20;
 
 export const lanesHeight = (state) => Math.max(84, Math.min(state.consumers.length * 24, 150)) + BELOW;
 
@@ -105,7 +125,8 @@ export function lanes(state, width, height) {
   const rows = new Map(state.consumers.map((c, i) => [c.name, i * each + each / 2]));
   const gone = new Set(state.consumers.filter(isGone).map((c) => c.name));
   const begin = state.at - state.window;
-  const x = (t) => LANES_LEFT + Math.max(0, (t - begin) / state.window) * (width - LANES_LEFT - 2);
+  const left = state.shards.length ? LANES_LEFT_OF_SHARDS : LANES_LEFT;
+  const x = (t) => left + Math.max(0, (t - begin) / state.window) * (width - left - 2);
   const bars = [], doubled = []; // … which lie above all others
   for (const [name, delivered, begun, processed, ended, again, twice] of state.bars) {
     const y = rows.get(name);
@@ -122,7 +143,7 @@ export function lanes(state, width, height) {
       if (processed !== null) add("working", begun ?? delivered, processed);
     }
   }
-  return { left: LANES_LEFT, rows, bars: [...bars, ...doubled] };
+  return { left, rows, bars: [...bars, ...doubled] };
 }
 
 // ---- curves ----------------------------------------------------------------------------------------

@@ -65,13 +65,14 @@ export class Recording {
       };
     };
     return {
-      title, engine, stream, groups: now, window, at, future: [], ...values,
+      title, engine, stream, groups: now, window, at, future: [], servers: null, ...values,
       figures: { ...figures },
       consumers: rows("consumers").map(([, row]) => Object.fromEntries(consumer.map((name, i) => [name, row[i]]))),
       pending: rows("pending").map(([key, [owner, since, n]]) => {
         return [id(key), owner, Math.max(0, at - since), n, "", groups[of(key)]];
       }),
       dead_letters: rows("dead_letters").reverse().map(([key, [by, n]]) => [id(key), id(key), by, n, ""]),
+      shards: rows("shards").map(([, shard]) => shard),
       bars: rows("bars").map(([, bar]) => bar),
       by_hand: rows("by_hand").map(([, command]) => command),
       commands: rows("commands").map(([, command]) => command),

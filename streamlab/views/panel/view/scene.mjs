@@ -2,8 +2,8 @@
 
 import { Dots } from "./dots.mjs";
 import {
-  BLUE, box, DARK_GREEN, DARK_ORANGE, DARK_TROUBLE, Drawing, FAINT, GREEN, GREY, hatches, LINE, line, ORANGE, text,
-  TROUBLE,
+  BLUE, box, DARK_GREEN, DARK_ORANGE, DARK_TROUBLE, Drawing, FAINT, GREEN, GREY, hatches, LINE, line, ORANGE,
+  ownerColour, text, TROUBLE,
 } from "./drawing.mjs";
 import { CELL, hiddenInStream, hiddenWith, places, takenPlaces } from "./layout.mjs";
 import { attribute } from "./page.mjs";
@@ -127,6 +127,10 @@ export class Scene {
     const { x, y, w, h, consumer } = place;
     const { box: look, sign, words } = actorLook(consumer);
     box(pen, x, y - h / 2, w, h, { stroke: consumer.state === "working" ? BLUE : GREY, ...look });
+    if (this.state.shards.length) {
+      pen.fillStyle = ownerColour(this.state, consumer.name);
+      pen.fillRect(x + 3, y - h / 2 + 4, 4, h - 8);
+    }
     text(pen, consumer.name, x + 10, y, { bold: true });
     text(pen, `${sign}${consumer.state}`, x + 46, y, { size: 12, colour: FAINT, ...words });
     for (const left of takenPlaces(place)) drawTwice(pen, left, y);

@@ -80,6 +80,101 @@ export function lanesLabel({ window, consumers }) {
   return `Which consumer had which entries in the last ${lookBack(window)} seconds: ${acked}.`;
 }
 
+// ---- shards and servers ----------------------------------------------------------------------------
+
+// What is said of a shard: {owner, how, left, words}; `left` is the share of its lease that is left, null if unknown.
+export function shardStatus([, , owner, until, waiting, pending], state) {
+  const holder = state.consumers.find(({ name }) => name === owner);
+  const isAway = holder !== undefined && (isGone(holder) || isPaused(holder));
+  const seconds = until === null ? null : Math.max(0, until - state.at);
+  const isOver = seconds === 0;
+  const how = isOver ? "free" : isAway ? "running-out" : "owned";
+  const words = {
+    free: isAway && isTrouble(holder) ? `${owner}'s lease is over` : "nobody's",
+    "running-out": `${owner} ${holder?.state}: ${(seconds ?? 0).toFixed(1)} s`,
+    owned: owner,
+  }[how];
+  const left = seconds === null ? null : Math.min(1, seconds / state.min_idle);
+  return { owner: isOver ? "" : owner, how, left, words, waiting, pending };
+}
+
+// Who owns which shards of a group, by the consumers' names.
+export function shardsOf(state) {
+  const found = new Map(state.consumers.map(({ name }) => [name, []]));
+  for (const shard of state.shards) found.get(shardStatus(shard, state).owner)?.push(shard[0]);
+  return found;
+}
+
+// Numbers in short: 0–10, 13.
+export function ranges(numbers) {
+  const found = [];
+  for (const n of numbers) {
+    const last = found.at(-1);
+    if (last && last[1] === n - 1) last[1] = n;
+    else found.push([n, n]);
+  }
+  return found.map(([first, last]) => (first === last ? `${first}` : `${first}–${last}`)).join(" ");
+}
+
+// Of a run that is played back nobody can be asked who has a lease.
+export function shardsTitle({ shards }, isSmall) {
+  const isTold = shards.some(([, , , until]) => until === null);
+  const how = isTold ? "who was last given entries of each" : "who owns each; the bar is what is left of its lease";
+  return `shards, by ${how}${isSmall ? ", that at the right what waits in it" : ""}`;
+}
+
+export function shardsLabel(state) {
+  const each = state.shards.map((shard) => {
+    const { words, waiting, pending } = shardStatus(shard, state);
+    return `${inGroup(`shard ${shard[0]}`, shard[1], state)}: ${words}, ${waiting} waiting, ${pending} pending`;
+  });
+  return `Who owns which shard: ${each.join("; ")}.`;
+}
+
+const counted = (entries, acks) => {
+  return `${plural(entries, "entry", "entries")}, ${plural(acks, "acknowledgement", "acknowledgements")}`;
+};
+// What a server that is alone would come back without, by what it keeps; `null` keeps all that it answered.
+const LOSES = {
+  rdb: ["a crash now loses", "since the last snapshot", "comes back without"],
+  "aof-everysec": ["a power cut now loses", "not synced yet", "may come back without"],
+  none: ["a crash now loses", "nothing is on its disk", "comes back without"],
+};
+
+// What is written in a server's box: its state, and below it what it lacks.
+export function serverWords([, role, isAlive, entries, acks, detail], { all, keeps, about }) {
+  const lacks = `${about ? "about " : ""}${counted(entries, acks)}`, isAny = entries + acks > 0;
+  if (detail) return [isAlive ? role : "down", detail]; // of a cluster
+  if (role === "replica") return ["replica", `${copies(all)} lacks ${isAny ? lacks : "nothing"}`.trim()];
+  if (role === "primary") return isAlive ? ["primary", "takes writes"] : ["dead", "was the primary"];
+  const state = isAlive ? "alive" : "down";
+  if (!LOSES[keeps] || !isAny) return [state, "all that it answered is on its disk"];
+  const [loses, why, without] = LOSES[keeps];
+  return [state, isAlive ? `${loses} ${lacks} (${why})` : `${without} ${lacks}`];
+}
+
+// What a replica does: of several, nobody knows yet which will be promoted.
+function copies(all) {
+  if (all.some(([, role, isAlive]) => role === "primary" && isAlive)) return "copies it, and";
+  return all.filter(([, role]) => role === "replica").length === 1 ? "is to take its place, and" : "";
+}
+
+// Why a button does nothing to the servers now; "" if it does something.
+export function whyNoServer({ all }, word) {
+  if (!["failover", "network-cut"].includes(word)) return "";
+  return all.some(([, role]) => role === "replica") ? "" : "No replica is left.";
+}
+
+// What the servers have forgotten: a sentence before the ids of each kind, and how many of these are not listed.
+export function forgottenOf({ lost, n_unprocessed: n, again }) {
+  const listed = ([total, ids], words) => ({ words, ids, more: total - ids.length });
+  const never = n === lost[0] ? "none was ever processed" : n ? `${n} never processed` : "all had been processed";
+  return [
+    listed(lost, `${plural(lost[0], "entry", "entries")} lost, ${never}:`),
+    listed(again, `${plural(again[0], "acknowledgement", "acknowledgements")} lost, so delivered again:`),
+  ].filter(({ ids }) => ids.length);
+}
+
 // ---- consumers and what is pending for them --------------------------------------------------------
 
 export const isGone = (consumer) => consumer.state === "dead" || consumer.state === "stopped";
