@@ -11,9 +11,9 @@ from __future__ import annotations
 import math
 from array import array
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain, compress, count, islice, repeat
-from operator import ge, le, lt, sub
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate, chain, compress, count, islice, repeat
+from operator import ge, le, lt, ne, sub
 from typing import Any, Final
 
 from streamlab.actors.events import ACKED, ADDED, DELIVERED, PROCESSED, STARTED, STOPPED
@@ -59,7 +59,6 @@ def read_plain(ledger: Ledger, log: EventLog) -> int:
     try:
         _Plain(ledger, events).enter()
     except _NotPlain:
-        ledger.ids.clear()
         return first
     # That a producer stops is nobody else's business: it can be told later.
     for number in _places(_STOPPED, events.kinds):
@@ -93,15 +92,6 @@ def _ascends(values: Iterable[Any], again: Iterable[Any]) -> bool:
     return all(map(le, values, islice(again, 1, None)))
 
 
-def _numbered(numbers: Mapping[str, int], ids: Iterable[str]) -> array[int]:
-    """Return the numbers of ids. Raises `_NotPlain` if one has none."""
-    found: Iterator[Any] = map(numbers.get, ids)
-    try:
-        return array("I", found)
-    except TypeError:
-        raise _NotPlain from None
-
-
 def _put(column: array[Any], places: Sequence[int], values: Iterable[Any]) -> array[Any]:
     """Put values into their places of a column, which is as yet unknown there."""
     for place, value in zip(places, values, strict=False):
@@ -127,7 +117,7 @@ class _Plain:
         if len(self.records) < len(records):
             raise _NotPlain
         self.hands: dict[int, deque[int]] = {who: deque() for who in self.records}
-        self.begun, self.left, self.acked = (array("d", repeat(math.nan, len(self.delivered))) for _ in range(3))
+        self.begun, self.left, self.acked = (array("d", (math.nan,)) * len(self.delivered) for _ in range(3))
         self.free_at = {who: record.free_at for who, record in self.records.items()}
         self.busy = {who: record.busy for who, record in self.records.items()}
         self.idle_since = {who: record.idle_since for who, record in self.records.items()}
@@ -141,18 +131,16 @@ class _Plain:
         added_ids = list(compress(events.ids(), is_added))
         given_ids = list(compress(events.ids(), self.is_delivered))
         # Of ids that are equally long, the greater one is the greater text.
-        key = None if len(set(map(len, added_ids))) <= 1 else id_key
-        self.texts = texts = sorted(added_ids, key=key)  # type: ignore[arg-type, type-var]
-        self.numbers = numbers = self.ledger.ids
-        numbers.clear()
-        numbers.update(zip(texts, count(), strict=False))
-        self.added = array("d", compress(events.times(), is_added))
-        self.added_in_turn: Sequence[int] = range(len(texts))
-        if texts != added_ids:
-            self.added_in_turn = _numbered(numbers, added_ids)
-            self.added = _put(self.added[:], self.added_in_turn, self.added)
+        key: Any = None if len(set(map(len, added_ids))) <= 1 else id_key
+        self.texts = texts = sorted(added_ids, key=key)
+        keys = texts if key is None else list(map(key, texts))
+        # Who was told of when others in its place were expected, and which number it has.
+        self.odd = list(compress(count(), map(ne, texts, added_ids)))
+        places = {texts[place]: place for place in self.odd}
+        self.moved = [places[added_ids[place]] for place in self.odd]
+        self.added = self._in_order(array("d", compress(events.times(), is_added)))
         if not (
-            len(numbers) == len(texts)
+            all(map(lt, keys, islice(keys, 1, None)))
             and given_ids == texts[: len(given_ids)]
             and _ascends(events.times(), events.times())
             and _ascends(self.added, self.added)
@@ -160,12 +148,17 @@ class _Plain:
         ):
             raise _NotPlain
 
+    def _in_order(self, column: array[Any]) -> array[Any]:
+        """Put what is known of entries as they were told of into the order of their numbers."""
+        return _put(column, self.moved, [column[place] for place in self.odd])
+
     def _work_one_by_one(self) -> bool:
         """Note what consumers began and finished when, if each acknowledges an entry as soon as it has processed it."""
         events, delivered, begun, left, acked = self.events, self.delivered, self.begun, self.left, self.acked
         is_done, is_acked = (events.kinds.translate(_mask(kind)) for kind in (_PROCESSED, _ACKED))
         done_ids, done_by = list(compress(events.ids(), is_done)), array("H", compress(events.actors(), is_done))
         acked_by = array("H", compress(events.actors(), is_acked))
+        done_at, acked_at = (array("d", compress(events.times(), which)) for which in (is_done, is_acked))
         n_done, n_acked = len(done_ids), len(acked_by)
         if not (
             events.kinds.translate(None, _NO_END) == (_END * n_done)[: n_done + n_acked]
@@ -173,42 +166,45 @@ class _Plain:
             and done_by[:n_acked].tobytes() == acked_by.tobytes()
         ):
             return False
-        done = _numbered(self.numbers, done_ids)
-        if max(done, default=-1) >= len(delivered):
-            raise _NotPlain
-        _put(left, done, compress(events.times(), is_done))
-        _put(acked, done, compress(events.times(), is_acked))
         given: dict[int, list[int]] = {who: [] for who in self.records}
-        finished: dict[int, list[int]] = {who: [] for who in self.records}
         for number, who in enumerate(self.consumer):
             given[who].append(number)
-        for number, who in zip(done, done_by, strict=True):
-            if who not in finished:
-                raise _NotPlain
-            finished[who].append(number)
-        for who, numbers in finished.items():
-            ends = list(map(left.__getitem__, numbers))
-            since = list(map(delivered.__getitem__, numbers))
-            if numbers != given[who][: len(numbers)]:
-                raise _NotPlain
-            if not all(map(lt, since, ends)):
-                return False  # what comes first in one moment is to be seen one by one only
-            since = list(map(max, since, chain((self.free_at[who],), map(acked.__getitem__, numbers))))
+        next_of = {who: iter(numbers) for who, numbers in given.items()}
+        try:
+            done = array("I", map(next, map(next_of.__getitem__, done_by)))
+        except KeyError:
+            raise _NotPlain from None
+        if len(done) < n_done or done_ids != list(map(self.texts.__getitem__, done)):
+            raise _NotPlain
+        if not all(map(lt, map(delivered.__getitem__, done), done_at)):
+            return False  # what comes first in one moment is to be seen one by one only
+        _put(left, done, done_at)
+        if done_at.tobytes() == acked_at.tobytes():
+            self.acked = acked = left[:]
+        else:
+            _put(acked, done, acked_at)
+        n_done_by = Counter(done_by)
+        for who, numbers in given.items():
+            n = n_done_by[who]
+            self.hands[who].extend(numbers[n:])
+            del numbers[n:]
+            if not numbers:
+                continue
+            free_at = chain((self.free_at[who],), map(acked.__getitem__, numbers))
+            since = list(map(max, map(delivered.__getitem__, numbers), free_at))
             _put(begun, numbers, since)
-            busy = self.busy[who]
-            for seconds in map(sub, ends, since):
-                busy += seconds
-            self.busy[who] = busy
-            self.hands[who].extend(given[who][len(numbers) :])
-            if numbers:
-                self.idle_since[who] = ends[-1]
-                self.free_at[who] = acked[numbers[-1]] if n_acked == n_done or done[-1] != numbers[-1] else ends[-1]
+            ends = map(left.__getitem__, numbers)
+            self.busy[who] = deque(accumulate(map(sub, ends, since), initial=self.busy[who]), maxlen=1).pop()
+            last = numbers[-1]
+            self.idle_since[who] = left[last]
+            self.free_at[who] = left[last] if acked[last] != acked[last] else acked[last]  # NaN
         self.processed_in_turn, self.acked_in_turn = done, done[:n_acked]
         return True
 
     def _go_through(self) -> None:
         """Find out what consumers began and finished when, one event after the other."""
-        numbers, hands, consumer, delivered = self.numbers, self.hands, self.consumer, self.delivered
+        hands, consumer, delivered = self.hands, self.consumer, self.delivered
+        numbers = dict(zip(self.texts, count(), strict=False))
         begun, left, acked = self.begun, self.left, self.acked
         free_at, busy, idle_since = self.free_at, self.busy, self.idle_since
         note_processed, note_acked = self.processed_in_turn.append, self.acked_in_turn.append
@@ -250,12 +246,12 @@ class _Plain:
         ledger.ids.texts += self.texts
         name_of = {who: deliveries.names[events.names[who]] for who in set(compress(events.actors(), self.is_added))}
         producers = array("H", map(name_of.__getitem__, compress(events.actors(), self.is_added)))
-        ledger.producer.numbers.extend(_put(producers[:], self.added_in_turn, producers))
+        ledger.producer.numbers.extend(self._in_order(producers))
         ledger.last.numbers.extend(range(1, n_delivered + 1))
         ledger.last.numbers.extend(repeat(0, n_added - n_delivered))
         ledger.added.at.extend(self.added)
         del self.added  # what has been taken over is not needed twice
-        ledger.added.order.extend(self.added_in_turn)
+        ledger.added.order.extend(_put(array("I", range(n_added)), self.odd, self.moved))
         for times, at, order in (
             (ledger.processed, self.left, self.processed_in_turn),
             (ledger.acked, self.acked, self.acked_in_turn),

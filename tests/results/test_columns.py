@@ -102,6 +102,12 @@ ODD = {
     ),
     "added out of turn, later": ("1 added P1 4-0", "2 added P2 3-0", "3 delivered C1 3-0 1"),
     "added in another order": ("1 added P1 4-0", "1 added P2 3-0", "3 delivered C1 3-0 1"),
+    "processed at the moment of its delivery": (
+        "0 processed C2 2-0",
+        "0 acked C2 2-0",
+        "1 processed C1 1-0",
+        "1 acked C1 1-0",
+    ),
     "processed before it was delivered": (
         "1 added P1 3-0",
         "1 processed C1 1-0",
