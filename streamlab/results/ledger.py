@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Callable, Iterable
-from itertools import islice
 from typing import Self
 
 from streamlab.actors.events import (
@@ -128,7 +127,7 @@ class Ledger(Answers):
     def read_from(self, log: EventLog, first: int) -> None:
         """Apply a log's events from a number on, as `read` does."""
         self._make_room_for(log.columns(first).kinds)
-        for row in islice(log.rows(), first, None):
+        for row in log.rows(first):
             self.enter(*row)
         self.begin()
 
