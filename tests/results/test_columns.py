@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import pickle
+import random
 from typing import Any
 
 import pytest
 
 from streamlab.actors.events import EventKind
 from streamlab.lab.lab import Lab
+from streamlab.lab.simulated import SimulatedEngine
 from streamlab.results.events import Event, EventLog
 from streamlab.results.ledger import Ledger
 from streamlab.results.plain_events import ledger_of, read_plain
-from streamlab.scenario import SCENARIOS, Scenario, Service, consumers
+from streamlab.scenario import SCENARIOS, Arrivals, Scenario, Service, consumers, producers
 
 
 def books(ledger: Ledger) -> dict[str, Any]:
@@ -61,6 +63,31 @@ def test_what_is_plain_is_entered_all_at_once_and_comes_to_the_same(name: str) -
         assert books(ledger_of(scenario, log)) == books(one_by_one(scenario, events[:n])), n
     # Up to where consumers stop, nothing of it goes one by one.
     assert read_plain(Ledger(scenario), EventLog.of(events)) >= len(events) - 2 * len(scenario.consumers)
+
+
+def random_scenario(rng: random.Random) -> Scenario:
+    """Return one in which nothing goes wrong, and much happens at the same moments."""
+    arrivals = Arrivals(rng.choice(("constant", "poisson")), rate=rng.choice((50.0, 200.0, 1000.0)))
+    service = Service(rng.choice(("constant", "exponential")), mean=rng.choice((0.0, 0.005, 0.02)))
+    return Scenario(
+        name="random",
+        producers=producers(rng.randint(1, 3), arrivals),
+        consumers=consumers(rng.randint(1, 5), service, count=rng.randint(1, 4)),
+        duration=0.2,
+        seed=rng.randrange(1000),
+    )
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_random_runs_come_to_the_same_all_at_once(seed: int) -> None:
+    """Whichever way they were simulated, and wherever they are cut off."""
+    rng = random.Random(seed)
+    scenario = random_scenario(rng)
+    for run in (Lab(scenario).run(), SimulatedEngine(scenario).run()):
+        events = list(run.events)
+        for n in (rng.randint(1, len(events)), rng.randint(1, len(events)), len(events)):
+            log = EventLog.of(events[:n])
+            assert books(ledger_of(scenario, log)) == books(one_by_one(scenario, events[:n])), n
 
 
 def test_what_follows_what_is_plain_finds_everything_in_its_place() -> None:
