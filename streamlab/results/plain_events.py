@@ -87,11 +87,6 @@ def _mask(*kinds: int) -> bytes:
     return bytes(kind in kinds for kind in range(256))
 
 
-def _ascends(values: Iterable[Any], again: Iterable[Any]) -> bool:
-    """Return whether none of the values is smaller than the one before; they are given twice, to be gone through."""
-    return all(map(le, values, islice(again, 1, None)))
-
-
 def _put(column: array[Any], places: Sequence[int], values: Iterable[Any]) -> array[Any]:
     """Put values into their places of a column, which is as yet unknown there."""
     for place, value in zip(places, values, strict=False):
@@ -142,8 +137,7 @@ class _Plain:
         if not (
             all(map(lt, keys, islice(keys, 1, None)))
             and given_ids == texts[: len(given_ids)]
-            and _ascends(events.times(), events.times())
-            and _ascends(self.added, self.added)
+            and all(map(le, events.times(), islice(events.times(), 1, None)))
             and all(map(ge, self.delivered, self.added))
         ):
             raise _NotPlain

@@ -104,6 +104,14 @@ BEGIN = (
     "0 started C1", "0 started C2", "0 added P1 1-0", "0 delivered C1 1-0 1", "0 added P1 2-0", "0 delivered C2 2-0 1",
 )  # fmt: skip
 ODD = {
+    "processed, and acked together later": (
+        "1 added P1 3-0",
+        "1 delivered C1 3-0 1",
+        "2 processed C1 1-0",
+        "3 processed C1 3-0",
+        "4 acked C1 1-0",
+        "5 acked C1 3-0",
+    ),
     "processed by another": ("1 processed C2 1-0",),
     "processed by nobody known": ("1 processed C9 1-0",),
     "processed out of turn": ("1 added P1 3-0", "1 delivered C1 3-0 1", "2 processed C1 3-0", "3 processed C1 1-0"),
