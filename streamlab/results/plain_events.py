@@ -53,7 +53,7 @@ def read_plain(ledger: Ledger, log: EventLog) -> int:
     kinds = log.columns().kinds
     first = len(kinds) - len(kinds.lstrip(bytes((_STARTED,))))
     for row in islice(log.rows(), first):
-        ledger.enter(*row)
+        ledger.apply(row)
     end = _end_of_plain(ledger, log, first)
     events = log.columns(first, end)
     try:
