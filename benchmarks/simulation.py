@@ -408,7 +408,9 @@ def measure_growth(is_random: bool, n_small: int, n_large: int, repeats: int) ->
         small += [cost_us(way, few, n_small) for _ in range(repeats)]
         yield Growth(way, f"{n_small:,} entries", f"{n_large:,}", median(small), large_us, 1.1)
         progress(f"{way}: {N_CONSUMERS} and {MANY} consumers")
-        pairs = [(cost_us(way, few, n_small), cost_us(way, many, n_small)) for _ in range(2 * repeats)]
+        # Enough for each: in the 39 of 10,000 entries, one would see what it costs to start a consumer.
+        n = 4 * n_small
+        pairs = [(cost_us(way, few, n), cost_us(way, many, n)) for _ in range(2 * repeats)]
         small_us, large_us = (median(costs) for costs in zip(*pairs, strict=True))
         yield Growth(way, f"{N_CONSUMERS} consumers", str(MANY), small_us, large_us, 1.5)
         progress("")

@@ -81,6 +81,15 @@ class Cast(Agenda):
         """The consumers as they are now."""
         return {n: r.actor for n, r in self._roles.items() if isinstance(r.actor, Consumer)}
 
+    def process_of(self, name: str) -> Process | None:
+        """Return the latest life of an actor, if there is one."""
+        role = self._roles.get(name)
+        return None if role is None else role.process
+
+    def is_consumer(self, name: str) -> bool:
+        """Return whether an actor is a consumer."""
+        return isinstance(self._roles[name].actor, Consumer)
+
     def alive(self, name: str) -> bool:
         """Whether an actor lives, or stands still: it has begun, and not ended."""
         process = self._roles[name].process

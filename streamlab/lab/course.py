@@ -224,7 +224,7 @@ class Course(Cast):
             self._bury(process, died_at)
             self.log.report(CRASHED, process.name, at=died_at)
         process.gone.set()
-        delay = self.scenario.recovery.restarts_after if process.name in self.consumers else None
+        delay = self.scenario.recovery.restarts_after if self.is_consumer(process.name) else None
         if role.is_to_restart:
             role.is_to_restart = False
             # Not when its process has gone at last, which takes a while.
@@ -234,7 +234,7 @@ class Course(Cast):
 
     def _bury(self, process: Process, died_at: float) -> None:
         """Report what the server had given to a consumer that did not live to tell; it may have to be waited for."""
-        held = self.stage.pending_now(process.name) if process.name in self.consumers else []
+        held = self.stage.pending_now(process.name) if self.is_consumer(process.name) else []
         if held is not None:  # a log of virtual time is in the order of time
             for event in unseen(held, process.name, self.loop.time(), self.log.latest_first()):
                 self.log.report(event.kind, event.actor, event.id, event.delivery_count)

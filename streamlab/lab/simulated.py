@@ -200,7 +200,7 @@ class SimulatedStage(SimulatedOutages):
         return 0.0
 
     def lose_reply(self, action: LostReply) -> None:
-        process = self._engine.course.processes.get(action.target)
+        process = self._engine.course.process_of(action.target)
         if isinstance(process, SimulatedProcess):
             process.client.lose_reply(action.command, action.nth)
         else:
@@ -355,7 +355,7 @@ class SimulatedEngine:
                 wake=wakes.reader(self.loop.time) if wakes is not None else None,
                 name=name,
             )
-        before = self.course.processes.get(name)
+        before = self.course.process_of(name)
         if isinstance(before, SimulatedProcess):
             client.lose_replies_like(before.client)
         for fault in self.to_lose.pop(name, ()):

@@ -63,7 +63,7 @@ class Answers:
         It was processed or failed, or it was the one that was being processed when its consumer died or lost its
         connection.
         """
-        return entry_id in self.processed or self.ids.get(entry_id) in self.actors.tried_in_vain
+        return entry_id in self.processed or self.ids.find(entry_id) in self.actors.tried_in_vain
 
     def worked(self, delivery: Delivery) -> float:
         """Return for how many seconds its consumer worked on an entry; while it is paused it does not."""

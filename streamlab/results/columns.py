@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import ItemsView, Iterable, Iterator, Mapping, ValuesView
-from itertools import repeat
+from itertools import count, repeat
 from typing import Any
 
 #: How much longer columns become at once: an eighth, and so many rows at the least.
@@ -19,16 +19,26 @@ _LEAST_ROOM = 64
 class Numbers(dict[str, int]):
     """A number for each text, from 0 on, in the order in which they are first asked for: ``numbers[text]``.
 
-    Whoever only wants to know whether there is one asks by `get`. `texts` has them by their numbers.
+    Whoever only wants to know whether there is one asks by `find`. `texts` has them by their numbers: to give numbers
+    to many at once, add them to these; that costs nothing until somebody asks.
     """
 
     __slots__ = ("texts",)
 
     def __init__(self, texts: Iterable[str] = ()) -> None:
         self.texts = list(texts)
-        super().__init__(zip(self.texts, range(len(self.texts)), strict=False))
+
+    def find(self, text: str) -> int:
+        """Return the number of a text, or -1 if it has none."""
+        if len(self) < len(self.texts):
+            self.update(zip(self.texts, count(), strict=False))
+        return self.get(text, -1)
 
     def __missing__(self, text: str) -> int:
+        if len(self) < len(self.texts):
+            found = self.find(text)
+            if found >= 0:
+                return found
         number = self[text] = len(self.texts)
         self.texts.append(text)
         return number
@@ -72,8 +82,8 @@ class Times(Mapping[str, float]):
         return len(self.order)
 
     def __getitem__(self, entry_id: str) -> float:
-        number = self._ids.get(entry_id)
-        at = self.at[number] if number is not None and number < len(self.at) else math.nan
+        number = self._ids.find(entry_id)
+        at = self.at[number] if 0 <= number < len(self.at) else math.nan
         if at != at:  # NaN
             raise KeyError(entry_id)
         return at

@@ -157,8 +157,8 @@ class Latest(Mapping[str, Delivery]):
         return itertools.compress(self._ids.texts, self.numbers)
 
     def __getitem__(self, entry_id: str) -> Delivery:
-        entry = self._ids.get(entry_id)
-        if entry is None or entry >= len(self.numbers) or not self.numbers[entry]:
+        entry = self._ids.find(entry_id)
+        if not 0 <= entry < len(self.numbers) or not self.numbers[entry]:
             raise KeyError(entry_id)
         return self._deliveries[self.numbers[entry] - 1]
 
@@ -177,7 +177,7 @@ class Pending(Mapping[str, Delivery]):
         return map(self._ids.texts.__getitem__, self.numbers)
 
     def __getitem__(self, entry_id: str) -> Delivery:
-        number = self.numbers.get(self._ids.get(entry_id, -1))
+        number = self.numbers.get(self._ids.find(entry_id))
         if number is None:
             raise KeyError(entry_id)
         return self._deliveries[number]

@@ -187,13 +187,16 @@ class EventLog:
         self._ids += items[3::_ITEMS]
         items.clear()
 
-    def rows(self) -> Iterator[Row]:
+    def rows(self, first: int = 0) -> Iterator[Row]:
         """Yield what each event consists of: as an `Event` would have it, which it takes much longer to make."""
         self._settle()
-        kinds, names = map(KINDS.__getitem__, self._kinds), map(self._names.texts.__getitem__, self._actors)
+        columns = self._times, self._kinds, self._actors, self._ids, self._counts
+        some: Any = (column[first:] for column in columns) if first else columns
+        times, codes, actors, ids, counts = some
+        kinds, names = map(KINDS.__getitem__, codes), map(self._names.texts.__getitem__, actors)
         high = self._high_counts
-        counts = (high.get(n, count) for n, count in enumerate(self._counts)) if high else self._counts
-        return zip(self._times, kinds, names, self._ids, counts, strict=True)
+        counts = (high.get(n, count) for n, count in enumerate(counts, first)) if high else counts
+        return zip(times, kinds, names, ids, counts, strict=True)
 
     def pack(self) -> None:
         """Make the ids anew, all next to each other, if there are many.

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Callable, Iterable
-from itertools import islice
 from typing import Self
 
 from streamlab.actors.events import (
@@ -39,7 +38,7 @@ from streamlab.results.answers import Answers
 from streamlab.results.backlog import Backlog, Changes, ShardedBacklog
 from streamlab.results.columns import Numbers, Times, lengthened
 from streamlab.results.deliveries import OUTCOME, Deliveries, Latest, Pending, Producers, Reset, ZombieAck
-from streamlab.results.events import CODES, Event, EventLog
+from streamlab.results.events import CODES, Event, EventLog, Row
 from streamlab.scenario import Scenario
 from streamlab.scenario.action import LAB
 
@@ -122,14 +121,14 @@ class Ledger(Answers):
     def read(self, events: Iterable[Event]) -> None:
         """Apply events, and note what each consumer is in the midst of now."""
         for event in events:
-            self.enter(*event)
+            self.apply(event)
         self.begin()
 
     def read_from(self, log: EventLog, first: int) -> None:
         """Apply a log's events from a number on, as `read` does."""
         self._make_room_for(log.columns(first).kinds)
-        for row in islice(log.rows(), first, None):
-            self.enter(*row)
+        for row in log.rows(first):
+            self.apply(row)
         self.begin()
 
     def begin(self) -> None:
@@ -137,12 +136,9 @@ class Ledger(Answers):
         for consumer in self.consumers.values():
             consumer.begin()
 
-    def apply(self, event: Event) -> None:
-        """Enter an event."""
-        self.enter(*event)
-
-    def enter(self, at: float, kind: EventKind, actor: str, entry_id: str, delivery_count: int) -> None:
-        """Enter what an event consists of."""
+    def apply(self, event: Row) -> None:
+        """Enter an event, or what it consists of."""
+        at, kind, actor, entry_id, delivery_count = event
         if at > self.last_event:
             self.last_event = at
         enter = self._of_entries.get(kind)

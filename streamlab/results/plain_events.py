@@ -1,8 +1,9 @@
 """What a ledger does for all events up to the first that is not plain: at once, by columns, since calls cost most.
 
 Plain is what happens while nothing goes wrong: an entry is added behind all others, delivered for the first time as
-the next in line, processed by whom it was given to as what comes first, and then acknowledged. A `Ledger`'s own methods
-would come to the same for these as well: a test holds the two together.
+the next in line, processed by whom it was given to as what comes first, and then acknowledged. Within one moment, news
+of an entry may come in any order. A `Ledger`'s own methods would come to the same for these as well: a test holds the
+two together.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ from __future__ import annotations
 import math
 from array import array
 from collections import Counter, deque
-from collections.abc import Iterator
-from itertools import compress, count, islice, repeat
-from operator import eq, ge, le, sub
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate, chain, compress, count, islice, repeat
+from operator import ge, le, lt, ne, sub
 from typing import Any, Final
 
 from streamlab.actors.events import ACKED, ADDED, DELIVERED, PROCESSED, STARTED, STOPPED
@@ -30,9 +31,9 @@ _PLAIN: Final = bytes((_ADDED, _DELIVERED, _PROCESSED, _ACKED, _STOPPED))
 #: By which step of `Changes` each kind changes the backlog, or what is pending; and the kinds that change neither.
 _STEPS: Final = bytes.maketrans(bytes((_ADDED, _DELIVERED, _ACKED)), bytes((7, 2, 3)))
 _NO_STEPS: Final = bytes((_PROCESSED, _STOPPED))
-
-#: Events that are tried first.
-_SAMPLE: Final = 2000
+#: An entry's end if it is acknowledged at once, and the kinds that have no part in that.
+_END: Final = bytes((_PROCESSED, _ACKED))
+_NO_END: Final = bytes((_ADDED, _DELIVERED, _STOPPED))
 
 
 class _NotPlain(Exception):
@@ -52,15 +53,12 @@ def read_plain(ledger: Ledger, log: EventLog) -> int:
     kinds = log.columns().kinds
     first = len(kinds) - len(kinds.lstrip(bytes((_STARTED,))))
     for row in islice(log.rows(), first):
-        ledger.enter(*row)
+        ledger.apply(row)
     end = _end_of_plain(ledger, log, first)
     events = log.columns(first, end)
     try:
-        if end - first > _SAMPLE:  # what is not plain mostly shows it early
-            _Plain(ledger, log.columns(first, first + _SAMPLE))
         _Plain(ledger, events).enter()
     except _NotPlain:
-        ledger.ids.clear()
         return first
     # That a producer stops is nobody else's business: it can be told later.
     for number in _places(_STOPPED, events.kinds):
@@ -89,83 +87,151 @@ def _mask(*kinds: int) -> bytes:
     return bytes(kind in kinds for kind in range(256))
 
 
+def _put(column: array[Any], places: Sequence[int], values: Iterable[Any]) -> array[Any]:
+    """Put values into their places of a column, which is as yet unknown there."""
+    for place, value in zip(places, values, strict=False):
+        column[place] = value
+    return column
+
+
 class _Plain:
-    """Events that seem to be plain. Raises `_NotPlain` where they are not, and nothing has been entered then."""
+    """Events that seem to be plain. Raises `_NotPlain` where they are not, and nothing has been entered then.
+
+    Deliveries come in the order of the entries' ids: so both have the same numbers.
+    """
 
     def __init__(self, ledger: Ledger, events: Columns) -> None:
         self.ledger, self.events = ledger, events
         self.is_added = events.kinds.translate(_mask(_ADDED))
         self.is_delivered = events.kinds.translate(_mask(_DELIVERED))
-        self.texts = list(compress(events.ids(), self.is_added))
-        self.numbers = ledger.ids
-        self.numbers.clear()
-        self.numbers.update(zip(self.texts, count(), strict=False))
-        self.added = array("d", compress(events.times(), self.is_added))
         self.delivered = array("d", compress(events.times(), self.is_delivered))
-        # Of ids that are equally long, the greater one is the greater text.
-        keys: list[Any] = self.texts if len(set(map(len, self.texts))) <= 1 else list(map(id_key, self.texts))
-        if not (
-            len(self.numbers) == len(self.texts)
-            and all(map(le, events.times(), islice(events.times(), 1, None)))
-            and all(map(le, keys, islice(keys, 1, None)))
-            and all(map(eq, compress(events.ids(), self.is_delivered), self.texts))
-            and all(map(ge, self.delivered, self.added))
-        ):
-            raise _NotPlain
-        # Entries are delivered as they were added: so both have the same numbers.
+        self._number()
         self.consumer = array("H", compress(events.actors(), self.is_delivered))
         records = {who: ledger.consumers.get(events.names[who]) for who in set(self.consumer)}
         self.records = {who: r for who, r in records.items() if r is not None and r.life == State.WAITING}
+        if len(self.records) < len(records):
+            raise _NotPlain
         self.hands: dict[int, deque[int]] = {who: deque() for who in self.records}
-        self.processed_in_turn = array("I")
-        self.acked_in_turn = array("I")
-        self._go_through()
+        self.begun, self.left, self.acked = (array("d", (math.nan,)) * len(self.delivered) for _ in range(3))
+        self.free_at = {who: record.free_at for who, record in self.records.items()}
+        self.busy = {who: record.busy for who, record in self.records.items()}
+        self.idle_since = {who: record.idle_since for who, record in self.records.items()}
+        self.processed_in_turn, self.acked_in_turn = array("I"), array("I")
+        if not self._work_one_by_one():
+            self._go_through()
+
+    def _number(self) -> None:
+        """Number the entries in the order of their ids, and see that they were added and delivered in that."""
+        events, is_added = self.events, self.is_added
+        added_ids = list(compress(events.ids(), is_added))
+        given_ids = list(compress(events.ids(), self.is_delivered))
+        # Of ids that are equally long, the greater one is the greater text.
+        key: Any = None if len(set(map(len, added_ids))) <= 1 else id_key
+        self.texts = texts = sorted(added_ids, key=key)
+        keys = texts if key is None else list(map(key, texts))
+        # Who was told of when others in its place were expected, and which number it has.
+        self.odd = list(compress(count(), map(ne, texts, added_ids)))
+        places = {texts[place]: place for place in self.odd}
+        self.moved = [places[added_ids[place]] for place in self.odd]
+        self.added = self._in_order(array("d", compress(events.times(), is_added)))
+        if not (
+            all(map(lt, keys, islice(keys, 1, None)))
+            and given_ids == texts[: len(given_ids)]
+            and all(map(le, events.times(), islice(events.times(), 1, None)))
+            and all(map(ge, self.delivered, self.added))
+        ):
+            raise _NotPlain
+
+    def _in_order(self, column: array[Any]) -> array[Any]:
+        """Put what is known of entries as they were told of into the order of their numbers."""
+        return _put(column, self.moved, [column[place] for place in self.odd])
+
+    def _work_one_by_one(self) -> bool:
+        """Note what consumers began and finished when, if each acknowledges an entry as soon as it has processed it."""
+        events, delivered, begun, left, acked = self.events, self.delivered, self.begun, self.left, self.acked
+        is_done, is_acked = (events.kinds.translate(_mask(kind)) for kind in (_PROCESSED, _ACKED))
+        done_ids, done_by = list(compress(events.ids(), is_done)), array("H", compress(events.actors(), is_done))
+        acked_by = array("H", compress(events.actors(), is_acked))
+        done_at, acked_at = (array("d", compress(events.times(), which)) for which in (is_done, is_acked))
+        n_done, n_acked = len(done_ids), len(acked_by)
+        if not (
+            events.kinds.translate(None, _NO_END) == (_END * n_done)[: n_done + n_acked]
+            and done_ids[:n_acked] == list(compress(events.ids(), is_acked))
+            and done_by[:n_acked].tobytes() == acked_by.tobytes()
+        ):
+            return False
+        given: dict[int, list[int]] = {who: [] for who in self.records}
+        for number, who in enumerate(self.consumer):
+            given[who].append(number)
+        next_of = {who: iter(numbers) for who, numbers in given.items()}
+        try:
+            done = array("I", map(next, map(next_of.__getitem__, done_by)))
+        except KeyError:
+            raise _NotPlain from None
+        if len(done) < n_done or done_ids != list(map(self.texts.__getitem__, done)):
+            raise _NotPlain
+        if not all(map(lt, map(delivered.__getitem__, done), done_at)):
+            return False  # what comes first in one moment is to be seen one by one only
+        _put(left, done, done_at)
+        if done_at.tobytes() == acked_at.tobytes():
+            self.acked = acked = left[:]
+        else:
+            _put(acked, done, acked_at)
+        n_done_by = Counter(done_by)
+        for who, numbers in given.items():
+            n = n_done_by[who]
+            self.hands[who].extend(numbers[n:])
+            del numbers[n:]
+            if not numbers:
+                continue
+            free_at = chain((self.free_at[who],), map(acked.__getitem__, numbers))
+            since = list(map(max, map(delivered.__getitem__, numbers), free_at))
+            _put(begun, numbers, since)
+            ends = map(left.__getitem__, numbers)
+            self.busy[who] = deque(accumulate(map(sub, ends, since), initial=self.busy[who]), maxlen=1).pop()
+            last = numbers[-1]
+            self.idle_since[who] = left[last]
+            self.free_at[who] = left[last] if acked[last] != acked[last] else acked[last]  # NaN
+        self.processed_in_turn, self.acked_in_turn = done, done[:n_acked]
+        return True
 
     def _go_through(self) -> None:
-        """Find out what consumers began and finished when."""
-        texts, numbers, hands, consumer = self.texts, self.numbers, self.hands, self.consumer
-        delivered = self.delivered
-        self.begun, self.left, self.acked = (array("d", repeat(math.nan, len(delivered))) for _ in range(3))
+        """Find out what consumers began and finished when, one event after the other."""
+        hands, consumer, delivered = self.hands, self.consumer, self.delivered
+        numbers = dict(zip(self.texts, count(), strict=False))
         begun, left, acked = self.begun, self.left, self.acked
-        self.free_at = free_at = {who: record.free_at for who, record in self.records.items()}
-        self.busy = busy = {who: record.busy for who, record in self.records.items()}
-        self.idle_since = idle_since = {who: record.idle_since for who, record in self.records.items()}
+        free_at, busy, idle_since = self.free_at, self.busy, self.idle_since
         note_processed, note_acked = self.processed_in_turn.append, self.acked_in_turn.append
-        n_added = n_delivered = 0
+        n_delivered = 0
         events = self.events
-        try:
-            rows = zip(events.kinds, events.times(), events.actors(), events.ids(), strict=True)
-            for kind, at, who, entry_id in rows:
-                if kind == _ADDED:
-                    n_added += 1
-                elif kind == _DELIVERED:
-                    hands[who].append(n_delivered)
-                    n_delivered += 1
-                    if n_delivered > n_added:
-                        raise _NotPlain
-                elif kind == _PROCESSED:
-                    hand = hands[who]
-                    entry = hand.popleft()
-                    if texts[entry] != entry_id:
-                        raise _NotPlain
-                    since = delivered[entry]
-                    if since < free_at[who]:
-                        since = free_at[who]
-                    begun[entry] = since
-                    left[entry] = free_at[who] = at
-                    busy[who] += at - since
-                    note_processed(entry)
-                    if not hand:
-                        idle_since[who] = at
-                elif kind == _ACKED:
-                    entry = numbers[entry_id]
-                    done, was_acked = left[entry], acked[entry]
-                    if done != done or was_acked == was_acked or consumer[entry] != who:  # NaN: never
-                        raise _NotPlain
-                    acked[entry] = free_at[who] = at
-                    note_acked(entry)
-        except LookupError:  # by somebody who is no consumer, or was not given it
-            raise _NotPlain from None
+        rows = zip(events.kinds, events.times(), events.actors(), events.ids(), strict=True)
+        for kind, at, who, entry_id in rows:
+            if kind == _DELIVERED:
+                hands[who].append(n_delivered)
+                n_delivered += 1
+            elif kind == _PROCESSED:
+                number = numbers.get(entry_id, -1)
+                hand = hands.get(who)
+                if not hand or hand.popleft() != number:
+                    raise _NotPlain
+                since = delivered[number]
+                if since < free_at[who]:
+                    since = free_at[who]
+                begun[number] = since
+                left[number] = free_at[who] = at
+                busy[who] += at - since
+                note_processed(number)
+                if not hand:
+                    idle_since[who] = at
+            elif kind == _ACKED:
+                number = numbers.get(entry_id, n_delivered)
+                if number >= n_delivered:
+                    raise _NotPlain
+                done, was_acked = left[number], acked[number]
+                if done != done or was_acked == was_acked or consumer[number] != who:  # NaN: never
+                    raise _NotPlain
+                acked[number] = free_at[who] = at
+                note_acked(number)
 
     def enter(self) -> None:
         """Enter them."""
@@ -173,12 +239,13 @@ class _Plain:
         n_added, n_delivered = len(self.added), len(self.delivered)
         ledger.ids.texts += self.texts
         name_of = {who: deliveries.names[events.names[who]] for who in set(compress(events.actors(), self.is_added))}
-        ledger.producer.numbers.extend(map(name_of.__getitem__, compress(events.actors(), self.is_added)))
+        producers = array("H", map(name_of.__getitem__, compress(events.actors(), self.is_added)))
+        ledger.producer.numbers.extend(self._in_order(producers))
         ledger.last.numbers.extend(range(1, n_delivered + 1))
         ledger.last.numbers.extend(repeat(0, n_added - n_delivered))
         ledger.added.at.extend(self.added)
         del self.added  # what has been taken over is not needed twice
-        ledger.added.order.extend(range(n_added))
+        ledger.added.order.extend(_put(array("I", range(n_added)), self.odd, self.moved))
         for times, at, order in (
             (ledger.processed, self.left, self.processed_in_turn),
             (ledger.acked, self.acked, self.acked_in_turn),
@@ -201,7 +268,7 @@ class _Plain:
         if self.texts:
             ledger.backlog.take_over(n_added, n_delivered, self.texts[-1], max(self.delivered, default=0.0))
         ledger.n_processed = len(self.processed_in_turn)
-        worked = [self.left[entry] for entry in self.processed_in_turn[-1:]]
+        worked = [self.left[number] for number in self.processed_in_turn[-1:]]
         ledger.last_work = max([ledger.last_work, *worked])
         ledger.end = max([ledger.end, *worked, *ledger.changes.at[-1:]])
         ledger.last_event = max(ledger.last_event, ledger.end)

@@ -287,3 +287,15 @@ def test_the_whole_command_is_measured() -> None:
         assert 0 < row["simulation"] < row["seconds"]
         assert row["ratio"] > 1
         assert row["megabytes"] > 10
+
+
+def test_a_sweep_over_two_processes_is_measured() -> None:
+    """Beside one over one process, which comes to the same numbers."""
+    program = ROOT / "benchmarks" / "command.py"
+    options = ("--sweep", "--seeds", "1", "--entries", "40", "--repeats", "1", "--json")
+    done = subprocess.run(
+        [sys.executable, str(program), *options], cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, check=True
+    )
+    found = json.loads(done.stdout)
+    assert found["runs"] == 16
+    assert found["ratio"] == found["two"] / found["one"] > 0

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import pickle
+import random
 from typing import Any
 
 import pytest
 
 from streamlab.actors.events import EventKind
 from streamlab.lab.lab import Lab
+from streamlab.lab.simulated import SimulatedEngine
 from streamlab.results.events import Event, EventLog
 from streamlab.results.ledger import Ledger
 from streamlab.results.plain_events import ledger_of, read_plain
-from streamlab.scenario import SCENARIOS, Scenario, Service, consumers
+from streamlab.scenario import SCENARIOS, Arrivals, Scenario, Service, consumers, producers
 
 
 def books(ledger: Ledger) -> dict[str, Any]:
@@ -26,14 +28,14 @@ def books(ledger: Ledger) -> dict[str, Any]:
         "deliveries": list(ledger.deliveries),
         "times": [list(times.items()) for times in (ledger.added, ledger.processed, ledger.acked)],
         "producer": dict(ledger.producer),
-        "last": dict(ledger.last),
+        "last": sorted(ledger.last.items()),
         "pending": dict(ledger.pending),
         "series": ledger.changes.series(),
         "most": ledger.changes.backlog_max(),
         "backlog": (ledger.backlog.size, ledger.backlog.first(5)),
         "figures": [
             ledger.n_processed, ledger.end, ledger.last_event, ledger.last_work, ledger.longest_hold, ledger.lost,
-            ledger.n_redelivered, ledger.sojourns(), list(ledger.waits()),
+            ledger.n_redelivered, sorted(ledger.sojourns()), list(ledger.waits()),
         ],
         "actors": [ledger.losses, ledger.pauses, ledger.actors.dead_producers, ledger.actors.last_trouble],
     }  # fmt: skip
@@ -63,6 +65,31 @@ def test_what_is_plain_is_entered_all_at_once_and_comes_to_the_same(name: str) -
     assert read_plain(Ledger(scenario), EventLog.of(events)) >= len(events) - 2 * len(scenario.consumers)
 
 
+def random_scenario(rng: random.Random) -> Scenario:
+    """Return one in which nothing goes wrong, and much happens at the same moments."""
+    arrivals = Arrivals(rng.choice(("constant", "poisson")), rate=rng.choice((50.0, 200.0, 1000.0)))
+    service = Service(rng.choice(("constant", "exponential")), mean=rng.choice((0.0, 0.005, 0.02)))
+    return Scenario(
+        name="random",
+        producers=producers(rng.randint(1, 3), arrivals),
+        consumers=consumers(rng.randint(1, 5), service, count=rng.randint(1, 4)),
+        duration=0.2,
+        seed=rng.randrange(1000),
+    )
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_random_runs_come_to_the_same_all_at_once(seed: int) -> None:
+    """Whichever way they were simulated, and wherever they are cut off."""
+    rng = random.Random(seed)
+    scenario = random_scenario(rng)
+    for run in (Lab(scenario).run(), SimulatedEngine(scenario).run()):
+        events = list(run.events)
+        for n in (rng.randint(1, len(events)), rng.randint(1, len(events)), len(events)):
+            log = EventLog.of(events[:n])
+            assert books(ledger_of(scenario, log)) == books(one_by_one(scenario, events[:n])), n
+
+
 def test_what_follows_what_is_plain_finds_everything_in_its_place() -> None:
     """A crash in the midst of a run: all before it is entered at once, and the rest goes on from there."""
     scenario = SCENARIOS["crash"]()
@@ -77,6 +104,14 @@ BEGIN = (
     "0 started C1", "0 started C2", "0 added P1 1-0", "0 delivered C1 1-0 1", "0 added P1 2-0", "0 delivered C2 2-0 1",
 )  # fmt: skip
 ODD = {
+    "processed, and acked together later": (
+        "1 added P1 3-0",
+        "1 delivered C1 3-0 1",
+        "2 processed C1 1-0",
+        "3 processed C1 3-0",
+        "4 acked C1 1-0",
+        "5 acked C1 3-0",
+    ),
     "processed by another": ("1 processed C2 1-0",),
     "processed by nobody known": ("1 processed C9 1-0",),
     "processed out of turn": ("1 added P1 3-0", "1 delivered C1 3-0 1", "2 processed C1 3-0", "3 processed C1 1-0"),
@@ -86,9 +121,53 @@ ODD = {
     "acked by hand": ("1 processed C1 1-0", "2 acked lab 1-0"),
     "acked twice": ("1 processed C1 1-0", "2 acked C1 1-0", "3 acked C1 1-0"),
     "acked, and unknown": ("1 acked C1 9-0",),
+    "another acked, and unknown": ("1 processed C1 1-0", "2 acked C1 9-0"),
     "delivered twice": ("1 delivered C2 1-0 2",),
     "delivered, and unknown": ("1 delivered C1 3-0 1",),
     "delivered before it was added": ("1 delivered C1 3-0 1", "1 added P1 3-0"),
+    "added too late": ("1 delivered C1 3-0 1", "2 added P1 3-0"),
+    "added late, in another order": (
+        "1 delivered C1 3-0 1",
+        "1 added P1 4-0",
+        "1 delivered C2 4-0 1",
+        "1 added P2 3-0",
+        "1 added P1 5-0",
+        "2 processed C1 1-0",
+        "2 acked C1 1-0",
+    ),
+    "added out of turn, later": ("1 added P1 4-0", "2 added P2 3-0", "3 delivered C1 3-0 1"),
+    "added in another order": ("1 added P1 4-0", "1 added P2 3-0", "3 delivered C1 3-0 1"),
+    "processed at the moment of its delivery": (
+        "0 processed C2 2-0",
+        "0 acked C2 2-0",
+        "1 processed C1 1-0",
+        "1 acked C1 1-0",
+    ),
+    "processed before it was delivered": (
+        "1 added P1 3-0",
+        "1 processed C1 1-0",
+        "1 acked C1 1-0",
+        "1 processed C1 3-0",
+        "1 acked C1 3-0",
+        "1 delivered C1 3-0 1",
+    ),
+    "processed and never delivered": (
+        "1 added P1 3-0",
+        "1 processed C1 1-0",
+        "1 acked C1 1-0",
+        "1 processed C1 3-0",
+        "1 acked C1 3-0",
+    ),
+    "processed by another, and acked": ("1 processed C2 1-0", "1 acked C2 1-0"),
+    "taken before what came first": ("1 added P1 3-0", "1 delivered C1 3-0 1", "2 processed C1 3-0", "2 acked C1 3-0"),
+    "acked by another at once": ("1 processed C1 1-0", "1 acked C2 1-0", "2 processed C2 2-0", "2 acked C1 2-0"),
+    "acked later": (
+        "1 added P1 3-0",
+        "1 delivered C1 3-0 1",
+        "2 processed C1 1-0",
+        "3 acked C1 1-0",
+        "4 processed C1 3-0",
+    ),
     "delivered out of turn": ("1 added P1 3-0", "1 added P1 4-0", "1 delivered C1 4-0 1", "1 delivered C2 3-0 1"),
     "delivered to nobody known": ("1 added P1 3-0", "1 delivered C9 3-0 1"),
     "added twice": ("1 added P1 2-0",),
