@@ -231,8 +231,11 @@ class Lab(ByHand, ShowsItself):
             If it does not come to that.
         """
         began = self.now
-        while not condition(snapshot := self.snapshot()):
-            if self.now - began > timeout or self.finished:
+        while True:
+            is_last = self.finished  # asked before the look: what a run comes to at its end is looked at as well
+            if condition(snapshot := self.snapshot()):
+                return snapshot
+            if self.now - began > timeout or is_last:
                 raise TimeoutError(
                     f"{self.now - began:.3g} s later it has not come to that, in {self!r}: "
                     f"{snapshot.n_pending} pending, {snapshot.backlog} in the backlog"
@@ -241,7 +244,6 @@ class Lab(ByHand, ShowsItself):
                 time.sleep(_LOOK_EVERY)
             elif not self.step():
                 timeout = 0.0  # nothing happens any more
-        return snapshot
 
     def go_to(self, when: float) -> None:
         """Take a simulation to the moment `when`, back or forth; time stands still there.

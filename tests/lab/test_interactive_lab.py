@@ -14,6 +14,7 @@ import pytest
 
 from streamlab.lab.lab import Lab, LabError
 from streamlab.results.run import EngineName
+from streamlab.results.snapshot import Snapshot
 from streamlab.scenario import Arrivals, Scenario, ScenarioError, Service, consumers, producers
 from tests.conftest import Eventually
 
@@ -387,6 +388,18 @@ def test_a_live_lab_that_nobody_has_any_more_ends_its_processes(eventually: Even
     del lab
     gc.collect()
     eventually(lambda: not any(map(is_running, pids)), "the workers end", timeout=10.0)
+
+
+def test_what_it_is_at_its_end_is_looked_at_as_well(engine: EngineName):
+    """A run that ends while one looks at it is looked at once more, before it is said that it never came to that."""
+    with Lab(BUSY.replace(duration=0.5), engine=engine) as lab:
+        lab.play()
+
+        def has_ended(now: Snapshot) -> bool:
+            lab.run()  # which ends here, after it was looked at
+            return now.finished
+
+        assert lab.wait_until(has_ended).finished
 
 
 def test_waiting_until_something_is_so_and_giving_up():

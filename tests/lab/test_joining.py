@@ -114,8 +114,10 @@ def test_one_that_joins_is_a_consumer_like_any_other(url: str, client: Any, even
     assert what_befell(run, "C2") == ["started", "crashed", "started", "paused", "resumed", "stopped"]
     assert "C2" in run.waits
     # By one clock: nothing is given before it was added, and nothing done before it was given.
-    of_c2 = [delivery for delivery in run.ledger.deliveries if delivery.consumer == "C2"]
-    assert all(d.delivered >= run.ledger.added[d.id] - 0.005 for d in of_c2)
+    # (The producer that was killed may have added one more entry than it could tell of.)
+    told = [each for each in run.ledger.deliveries if each.consumer == "C2" and each.id in run.ledger.added]
+    assert len(told) > 20
+    assert all(each.delivered >= run.ledger.added[each.id] - 0.005 for each in told)
 
 
 def test_a_run_on_a_cluster_is_joined_alike(eventually: Eventually) -> None:

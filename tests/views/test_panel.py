@@ -416,6 +416,49 @@ def test_a_lab_that_was_closed_is_shown_as_closed(panel: panels.Panel, lab: Lab,
     eventually(lambda: panel_threads() == [], "and that is all")
 
 
+def test_a_lab_that_is_closed_while_it_is_painted(lab: Lab, monkeypatch: pytest.MonkeyPatch, eventually: Eventually):
+    """That is shown by the next look, which there is."""
+
+    def state_and_end(shown: Lab, told: str) -> dict[str, Any]:
+        state = state_of(shown, told)
+        lab.close()
+        return state
+
+    monkeypatch.setattr(panels, "state_of", state_and_end)
+    panel = panels.Panel(lab)
+    eventually(lambda: panel.state.get("closed"), "the panel says so")
+    panel.close()
+
+
+def test_what_is_asked_for_as_the_thread_ends_is_done(
+    panel: panels.Panel, lab: Lab, monkeypatch: pytest.MonkeyPatch, eventually: Eventually
+):
+    """Nobody would look at it otherwise, until something else is asked for."""
+    eventually(lambda: panel.state.get("consumers"), "it looks at the lab")
+    rest_or_paint = panel._rest_or_paint
+    asked: list[str] = []
+
+    def asked_at_the_last_moment() -> bool:
+        goes_on = rest_or_paint()
+        if not goes_on and not asked:
+            asked.append("kill C1")
+            panel.do("kill C1")
+        return goes_on
+
+    monkeypatch.setattr(panel, "_rest_or_paint", asked_at_the_last_moment)
+    lab.close()
+    eventually(lambda: panel.state.get("notice"), "a click says why it does nothing")
+    assert asked
+
+
+def test_what_is_asked_for_by_code_is_done_though_nobody_looks(panel: panels.Panel, lab: Lab, eventually: Eventually):
+    """A panel rests that no page has shown for a minute."""
+    panel._last_seen -= 61.0
+    eventually(lambda: panel_threads() == [], "it rests")
+    panel.do("kill C1")
+    eventually(lambda: lab.snapshot().consumer("C1").state == "dead", "C1 is killed")
+
+
 def test_running_a_cell_again_replaces_its_panel(monkeypatch: pytest.MonkeyPatch, eventually: Eventually):
     """The earlier one is closed, and its lab with it, unless that is shown still."""
     cell = "a"

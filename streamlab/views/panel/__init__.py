@@ -87,6 +87,7 @@ class Panel(anywidget.AnyWidget):
         self._is_closed = False
         self._thread: threading.Thread | None = None
         self._thread_lock = threading.Lock()
+        self._is_asked = False  # for something that the thread has not begun to show
         self._is_on_loop = False  # instead of in a thread
         self.on_msg(self._hear)
         _replace_in_cell(self)
@@ -155,7 +156,6 @@ class Panel(anywidget.AnyWidget):
 
     def _hear(self, _: Any, message: Any, buffers: Any) -> None:
         """Take a message of the view. The page that it comes from is not trusted: what makes no sense is ignored."""
-        self._last_seen = time.monotonic()
         match message:
             case {"action": str(action)}:
                 self.do(action)
@@ -172,6 +172,7 @@ class Panel(anywidget.AnyWidget):
 
     def _wake(self) -> None:
         with self._thread_lock:
+            self._is_asked, self._last_seen = True, time.monotonic()
             if in_browser.IN_BROWSER:
                 if not self._is_closed and not self._is_on_loop:
                     self._is_on_loop = True
@@ -185,12 +186,21 @@ class Panel(anywidget.AnyWidget):
 
     def _rest_or_paint(self) -> bool:
         """Show how things are; return False if nobody has been looking for long, or the lab is closed."""
+        self._is_asked = False
+        is_last = self.lab.is_closed and self._requests.empty()  # asked first: that it was closed is shown as well
         if time.monotonic() - self._last_seen > _UNSEEN:
             if self.lab.engine == "simulated":
                 self.lab.freeze()
             return False
         self._paint()
-        return not (self.lab.is_closed and self._requests.empty())
+        return not is_last
+
+    def _may_end(self) -> bool:
+        """Let the thread end, unless something was asked for meanwhile: who asks later starts another."""
+        with self._thread_lock:
+            if not self._is_asked:
+                self._thread = None
+            return not self._is_asked
 
     def _paint(self) -> None:
         try:
@@ -203,7 +213,8 @@ class Panel(anywidget.AnyWidget):
         self.state = state
 
     def _send_page(self, lab: Lab) -> None:
-        page = Playback(run_so_far(lab), has_ended=lab.finished).page()
+        has_ended = lab.finished  # asked first: a run that ends meanwhile would be called whole, and lack its end
+        page = Playback(run_so_far(lab), has_ended=has_ended).page()
         self.send({"page": f"{lab.scenario.name}.html"}, buffers=[page.encode()])
 
     def _obey(self, request: _Request) -> None:
@@ -221,7 +232,7 @@ def _attend(reference: weakref.ref[Panel]) -> None:
     """Look after a panel until it or its lab is closed, it is gone, or nobody looks at it."""
     panel = reference()
     while panel is not None:
-        if not panel._rest_or_paint():
+        if not panel._rest_or_paint() and panel._may_end():
             return
         requests = panel._requests
         del panel
