@@ -66,8 +66,8 @@ async def consume(
         Seconds to wait for a new entry before looking at `stop` (``BLOCK``); 0 waits for ever. Then a server that
         never answers that read cannot be told from a stream without entries: give the client a TCP keep-alive.
     ack
-        ``"each"`` acknowledges every entry by itself, before the next one is begun. With a plain client of redis-py's it
-        only sends that, and hears the answer later, after 10 ms of work at the most; if there is a `report`, it waits.
+        ``"each"`` acknowledges every entry by itself, before the next one is begun. By a plain client of redis-py's
+        that is sent, and its answer heard later, after 10 ms of work at the most; if there is a `report`, it waits.
         ``"batch"`` acknowledges all that one read gave, in one command that travels with the next read: faster, and
         more is done again after a crash.
     recovery
