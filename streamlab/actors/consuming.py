@@ -66,8 +66,10 @@ async def consume(
         Seconds to wait for a new entry before looking at `stop` (``BLOCK``); 0 waits for ever. Then a server that
         never answers that read cannot be told from a stream without entries: give the client a TCP keep-alive.
     ack
-        ``"each"`` acknowledges every entry by itself. ``"batch"`` acknowledges all that one read gave, in
-        one command that travels with the next read: faster, and more is done again after a crash.
+        ``"each"`` acknowledges every entry by itself, before the next one is begun. By a plain client of redis-py's
+        that is sent, and its answer heard later, after 10 ms of work at the most; if there is a `report`, it waits.
+        ``"batch"`` acknowledges all that one read gave, in one command that travels with the next read: faster, and
+        more is done again after a crash.
     recovery
         How entries come back that a consumer did not finish. If consumers claim, an entry whose handler
         raises an error, whichever, stays pending and is tried again later; if they do not, the error ends this
@@ -136,6 +138,8 @@ async def perform(work: Work, count: int, block: float) -> None:
                         await work.own_history(count)
                         work.has_read = True
                     work.tries.note_answer()
+                    if block:
+                        work.take_line()
                     await work.new_entries(count, round(block * 1000))
                     await work.settle()
                     if not work.is_advised or work.is_stopping:
@@ -145,6 +149,8 @@ async def perform(work: Work, count: int, block: float) -> None:
                     if work.lacks_claim(error):
                         raise await work.unsupported() from error
                     reason = work.reason_to_wait(error)
+                finally:
+                    await work.hang_up()
                 await work.wait(reason)
     finally:
         if work.heart is not None:

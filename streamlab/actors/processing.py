@@ -22,6 +22,7 @@ from .events import (
     EventKind,
     Report,
 )
+from .line import Line, line_of
 from .reading import Reader
 from .recovery import Recovery
 from .redis_calls import delivery_counts, ignore, run_script
@@ -63,6 +64,8 @@ class Processing:
         #: Acknowledged without an answer: nobody knows whether that was executed.
         self.in_doubt: set[str] = set()
         self.is_acking = False
+        #: By what it acknowledges without waiting for each reply; None: by the client.
+        self.line: Line | None = None
         #: What a handler or `on_error` raised: whatever it is, nothing was lost between us and the server.
         self.error_of_handler: Exception | None = None
         self.heart: asyncio.Task[None] | None = None
@@ -134,8 +137,10 @@ class Processing:
         """Let the handler do its work with each entry, and acknowledge it then."""
         handler, report, consumer, done = self.handler, self.report, self.consumer, self.done
         keeps_track, watch = self.keeps_track, self.watch
-        acks_at_once = self.acks_each and not keeps_track
+        line, acks_at_once = self.line, self.acks_each and not keeps_track
         for entry_id, fields in entries:
+            if line is not None and done and acks_at_once:
+                await self.send_acks()
             if keeps_track and entry_id not in self.held:
                 watch.n_answers += 1
                 continue  # the heartbeat found that another consumer has taken it
@@ -145,6 +150,7 @@ class Processing:
             except (Exception, asyncio.CancelledError) as error:
                 watch.expect_answer()
                 failure = _failure(error)
+                await self.hear_acks()
                 if not self.recovery.claims:
                     self.error_of_handler = failure
                     raise failure  # noqa: B904 (it is `error`, or has it as its cause)
@@ -156,6 +162,9 @@ class Processing:
             if report is not ignore:
                 report(PROCESSED, consumer, entry_id)
             self.n_processed += 1
+            if line is not None:
+                done.append(entry_id)
+                continue
             if done or not acks_at_once or self.in_doubt:
                 done.append(entry_id)
                 if self.acks_each:
@@ -168,9 +177,40 @@ class Processing:
             self.is_acking = False
             report(ACKED if n_acked else VOID, consumer, done.pop())
 
+    def take_line(self) -> None:
+        """Keep a connection for acknowledgements and reads, if these are plain and nobody is told of each."""
+        is_plain = not self.keeps_track and self.recovery.strategy != "read-claim" and not self.reader.is_careful
+        if is_plain and self.report is ignore:
+            self.line = line_of(self.client, self.stream, self.group)
+
+    async def hang_up(self) -> None:
+        """Give that connection back; what was sent by it and not heard of stays to be acknowledged."""
+        line, self.line = self.line, None
+        if line is not None:
+            await line.give_back()
+
+    async def send_acks(self) -> None:
+        """Send the acknowledgement of what is done before anything else is begun; now and then, hear the answers."""
+        if self.line is not None and self.done:
+            self.is_acking = True
+            await self.line.send(self.done)
+            if self.line.is_to_hear:
+                await self.hear_acks()
+
+    async def hear_acks(self) -> None:
+        """Wait for the answers to what has been acknowledged, if there are any to come."""
+        if self.line is not None and self.line.n_acks:
+            await self.line.hear()
+            self.watch.n_answers += 1
+            self.note_acked()
+
     async def settle(self) -> None:
         """Acknowledge what is done (``XACK``; fenced: by a script that looks who owns it)."""
         done = self.done
+        if self.line is not None:
+            await self.send_acks()
+            await self.hear_acks()
+            await self.line.give_back()
         if not done:
             return
         self.is_acking = True

@@ -150,6 +150,7 @@ class ShardWork(Work):
             self._see_that_it_is_ours()
             try:
                 await super().process((entry,))
+                await self.send_acks()
             except (Exception, asyncio.CancelledError):
                 raise
             except BaseException:  # the process is at its end, and so is all else that it does

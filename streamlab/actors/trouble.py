@@ -115,10 +115,15 @@ def is_hopeless(error: BaseException) -> bool:
     return cause is not None
 
 
+def sends_again(client: Redis) -> bool:
+    """Return whether a client sends a command again by itself when its reply was lost."""
+    retry = client.get_retry() if hasattr(client, "get_retry") else getattr(client, "retry", None)
+    return retry is not None and bool(retry.get_retries())
+
+
 def warn_of_sending_again(client: Redis) -> None:
     """Log a warning if a client sends a command again by itself when its reply was lost, and tells nobody."""
-    retry = client.get_retry() if hasattr(client, "get_retry") else getattr(client, "retry", None)
-    if retry is not None and retry.get_retries():
+    if sends_again(client):
         logger.warning(
             "this client sends a command again when its reply was lost: XADD adds twice then, and XREADGROUP "
             "leaves behind what it was given first. Make it with retry=Retry(NoBackoff(), 0)"

@@ -11,6 +11,7 @@ from redis.exceptions import ResponseError
 
 from . import scripts
 from .events import CLAIMED, DELIVERED, DISCONNECTED, RECREATED, REMOVED, TRIMMED, Report
+from .line import Line
 from .processing import BytesHandler, Handler, OnError, Processing
 from .reading import Reader
 from .recovery import Recovery
@@ -168,7 +169,7 @@ class Work(Processing):
         if options or recovery.max_deliveries == 1:
             # Nothing may use up its only try by waiting in line.
             count = self.count_of_redelivered(count)
-        may_pipeline, notes_given = not recovery.fenced, self.keeps_track or report is not ignore
+        line, notes_given = self.line, self.keeps_track or report is not ignore
         clock = asyncio.get_running_loop().time
         next_look = clock() if recovery.claims else None
         longest_ms, is_endless = block_ms, block_ms == 0 and not recovery.claims
@@ -193,19 +194,17 @@ class Work(Processing):
                 if clock() >= next_note:
                     next_note, n_noted = clock() + NOTE_EVERY, self.n_processed
                     is_due = is_unusual = True
-            if not self.done:
-                pass
-            elif may_pipeline:
+            if line is None and self.done:
                 entries = await self.acknowledge_and_read(count, is_due, *claim, **options)
-                is_due = False
-            else:
-                await self.settle()
+                is_due = is_due and recovery.fenced
             if not entries:
                 read: Awaitable[Any]
                 if is_unusual:
                     self.watch.is_at_work = is_endless  # no answer has to come
                     entries = await self.read_in_any_case(count, longest_ms, is_due, *claim, **options)
                     is_due, is_unusual = False, reader.is_careful or is_endless or bool(claim)
+                elif line is not None:
+                    entries = await self.acknowledge_and_wait(line, count, longest_ms)
                 else:
                     read = client.xreadgroup(group, consumer, streams, count, longest_ms)
                     entries = entries_in(await read)
@@ -225,6 +224,7 @@ class Work(Processing):
         self, count: int, block_ms: int, notes_place: bool, *claim: str | int, **options: Any
     ) -> list[Any]:
         """Return new entries by a read that is the first, lasts for ever, is careful, claims, or notes the place."""
+        await self.settle()
         reader = self.reader
         if notes_place or reader.is_careful:
             command = reader.command(count, ">", "BLOCK", block_ms, *claim)
@@ -239,16 +239,26 @@ class Work(Processing):
         return entries
 
     async def acknowledge_and_read(self, count: int, notes_place: bool, *claim: str | int, **options: Any) -> list[Any]:
-        """Acknowledge what is done; return new entries, if there are any.
+        """Acknowledge what is done; return new entries, if there are any. Fenced, only acknowledge.
 
         The acknowledgement travels with a read that does not block: a blocked one would hold back the news of
         the acknowledgement until the next entry comes.
         """
+        if self.recovery.fenced:
+            await self.settle()
+            return []
         self.is_acking = True
         command = self.reader.command(count, ">", *claim)
         entries = await self.reader.acknowledge_and_read(self.done, command, notes_place=notes_place, **options)
         self.note_acked()
         return entries
+
+    async def acknowledge_and_wait(self, line: Line, count: int, block_ms: int) -> list[Any]:
+        """Acknowledge what is done, and wait for new entries: what becomes of the first is heard before."""
+        self.is_acking = bool(self.done)
+        await line.send(self.done, *self.reader.command(count, ">", "BLOCK", block_ms))
+        await self.hear_acks()
+        return self.reader.entries_in(await line.reply("XREADGROUP"))
 
     async def look_around(self, count: int) -> None:
         """Take over what others left, and do the housekeeping that belongs to it."""
