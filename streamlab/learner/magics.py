@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -105,14 +106,17 @@ class LearnerMagics(Magics):
 
     def _tell(self, prediction: Prediction, key: str) -> None:
         """Show a prediction under its result, and keep it."""
-        handle = _show(prediction.told(), raw=True, display_id=True)
-        self._keep_prediction(prediction, key)
+        lock = threading.Lock()  # what is typed may be heard by another of the kernel's threads, in the middle of this
 
         def tell_again() -> None:
-            handle.update(prediction.told(), raw=True)
-            self._keep_prediction(prediction, key)
+            with lock:
+                handle.update(prediction.told(), raw=True)
+                self._keep_prediction(prediction, key)
 
-        prediction.close(tell_again)
+        with lock:
+            prediction.close(tell_again)
+            handle = _show(prediction.told(), raw=True, display_id=True)
+            self._keep_prediction(prediction, key)
 
     def _keep_prediction(self, prediction: Prediction, key: str) -> None:
         if self._record is None or not key or self._record.predictions().get(key) == prediction.answer:

@@ -93,16 +93,16 @@ def check_servers(action: Action[Any], persistence: Persistence | None, replicas
         raise ActionError(f"{action.word}: there is no replica: give the scenario replicas = 1")
     if isinstance(action, ServerDown | PowerLoss) and replicas:
         raise ActionError(f"{action.word}: a replica takes the place of a primary that is gone: write failover at 3s")
-    if isinstance(action, ServerDown) and primaries:
+    if isinstance(action, ServerDown | NetworkCut) and primaries:
         raise ActionError(f"{action.word} is about one server, and there are {primaries}: leave it out")
     if isinstance(action, PowerLoss) and persistence is None:
         raise ActionError(f"{action.word}: what is on the disk? Give the scenario a persistence: rdb, aof-everysec …")
 
 
-def fits_servers(action: Action[Any], persistence: Persistence | None, replicas: int) -> bool:
+def fits_servers(action: Action[Any], persistence: Persistence | None, replicas: int, primaries: int) -> bool:
     """Return whether a server can fail in this way."""
     try:
-        check_servers(action, persistence, replicas)
+        check_servers(action, persistence, replicas, primaries)
     except ActionError:
         return False
     return True

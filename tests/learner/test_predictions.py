@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ipywidgets import Widget
 
+from streamlab.learner import magics
 from streamlab.learner.prediction import Prediction
 from streamlab.learner.record import Record
 from tests.learner.conftest import LESSON, Notebook
@@ -94,6 +96,35 @@ def test_there_is_a_field_to_write_in(copy: Path, notebook: Notebook) -> None:
         assert "&lt;b&gt;2 s&lt;/b&gt;" in shown["text/html"]
         assert field.disabled
         field.value = "2 s or so"  # what was still on its way
+        assert told(notebook.shown) == ["You predicted: 2 s or so"]
+        assert Record(copy).predictions() == {f"{LESSON}/drained-predict": "2 s or so"}
+    finally:
+        Widget.close_all()
+
+
+def test_what_is_typed_while_the_result_is_shown_is_told(
+    copy: Path, notebook: Notebook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kernel with subshells hears it in another thread, whatever the cell's own thread is doing."""
+    notebook.shell.kernel = object()  # type: ignore[attr-defined]
+    threads: list[threading.Thread] = []
+    show = magics._show
+
+    def show_slowly(what: object, **options: object) -> object:
+        if options.get("display_id"):
+            threads.append(threading.Thread(target=lambda: setattr(field, "value", "2 s or so")))
+            threads[-1].start()
+            threads[-1].join(0.2)
+        return show(what, **options)
+
+    try:
+        notebook.run("%predict", "drained-predict")
+        field = notebook.magics.predictions.of["drained"].field
+        field.value = "2"
+        monkeypatch.setattr(magics, "_show", show_slowly)
+        notebook.run("x = 1", "drained")
+        (thread,) = threads
+        thread.join(10)
         assert told(notebook.shown) == ["You predicted: 2 s or so"]
         assert Record(copy).predictions() == {f"{LESSON}/drained-predict": "2 s or so"}
     finally:

@@ -562,10 +562,13 @@ def test_the_servers_of_a_scenario_have_the_buttons_that_suit_them():
             fits[name] = servers and servers["fit"]
     with Lab(load_scenario("crash").with_faults("server-down at 1s")) as lab:
         fits["server-down"] = state_of(lab)["servers"]["fit"]
+    with Lab(load_scenario("cluster").replace(replicas=1)) as lab:
+        fits["a cluster"] = state_of(lab)["servers"]["fit"]
     assert fits == {
         "failover": ["failover", "network-cut"],
         "redis-crash": ["server-down", "power-loss"],
         "server-down": ["server-down"],
+        "a cluster": ["failover"],
         "sharded": None,
         "crash": None,
     }

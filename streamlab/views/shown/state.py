@@ -194,7 +194,7 @@ def servers_of(scenario: Scenario, snapshot: Snapshot, engine: EngineName) -> di
     if not snapshot.servers:
         return None
     forgotten = snapshot.forgotten
-    says, what = has_servers(scenario), (scenario.persistence, scenario.replicas)
+    says, what = has_servers(scenario), (scenario.persistence, scenario.replicas, scenario.primaries)
     return {
         "all": [[*each] for each in snapshot.servers],
         "keeps": scenario.persistence,
