@@ -23,7 +23,7 @@ lab: $(VENV)/course ## install what the course needs, and open your copy of it i
 	@$(BIN)/streamlab lab $(ARGS)
 
 test: lint ## check and test everything, notebooks included
-	@$(PYTEST) --real-time=without -n 2 --dist worksteal tests $(ARGS) || [ $$? -eq 5 ] # 5: ARGS choose none of them
+	@$(PYTEST) --real-time=without -n 3 --dist worksteal tests $(ARGS) || [ $$? -eq 5 ] # 5: ARGS choose none of them
 	@$(PYTEST) --real-time=only -n 3 --dist worksteal tests $(ARGS) || [ $$? -eq 5 ]
 	@$(PYTEST) --nbval --nbval-current-env --nbval-cell-timeout=120 -n 2 --dist loadfile $(NOTEBOOKS) $(ARGS) || [ $$? -eq 5 ]
 

@@ -118,7 +118,8 @@ def test_lost_replies_with_plain_redis_py_and_with_ours(redis_url, capsys):
             await ensure_group(client, "ours", "g")
             proxy.lose_reply("XADD", 5)
             await produce(client, "ours", arrivals)
-            for command, nth in (("XREADGROUP", 5), ("XREADGROUP", 9), ("XACK", 5)):
+            # Not the read that goes with the fifth XACK, whose lost reply takes the connection along.
+            for command, nth in (("XREADGROUP", 5), ("XREADGROUP", 11), ("XACK", 5)):
                 proxy.lose_reply(command, nth)
             async with asyncio.timeout(20):
                 await consume(client, "ours", "g", "C1", handle, block=0.2, stop=stop)
