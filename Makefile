@@ -11,6 +11,8 @@ NOTEBOOKS := $(wildcard notebooks)
 
 # What runs finds the environment's programs first, and then the servers on the PATH.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+# The tests start a Python a thousand times, and each would compile all of this again. `make clean` removes what is kept.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help lab test coverage lint bench site lite trylite lock fuzz clean

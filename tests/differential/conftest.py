@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 
 import pytest
 
-from streamlab.servers.programs import find_servers
+from streamlab.servers.programs import ServerBinary, find_servers
 
 from ..conftest import NO_SERVER
 from .compare import Pair
@@ -14,11 +15,14 @@ from .embedded import WAYS, EmbeddedPair
 from .wire import Server
 
 
+@functools.cache  # each program is run to ask for its version, and this is asked for each test here
+def servers() -> list[ServerBinary]:
+    return find_servers()
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "real_server" in metafunc.fixturenames:
-        programs = [
-            pytest.param(each.path, id=f"{each.kind}-{'.'.join(map(str, each.version))}") for each in find_servers()
-        ]
+        programs = [pytest.param(each.path, id=f"{each.kind}-{'.'.join(map(str, each.version))}") for each in servers()]
         none = pytest.param(None, id="none", marks=pytest.mark.skip(reason=NO_SERVER))
         metafunc.parametrize("real_server", programs or [none], indirect=True)
 
