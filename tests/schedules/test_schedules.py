@@ -18,6 +18,8 @@ from .trial import run, shrunk, wrong
 N_SCHEDULES = int(os.environ.get("STREAMLAB_SCHEDULES", "300"))
 #: Schedules within which a mutation has to be caught.
 ENOUGH = 200
+#: Where some of them were caught, which is looked at first: for as long as schedules are drawn alike, it is enough.
+CAUGHT_BY = {"history_always_from_0": 38, "dead_letter_by_multi": 17, "remove_unchecked": 118}
 
 
 @pytest.mark.parametrize("part", range(10))
@@ -36,12 +38,12 @@ def test_nothing_that_goes_wrong_breaks_an_invariant(part: int) -> None:
 def test_a_mutation_is_caught(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is known to go wrong does, and the invariants say so."""
     change = MUTATIONS[name](monkeypatch)
-    for seed in range(ENOUGH):
+    for seed in dict.fromkeys([CAUGHT_BY.get(name, 0), *range(ENOUGH)]):
         scenario = draw(seed)
         found = wrong(change(scenario) if change else scenario)
         if found:
             rules = ", ".join(verdict.rule for verdict in found)
-            print(f"{name}: caught after {seed + 1} schedules by {rules}\n{found[0]}")
+            print(f"{name}: caught by seed {seed}: {rules}\n{found[0]}")
             return
     pytest.fail(f"{name} was not caught within {ENOUGH} schedules")
 

@@ -13,7 +13,7 @@ from streamlab.testing import shrinking
 from streamlab.virtual.loop import Deadlock, TimeStandsStill
 
 #: More than this at one virtual moment is a loop that never waits.
-_CALLBACKS = 300_000
+_CALLBACKS = 50_000
 
 
 def run(scenario: Scenario) -> Run:
