@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.lite.site import opened, troubles
-from tests.walk import Step, walk
+from tests.walk import Step
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/browser.md"
@@ -89,7 +89,7 @@ def run_lessons(site: Path, begins: Sequence[str] = ()) -> Iterator[Ran]:
             notebook.show(name)
             notebook.execute(stand_ins)
             ran = Ran(name.removesuffix(".ipynb"))
-            for step in walk(notebook.page):
+            for step in notebook.execute_cells():
                 ran.add(step)
             notebook.close(name)
             yield ran

@@ -44,6 +44,25 @@ EXECUTE = """async code => {
     return (await kernel.requestExecute({ code, stop_on_error: true }).done).content;
 }"""
 
+#: Execute all cells of the notebook that is shown, without showing what comes of them: in half the time.
+EXECUTE_CELLS = """async () => {
+    const { content, sessionContext } = window.jupyterapp.shell.currentWidget;
+    const shown = ['stream', 'display_data', 'execute_result', 'error'];
+    const done = [];
+    for (const cell of content.model.cells) {
+        if (cell.type !== 'code') continue;
+        const source = cell.sharedModel.getSource(), outputs = [], began = performance.now();
+        const asked = sessionContext.session.kernel.requestExecute(
+            { code: source, stop_on_error: false }, true, { cellId: cell.id });
+        asked.onIOPub = ({ header, content }) => {
+            if (shown.includes(header.msg_type)) outputs.push({ output_type: header.msg_type, ...content });
+        };
+        await asked.done;
+        done.push({ source, outputs, seconds: (performance.now() - began) / 1000 });
+    }
+    return done;
+}"""
+
 
 class _Handler(SimpleHTTPRequestHandler):
     extensions_map = {  # noqa: RUF012
@@ -87,6 +106,11 @@ class Opened:
     def close(self, name: str) -> None:
         """Close a notebook, and end its kernel."""
         self.page.evaluate(CLOSE, name)
+
+    def execute_cells(self) -> list[Step]:
+        """Execute all cells of the notebook that is shown; what they show is not looked at by the page."""
+        done = self.page.evaluate(EXECUTE_CELLS)
+        return [Step(number, silence=0.0, **each) for number, each in enumerate(done, 1)]
 
     def execute(self, code: str) -> None:
         """Execute code that is not in the notebook."""
