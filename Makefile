@@ -26,7 +26,7 @@ lab: $(VENV)/course ## install what the course needs, and open your copy of it i
 
 test: lint ## check and test everything, notebooks included
 	@$(PYTEST) --real-time=without -n 3 --dist worksteal tests $(ARGS) || [ $$? -eq 5 ] # 5: ARGS choose none of them
-	@$(PYTEST) --real-time=only -n 3 --dist worksteal tests $(ARGS) || [ $$? -eq 5 ]
+	@$(PYTEST) --real-time=only -n 2 --dist worksteal tests $(ARGS) || [ $$? -eq 5 ]
 	@$(PYTEST) --nbval --nbval-current-env --nbval-cell-timeout=120 -n 2 --dist loadfile $(NOTEBOOKS) $(ARGS) || [ $$? -eq 5 ]
 
 coverage: $(VENV)/dev ## measure which lines the tests run, beside others where they may

@@ -5,7 +5,7 @@ ask for `server_binary` otherwise run against each one found on the PATH.
 
 A test that is not marked may run beside any others, however busy the machine. One that looks at real times, or at what
 processes do meanwhile, says so: ``@pytest.mark.real_time("why")``. ``make test`` runs the first by
-``--real-time=without``, then the second by ``--real-time=only``, and then the lessons: two or three at once.
+``--real-time=without``, then the second by ``--real-time=only``, and then the lessons: three or two at once.
 """
 
 from __future__ import annotations
