@@ -14,12 +14,13 @@ from streamlab.actors import Recovery
 from streamlab.actors.events import ADDED
 from streamlab.lab.carry_out import carry_out
 from streamlab.lab.course import Course
+from streamlab.lab.errors import LabError
 from streamlab.lab.estate import Estate
 from streamlab.lab.inspection import final_states
 from streamlab.lab.joined import JoinedProcess, Reception
 from streamlab.lab.live_outages import LiveOutages, servers_of
 from streamlab.lab.live_process import LiveProcess, WorkerProcess
-from streamlab.lab.machine_process import LabError, MachineProcess
+from streamlab.lab.machine_process import MachineProcess
 from streamlab.lab.ownership import OwnKeys
 from streamlab.lab.patience import within
 from streamlab.lab.play import Part

@@ -20,7 +20,6 @@ from typing import NamedTuple
 
 from streamlab.actors import Fields
 from streamlab.actors.events import CRASHED, DISCONNECTED, PAUSED, RESUMED, SERVER_DOWN, SERVER_UP, STARTED, STOPPED
-from streamlab.lab.play import rng_of_life
 from streamlab.results.deliveries import Delivery
 from streamlab.results.run import Run
 from streamlab.scenario import Consumer, Scenario
@@ -200,7 +199,7 @@ def _drawn(
         at_least = max(bisect(starts, delivery.delivered), 1)
         if at_least > life:
             life = at_least
-            sample = consumer.service.sampler(rng_of_life(scenario, consumer.name, life))
+            sample = consumer.service.sampler(scenario.rng(consumer.name, life))
         yield sample()
 
 

@@ -15,11 +15,8 @@ from heapq import heappop, heappush, heapreplace
 
 from streamlab.actors import Recovery
 from streamlab.actors.events import ACKED, ADDED, DELIVERED, PROCESSED, STARTED, STOPPED
-from streamlab.actors.work import NOTE_AFTER, NOTE_EVERY
-from streamlab.lab.course import FIRST_PAUSE, LONGER
-from streamlab.lab.inspection import COUNTED_BY
-from streamlab.lab.play import rng_of_life
-from streamlab.lab.simulated import LEAD, SimulatedStage
+from streamlab.actors.recovery import NOTE_AFTER, NOTE_EVERY
+from streamlab.lab.both_ways import COUNTED_BY, FIRST_PAUSE, LAST_CALL, LEAD, LONGER, LONGEST_LOOK
 from streamlab.lab.simulated_server import name_of_model
 from streamlab.model import Behaviour, StreamModel
 from streamlab.model.commands.entries import Trim
@@ -66,7 +63,7 @@ class _Reader:
 
     def __init__(self, run: PlainRun, consumer: Consumer) -> None:
         self.name, self.count, self.block_ms = consumer.name, consumer.count, round(consumer.block * 1000)
-        self.sample = consumer.service.sampler(rng_of_life(run.scenario, consumer.name, 1))
+        self.sample = consumer.service.sampler(run.scenario.rng(consumer.name))
         self.group = run.groups[consumer.group or run.scenario.group]
         self.waiting = run.waiting.setdefault(self.block_ms, {})
         self.given: Sequence[str] | None = None
@@ -151,9 +148,9 @@ class PlainRun:
         deadline, pause = self.now + self.scenario.drain, FIRST_PAUSE
         while self.now < deadline and not (yield from self._is_drained()):
             yield pause
-            pause = min(pause * LONGER, SimulatedStage.longest_look)
+            pause = min(pause * LONGER, LONGEST_LOOK)
         self._is_ending = True
-        yield SimulatedStage.last_call
+        yield LAST_CALL
         for _ in range(3):  # as the time-out travels through asyncio
             yield _TURN
         for reader in [*self._readers.values()]:

@@ -277,9 +277,9 @@ class Scenario(Sharded, Variants, ShowsItself):
         """Whether a server may come back with less than it had, or another one in its place."""
         return self.persistence is not None or self.replicas > 0
 
-    def rng(self, actor: str) -> random.Random:
-        """Return the source of an actor's random numbers."""
-        return random.Random(f"{self.seed}/{actor}")
+    def rng(self, actor: str, life: int = 1) -> random.Random:
+        """Return the source of an actor's random numbers; each life of a consumer draws its own service times."""
+        return random.Random(f"{self.seed}/{actor}" if life == 1 else f"{self.seed}/{actor}/{life}")
 
     def arrivals(self, producer: Producer) -> Iterable[tuple[float, Fields]]:
         """Return what a producer adds in this scenario, and when, its limits applied."""
