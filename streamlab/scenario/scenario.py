@@ -295,6 +295,13 @@ class Scenario(Sharded, Variants, ShowsItself):
             entries = keyed(entries, self.keys_of(producer.name))
         return poisoned(entries, numbers) if numbers else entries
 
+    def times(self, producer: Producer) -> Iterable[float]:
+        """Return when a producer adds its entries, as `arrivals` has it: for whoever does not ask what is in them."""
+        times = producer.arrivals.times(self.rng(producer.name))
+        if self.duration is not None:
+            times = itertools.takewhile(float(self.duration).__gt__, times)
+        return times if self.entries is None else itertools.islice(times, self._share_of(producer))
+
     def _share_of(self, producer: Producer) -> int:
         """Return how many of the first `entries` arrivals, all producers together, are this one's."""
         assert self.entries is not None
