@@ -157,10 +157,12 @@ class Owner(ConsumerOfShards):
         n_shards, who = len(self.shards), (self.shards[0], self.group, self.name)
         share, first = await leases.share_of(self.client, *who, self.recovery.min_idle, n_shards)
         self._watch.n_answers += 1
-        kept = [shard for shard in self._owned.values() if not shard.stop.is_set()]
-        for shard in kept[share:]:
-            shard.stop.set()
-        for number in from_on(first, n_shards):
+        in_order = list(from_on(first, n_shards))
+        # Those that it would look at first are kept, and not those that it got first: that may be a matter of moments.
+        kept = [number for number in in_order if number in self._owned and not self._owned[number].stop.is_set()]
+        for number in kept[share:]:
+            self._owned[number].stop.set()
+        for number in in_order:
             if len(self._owned) >= share:
                 break
             if number not in self._owned:

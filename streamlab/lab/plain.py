@@ -19,8 +19,9 @@ from streamlab.actors.work import NOTE_AFTER, NOTE_EVERY
 from streamlab.lab.course import FIRST_PAUSE, LONGER
 from streamlab.lab.inspection import COUNTED_BY
 from streamlab.lab.play import rng_of_life
-from streamlab.lab.simulated import LEAD, SimulatedStage
+from streamlab.lab.simulated import SimulatedStage
 from streamlab.lab.simulated_server import name_of_model
+from streamlab.lab.stage import LEAD
 from streamlab.model import Behaviour, StreamModel
 from streamlab.model.commands.entries import Trim
 from streamlab.model.commands.groups import sorted_names

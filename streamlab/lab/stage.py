@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+#: Seconds before time 0 at which simulated consumers start, so that they wait when the first entry comes.
+LEAD = 1.0
+
 
 class Left(NamedTuple):
     """What a server has after it was gone, or one that has taken its place."""
