@@ -25,6 +25,7 @@ from streamlab.lab.ownership import OwnKeys
 from streamlab.lab.patience import within
 from streamlab.lab.play import Part
 from streamlab.lab.promotions import watch_promotions
+from streamlab.lab.sharing import until_shared
 from streamlab.lab.stage import Host, Process
 from streamlab.lab.worker import PATIENCE, Task
 from streamlab.results.events import EventLog
@@ -241,6 +242,8 @@ class LiveStage(LiveOutages):
         return await self.answered(ask)
 
     async def countdown(self) -> float:
+        if self._scenario.shards is not None:
+            await until_shared(self, self._scenario)
         origin = time.monotonic() + 0.05
         self.begin_keeping(origin)
         if self._private is None and is_cluster(self.url):

@@ -191,8 +191,12 @@ class SimulatedStage(SimulatedOutages):
         """Wait for nothing: tasks are there at once."""
 
     async def let_wait(self, consumer: Process) -> None:
-        consumer.begin(self._engine.loop.time())
-        if self._engine.overheads is not None:  # its first commands take time, and the next one is to come after them
+        overheads, loop = self._engine.overheads, self._engine.loop
+        began = None if overheads is None else overheads.begins.get(consumer.name)
+        if began is not None:
+            await asyncio.sleep(began - loop.time())
+        consumer.begin(loop.time())
+        if overheads is not None and began is None:  # its first commands take time: the next one is to come after them
             await asyncio.sleep(min(0.01, LEAD / 2 / len(self._engine.scenario.consumers)))
 
     async def countdown(self) -> float:
@@ -247,7 +251,8 @@ class SimulatedEngine:
         #: Whether entries are counted that a consumer begins: which is done only if it is needed.
         self.counts = any(action.needs_counting for action in (*scenario.faults, *scenario.by_hand))
         self.overheads = overheads
-        self.loop = VirtualLoop(start=-LEAD, callbacks_per_instant=callbacks_per_instant)
+        begins = () if overheads is None else overheads.begins.values()
+        self.loop = VirtualLoop(start=min([-LEAD, *begins]), callbacks_per_instant=callbacks_per_instant)
         self.server = SimulatedServer(version=scenario.version, epoch_ms=scenario.epoch_ms, loop=self.loop)
         self.log = EventLog(clock=self.loop)
         self.to_lose: dict[str, list[LostReply]] = {}
