@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import http.client
 import json
 import shutil
 import subprocess
@@ -112,7 +113,7 @@ def write_lock(pyodide: Path, wheels: list[Path], *, vendor: bool) -> list[str]:
     """Put the wheels beside Pyodide, and where each package is into its lock; return the names of those here."""
     lock = json.loads((pyodide / LOCK).read_text())
     packages: dict[str, dict[str, Any]] = lock["packages"]
-    here = [*with_dependencies(packages, COMPILED)] if vendor else []
+    here = {*with_dependencies(packages, COMPILED)} - {*map(name_of, wheels)} if vendor else set()
     for name, package in packages.items():
         address = f"{PYODIDE_CDN_URL}/{package['file_name']}"
         if name in here:
@@ -138,12 +139,15 @@ def with_dependencies(packages: dict[str, dict[str, Any]], names: Iterable[str])
 
 
 def fetch(address: str, path: Path, sha256: str) -> None:
-    """Fetch a file from Pyodide's own site, and see that it is the one that the lock means."""
-    if not path.exists():
+    """Fetch a file from Pyodide's own site; end with a line about it unless it is the one that the lock means."""
+    try:
         with urllib.request.urlopen(address, timeout=60) as answer:
-            path.write_bytes(answer.read())
-    if hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
+            content = answer.read()
+    except (OSError, http.client.HTTPException) as error:
+        sys.exit(f"{address} could not be fetched: {error}")
+    if hashlib.sha256(content).hexdigest() != sha256:
         sys.exit(f"{address} is not what Pyodide's lock says: try again")
+    path.write_bytes(content)
 
 
 def copy_lessons(folder: Path) -> None:

@@ -60,11 +60,6 @@ Panel(Lab(crowded))""",
 )
 
 
-@pytest.fixture
-def site(request: pytest.FixtureRequest) -> Path:
-    return Path(request.config.getoption("--lite"))
-
-
 @pytest.mark.parametrize("lesson", ["01_redis_stream.ipynb", "02_consumer_group.ipynb"])
 def test_a_lesson_runs_to_its_end(site: Path, lesson: str) -> None:
     """Nothing fails, exercises are judged, and only for figures another site was asked, in vain."""
