@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from streamlab.results.run import EngineName
 from streamlab.servers.client import sync_stream_client
@@ -30,6 +31,9 @@ NO_SERVER = (
     "(Debian, Ubuntu: apt install redis-server)"
 )
 _SERVER_FIXTURES = {"server_binary", "default_server_binary", "redis_server", "redis_url"}
+# A busy machine is no reason to fail: how long an example took says something of the machine, and not of the code.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 _binaries = pytest.StashKey[list[ServerBinary]]()
 
 

@@ -139,7 +139,6 @@ def test_state_machine(real_server: Server) -> None:
         settings=settings(
             max_examples=N_SEQUENCES,
             stateful_step_count=40,
-            deadline=None,
             derandomize=True,  # the same in every run; other ones are what the module is for
             suppress_health_check=list(HealthCheck),
         ),

@@ -167,7 +167,7 @@ def mean_in_system(run: Run) -> float:
     return area / run.duration
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(scenario=scenarios())
 def test_littles_law_and_conservation_hold_in_every_run(scenario):
     """L = lambda·W, the mean in the system found from areas; and every entry is done exactly once."""

@@ -407,7 +407,7 @@ small_ids = st.tuples(st.integers(1, 3), st.integers(0, 150))
 
 
 @given(st.lists(st.tuples(st.sampled_from("aadrw"), small_ids), max_size=400))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_pending_list(steps: list[tuple[str, StreamId]]) -> None:
     """Whatever is added, removed and walked: a pending list is a dict sorted by id."""
     held = PendingList()
@@ -434,7 +434,7 @@ def test_pending_list(steps: list[tuple[str, StreamId]]) -> None:
     st.integers(0, 400),
     st.one_of(st.none(), st.integers(1, 200)),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_entry_log(ranges: list[tuple[StreamId, StreamId]], n: int, count: int | None) -> None:
     """Ranges of the log are those of a sorted list, in both directions."""
     log = EntryLog()
@@ -464,7 +464,7 @@ def test_entry_log(ranges: list[tuple[StreamId, StreamId]], n: int, count: int |
     ),
     st.integers(1, 220),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_nodes_are_the_same_whenever_they_are_made(kinds: list[tuple[int, tuple[str, ...]]], n_of_each: int) -> None:
     """A hundred new entries at once go into the nodes that they would have gone into one by one."""
     at_once, one_by_one = EntryLog(), EntryLog()

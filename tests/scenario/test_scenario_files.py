@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import tomli_w
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from streamlab.actors import Recovery
@@ -90,7 +90,6 @@ def scenarios(draw: st.DrawFn) -> Scenario:
     ).with_faults(*draw(st.lists(st.sampled_from(FAULTS))))
 
 
-@settings(deadline=None)
 @given(scenarios())
 def test_any_scenario_survives_its_files(scenario: Scenario) -> None:
     """TOML, and what a saved run's header holds."""
@@ -157,13 +156,11 @@ def test_each_single_mistake_is_refused_with_its_path() -> None:
         refused_with_its_path(path, wrong)
 
 
-@settings(deadline=None)
 @given(st.sampled_from(NUMBERED), NO_NUMBERS)
 def test_what_is_no_number_is_refused_with_its_path(path: Path_, wrong: Any) -> None:
     refused_with_its_path(path, wrong)
 
 
-@settings(deadline=None)
 @given(st.sampled_from(list(tables(VALID))), st.text("abcdefghijklmnopqrstuvwxyz_-", min_size=1))
 def test_an_unknown_key_is_refused_with_its_path(table: Path_, key: str) -> None:
     """In whichever table; TOML's and Python's own names are none that a record has."""

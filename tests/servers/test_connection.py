@@ -12,7 +12,7 @@ from urllib.parse import quote
 import pytest
 import redis
 import redis.asyncio
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from streamlab.servers.client import (
@@ -395,7 +395,6 @@ def test_redact(url: str, shown: str) -> None:
     assert redact(url) == shown
 
 
-@settings(deadline=None)
 @given(st.text(min_size=6, alphabet=st.characters(exclude_characters="*", codec="utf-8")))
 def test_redact_hides_every_password(password: str) -> None:
     """Percent-encoded as it should be, or pasted as it is: no password is shown."""
@@ -438,7 +437,6 @@ def test_an_at_sign_is_no_offence(url: str) -> None:
     stream_client(url)
 
 
-@settings(deadline=None)
 @given(st.text(alphabet=st.characters(codec="utf-8")), st.sampled_from(["redis", "rediss"]))
 def test_no_piece_of_a_password_becomes_the_host(password: str, scheme: str) -> None:
     """Pasted as it is, a password leaves the address alone, or the URL is refused; so no error can quote a piece."""
