@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -117,10 +118,18 @@ WRONG = {
 }
 
 
+def slowness() -> float:
+    """Return how many times as long as a quick processor this one takes for a plain loop now; 1 for a quicker one."""
+    began = time.process_time()
+    for _ in range(5_000_000):
+        pass
+    return max((time.process_time() - began) / 0.06, 1.0)
+
+
 @pytest.mark.real_time("counts seconds of a processor")
 @pytest.mark.parametrize("name", WRONG)
 def test_each_mistake_is_found_with_the_right_hint(name: str, tmp_path: Path) -> None:
-    """Within 5 s of the processor's time, pytest's own start included; and no other hint is given."""
+    """Within 5 s of a quick processor's time, pytest's own start included; and no other hint is given."""
     outcome = run_pytest(tmp_path, {"test_bill.py": WRONG[name][0]}, "-q")
     assert outcome.status == 1, outcome.said
     hints = re.findall(r"^E +Hint: (.*)", outcome.said, re.MULTILINE)
@@ -128,7 +137,7 @@ def test_each_mistake_is_found_with_the_right_hint(name: str, tmp_path: Path) ->
     assert [of for of, (_, words) in WRONG.items() if words in hints[0]] == [name]
     assert "To see it again:" in outcome.said
     assert 'pytest "test_bill.py::test_bill" --streams-seed ' in outcome.said
-    assert outcome.seconds < 5
+    assert outcome.seconds < 5 * slowness()
 
 
 RIGHT = """
