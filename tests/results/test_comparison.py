@@ -141,7 +141,7 @@ def test_waits_are_kept_in_a_file_and_older_files_have_none(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("counts", [True, False], ids=["as the system counts", "by timers alone"])
 def test_a_late_timer_is_measured(counts: bool) -> None:
-    """Something else has the processor for 50 ms: so long it was waited; not if the process was stopped."""
+    """Something else has the processor for 0.3 s: so long it was waited; not if the process was stopped."""
 
     async def measure(stopped: bool) -> ProcessorWaits:
         waits = ProcessorWaits()
@@ -150,7 +150,7 @@ def test_a_late_timer_is_measured(counts: bool) -> None:
             waits._counted = 0.0
         sleeping = asyncio.create_task(waits.sleep(0.001))
         await asyncio.sleep(0)
-        until = time.monotonic() + 0.05
+        until = time.monotonic() + 0.3
         while time.monotonic() < until:
             pass
         if stopped:
@@ -161,10 +161,10 @@ def test_a_late_timer_is_measured(counts: bool) -> None:
         assert waits.total >= waits.longest >= first
         return waits
 
-    assert asyncio.run(measure(False)).longest > 0.048
+    assert asyncio.run(measure(False)).longest > 0.298
     # As far as timers tell: what the system counts besides depends on who else is at work.
     if not counts:
-        assert asyncio.run(measure(True)).longest < 0.045
+        assert asyncio.run(measure(True)).longest < 0.25
 
 
 def test_a_worker_measures_as_its_actors_wait() -> None:
