@@ -34,8 +34,8 @@ import redis
 from harness import absent, available, each_time, machine, progress, written
 
 from streamlab import Arrivals, PrivateServer, Producer, Scenario, Service, consumers
+from streamlab.lab.errors import LabError
 from streamlab.lab.foreign import Program
-from streamlab.lab.machine_process import LabError
 from streamlab.lab.torture import torture
 from streamlab.results.run import Run
 from streamlab.scenario.random_faults import steady_faults

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from streamlab.actors import reclaim as reclaim
     from streamlab.actors import scripts as scripts
     from streamlab.lab.both import run_both as run_both
+    from streamlab.lab.errors import LabError as LabError
     from streamlab.lab.lab import Lab as Lab
-    from streamlab.lab.machine_process import LabError as LabError
     from streamlab.lab.strategies import RecoveryTable as RecoveryTable
     from streamlab.lab.strategies import compare as compare
     from streamlab.lab.sweep import sweep as sweep
@@ -118,7 +118,7 @@ else:
             "results.comparison": "Agreement Comparison",
             "results.sweep_table": "SweepTable",
             "results.theory": "MMc",
-            "lab.machine_process": "LabError",
+            "lab.errors": "LabError",
             "scenario.values": "ScenarioError",
             "scenario.named": "load_scenario",
             "scenario.action": "Action",

@@ -9,6 +9,11 @@ from typing import Final, Literal, get_args
 
 from .shards import key_beside
 
+#: Seconds between two looks where a lost group could begin again, by consumers that seldom look for anything else.
+NOTE_EVERY = 5.0
+#: And the fewest entries between two looks at the clock, for the sake of those that take no time.
+NOTE_AFTER = 16
+
 Strategy = Literal["none", "restart", "claim", "autoclaim", "read-claim", "nack"]
 
 #: What a strategy needs of a server beyond 6.2, and since when Redis has it. (Valkey 9.1 has neither.)

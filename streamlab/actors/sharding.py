@@ -113,6 +113,8 @@ class Owner(ConsumerOfShards):
     async def perform(self) -> None:
         """Own shards until it is to stop; then finish what is begun, and give all of them back."""
         stopped = asyncio.create_task(self.stop.wait())
+        loop, looks_every = asyncio.get_running_loop(), self.looks_every
+        began = loop.time()
         try:
             async with self._watch:
                 while await self._looks_again():
@@ -120,8 +122,11 @@ class Owner(ConsumerOfShards):
                     if not self.stop.is_set():
                         waiting.add(stopped)
                     self._watch.is_at_work = True
-                    await asyncio.wait(waiting, timeout=self.looks_every, return_when=asyncio.FIRST_COMPLETED)
+                    # From one look to the next it is as long however long a look takes, unless that is very long.
+                    pause = max(looks_every - (loop.time() - began), looks_every / 2)
+                    await asyncio.wait(waiting, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
                     self._watch.expect_answer()
+                    began = loop.time()
                 await self._say_goodbye()
         except GeneratorExit:  # nobody runs it any more
             raise
@@ -157,10 +162,12 @@ class Owner(ConsumerOfShards):
         n_shards, who = len(self.shards), (self.shards[0], self.group, self.name)
         share, first = await leases.share_of(self.client, *who, self.recovery.min_idle, n_shards)
         self._watch.n_answers += 1
-        kept = [shard for shard in self._owned.values() if not shard.stop.is_set()]
-        for shard in kept[share:]:
-            shard.stop.set()
-        for number in from_on(first, n_shards):
+        in_order = list(from_on(first, n_shards))
+        # Those that it would look at first are kept, and not those that it got first: that may be a matter of moments.
+        kept = [number for number in in_order if number in self._owned and not self._owned[number].stop.is_set()]
+        for number in kept[share:]:
+            self._owned[number].stop.set()
+        for number in in_order:
             if len(self._owned) >= share:
                 break
             if number not in self._owned:

@@ -28,9 +28,10 @@ def lease_key(shard: str, group: str) -> str:
     return key_beside(shard, f"lease:{group}")
 
 
-def members_key(first_shard: str, group: str) -> str:
-    """Return the key under which the consumers of a group say that they are there: beside the first shard."""
-    return key_beside(first_shard, f"members:{group}")
+def members_keys(first_shard: str, group: str) -> tuple[str, str]:
+    """Return the keys of who is there of a group, and until when: in a cluster, beside the first shard."""
+    members = key_beside(first_shard, f"members:{group}")
+    return members, f"{members}:until"
 
 
 def fair_share(n_members: int, n_before: int, n_shards: int) -> tuple[int, int]:

@@ -14,7 +14,7 @@ from .events import CLAIMED, DELIVERED, DISCONNECTED, RECREATED, REMOVED, TRIMME
 from .line import Line
 from .processing import BytesHandler, Handler, OnError, Processing
 from .reading import Reader
-from .recovery import Recovery
+from .recovery import NOTE_AFTER, NOTE_EVERY, Recovery
 from .redis_calls import ensure_group, ignore, name_of_server, run_script
 from .replies import entries_of
 from .trouble import (
@@ -36,10 +36,6 @@ if TYPE_CHECKING:
 
 #: Entries looked at in one ``XPENDING … IDLE``.
 _PAGE = 100
-#: Seconds between two looks where a lost group could begin again, by consumers that seldom look for anything else.
-NOTE_EVERY = 5.0
-#: And the fewest entries between two looks at the clock, for the sake of those that take no time.
-NOTE_AFTER = 16
 
 
 class Advice:

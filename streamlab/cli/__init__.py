@@ -50,7 +50,7 @@ def _status_of(error: Exception) -> int:
     """Return the exit status for an error that is told in one line; 0 for one that is a bug."""
     import redis.exceptions
 
-    from streamlab.lab.lab import LabError
+    from streamlab.lab.errors import LabError
     from streamlab.results.run import RunFileError
     from streamlab.scenario import ScenarioError
     from streamlab.scenario.replay import ReplayError

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from streamlab.cli.terminal import console, is_styled
-from streamlab.lab.running import Progress
+from streamlab.lab.timeline import Progress
 from streamlab.scenario import Scenario
 from streamlab.scenario.small_table import length
 

@@ -13,15 +13,12 @@ from streamlab.cli.left_pending import left_pending
 from streamlab.cli.options import RunOptions
 from streamlab.cli.progress import progress
 from streamlab.cli.report import print_comparison, print_run
-from streamlab.cli.serving import check_port, free_port, run_and_stay
 from streamlab.cli.waited import waited
-from streamlab.lab.both import run_both
+from streamlab.lab.garbage import rare_garbage_collections
 from streamlab.lab.lab import Lab
-from streamlab.lab.steps import rare_garbage_collections
 from streamlab.results.comparison import Agreement, Comparison
 from streamlab.results.run import EngineName, Run
 from streamlab.scenario import Scenario, ScenarioError
-from streamlab.servers.client import redact
 from streamlab.servers.stopping import Stopped
 
 
@@ -40,6 +37,8 @@ def run(options: RunOptions) -> int:
     with rare_garbage_collections():
         with progress(scenario, quiet=options.json or options.events) as show:
             if options.engine == "both":
+                from streamlab.lab.both import run_both
+
                 comparison = run_both(scenario, redis_url=options.redis, progress=show)
                 runs = [comparison.one, comparison.other]
             else:
@@ -63,11 +62,17 @@ def _check_keep(options: RunOptions) -> None:
         raise ScenarioError("--port is where a server that stays is reached: add --keep")
     if options.port is not None and options.redis is not None:
         raise ScenarioError("--port is for a private server, and --redis names one that has its port: leave one out")
-    check_port(options.port)
+    if options.port is not None:
+        from streamlab.cli.serving import check_port
+
+        check_port(options.port)
 
 
 def _run_and_keep(scenario: Scenario, options: RunOptions) -> int:
     """Run a scenario live, and leave its server as it is until a signal comes; return the run's exit status."""
+    from streamlab.cli.serving import free_port, run_and_stay
+    from streamlab.servers.client import redact
+
     port = (options.port or free_port()) if options.redis is None else None
     engine = _lab(scenario, options).live_engine(port)
     status: list[int] = []

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from streamlab.cli.progress import progress
 from streamlab.cli.report import print_run
 from streamlab.lab.live import LiveEngine
-from streamlab.lab.running import Progress, run_coroutine
+from streamlab.lab.running import run_coroutine
+from streamlab.lab.timeline import Progress
 from streamlab.results.run import Run
 from streamlab.scenario import Scenario, ScenarioError, load_scenario
 from streamlab.servers.embedded import EmbeddedServer

@@ -15,7 +15,7 @@ from streamlab.cli.report import print_run
 from streamlab.cli.torture_options import TortureOptions
 from streamlab.lab.at_once import check_jobs, in_order
 from streamlab.lab.foreign import Program
-from streamlab.lab.running import Progress
+from streamlab.lab.timeline import Progress
 from streamlab.lab.torture import Outcome
 from streamlab.lab.torture import torture as put_to_torture
 from streamlab.results.whole_file import write_whole

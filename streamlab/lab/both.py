@@ -6,7 +6,7 @@ from pathlib import Path
 
 from streamlab.lab.lab import Lab
 from streamlab.lab.overheads import Overheads
-from streamlab.lab.running import Progress
+from streamlab.lab.timeline import Progress
 from streamlab.results.comparison import Comparison
 from streamlab.scenario import Scenario
 

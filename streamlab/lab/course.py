@@ -15,6 +15,7 @@ from typing import Any
 import redis.exceptions
 
 from streamlab.actors.events import ADDED, CRASHED, STOPPED
+from streamlab.lab.both_ways import FIRST_PAUSE, LONGER
 from streamlab.lab.cast import Cast
 from streamlab.lab.forgotten import report_forgotten
 from streamlab.lab.inspection import is_drained, pending_of, unseen
@@ -26,8 +27,6 @@ from streamlab.scenario.action import Action
 from streamlab.scenario.actions import Kill, LostReply
 from streamlab.scenario.failing import Failover
 
-#: Seconds between the first two looks whether all is done, and how much longer each wait is than the one before.
-FIRST_PAUSE, LONGER = 0.001, 1.5
 #: A death is told just after what it was given last, whatever the clocks say.
 _JUST_BEFORE = 1e-6
 

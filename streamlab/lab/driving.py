@@ -10,9 +10,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from streamlab.lab.errors import LabError
 from streamlab.lab.live import LiveEngine
 from streamlab.lab.lookout import Lookout
-from streamlab.lab.machine_process import LabError
 from streamlab.lab.worker import new_loop
 from streamlab.results.run import Run
 from streamlab.scenario import Scenario

@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from streamlab.actors.events import STARTED, STOPPED
+from streamlab.lab.errors import LabError
 from streamlab.lab.live import LiveStage
-from streamlab.lab.machine_process import LabError, MachineProcess
+from streamlab.lab.machine_process import MachineProcess
 from streamlab.lab.play import Part
 from streamlab.lab.stage import Host, Process
 from streamlab.lab.witness import Books, LifeWitness

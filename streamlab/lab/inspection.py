@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from streamlab.actors import Entry
 from streamlab.actors.events import ADDED, CLAIMED, DELIVERED
+from streamlab.lab.both_ways import COUNTED_BY
 from streamlab.model.commands import CommandError
 from streamlab.results.events import Event
 from streamlab.results.final_state import FinalState
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 
 #: Entries fetched at once when a long list is walked through.
 _PAGE = 10_000
-#: The commands that tell how many entries are pending in a group.
-COUNTED_BY = ("XINFO GROUPS", "XPENDING", "XPENDING, by consumer", "XINFO CONSUMERS")
 #: Seconds by which an event may be heard of too late.
 _MOST_OUT_OF_ORDER = 1.0
 

@@ -20,28 +20,27 @@ import weakref
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from streamlab.actors import Recovery
-from streamlab.lab.driving import LiveDriver
+from streamlab.lab.errors import LabError as LabError
 from streamlab.lab.how_far import run_shown
-from streamlab.lab.live import LiveEngine
-from streamlab.lab.machine_process import LabError
 from streamlab.lab.methods import ByHand
-from streamlab.lab.overheads import Overheads
 from streamlab.lab.reasonable import check_engine, check_run
-from streamlab.lab.running import Progress, run_coroutine, run_live
-from streamlab.lab.simulated import SimulatedEngine
-from streamlab.lab.timeline import Timeline, Way
-from streamlab.results.recent import Command, Recent
+from streamlab.lab.timeline import Progress, Timeline, Way
 from streamlab.results.run import EngineName, Run
-from streamlab.results.snapshot import Snapshot
 from streamlab.scenario import Scenario, ScenarioError, actions, load_scenario
 from streamlab.scenario.action import Action, ActionError
 from streamlab.scenario.action_texts import parse_action
 from streamlab.scenario.small_table import ShowsItself, SmallTable, length
 
-__all__ = ["Lab", "LabError"]
+if TYPE_CHECKING:  # each is imported where it is needed: a run in one loop needs none of them
+    from streamlab.lab.driving import LiveDriver
+    from streamlab.lab.live import LiveEngine
+    from streamlab.lab.overheads import Overheads
+    from streamlab.lab.simulated import SimulatedEngine
+    from streamlab.results.recent import Command, Recent
+    from streamlab.results.snapshot import Snapshot
 
 R = TypeVar("R")
 
@@ -52,9 +51,8 @@ _LOOK_EVERY = 0.02
 class Lab(ByHand, ShowsItself):
     """A scenario and an engine to run it on.
 
-    `run` runs it to its end. Or it is played, and what happens then is done by hand, from any thread: by `do`, or
-    by a method for each kind of action (`kill`, `pause`, `claim`, `set_rate` …). A live lab starts its processes
-    when it is first used.
+    `run` runs it to its end. Or it is played, and what happens then is done by hand, from any thread: by `do`, or by
+    a method for each kind of action (`kill`, `pause` …). A live lab starts its processes when it is first used.
 
     Parameters
     ----------
@@ -65,8 +63,7 @@ class Lab(ByHand, ShowsItself):
     redis_url
         The server for the live engine; None starts a private one, which ends with the run.
     open_as
-        The name under which workers on other machines may join a live run on that server, as consumers more:
-        ``streamlab worker --join URL --run NAME``.
+        The name under which workers elsewhere may join a live run there: ``streamlab worker --join URL --run NAME``.
     overheads
         What commands and timers cost in the simulation: nothing, unless given (see `Overheads.of`).
     engine_of
@@ -126,17 +123,21 @@ class Lab(ByHand, ShowsItself):
                 return self._timeline.run(progress)
             if self._live is not None:
                 return self._live.wait()
-            engine = self.live_engine()
-            return run_coroutine(run_live(engine, progress), lambda: engine.is_closing)
+            from streamlab.lab.running import run_through
+
+            return run_through(self.live_engine(), progress)
 
     async def run_async(self, progress: Progress | None = None) -> Run:
         """Run the scenario like `run`, on the event loop that is running."""
         if self.engine == "simulated":
             return self._timeline.run(progress)
-        return await run_live(self.live_engine(), progress)
+        async with self.live_engine() as engine:
+            return await engine.run(progress)
 
     def live_engine(self, port: int | None = None) -> LiveEngine:
         """Return the engine of a live run; with a port, its private server is reached there as well."""
+        from streamlab.lab.live import LiveEngine
+
         return LiveEngine(self.scenario, redis_url=self._redis_url, port=port, open_as=self._open_as)
 
     # ---- time ----------------------------------------------------------------------------------
@@ -193,8 +194,7 @@ class Lab(ByHand, ShowsItself):
     def play(self, speed: float = 1.0) -> None:
         """Let time pass in the background, at `speed` times the wall's clock; return at once.
 
-        A simulation goes as fast as it can if it cannot go as fast as that. A live lab starts its server
-        and its processes, and returns when they run.
+        A simulation that cannot keep up goes as fast as it can. A live lab returns when its server and processes run.
         """
         if not 0 < speed < math.inf:
             raise ScenarioError(f"speed is {speed!r}: give a number above 0")
@@ -378,6 +378,8 @@ class Lab(ByHand, ShowsItself):
 
     def _live_driver(self) -> LiveDriver:
         if self._live is None:
+            from streamlab.lab.driving import LiveDriver
+
             self._live = LiveDriver(self.scenario, self._redis_url, self._open_as)
             weakref.finalize(self, self._live.close)  # when nobody has the lab any more, or at exit
             self._live.keep_open(self._stays_open)

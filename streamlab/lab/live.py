@@ -14,16 +14,18 @@ from streamlab.actors import Recovery
 from streamlab.actors.events import ADDED
 from streamlab.lab.carry_out import carry_out
 from streamlab.lab.course import Course
+from streamlab.lab.errors import LabError
 from streamlab.lab.estate import Estate
 from streamlab.lab.inspection import final_states
 from streamlab.lab.joined import JoinedProcess, Reception
 from streamlab.lab.live_outages import LiveOutages, servers_of
 from streamlab.lab.live_process import LiveProcess, WorkerProcess
-from streamlab.lab.machine_process import LabError, MachineProcess
+from streamlab.lab.machine_process import MachineProcess
 from streamlab.lab.ownership import OwnKeys
 from streamlab.lab.patience import within
 from streamlab.lab.play import Part
 from streamlab.lab.promotions import watch_promotions
+from streamlab.lab.sharing import until_shared
 from streamlab.lab.stage import Host, Process
 from streamlab.lab.worker import PATIENCE, Task
 from streamlab.results.events import EventLog
@@ -240,6 +242,8 @@ class LiveStage(LiveOutages):
         return await self.answered(ask)
 
     async def countdown(self) -> float:
+        if self._scenario.shards is not None:
+            await until_shared(self, self._scenario)
         origin = time.monotonic() + 0.05
         self.begin_keeping(origin)
         if self._private is None and is_cluster(self.url):

@@ -13,7 +13,7 @@ from typing import Final
 
 import redis.exceptions
 
-from streamlab.lab.machine_process import LabError
+from streamlab.lab.errors import LabError
 from streamlab.lab.patience import to_its_end
 from streamlab.lab.promotions import look
 from streamlab.lab.stage import Host, Left, Stage

@@ -15,7 +15,8 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-from streamlab.lab.machine_process import LabError, MachineProcess
+from streamlab.lab.errors import LabError
+from streamlab.lab.machine_process import MachineProcess
 from streamlab.lab.play import Part
 from streamlab.lab.stage import Host
 from streamlab.lab.worker import READY, Task

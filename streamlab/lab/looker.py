@@ -117,8 +117,14 @@ class Looker:
             arrival_rate=recent.first.rates(now)[0],
             newest_dead_letters=self._letters,
             shards=tuple(self._shards(recent, now, asked)),
-            **(servers_now(recent, now) or {"servers": await self._nodes(client, now)}),
+            **await self._servers(client, recent, now),
         )
+
+    async def _servers(self, client: Redis, recent: Recent, now: float) -> dict[str, Any]:
+        """Return what is known of the servers: of a real cluster, its nodes say who they are."""
+        told = servers_now(recent, now)
+        nodes = await self._nodes(client, now)
+        return {**told, "servers": nodes} if nodes else told
 
     async def _nodes(self, client: Redis, now: float) -> tuple[ServerView, ...]:
         """Return the nodes of a cluster, asked for once in a while (``CLUSTER NODES``); none of other servers."""

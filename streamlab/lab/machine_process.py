@@ -8,15 +8,12 @@ import time
 from abc import abstractmethod
 from typing import IO, Protocol
 
+from streamlab.lab.errors import LabError
 from streamlab.lab.play import Part
 from streamlab.lab.stage import Host, Process
 
 #: Bytes of a process's error output that are kept.
 _LAST_WORDS = 10_000
-
-
-class LabError(RuntimeError):
-    """A run that could not go on. The message says what happened, and what to do."""
 
 
 class Running(Protocol):

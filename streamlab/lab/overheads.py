@@ -20,7 +20,6 @@ from typing import NamedTuple
 
 from streamlab.actors import Fields
 from streamlab.actors.events import CRASHED, DISCONNECTED, PAUSED, RESUMED, SERVER_DOWN, SERVER_UP, STARTED, STOPPED
-from streamlab.lab.play import rng_of_life
 from streamlab.results.deliveries import Delivery
 from streamlab.results.run import Run
 from streamlab.scenario import Consumer, Scenario
@@ -110,6 +109,9 @@ class Overheads:
     wakes: dict[str, Trace] = field(default_factory=dict)
     #: By how many seconds a life of an actor, counted from 1, begins later than it was to.
     starts: dict[tuple[str, int], float] = field(default_factory=dict)
+    #: When a consumer that is there from the beginning began: from then on it counts the time between its looks at who
+    #: is there and who has died.
+    begins: dict[str, float] = field(default_factory=dict)
 
     @classmethod
     def of(cls, run: Run) -> Overheads:
@@ -123,6 +125,7 @@ class Overheads:
         - A consumer's timer is as late as processing took longer than the service time that was drawn for
           it, which the seed tells.
         - A producer's timer is as late as its XADD was sent later than planned.
+        - Who is there from the beginning begins before time 0, when its process did.
         - A life is as late as its process took longer to start than there was time for: since a supervisor was to
           start it, or somebody asked for it.
 
@@ -132,7 +135,7 @@ class Overheads:
         whole = cls()
         for group in reversed(run.groups.values()):  # what producers paid, by the measure of the first
             part = cls._of_one_group(group)
-            for name in ("round_trips", "delays", "wakes", "starts"):
+            for name in ("round_trips", "delays", "wakes", "starts", "begins"):
                 getattr(whole, name).update(getattr(part, name))
         return whole
 
@@ -182,6 +185,8 @@ class Overheads:
             ways = ((trip.usual / 2, item) for trip, item in trips_of if trip is not None)  # None: added by hand
             overheads.wakes[name] = Trace(item._replace(seconds=item.seconds - way) for way, item in ways)
         overheads.starts.update(_late_starts(run))
+        there = {consumer.name for consumer in scenario.consumers if not scenario.joins(consumer)}
+        overheads.begins.update((name, min(faults.starts[name][0], 0.0)) for name in there if faults.starts[name])
         return overheads
 
 
@@ -200,7 +205,7 @@ def _drawn(
         at_least = max(bisect(starts, delivery.delivered), 1)
         if at_least > life:
             life = at_least
-            sample = consumer.service.sampler(rng_of_life(scenario, consumer.name, life))
+            sample = consumer.service.sampler(scenario.rng(consumer.name, life))
         yield sample()
 
 

@@ -26,8 +26,10 @@ _LAST_WORD = 3.0
 logger = logging.getLogger("streamlab")
 
 _ENTRY_ID = re.compile(r"\d+-\d+")
-#: What the entries hold by which consumers share shards among themselves.
-_OF_LEASES = ({"owner", "ms"}, {"member", "ms"})
+#: What a lease's entry holds. And whoever says that it is there is in two sorted sets: by its name, all with the score
+#: 0, and by a time in milliseconds since 1970, which is after this one.
+_OF_LEASE = {"owner", "ms"}
+_LONG_AGO = 1e12
 #: A group that a dead-letter stream is made with, since a stream cannot be made empty otherwise.
 _MAKER = "streamlab-makes-a-stream"
 
@@ -194,13 +196,16 @@ class OwnKeys:
                 return False
             _, sample = await ask.hscan(key, count=10)
             return all(_ENTRY_ID.fullmatch(field) for field in sample)
+        if key in self._leases and kind == "zset":
+            rows = await ask.zrange(key, 0, 9, withscores=True)
+            return all(score == 0 or score > _LONG_AGO for _, score in rows)
         if kind != "stream":
             return False
         first = await ask.xrange(key, count=1)
         if key in self._dead_letters:
             return not first or first[0][1].get("dead:group") in self._groups
         if key in self._leases:
-            return not first or first[0][1].keys() in _OF_LEASES
+            return not first or first[0][1].keys() == _OF_LEASE
         groups = {group["name"] for group in await ask.xinfo_groups(key)}
         if not first:
             return not groups or not groups.isdisjoint(self._groups)

@@ -10,26 +10,25 @@ from __future__ import annotations
 import itertools
 import math
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from heapq import heappop, heappush, heapreplace
 
-from streamlab.actors import Recovery
+from streamlab.actors import Fields, Recovery
 from streamlab.actors.events import ACKED, ADDED, DELIVERED, PROCESSED, STARTED, STOPPED
-from streamlab.actors.work import NOTE_AFTER, NOTE_EVERY
-from streamlab.lab.course import FIRST_PAUSE, LONGER
-from streamlab.lab.inspection import COUNTED_BY
-from streamlab.lab.play import rng_of_life
-from streamlab.lab.simulated import LEAD, SimulatedStage
+from streamlab.actors.recovery import NOTE_AFTER, NOTE_EVERY
+from streamlab.lab.both_ways import COUNTED_BY, FIRST_PAUSE, LAST_CALL, LEAD, LONGER, LONGEST_LOOK
 from streamlab.lab.simulated_server import name_of_model
 from streamlab.model import Behaviour, StreamModel
 from streamlab.model.commands.entries import Trim
 from streamlab.model.commands.groups import sorted_names
-from streamlab.results.events import EventLog
+from streamlab.results.events import AT_ONCE, EventLog
 from streamlab.results.final_state import FinalState
 from streamlab.results.run import Run
 from streamlab.scenario import Consumer, Producer, Scenario
 
 _TURN, _ASLEEP = 0.0, None
+#: What is in an entry if nobody asks.
+_SOMETHING: Fields = {"": ""}
 _Steps = Generator[float | None, None, None]
 _Step = Callable[[], float | None]
 #: Beyond, commands are refused, ids end and sums overflow.
@@ -66,7 +65,7 @@ class _Reader:
 
     def __init__(self, run: PlainRun, consumer: Consumer) -> None:
         self.name, self.count, self.block_ms = consumer.name, consumer.count, round(consumer.block * 1000)
-        self.sample = consumer.service.sampler(rng_of_life(run.scenario, consumer.name, 1))
+        self.sample = consumer.service.sampler(run.scenario.rng(consumer.name))
         self.group = run.groups[consumer.group or run.scenario.group]
         self.waiting = run.waiting.setdefault(self.block_ms, {})
         self.given: Sequence[str] | None = None
@@ -79,6 +78,7 @@ class PlainRun:
 
     def __init__(self, scenario: Scenario) -> None:
         self.scenario, self.log, self.now = scenario, EventLog(), -LEAD
+        self._items, self._settle = self.log.in_bulk()
         self._n_pipelines = 0  # of three commands each: a read, and two that ask where a lost group could begin again
         self.groups = {name: _Group() for name in scenario.groups}
         self.waiting: dict[int, dict[_Reader, float]] = {}  # by BLOCK in milliseconds, and since when
@@ -107,8 +107,16 @@ class PlainRun:
         for _ in range(STEPS // (200 + len(readers) + len(self._producing))):
             when, _, step = timers[0]
             if when > now:
-                if ready or late:
+                if late or len(ready) > 1:
                     self._take_turns()
+                    continue
+                if ready:
+                    step = ready.pop()
+                    seconds = step()
+                    if seconds and (when := now + seconds) > now:
+                        heappush(timers, (when, next(numbers), step))
+                    elif seconds is not _ASLEEP:
+                        (late if seconds else ready).append(step)
                     continue
                 if not readers:
                     return False
@@ -151,9 +159,9 @@ class PlainRun:
         deadline, pause = self.now + self.scenario.drain, FIRST_PAUSE
         while self.now < deadline and not (yield from self._is_drained()):
             yield pause
-            pause = min(pause * LONGER, SimulatedStage.longest_look)
+            pause = min(pause * LONGER, LONGEST_LOOK)
         self._is_ending = True
-        yield SimulatedStage.last_call
+        yield LAST_CALL
         for _ in range(3):  # as the time-out travels through asyncio
             yield _TURN
         for reader in [*self._readers.values()]:
@@ -176,12 +184,18 @@ class PlainRun:
 
     def _produce(self, producer: Producer) -> _Steps:
         """Add entries, and hand each to the first who waits in each group: what `produce` and the server do."""
-        scenario, name, report, ids = self.scenario, producer.name, self.log.report, self._ids
+        scenario, name, items, ids = self.scenario, producer.name, self._items, self._ids
         epoch_ms, groups, ready = scenario.epoch_ms, [*self.groups.values()], self._ready
         trim = None if scenario.maxlen is None else Trim(max_length=scenario.maxlen, approximate=True)
-        report(STARTED, name, "", 0, self.now)
+        items += (self.now, STARTED, name, "", 0)
         has_slept = True
-        for at, fields in scenario.arrivals(producer):
+        if trim is None and producer.arrivals.kind != "replay":
+            entries: Iterable[tuple[float, Fields]] = zip(
+                scenario.times(producer), itertools.repeat(_SOMETHING), strict=False
+            )
+        else:
+            entries = scenario.arrivals(producer)
+        for at, fields in entries:
             delay = at - self.now
             if delay > 0:
                 yield delay
@@ -211,8 +225,10 @@ class PlainRun:
             if not has_slept:
                 yield _TURN
             has_slept = False
-            report(ADDED, name, entry_id, 0, now)
-        report(STOPPED, name, "", 0, self.now)
+            items += (now, ADDED, name, entry_id, 0)
+            if len(items) >= AT_ONCE:
+                self._settle()
+        items += (self.now, STOPPED, name, "", 0)
         yield _TURN
         self._producing.remove(name)
         if self._awaited == name:
@@ -222,8 +238,9 @@ class PlainRun:
     def consume(self, reader: _Reader) -> _Steps:
         """Read, process and acknowledge: what `consume` and the server do."""
         name, sample, group, pending = reader.name, reader.sample, reader.group, reader.group.pending
-        report, ids = self.log.report, self._ids
-        report(STARTED, name, "", 0, self.now)
+        items, ids = self._items, self._ids
+        waiting, block_ms, queue, timed = reader.waiting, reader.block_ms, group.queue, self._timed
+        items += (self.now, STARTED, name, "", 0)
         self._n_pipelines += 1  # for its own history
         n_done, worth_a_look, next_note, n_noted = 0, NOTE_AFTER, self.now + NOTE_EVERY, 0
         notes_place = has_just_sent = False
@@ -240,22 +257,29 @@ class PlainRun:
                 if has_just_sent:
                     yield _TURN
             else:
-                self._wait(reader)
+                reader.given = None
+                queue.append(reader)
+                waiting[reader] = self.now
+                if block_ms not in timed:
+                    timed.add(block_ms)
+                    self._look_at(self.now + block_ms / 1000, block_ms)
                 yield _ASLEEP
                 given, has_just_sent = reader.given, notes_place
             notes_place = False
             if given is None:
                 worth_a_look, next_note = n_noted + 1, -math.inf
                 continue
+            now = self.now
             for entry_id in given:
-                report(DELIVERED, name, entry_id, 1, self.now)
+                items += (now, DELIVERED, name, entry_id, 1)
             for entry_id in given:
                 yield sample()
                 now = self.now
-                report(PROCESSED, name, entry_id, 0, now)
                 del pending[entry_id]
                 n_done += 1
-                report(ACKED, name, entry_id, 0, now)
+                items += (now, PROCESSED, name, entry_id, 0, now, ACKED, name, entry_id, 0)
+                if len(items) >= AT_ONCE:
+                    self._settle()
             has_just_sent = True
         self._end(reader)
         yield _ASLEEP
@@ -272,14 +296,6 @@ class PlainRun:
         for entry_id in given:
             group.pending[entry_id] = reader.name
         return given
-
-    def _wait(self, reader: _Reader) -> None:
-        reader.given = None
-        reader.group.queue.append(reader)
-        reader.waiting[reader] = self.now
-        if reader.block_ms not in self._timed:
-            self._timed.add(reader.block_ms)
-            self._look_at(self.now + reader.block_ms / 1000, reader.block_ms)
 
     def _look_at(self, when: float, block_ms: int) -> None:
         heappush(self._timers, (when, next(self._numbers), lambda: self._end_waits(block_ms)))

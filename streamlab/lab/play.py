@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import math
-import random
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -96,11 +95,6 @@ class World:
     act: Callable[..., Any] = consume
 
 
-def rng_of_life(scenario: Scenario, name: str, life: int) -> random.Random:
-    """Return what a consumer's service times are drawn with: each life draws its own."""
-    return scenario.rng(name if life == 1 else f"{name}/{life}")
-
-
 def _rest_of(
     arrivals: Iterator[tuple[float, Fields]], producer: Producer, part: Part, duration: float | None
 ) -> Iterator[tuple[float, Fields]]:
@@ -144,7 +138,7 @@ class Play:
         self._arrivals: Iterator[tuple[float, Fields]] = iter(())
         actor = part.actor
         if isinstance(actor, Consumer):
-            rng = rng_of_life(scenario, actor.name, part.life)
+            rng = scenario.rng(actor.name, part.life)
             self.job = Job(
                 part.counted,
                 actor,

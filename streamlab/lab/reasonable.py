@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 
-from streamlab.lab.machine_process import LabError
+from streamlab.lab.errors import LabError
 from streamlab.lab.simulated_server import check_recovery
 from streamlab.results.run import EngineName
 from streamlab.scenario import Scenario, ScenarioError

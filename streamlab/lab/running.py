@@ -9,16 +9,21 @@ from typing import Any, TypeVar
 
 from streamlab.lab.driving import cancel_until
 from streamlab.lab.live import LiveEngine
+from streamlab.lab.timeline import Progress
 from streamlab.lab.worker import new_loop
 from streamlab.results.run import Run
 
 T = TypeVar("T")
-Progress = Callable[[float, int], None]
 
 
-async def run_live(engine: LiveEngine, progress: Progress | None) -> Run:
-    async with engine:
-        return await engine.run(progress)
+def run_through(engine: LiveEngine, progress: Progress | None) -> Run:
+    """Run an engine to its end."""
+
+    async def run() -> Run:
+        async with engine:
+            return await engine.run(progress)
+
+    return run_coroutine(run(), lambda: engine.is_closing)
 
 
 def run_coroutine(

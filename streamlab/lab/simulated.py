@@ -11,8 +11,10 @@ from typing import Any, NoReturn, TypeVar
 
 from streamlab.actors import Fields, Handler, Recovery, consume, ensure_group
 from streamlab.actors.events import STOPPED
+from streamlab.lab.both_ways import LAST_CALL, LEAD, LONGEST_LOOK
 from streamlab.lab.carry_out import carry_out
 from streamlab.lab.course import Course
+from streamlab.lab.garbage import rare_garbage_collections
 from streamlab.lab.inspection import final_states, pending_at_once
 from streamlab.lab.job import InjectedError
 from streamlab.lab.overheads import Overheads, late
@@ -20,7 +22,7 @@ from streamlab.lab.play import Part, Play, World
 from streamlab.lab.simulated_outages import SimulatedOutages
 from streamlab.lab.simulated_server import as_simulated, check_recovery, name_of_model
 from streamlab.lab.stage import Host, Process
-from streamlab.lab.steps import interrupted_between_steps, rare_garbage_collections
+from streamlab.lab.steps import interrupted_between_steps
 from streamlab.results.events import EventLog
 from streamlab.results.run import Run
 from streamlab.scenario import Scenario
@@ -30,8 +32,6 @@ from streamlab.virtual.loop import VirtualLoop
 from streamlab.virtual.redis import SimulatedRedis, SimulatedServer
 from streamlab.virtual.task import PROCESS
 
-#: Seconds before time 0 at which consumers start, so that they wait when the first entry comes.
-LEAD = 1.0
 #: Seconds for which actors go on trying to reach a server that is down.
 _PATIENCE = 3600.0
 
@@ -167,8 +167,8 @@ class SimulatedPlay(Play):
 class SimulatedStage(SimulatedOutages):
     """A simulated server."""
 
-    last_call = 1.0
-    longest_look = 1.0
+    last_call = LAST_CALL
+    longest_look = LONGEST_LOOK
 
     def __init__(self, engine: SimulatedEngine, scenario: Scenario) -> None:
         super().__init__(engine.server, scenario)
@@ -191,8 +191,12 @@ class SimulatedStage(SimulatedOutages):
         """Wait for nothing: tasks are there at once."""
 
     async def let_wait(self, consumer: Process) -> None:
-        consumer.begin(self._engine.loop.time())
-        if self._engine.overheads is not None:  # its first commands take time, and the next one is to come after them
+        overheads, loop = self._engine.overheads, self._engine.loop
+        began = None if overheads is None else overheads.begins.get(consumer.name)
+        if began is not None:
+            await asyncio.sleep(began - loop.time())
+        consumer.begin(loop.time())
+        if overheads is not None and began is None:  # its first commands take time: the next one is to come after them
             await asyncio.sleep(min(0.01, LEAD / 2 / len(self._engine.scenario.consumers)))
 
     async def countdown(self) -> float:
@@ -247,7 +251,8 @@ class SimulatedEngine:
         #: Whether entries are counted that a consumer begins: which is done only if it is needed.
         self.counts = any(action.needs_counting for action in (*scenario.faults, *scenario.by_hand))
         self.overheads = overheads
-        self.loop = VirtualLoop(start=-LEAD, callbacks_per_instant=callbacks_per_instant)
+        begins = () if overheads is None else overheads.begins.values()
+        self.loop = VirtualLoop(start=min([-LEAD, *begins]), callbacks_per_instant=callbacks_per_instant)
         self.server = SimulatedServer(version=scenario.version, epoch_ms=scenario.epoch_ms, loop=self.loop)
         self.log = EventLog(clock=self.loop)
         self.to_lose: dict[str, list[LostReply]] = {}

@@ -5,29 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
-import gc
 import signal
 from collections.abc import Callable, Iterator
 from functools import partial
 
 from streamlab.servers.stopping import interrupting
 from streamlab.virtual.loop import VirtualLoop
-
-
-@contextlib.contextmanager
-def rare_garbage_collections() -> Iterator[None]:
-    """Let Python look for reference cycles less often than it would.
-
-    A run makes many objects that stay, and hardly a cycle. At the usual thresholds, looking through them again
-    and again takes a fifth of a short run's time, and makes an entry dearer the more there are.
-    """
-    usual = gc.get_threshold()
-    if usual[0]:
-        gc.set_threshold(max(usual[0], 100_000), max(usual[1], 50), max(usual[2], 100))
-    try:
-        yield
-    finally:
-        gc.set_threshold(*usual)
 
 
 @contextlib.contextmanager

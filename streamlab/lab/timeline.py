@@ -7,18 +7,20 @@ import math
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from streamlab.lab.lookout import Lookout
-from streamlab.lab.overheads import Overheads
-from streamlab.lab.pacer import Pacer
+from streamlab.lab.garbage import rare_garbage_collections
 from streamlab.lab.plain import NotPlain, PlainRun, is_plain
-from streamlab.lab.simulated import SimulatedEngine
-from streamlab.lab.steps import rare_garbage_collections
 from streamlab.results.run import Run
 from streamlab.scenario import Scenario, ScenarioError
 from streamlab.scenario.action import Action
 from streamlab.scenario.deeds import LetEnd
+
+if TYPE_CHECKING:  # a run in one loop needs neither redis-py nor asyncio, which take longer to import than all else
+    from streamlab.lab.lookout import Lookout
+    from streamlab.lab.overheads import Overheads
+    from streamlab.lab.pacer import Pacer
+    from streamlab.lab.simulated import SimulatedEngine
 
 Progress = Callable[[float, int], None]
 #: How a simulation is run through: in one loop where that does the same, or by coroutines in any case.
@@ -48,7 +50,7 @@ class Timeline:
         self._may_be_plain = way == "quickest" and overheads is None and engine_of is None
         #: What came of it, and when it ended, if it was run through in the plain way: then nobody has an engine yet.
         self._over: tuple[Run, float] | None = None
-        self._engine_of = engine_of or (lambda planned: SimulatedEngine(planned, overheads=overheads))
+        self._overheads, self._engine_of = overheads, engine_of
         self._engine: SimulatedEngine | None = None
         self._lookout: Lookout | None = None
         self._pacer: Pacer | None = None
@@ -203,6 +205,8 @@ class Timeline:
             if self._pacer is not None and self._pacer.is_running:
                 self._pacer.speed = speed
                 return
+            from streamlab.lab.pacer import Pacer
+
             self._pacer = Pacer(self._advance, now, speed)
 
     def freeze(self) -> None:
@@ -248,7 +252,13 @@ class Timeline:
 
     def _simulation(self) -> SimulatedEngine:
         if self._engine is None:
-            self._engine = self._engine_of(self._scenario)
+            from streamlab.lab.lookout import Lookout
+            from streamlab.lab.simulated import SimulatedEngine
+
+            if self._engine_of is not None:
+                self._engine = self._engine_of(self._scenario)
+            else:
+                self._engine = SimulatedEngine(self._scenario, overheads=self._overheads)
             self._engine.course.keep_open(self._stays_open)
             self._lookout = Lookout(self._engine)
             if self._over is not None:

@@ -16,7 +16,8 @@ from streamlab.actors.events import ACKED, PROCESSED
 from streamlab.actors.recovery import USUAL_RESTART, Recovery
 from streamlab.lab.foreign import ForeignStage, Program
 from streamlab.lab.live import LiveEngine, LiveStage
-from streamlab.lab.running import Progress, run_coroutine
+from streamlab.lab.running import run_coroutine
+from streamlab.lab.timeline import Progress
 from streamlab.lab.witness import Books, Habits
 from streamlab.results.events import Event, EventLog
 from streamlab.results.final_state import FinalState

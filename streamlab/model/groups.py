@@ -45,12 +45,6 @@ class Group:
         if self.delivery_times is not None:
             self.delivery_times.note(entry_id, pending.delivered_at_ms)
 
-    def settle(self) -> None:
-        """Sort in what is new on the pending lists."""
-        self.pending.settle()
-        for consumer in self.consumers.values():
-            consumer.pending.settle()
-
     def ack_one(self, entry_id: StreamId) -> int:
         """Take one entry off the pending lists; return whether it was on them, as 1 or 0."""
         pending = self.pending.pop(entry_id, None)

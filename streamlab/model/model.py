@@ -137,7 +137,9 @@ class StreamModel(PlainStream):
         own.new.append(entry_id)
         held.new.append(entry_id)
         if len(held.new) >= MANY:
-            group.settle()
+            held.settle()
+        if len(own.new) >= MANY:
+            own.settle()
 
     def oldest_delivery_ms(self, group_name: str, now_ms: int) -> int | None:
         """Return when the longest idle pending entry was delivered, of those that still exist."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from operator import sub
+from operator import ne, sub
 
 from streamlab.results.actor_records import Actors, ConsumerRecord
 from streamlab.results.columns import Numbers, Times
@@ -72,6 +72,8 @@ class Answers:
     def unprocessed(self) -> Iterator[str]:
         """Yield the ids of the entries that were added, and never processed."""
         processed = self.processed.at
+        if len(processed) == len(self.processed) and not any(map(ne, processed, processed)):  # no NaN
+            return iter(())
         return (self.ids.texts[entry] for entry in self.added.order if processed[entry] != processed[entry])
 
     def sojourns(self) -> list[float]:

@@ -12,7 +12,7 @@ import math
 from array import array
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import accumulate, chain, compress, count, islice, repeat
+from itertools import compress, count, islice, repeat
 from operator import ge, le, lt, ne, sub
 from typing import Any, Final
 
@@ -130,7 +130,7 @@ class _Plain:
         self.texts = texts = sorted(added_ids, key=key)
         keys = texts if key is None else list(map(key, texts))
         # Who was told of when others in its place were expected, and which number it has.
-        self.odd = list(compress(count(), map(ne, texts, added_ids)))
+        self.odd = [] if texts == added_ids else list(compress(count(), map(ne, texts, added_ids)))
         places = {texts[place]: place for place in self.odd}
         self.moved = [places[added_ids[place]] for place in self.odd]
         self.added = self._in_order(array("d", compress(events.times(), is_added)))
@@ -149,20 +149,21 @@ class _Plain:
     def _work_one_by_one(self) -> bool:
         """Note what consumers began and finished when, if each acknowledges an entry as soon as it has processed it."""
         events, delivered, begun, left, acked = self.events, self.delivered, self.begun, self.left, self.acked
-        is_done, is_acked = (events.kinds.translate(_mask(kind)) for kind in (_PROCESSED, _ACKED))
-        done_ids, done_by = list(compress(events.ids(), is_done)), array("H", compress(events.actors(), is_done))
-        acked_by = array("H", compress(events.actors(), is_acked))
-        done_at, acked_at = (array("d", compress(events.times(), which)) for which in (is_done, is_acked))
-        n_done, n_acked = len(done_ids), len(acked_by)
-        if not (
-            events.kinds.translate(None, _NO_END) == (_END * n_done)[: n_done + n_acked]
-            and done_ids[:n_acked] == list(compress(events.ids(), is_acked))
-            and done_by[:n_acked].tobytes() == acked_by.tobytes()
-        ):
+        ends = events.kinds.translate(None, _NO_END)
+        n_acked = len(ends) // 2
+        n_done = len(ends) - n_acked
+        if ends != (_END * n_done)[: len(ends)]:
+            return False
+        is_end = events.kinds.translate(_mask(_PROCESSED, _ACKED))
+        ids, by = list(compress(events.ids(), is_end)), array("H", compress(events.actors(), is_end))
+        at = array("d", compress(events.times(), is_end))
+        done_ids, done_by, done_at, acked_at = ids[::2], by[::2], at[::2], at[1::2]
+        if not (done_ids[:n_acked] == ids[1::2] and done_by[:n_acked] == by[1::2]):
             return False
         given: dict[int, list[int]] = {who: [] for who in self.records}
+        give = {who: numbers.append for who, numbers in given.items()}
         for number, who in enumerate(self.consumer):
-            given[who].append(number)
+            give[who](number)
         next_of = {who: iter(numbers) for who, numbers in given.items()}
         try:
             done = array("I", map(next, map(next_of.__getitem__, done_by)))
@@ -184,11 +185,15 @@ class _Plain:
             del numbers[n:]
             if not numbers:
                 continue
-            free_at = chain((self.free_at[who],), map(acked.__getitem__, numbers))
-            since = list(map(max, map(delivered.__getitem__, numbers), free_at))
-            _put(begun, numbers, since)
-            ends = map(left.__getitem__, numbers)
-            self.busy[who] = deque(accumulate(map(sub, ends, since), initial=self.busy[who]), maxlen=1).pop()
+            busy, free_at = self.busy[who], self.free_at[who]
+            for number in numbers:
+                since = delivered[number]
+                if since < free_at:
+                    since = free_at
+                begun[number] = since
+                busy += left[number] - since
+                free_at = acked[number]
+            self.busy[who] = busy
             last = numbers[-1]
             self.idle_since[who] = left[last]
             self.free_at[who] = left[last] if acked[last] != acked[last] else acked[last]  # NaN

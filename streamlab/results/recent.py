@@ -71,7 +71,9 @@ class Recent:
         self.routes = Routes(scenario)  #: which of them an event belongs into
         #: Those of a scenario that has shards, or says something of its servers.
         self.shards = Shards(scenario) if scenario.shards is not None else None
-        self.servers = Servers(scenario, is_live=is_live) if has_servers(scenario) else None
+        # A cluster that is somebody's may fail as well, though the scenario says nothing of it.
+        may_fail = has_servers(scenario) or (is_live and scenario.shards is not None)
+        self.servers = Servers(scenario, is_live=is_live) if may_fail else None
         self._scenario = scenario
         self._streams = dict(scenario.places)
         self._consumers: dict[str, Consumer] = {c.name: c for c in scenario.consumers}

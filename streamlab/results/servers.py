@@ -55,7 +55,7 @@ class Servers:
 
     def __init__(self, scenario: Scenario, *, is_live: bool) -> None:
         self._persistence = scenario.persistence
-        self._n = 1 + scenario.replicas
+        self._n = 1 + scenario.replicas if has_servers(scenario) else 0
         # Real replicas are behind only while they are cut off, which takes a moment: see `lab/live_outages`.
         self._delay = 0.0 if is_live else scenario.replication_delay
         self._is_live = is_live
@@ -129,7 +129,7 @@ class Servers:
         return since if now <= until else math.inf
 
     def views(self, now: float) -> Iterator[ServerView]:
-        """Yield all servers, as they are now."""
+        """Yield all servers, as they are now: none, of which the scenario says nothing."""
         self._drop_kept(now)
         is_down = self._went_at < math.inf
         entries, acks = sum(told.entries for told in self._told), sum(told.acks for told in self._told)

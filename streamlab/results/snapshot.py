@@ -190,7 +190,7 @@ def group_view(
 
 
 def servers_now(recent: Recent, at: float) -> dict[str, Any]:
-    """Return what a snapshot says of servers: nothing, where the scenario does not."""
+    """Return what a snapshot says of servers: which there are, where the scenario says so, and what is forgotten."""
     if recent.servers is None:
         return {}
     ledgers = {name: book.ledger for name, book in recent.books.items()}

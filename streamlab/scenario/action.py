@@ -69,7 +69,7 @@ class Button:
     undoes: str = ""
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Action(Generic[R_co]):
     """Something that is done to a run. What it returns when it is done by hand is its parameter.
 
@@ -90,6 +90,20 @@ class Action(Generic[R_co]):
             value = getattr(self, item.name)
             if value is not None or item.default is attrs.NOTHING:
                 _check(self, item.name, value)
+
+    # How it is compared and shown is inherited (`eq=False, repr=False`): attrs would compile that anew for each of the
+    # thirty kinds of action, which every worker and every command has to import.
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return all(getattr(self, item.name) == getattr(other, item.name) for item in attrs.fields(type(self)))
+
+    def __hash__(self) -> int:
+        return hash((type(self), *(getattr(self, item.name) for item in attrs.fields(type(self)))))
+
+    def __repr__(self) -> str:
+        values = (f"{item.name}={getattr(self, item.name)!r}" for item in attrs.fields(type(self)))
+        return f"{type(self).__name__}({', '.join(values)})"
 
     def __str__(self) -> str:
         words, pairs = [self.word], []
@@ -139,17 +153,17 @@ class Action(Generic[R_co]):
         return attrs.evolve(self, at=at)  # type: ignore[call-arg]
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class TimedAction(Action[R_co]):
     """An action at a moment of the run."""
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class ProcessAction(TimedAction[R_co]):
     """What is done to a process, or to the server as one: the server need not be there for that."""
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class CountedAction(Action[None]):
     """Something at an entry that a worker handles, or at a command that it sends: it happens where that is.
 

@@ -20,7 +20,7 @@ from streamlab.scenario.deeds import Ack, Add, LetEnd, PutBack, RemoveConsumer, 
 from streamlab.scenario.failing import Failover, NetworkCut, PowerLoss, ServerDown
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Kill(ProcessAction[None]):
     """The process dies where it stands (SIGKILL). What it held stays pending for it."""
 
@@ -31,7 +31,7 @@ class Kill(ProcessAction[None]):
     at: float | None = None
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Restart(ProcessAction[None]):
     """The process is asked to stop (SIGTERM), finishes what it holds, and is started again; at once, if it is dead.
 
@@ -46,7 +46,7 @@ class Restart(ProcessAction[None]):
     at: float | None = None
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Pause(ProcessAction[None]):
     """The process stands still (SIGSTOP) and goes on later (SIGCONT) as if nothing had happened: a zombie.
 
@@ -61,7 +61,7 @@ class Pause(ProcessAction[None]):
     duration: float = math.inf
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Resume(ProcessAction[None]):
     """A paused process goes on (SIGCONT), as if nothing had happened."""
 
@@ -71,7 +71,7 @@ class Resume(ProcessAction[None]):
     at: float | None = None
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Slow(ProcessAction[None]):
     """The consumer takes `factor` times as long for each entry, for `duration` seconds."""
 
@@ -84,7 +84,7 @@ class Slow(ProcessAction[None]):
     factor: float = 10.0
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Disconnect(ProcessAction[None]):
     """The connections of a process are cut; a command that waits for its reply gets an error."""
 
@@ -95,7 +95,7 @@ class Disconnect(ProcessAction[None]):
     at: float | None = None
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class AddConsumer(ProcessAction[str]):
     """One more consumer joins a group, like the first one of it.
 
@@ -109,7 +109,7 @@ class AddConsumer(ProcessAction[str]):
     group: str | None = None
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class SetRate(ProcessAction[None]):
     """Each producer adds `rate` entries per second, from its next entry but one on."""
 
@@ -119,7 +119,7 @@ class SetRate(ProcessAction[None]):
     at: float | None = None
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class SetService(ProcessAction[None]):
     """A consumer takes `mean` seconds for an entry from the next on; without a name, all of them."""
 
@@ -130,7 +130,7 @@ class SetService(ProcessAction[None]):
     at: float | None = None
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class SetRecovery(ProcessAction[None]):
     """Consumers recover in another way from now on.
 
@@ -151,7 +151,7 @@ class SetRecovery(ProcessAction[None]):
             raise ActionError(str(error)) from None
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Claim(TimedAction[list[str]]):
     """Make a consumer the owner of pending entries (``XCLAIM … JUSTID``).
 
@@ -178,7 +178,7 @@ class Claim(TimedAction[list[str]]):
     group: str | None = None
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Autoclaim(TimedAction[list[str]]):
     """Make a consumer the owner of all that has been idle for long (``XAUTOCLAIM … JUSTID``).
 
@@ -193,7 +193,7 @@ class Autoclaim(TimedAction[list[str]]):
     group: str | None = None
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class CrashBeforeEffect(CountedAction):
     """The process dies when the nth entry that it handles is all but done."""
 
@@ -203,7 +203,7 @@ class CrashBeforeEffect(CountedAction):
     at: float | None = None
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class CrashBeforeAck(CountedAction):
     """The process dies after the effect of the nth entry that it handles, before it is acknowledged."""
 
@@ -213,7 +213,7 @@ class CrashBeforeAck(CountedAction):
     at: float | None = None
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Fail(CountedAction):
     """The handler raises an error at the nth entry (and the next ones: `times` in all)."""
 
@@ -227,7 +227,7 @@ class Fail(CountedAction):
         return super().in_words() + (f", and at the {self.times - 1} after it" if self.times > 1 else "")
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class PauseInWork(CountedAction):
     """The process stands still for `duration` seconds in the middle of the nth entry that it handles: a sure zombie."""
 
@@ -238,7 +238,7 @@ class PauseInWork(CountedAction):
     at: float | None = None
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class LostReply(CountedAction):
     """The server executes the nth `command` of a process; the reply is lost with the connection."""
 
@@ -251,7 +251,7 @@ class LostReply(CountedAction):
     at: float | None = None
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Poison(CountedAction):
     """The nth entry of a producer kills every process that touches it."""
 
@@ -261,7 +261,7 @@ class Poison(CountedAction):
     at: float | None = None
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class TrimWhilePending(TimedAction[None]):
     """All entries that have been delivered, to whichever group, are trimmed from the stream, pending or not (XTRIM)."""
 
@@ -271,7 +271,7 @@ class TrimWhilePending(TimedAction[None]):
     at: float | None = None
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class GroupDestroyed(TimedAction[None]):
     """The group is destroyed, with its position and what is pending (XGROUP DESTROY)."""
 
@@ -282,7 +282,7 @@ class GroupDestroyed(TimedAction[None]):
     group: str | None = None
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class StreamDeleted(TimedAction[None]):
     """The stream is deleted, with its entries and its groups (DEL)."""
 

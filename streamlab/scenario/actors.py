@@ -120,7 +120,7 @@ class Service(Record):
         """Return a function that draws a service time in seconds."""
         mean = self.mean
         if self.kind == "constant" or mean == 0:
-            return lambda: mean
+            return itertools.repeat(mean).__next__
         if self.kind == "exponential":
             return lambda: rng.expovariate(1 / mean)
         variance = math.log1p(self.cv**2)

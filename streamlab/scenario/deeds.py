@@ -15,7 +15,7 @@ def as_ids(ids: str | Iterable[str]) -> tuple[str, ...]:
     return (ids,) if isinstance(ids, str) else tuple(ids)
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Ack(TimedAction[int]):
     """Acknowledge pending entries, whoever owns them (``XACK``), and return how many were pending.
 
@@ -29,7 +29,7 @@ class Ack(TimedAction[int]):
     group: str | None = None
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class PutBack(TimedAction[list[str]]):
     """Put dead letters back into the stream (``XADD``, then ``XDEL``); return the ids that they have there.
 
@@ -48,7 +48,7 @@ def _as_pairs(entry: Mapping[str, object] | Iterable[str]) -> tuple[str, ...]:
     return tuple(f"{name}={value}" for name, value in entry.items()) if isinstance(entry, Mapping) else tuple(entry)
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Add(TimedAction[str]):
     """Add an entry to the stream (``XADD``), and return its id.
 
@@ -71,7 +71,7 @@ class Add(TimedAction[str]):
         return {name: value for name, _, value in pairs}
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Trim(TimedAction[int]):
     """Remove the oldest entries of the stream, all but `maxlen` (``XTRIM … MAXLEN``); return how many.
 
@@ -84,7 +84,7 @@ class Trim(TimedAction[int]):
     at: float | None = None
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class RemoveConsumer(TimedAction[int]):
     """Delete a consumer from the group (``XGROUP DELCONSUMER``); return how many entries were pending for it.
 
@@ -98,7 +98,7 @@ class RemoveConsumer(TimedAction[int]):
     at: float | None = None
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class LetEnd(ProcessAction[None]):
     """The run does not wait any longer for somebody to restart a producer that was killed by hand."""
 

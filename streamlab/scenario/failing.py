@@ -17,7 +17,7 @@ SNAPSHOT_EVERY: Final = 2.0
 SYNC_EVERY: Final = 1.0
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class ServerDown(ProcessAction[None]):
     """The server's process is killed, and started again `duration` seconds later with what it has on its disk.
 
@@ -32,7 +32,7 @@ class ServerDown(ProcessAction[None]):
     duration: float = 1.0
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class PowerLoss(ProcessAction[None]):
     """The server's machine goes down, for `duration` seconds: what was not synced to its disk is lost as well.
 
@@ -47,7 +47,7 @@ class PowerLoss(ProcessAction[None]):
     duration: float = 1.0
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Failover(ProcessAction[None]):
     """The primary dies for good, and its Sentinels promote a replica, with what that has got.
 
@@ -62,7 +62,7 @@ class Failover(ProcessAction[None]):
     duration: float = 2.0
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class NetworkCut(ProcessAction[None]):
     """The network between the primary and its replicas is cut for `duration` seconds; then they catch up.
 

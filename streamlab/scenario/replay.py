@@ -120,13 +120,14 @@ def _flights_that_departed() -> tuple[list[str], array[float], array[int], str]:
     """
     minutes = n_characters = 0
     times, ends, lines = array("d"), array("I"), []
-    with lzma.open(_DEPARTURES, "rt", encoding="ascii", newline="\n") as file:
-        _, *names = next(file).rstrip("\n").split(",")
-        for row in file:
-            later, line = row.rstrip("\n").split(",", 1)
-            minutes += int(later)
-            n_characters += len(line)
-            times.append(minutes * 60.0)
-            ends.append(n_characters)
-            lines.append(line)
+    with lzma.open(_DEPARTURES) as file:
+        head, *rows = file.read().decode("ascii").splitlines()
+    _, *names = head.split(",")
+    for row in rows:
+        later, line = row.split(",", 1)
+        minutes += int(later)
+        n_characters += len(line)
+        times.append(minutes * 60.0)
+        ends.append(n_characters)
+        lines.append(line)
     return names, times, ends, "".join(lines)

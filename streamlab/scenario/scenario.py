@@ -277,9 +277,9 @@ class Scenario(Sharded, Variants, ShowsItself):
         """Whether a server may come back with less than it had, or another one in its place."""
         return self.persistence is not None or self.replicas > 0
 
-    def rng(self, actor: str) -> random.Random:
-        """Return the source of an actor's random numbers."""
-        return random.Random(f"{self.seed}/{actor}")
+    def rng(self, actor: str, life: int = 1) -> random.Random:
+        """Return the source of an actor's random numbers; each life of a consumer draws its own service times."""
+        return random.Random(f"{self.seed}/{actor}" if life == 1 else f"{self.seed}/{actor}/{life}")
 
     def arrivals(self, producer: Producer) -> Iterable[tuple[float, Fields]]:
         """Return what a producer adds in this scenario, and when, its limits applied."""
@@ -294,6 +294,13 @@ class Scenario(Sharded, Variants, ShowsItself):
         if self.n_keys:
             entries = keyed(entries, self.keys_of(producer.name))
         return poisoned(entries, numbers) if numbers else entries
+
+    def times(self, producer: Producer) -> Iterable[float]:
+        """Return when a producer adds its entries, as `arrivals` has it: for whoever does not ask what is in them."""
+        times = producer.arrivals.times(self.rng(producer.name))
+        if self.duration is not None:
+            times = itertools.takewhile(float(self.duration).__gt__, times)
+        return times if self.entries is None else itertools.islice(times, self._share_of(producer))
 
     def _share_of(self, producer: Producer) -> int:
         """Return how many of the first `entries` arrivals, all producers together, are this one's."""

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from streamlab.actors import Recovery
-from streamlab.actors.shards import lease_key, members_key, shard_keys
+from streamlab.actors.shards import lease_key, members_keys, shard_keys
 from streamlab.scenario import actions
 from streamlab.scenario.action import Action, ActionError
 from streamlab.scenario.actors import Producer
@@ -76,7 +76,7 @@ class Sharded(Record):
         leases = tuple(lease_key(stream, group) for group in self.groups)
         if stream != self.streams[0]:
             return leases
-        return (*leases, *(members_key(stream, group) for group in self.groups))
+        return (*leases, *(key for group in self.groups for key in members_keys(stream, group)))
 
     @property
     def n_keys(self) -> int:

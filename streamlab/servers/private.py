@@ -266,6 +266,9 @@ class PrivateServer:
             ("dir", _quoted(str(self.folder))),
             ("daemonize", "no"),
             ("logfile", '""'),
+            # A server with nothing else to do ends a read whose BLOCK is over at its next tick: of 10 a second, by
+            # default, and so up to 100 ms late. Nobody can tell a simulation how much that was.
+            ("hz", "100"),
             *_PERSISTENCE[self._persistence],
         ]
         if self._password:

@@ -207,19 +207,23 @@ def imported(code: str, *args: str) -> set[str]:
     done = subprocess.run(
         [sys.executable, "-c", code, *args], env=environment(), input="", capture_output=True, text=True, check=False
     )
-    return {"typer", "rich", "pydantic", "redis"} & set(done.stderr.split())
+    return {"typer", "rich", "pydantic", "redis", "asyncio"} & set(done.stderr.split())
 
 
 def test_neither_the_package_nor_a_worker_imports_them() -> None:
     assert imported("import streamlab") == set()
-    assert imported("from streamlab.__main__ import main; main()", "worker") == {"redis"}
+    assert imported("from streamlab.lab import worker; worker.main()") == {"redis", "asyncio"}
     assert imported("from streamlab import Lab, checks, plots, tables") & {"typer", "rich"} == set()
 
 
 def test_a_run_in_a_pipe_imports_no_more_than_it_needs() -> None:
-    """rich draws on terminals only; typer from 0.29 on would have pydantic read each argument."""
+    """rich draws on terminals only; typer from 0.29 on would have pydantic read each argument.
+
+    A simulation that goes through one loop needs neither a client nor an event loop.
+    """
     run = "from streamlab.__main__ import main; main()"
-    assert imported(run, "run", "one-to-one", "--entries", "9", "--json") == {"typer", "redis"}
+    assert imported(run, "run", "one-to-one", "--entries", "9", "--json") == {"typer"}
+    assert imported(run, "run", "crash", "--entries", "9", "--json") == {"typer", "redis", "asyncio"}
     assert imported(run, "--version") == {"typer"}
 
 

@@ -28,7 +28,7 @@ def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
     def refuse(command: str) -> str:
         with monkeypatch.context() as nothing_runs:
             nothing_runs.setattr(Lab, "run", no_run)
-            nothing_runs.setattr("streamlab.cli.run.run_both", no_run)
+            nothing_runs.setattr("streamlab.lab.both.run_both", no_run)
             assert main(command.split()) == 2
         said = capsys.readouterr()
         assert said.out == ""

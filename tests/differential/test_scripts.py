@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from streamlab.actors import scripts
-from streamlab.model.commands import CommandError, StreamCommands
+from streamlab.model.commands import CommandError, SortedSet, StreamCommands
+from tests.conftest import Eventually
 
 from .wire import Answer, Server
 
@@ -40,7 +41,11 @@ def a_command(rng: Random) -> list[str]:
             ["EVAL", scripts.DEAD_LETTER, "2", "s", "dead", "g", name, entry_id],
             ["EVAL", scripts.REMOVE_IDLE_CONSUMERS, "1", "s", "g", name, rng.choice(("0", "99999"))],
             ["EVAL", scripts.LEASE, "1", "lease", other, rng.choice(("0", "99999999"))],
-            ["EVAL", scripts.MEMBER, "1", "members", other, rng.choice(("0", "99999999", "99999999"))],
+            ["EVAL", scripts.MEMBER, "2", "members", "until", other, rng.choice(("0", "99999999", "99999999"))],
+            ["EVAL", scripts.MEMBER, "2", "members", "until", other, rng.choice(("0", "99999999", "99999999"))],
+            ["EVAL", scripts.MEMBER, "2", *rng.choice((("s", "until"), ("members", "s"))), other, "99999999"]
+            if rng.random() < 0.2
+            else ["XLEN", "s"],
         )
     )
 
@@ -63,7 +68,8 @@ def state(ask: object) -> list[object]:
         ["XINFO", "CONSUMERS", "s", "g"],
         ["XRANGE", "dead", "-", "+"],
         ["XRANGE", "lease", "-", "+"],
-        ["XRANGE", "members", "-", "+"],
+        ["TYPE", "members"],
+        ["TYPE", "until"],
     ):
         reply = ask(args)  # type: ignore[operator]
         if isinstance(reply, CommandError):
@@ -72,6 +78,8 @@ def state(ask: object) -> list[object]:
             rows.append([(row[0], row[1], row[3]) for row in reply])
         elif args[0] == "XINFO":
             rows.append([(row[1], row[3]) for row in reply])
+        elif args[0] == "TYPE":
+            rows.append(reply)
         else:
             rows.append([row[1] for row in reply])
     return rows
@@ -106,6 +114,33 @@ def test_scripts_and_the_model_agree(real_server: Server) -> None:
                 theirs, ours = ask_server(args), ask_model(args)
                 assert plain(args, theirs) == plain(args, ours), "\n".join(done)
                 assert state(ask_server) == state(ask_model), "\n".join(done)
+                for key in ("members", "until"):  # sorted: the server's milliseconds are not quite the model's
+                    stored = model.keys.get(key)
+                    names = [name.decode() for _, name in stored] if isinstance(stored, SortedSet) else []
+                    theirs = ask_server(["ZRANGE", key, "0", "-1"])
+                    assert isinstance(theirs, list)
+                    assert sorted(map(str, theirs)) == sorted(names), "\n".join(done)
+    finally:
+        connection.close()
+
+
+def test_a_member_is_forgotten_when_its_time_is_over(real_server: Server, eventually: Eventually) -> None:
+    """By the server's clock, to the millisecond, whoever asks next; all others are still there, in their order."""
+    connection = real_server.connect()
+    model = StreamCommands(version=real_server.as_redis)
+    try:
+        connection.ask("FLUSHALL")
+        for name, ms in (("alice", "99999"), ("bob", "1"), ("dave", "99999"), ("Zoë", "99999")):
+            connection.ask("EVAL", scripts.MEMBER, "2", "members", "until", name, ms)
+            model.execute(["EVAL", scripts.MEMBER, "2", "members", "until", name, ms], 1000)
+        ask_carol = ["EVAL", scripts.MEMBER, "2", "members", "until", "carol", "99999"]
+        eventually(lambda: connection.ask(*ask_carol) == [4, 2], "bob is forgotten")
+        assert model.execute(ask_carol, 1000) == [5, 3]
+        assert model.execute(ask_carol, 1001) == [4, 2]
+        assert connection.ask("ZRANGE", "members", "0", "-1") == ["Zoë", "alice", "carol", "dave"]
+        until = connection.ask("ZRANGE", "until", "0", "-1")
+        assert isinstance(until, list)
+        assert sorted(map(str, until)) == ["Zoë", "alice", "carol", "dave"]
     finally:
         connection.close()
 

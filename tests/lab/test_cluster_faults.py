@@ -11,8 +11,11 @@ import pytest
 from streamlab.actors import Recovery
 from streamlab.actors.events import CRASHED, RECREATED, SET_BACK, STOPPED
 from streamlab.lab.lab import Lab
+from streamlab.results.forgotten import NOTHING_FORGOTTEN
 from streamlab.results.run import Run
-from streamlab.scenario import Arrivals, Scenario, Service, consumers, producers
+from streamlab.results.servers import ServerView
+from streamlab.results.snapshot import Snapshot
+from streamlab.scenario import Arrivals, Scenario, Service, consumers, load_scenario, producers
 from streamlab.scenario.shards import place_of
 from streamlab.servers.cluster import PrivateCluster
 from streamlab.servers.connect import connect
@@ -108,6 +111,42 @@ def test_a_primary_is_killed_under_load(cluster: PrivateCluster, eventually: Eve
     assert {place_of(entry_id)[0] for entry_id in run.lost_by_server.entries} == its_own
     assert {place_of(entry_id)[0] for entry_id in run.lost_by_server.acks} <= its_own
     assert run.summary()["lost_by_server"] == run.lost_by_server.counts()
+
+
+def test_a_dead_primary_is_seen_and_who_was_promoted_and_what_was_lost(
+    cluster: PrivateCluster, eventually: Eventually
+) -> None:
+    """In snapshots of the run, as the panel shows them: node by node, and the entries by name."""
+    scenario = load_scenario("cluster").replace(duration=5.0, drain=30.0)
+    victim = cluster.primary_of(scenario.streams[0])
+    its_own = {place for place, stream in scenario.places if cluster.primary_of(stream) is victim}
+    dying = f":{victim.port}"
+
+    def seen(snapshot: Snapshot) -> dict[str, ServerView]:
+        return {server.name: server for server in snapshot.servers}
+
+    try:
+        with Lab(scenario, engine="live", redis_url=cluster.url) as lab:
+            before = seen(lab.wait_until(lambda now: len(now.servers) == 6 and now.n_added > 50))
+            assert all(server.is_alive for server in before.values())
+            assert before[dying].role == "primary"
+            (heir,) = (name for name, server in before.items() if server.detail == f"copies {dying}")
+            assert lab.snapshot().forgotten == NOTHING_FORGOTTEN
+            kill_after_its_replica_was_cut_off(cluster, victim)
+            after = seen(lab.wait_until(lambda now: seen(now)[heir].role == "primary", timeout=30))
+            assert after[dying] == ServerView(dying, "primary", False, detail="serves 0 slots")
+            assert after[heir] == ServerView(heir, "primary", True, detail=before[dying].detail)
+            assert {n: s for n, s in after.items() if n not in (dying, heir)} == {
+                name: server for name, server in before.items() if name not in (dying, heir)
+            }
+            run = lab.run()
+            lost = lab.snapshot().forgotten
+    finally:
+        victim.restart()
+        eventually(lambda: ask(victim, "ROLE")[:4:3] == ["slave", "connected"], "it copies the new primary", 20)
+    assert lost == run.lost_by_server
+    assert {place_of(entry_id)[0] for entry_id in lost.entries} == its_own
+    assert set(run.ledger.added) == {*run.ledger.processed, *lost.unprocessed}
 
 
 def test_without_shards_the_order_is_lost(cluster: PrivateCluster) -> None:

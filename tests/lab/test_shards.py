@@ -15,7 +15,7 @@ import redis
 from redis.crc import key_slot
 
 from streamlab.actors import Recovery
-from streamlab.actors.events import CLAIMED, CRASHED, DELIVERED, FAILED, PROCESSED, STOPPED
+from streamlab.actors.events import CLAIMED, CRASHED, DELIVERED, FAILED, PROCESSED, STARTED, STOPPED
 from streamlab.cli import main
 from streamlab.lab.both import run_both
 from streamlab.lab.lab import Lab
@@ -311,6 +311,27 @@ def test_both_engines_agree() -> None:
         assert run.recovery.recovered
         assert len(run.recovery.lost_workers) == 1
     assert comparison.verdict != Agreement.DIFFERS, comparison
+
+
+@pytest.mark.redis
+@pytest.mark.real_time("runs worker processes on a cluster and looks at when they began")
+def test_both_engines_begin_alike_on_a_cluster() -> None:
+    """Each has its share before the first entry; and a simulation that is compared counts its looks as they did."""
+    comparison = run_both(load_scenario("cluster"))
+    simulated, live = comparison.one, comparison.other
+    for run in (simulated, live):
+        assert run.broken() == []
+        assert run.acked == run.added == 200
+        owners: dict[int, str] = {}
+        for tenure in sorted(run.tenures, key=lambda tenure: tenure.start):
+            owners.setdefault(tenure.shard, tenure.consumer)
+        assert owners == {0: "C1", 1: "C1", 2: "C1", 3: "C2", 4: "C2", 5: "C2"}
+    began = [
+        {event.actor: event.at for event in reversed(run.events) if event.kind == STARTED and event.at < 0}
+        for run in (simulated, live)
+    ]
+    assert began[0].keys() == {"C1", "C2"}
+    assert began[0] == pytest.approx(began[1], abs=1e-9)
 
 
 @pytest.mark.redis

@@ -480,3 +480,18 @@ def test_nodes_are_the_same_whenever_they_are_made(kinds: list[tuple[int, tuple[
         at_once.trim(max_length=max_length, whole_nodes=True)
         one_by_one.trim(max_length=max_length, whole_nodes=True)
         assert list(at_once) == list(one_by_one)
+
+
+def test_who_is_given_an_entry_does_not_touch_what_others_have_pending() -> None:
+    """With many consumers, to look into the lists of all of them would cost more than all else."""
+    model = StreamModel()
+    group = model.create_group("g")
+    assert group is not None
+    for name in ("C1", "C2"):
+        model.read_group("g", name, 0, 1)  # each is known
+    for n in range(300):
+        name = "C2" if n == 0 else "C1"
+        model.deliver_one(group, name, model.add(ONE, 1000), 1000)
+    assert group.consumers["C2"].pending.new == [(1000, 0)]
+    assert len(group.consumers["C1"].pending.new) < 128
+    assert len(group.pending.new) < 128

@@ -6,6 +6,7 @@ import itertools
 import random
 import statistics
 from datetime import date, datetime, time
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -20,6 +21,7 @@ from streamlab.scenario import (
     Service,
     from_toml,
     load_scenario,
+    producers,
     to_toml,
 )
 from streamlab.scenario.replay import DEPARTURES_EPOCH, ReplayError, replay
@@ -254,3 +256,17 @@ def test_all_consumers_may_work_in_another_way() -> None:
     two = Scenario().with_consumers(2).with_service(0.005, kind="exponential")
     assert [c.service for c in two.consumers] == [Service("exponential", mean=0.005)] * 2
     assert [c.service for c in two.with_service(0.01).consumers] == [Service("exponential", mean=0.01)] * 2
+
+
+@pytest.mark.parametrize(
+    "limits", [{"duration": 2, "entries": None}, {"duration": None, "entries": 37}, {"entries": 29}]
+)
+@pytest.mark.parametrize("kind", ["constant", "poisson", "bursts"])
+def test_times_are_those_of_the_arrivals(
+    kind: Literal["constant", "poisson", "bursts"], limits: dict[str, Any]
+) -> None:
+    """With the same limits, and for each of several producers."""
+    scenario = Scenario(producers=producers(2, arrivals=Arrivals(kind, rate=30.0, start=0.1)), duration=1.0)
+    scenario = scenario.replace(**limits)
+    for producer in scenario.producers:
+        assert list(scenario.times(producer)) == [at for at, _ in scenario.arrivals(producer)] != []

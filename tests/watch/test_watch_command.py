@@ -161,4 +161,4 @@ def test_a_server_that_cannot_be_used(url: str, capsys: pytest.CaptureFixture[st
 def test_in_a_pipe_it_imports_no_more_than_it_needs(real: Place) -> None:
     """rich draws on terminals only."""
     run = "from streamlab.__main__ import main; main()"
-    assert imported(run, "watch", real.url, STREAM, "--once") == {"typer", "redis"}
+    assert imported(run, "watch", real.url, STREAM, "--once") == {"typer", "redis", "asyncio"}  # which redis-py imports

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from streamlab import Arrivals, Consumer, Lab, Producer, Recovery, Scenario, ScenarioError, Service
-from streamlab.lab import plain, timeline
+from streamlab.lab import plain, simulated
 from streamlab.lab.overheads import Overheads
 from streamlab.lab.plain import NotPlain, PlainRun, is_plain
 from streamlab.lab.simulated import SimulatedEngine
@@ -31,7 +31,7 @@ def in_one_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     def no_engine(*_: Any, **__: Any) -> None:
         raise AssertionError("this was to be run through in one loop")
 
-    monkeypatch.setattr(timeline, "SimulatedEngine", no_engine)
+    monkeypatch.setattr(simulated, "SimulatedEngine", no_engine)
 
 
 def engines_made(monkeypatch: pytest.MonkeyPatch) -> list[SimulatedEngine]:
@@ -42,7 +42,7 @@ def engines_made(monkeypatch: pytest.MonkeyPatch) -> list[SimulatedEngine]:
         made.append(SimulatedEngine(*args, **options))
         return made[-1]
 
-    monkeypatch.setattr(timeline, "SimulatedEngine", engine)
+    monkeypatch.setattr(simulated, "SimulatedEngine", engine)
     return made
 
 

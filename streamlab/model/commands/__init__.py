@@ -11,10 +11,22 @@ from contextlib import contextmanager
 from . import blocking
 from .arguments import CommandError, Reply, entry_id, shown, wrong_arity
 from .blocking import serve
-from .keyspace import BlockedCommand, Keyspace, ReadRequest, Waiter
+from .keyspace import BlockedCommand, Keyspace, ReadRequest, Value, Waiter
+from .sorted_set import SortedSet
 from .table import Command, commands_of, words_of
 
-__all__ = ["BlockedCommand", "CommandError", "ReadRequest", "Reply", "StreamCommands", "Waiter", "entry_id", "serve"]
+__all__ = [
+    "BlockedCommand",
+    "CommandError",
+    "ReadRequest",
+    "Reply",
+    "SortedSet",
+    "StreamCommands",
+    "Value",
+    "Waiter",
+    "entry_id",
+    "serve",
+]
 
 _CONTAINERS = frozenset({"XGROUP", "XINFO"})
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from .arguments import WRONG_TYPE, CommandError, Reply, integer, syntax_error, wrong_arity
 from .keyspace import Keyspace
+from .sorted_set import SortedSet
 
 
 def ping(db: Keyspace, args: Sequence[str], now_ms: int) -> Reply:
@@ -30,7 +31,9 @@ def key_type(db: Keyspace, args: Sequence[str], now_ms: int) -> Reply:
     value = db.keys.get(args[1])
     if value is None:
         return "none"
-    return "string" if isinstance(value, str) else "hash" if isinstance(value, dict) else "stream"
+    if isinstance(value, str):
+        return "string"
+    return "hash" if isinstance(value, dict) else "zset" if isinstance(value, SortedSet) else "stream"
 
 
 def set_string(db: Keyspace, args: Sequence[str], now_ms: int) -> Reply:

@@ -10,6 +10,10 @@ from typing import Any
 from streamlab.model import Behaviour, Group, StreamModel
 
 from .arguments import WRONG_TYPE, CommandError, shown
+from .sorted_set import SortedSet
+
+#: What a key may hold.
+Value = StreamModel | str | dict[str, str] | SortedSet
 
 
 def no_group(key: str, name: str, purpose: str = "") -> CommandError:
@@ -71,12 +75,12 @@ class BlockedCommand(Waiter):
 
 
 class Keyspace:
-    """Streams by key; and strings and hashes, so that WRONGTYPE can be met and effects be counted."""
+    """Streams by key; and strings, hashes and sorted sets: to meet WRONGTYPE, to count effects, and to know members."""
 
     def __init__(self, *, version: tuple[int, int, int] = (7, 0, 15)) -> None:
         self.version = version
         self.behaviour = Behaviour.of(version)
-        self.keys: dict[str, StreamModel | str | dict[str, str]] = {}
+        self.keys: dict[str, Value] = {}
         # Per key and group (None: XREAD), in the order of arrival. That of different groups does not
         # matter: they take nothing away from each other.
         self.queues: defaultdict[str, defaultdict[str | None, dict[Waiter, None]]]
@@ -97,6 +101,22 @@ class Keyspace:
             stream = self.keys[key] = StreamModel(self.behaviour)
             self.signal(key)
         return stream
+
+    def sorted_set(self, key: str) -> SortedSet:
+        """Return the sorted set at a key, or a new one: `put` it there once it has been changed."""
+        value = self.keys.get(key)
+        if value is None:
+            return SortedSet()
+        if isinstance(value, SortedSet):
+            return value
+        raise CommandError(WRONG_TYPE)
+
+    def put(self, key: str, value: SortedSet) -> None:
+        """Store a sorted set; an empty one is not kept."""
+        if value:
+            self.keys[key] = value
+        else:
+            self.delete(key)
 
     def group(self, key: str, name: str) -> tuple[StreamModel, Group]:
         """Return a stream and one of its groups."""

@@ -93,22 +93,20 @@ def lease(db: Keyspace, keys: Sequence[str], args: Sequence[str], now_ms: int) -
 
 def member(db: Keyspace, keys: Sequence[str], args: Sequence[str], now_ms: int) -> Reply:
     """Note that a member is there; count those whose time is not over."""
-    own_name, ms = args
-    stream = db.stream(keys[0])
-    n = before = 0
-    if stream is not None:
-        gone = []
-        for stored_id, (_, name, _, held_ms) in stream.entries:
-            if name == own_name or stored_id[0] + int(held_ms) <= now_ms:
-                gone.append(stored_id)
-                continue
-            n += 1
-            before += name < own_name
-        stream.delete(gone)
-    if ms != "0":
-        xadd(db, ("XADD", keys[0], "*", "member", own_name, "ms", ms), now_ms)
-        n += 1
-    return [n, before]
+    name, ms = args[0].encode(errors="surrogateescape"), int(args[1])
+    by_name, by_end = db.sorted_set(keys[0]), db.sorted_set(keys[1])
+    while (first := by_end.first) is not None and first[0] <= now_ms:
+        by_name.discard(first[1])
+        by_end.discard(first[1])
+    if ms:
+        by_name.add(name, 0)
+        by_end.add(name, now_ms + ms)
+    else:
+        by_name.discard(name)
+        by_end.discard(name)
+    db.put(keys[0], by_name)
+    db.put(keys[1], by_end)
+    return [len(by_name), by_name.n_before(name)]
 
 
 _KNOWN: dict[str, Script] = {

@@ -14,10 +14,10 @@ from functools import partial
 from typing import Any, Self
 
 from fakeredis._core import Database, FakeServer, Item
-from fakeredis.model import BaseModel
+from fakeredis.model import BaseModel, ZSet
 
 from streamlab.model import StreamModel
-from streamlab.model.commands import BlockedCommand, Reply, StreamCommands
+from streamlab.model.commands import BlockedCommand, Reply, SortedSet, StreamCommands, Value
 from streamlab.servers.embedded.replies import decoded, encoded
 
 from .pops import Pops
@@ -40,18 +40,48 @@ class StreamValue(BaseModel):
         return type(self)(copy.deepcopy(self.model, {**memo, id(behaviour): behaviour}))
 
 
-_Value = StreamModel | str | dict[str, str]
+class _SortedSet(SortedSet):
+    """A sorted set of fakeredis' as the grammar sees it."""
+
+    def __init__(self, value: ZSet) -> None:
+        self._value = value
+
+    def __len__(self) -> int:
+        return len(self._value)
+
+    @property
+    def first(self) -> tuple[float, bytes] | None:
+        return next(iter(self._value._byscore), None)
+
+    def n_before(self, member: bytes) -> int:
+        return int(self._value._byscore.bisect_left((self._value.get(member, 0), member)))
+
+    def add(self, member: bytes, score: float) -> None:
+        self._value.add(member, score)
+
+    def discard(self, member: bytes) -> None:
+        self._value.discard(member)
 
 
-class _Keys(MutableMapping[str, _Value]):
-    """A fakeredis database as the grammar sees it: streams, and a text for any other value."""
+def as_sorted_set(value: SortedSet) -> ZSet:
+    """Return a sorted set of the model's as fakeredis has it."""
+    made = ZSet()
+    for score, member in value:
+        made.add(member, score)
+    return made
+
+
+class _Keys(MutableMapping[str, Value]):
+    """A fakeredis database as the grammar sees it: streams, sorted sets, and a text for any other value."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def __getitem__(self, key: str) -> _Value:
+    def __getitem__(self, key: str) -> Value:
         value = self._database[key.encode("utf-8", "surrogateescape")].value
-        return value.model if type(value) is StreamValue else ""
+        if type(value) is StreamValue:
+            return value.model
+        return _SortedSet(value) if isinstance(value, ZSet) else ""
 
     def get(self, key: str, default: Any = None) -> Any:
         try:
@@ -59,10 +89,15 @@ class _Keys(MutableMapping[str, _Value]):
         except KeyError:
             return default
 
-    def __setitem__(self, key: str, value: _Value) -> None:
-        if not isinstance(value, StreamModel):
+    def __setitem__(self, key: str, value: Value) -> None:
+        if isinstance(value, _SortedSet):  # it is there, and has been changed
+            self._database.notify_watch(encoded(key))
+        elif isinstance(value, SortedSet):
+            self._database[encoded(key)] = Item(as_sorted_set(value))
+        elif isinstance(value, StreamModel):
+            self._database[encoded(key)] = Item(StreamValue(value))
+        else:
             raise TypeError("fakeredis keeps the values of all other types itself")
-        self._database[encoded(key)] = Item(StreamValue(value))
 
     def __delitem__(self, key: str) -> None:
         del self._database[encoded(key)]

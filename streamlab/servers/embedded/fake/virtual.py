@@ -17,12 +17,12 @@ from fakeredis._helpers import SimpleError
 from fakeredis.model import Hash
 
 from streamlab.model import StreamModel
-from streamlab.model.commands import BlockedCommand, CommandError, Reply, StreamCommands, Waiter
+from streamlab.model.commands import BlockedCommand, CommandError, Reply, SortedSet, StreamCommands, Value, Waiter
 from streamlab.servers.embedded.blocked import Blocked, BlockedRead
 from streamlab.servers.embedded.replies import decoded, encoded
 
 from .connections import AsyncConnection
-from .databases import StreamDatabase, StreamServer, StreamValue
+from .databases import StreamDatabase, StreamServer, StreamValue, as_sorted_set
 from .sockets import AsyncStreamSocket, StreamSocket
 
 _RANDOM = frozenset({"spop", "srandmember", "randomkey", "hrandfield", "zrandmember"})
@@ -332,10 +332,12 @@ class _InOrder(dict[Any, None]):
         del self[member]
 
 
-def _as_value(value: StreamModel | str | dict[str, str]) -> Any:
+def _as_value(value: Value) -> Any:
     """Return a value of the simulation's own keys as fakeredis has it."""
     if isinstance(value, StreamModel):
         return StreamValue(value)
+    if isinstance(value, SortedSet):
+        return as_sorted_set(value)
     if isinstance(value, str):
         return encoded(value)
     fields = Hash()
