@@ -2,6 +2,7 @@
 
 import gc
 import os
+import stat
 import sys
 from typing import NoReturn
 
@@ -9,28 +10,27 @@ if not __package__:  # run by its path, as a lab does: the package may be nowher
     sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
-def _work() -> int:
-    """Be a worker of a lab; return the exit status."""
+def _be_worker(*, forks: bool) -> NoReturn:
+    """Be a worker of a lab, or what all of them are forked from."""
     gc.disable()  # what is imported stays: to look through it again and again would be a tenth of a worker's start
     from streamlab.lab import worker
+    from streamlab.servers.nursery import end_at_once, fork_when_asked
+
+    def work() -> int:
+        gc.enable()
+        return worker.main()
 
     gc.freeze()
-    gc.enable()
-    return worker.main()
-
-
-def _end_at_once(status: int) -> NoReturn:
-    """End this process without taking it apart, which would take a tenth of what it took to start."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status)
+    end_at_once(fork_when_asked(work) if forks else work())
 
 
 def main() -> int:
     """Run what the arguments ask for; return the exit status."""
     # A lab's own programs do not go by way of the whole command, which takes longer to import.
     if sys.argv[1:] == ["worker"]:
-        _end_at_once(_work())
+        _be_worker(forks=False)
+    if sys.argv[1:] == ["nursery"] and stat.S_ISSOCK(os.fstat(0).st_mode):
+        _be_worker(forks=True)
     if sys.argv[1:] == ["estate"]:  # run when a lab has been killed
         from streamlab.lab import estate
 

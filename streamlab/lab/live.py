@@ -19,7 +19,7 @@ from streamlab.lab.estate import Estate
 from streamlab.lab.inspection import final_states
 from streamlab.lab.joined import JoinedProcess, Reception
 from streamlab.lab.live_outages import LiveOutages, servers_of
-from streamlab.lab.live_process import LiveProcess, WorkerProcess
+from streamlab.lab.live_process import LiveProcess, WorkerProcess, Workers
 from streamlab.lab.machine_process import MachineProcess
 from streamlab.lab.ownership import OwnKeys
 from streamlab.lab.patience import within
@@ -81,6 +81,7 @@ class LiveStage(LiveOutages):
         self._own_keys: OwnKeys | None = None
         self._estate: Estate | None = None  # of keys on a server that is somebody's
         self._course: Host | None = None
+        self._workers: Workers | None = None
         #: Whose output has not been read to its end.
         self.lives: list[MachineProcess] = []
 
@@ -110,6 +111,7 @@ class LiveStage(LiveOutages):
     async def prepare(self, added: Callable[[], set[str]]) -> None:
         """Start the server or connect to it, and make the stream and its group; `added` are the ids of the run's."""
         scenario = self._scenario
+        self.prepare_workers()
         if self._redis_url is None:
             servers = servers_of(scenario, keeps=self._keeps, port=self._port, password=self.password)
             await self.start_servers(servers)
@@ -177,8 +179,14 @@ class LiveStage(LiveOutages):
         if self._private is not None:
             self._private.stop()
             self._private = None
+        if self._workers is not None:
+            self._workers.close()
 
     # ---- the workers -------------------------------------------------------------------------------
+
+    def prepare_workers(self) -> None:
+        """Let what workers are forked from begin to import."""
+        self._workers = Workers()
 
     async def open(self, course: Host) -> None:
         self._course = course
@@ -193,7 +201,8 @@ class LiveStage(LiveOutages):
         else:
             proxy = self._proxies.get(part.name)
             task = Task(self.url if proxy is None else proxy.url, course.scenario, part, PATIENCE)
-            process = LiveProcess(task, course, self._cut)
+            assert self._workers is not None
+            process = LiveProcess(task, course, self._cut, self._workers.start)
         self.lives.append(process)
         self.inform_estate()
         return process

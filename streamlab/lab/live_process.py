@@ -24,6 +24,7 @@ from streamlab.results.events import Event
 from streamlab.results.statistics import Wait
 from streamlab.scenario.action import CountedAction
 from streamlab.scenario.action_texts import parse_counted
+from streamlab.servers.nursery import CAN_FORK, Nursery, NurseryGone
 from streamlab.servers.processes import GuardedProcess, guarded_popen
 
 #: What a worker runs: by its path, and with -P, so that it imports nothing from the current folder, where a learner
@@ -143,10 +144,16 @@ class LiveProcess(WorkerProcess):
 
     process: GuardedProcess
 
-    def __init__(self, task: Task, lab: Host, cut: Callable[[str], Coroutine[Any, Any, None]]) -> None:
+    def __init__(
+        self,
+        task: Task,
+        lab: Host,
+        cut: Callable[[str], Coroutine[Any, Any, None]],
+        start: Callable[[], GuardedProcess],
+    ) -> None:
         super().__init__(task.part, lab, cut)
         try:
-            self.process = start_worker()
+            self.process = start()
         except OSError as error:  # out of file handles, of processes, of memory
             raise LabError(
                 f"no process can be started for {self.name} ({error.strerror}): take fewer producers and consumers, "
@@ -173,14 +180,41 @@ class LiveProcess(WorkerProcess):
         self._listen_to(self.process.stderr)
 
 
+class Workers:
+    """Starts worker processes, each of which waits for its task: forked from one where that is safe."""
+
+    def __init__(self) -> None:
+        self._nursery: Nursery | None = None
+        if CAN_FORK:
+            with contextlib.suppress(OSError):  # no more processes: starting a worker will say so
+                # It imports what workers need while a server is started and a client connected.
+                self._nursery = Nursery(_command("nursery"))
+
+    def start(self) -> GuardedProcess:
+        """Start a worker. Raises `OSError` if there can be no more processes or files."""
+        if self._nursery is not None:
+            # Should it have been killed, or not begin at all, a worker that begins by itself tells why, or does.
+            with contextlib.suppress(NurseryGone):
+                return _unblocked(self._nursery.popen())
+        return start_worker()
+
+    def close(self) -> None:
+        """End what workers are forked from; to be called when all of them have ended."""
+        if self._nursery is not None:
+            self._nursery.close()
+
+
 def start_worker() -> GuardedProcess:
-    """Start a worker, which waits for its task. Raises `OSError` if there can be no more processes."""
-    process = guarded_popen(
-        [sys.executable, "-P", _PROGRAM, "worker"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
+    """Start one worker, which imports what it needs. Raises `OSError` if there can be no more processes."""
+    pipe = subprocess.PIPE
+    return _unblocked(guarded_popen(_command("worker"), stdin=pipe, stdout=pipe, stderr=pipe))
+
+
+def _command(name: str) -> list[str]:
+    return [sys.executable, "-P", _PROGRAM, name]
+
+
+def _unblocked(process: GuardedProcess) -> GuardedProcess:
     # None of its pipes may ever block whoever started it: it may be paused, or print without end.
     for each in (process.stdin, process.stdout, process.stderr):
         assert each is not None

@@ -25,9 +25,9 @@ import subprocess
 import tempfile
 import threading
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Self
+from typing import IO, Protocol, Self
 
 from streamlab.servers.in_browser import IN_BROWSER, why_not
 
@@ -54,12 +54,37 @@ done
 """
 
 
+class Child(Protocol):
+    """A child process, as a `subprocess.Popen` has it."""
+
+    pid: int
+
+    @property
+    def stdin(self) -> IO[bytes] | None: ...
+
+    @property
+    def stdout(self) -> IO[bytes] | None: ...
+
+    @property
+    def stderr(self) -> IO[bytes] | None: ...
+
+    def poll(self) -> int | None: ...
+
+    def wait(self, timeout: float | None = None) -> int: ...
+
+    def send_signal(self, number: int, /) -> None: ...
+
+    def terminate(self) -> None: ...
+
+    def kill(self) -> None: ...
+
+
 def _close_pipe(guard: subprocess.Popen[bytes]) -> None:
     if guard.stdin is not None:
         guard.stdin.close()
 
 
-def _owner_ended(process: subprocess.Popen[bytes], guard: subprocess.Popen[bytes]) -> None:
+def _owner_ended(process: Child, guard: subprocess.Popen[bytes]) -> None:
     """Let the guard do its work, for an owner that has not ended the process, and see it done."""
     _close_pipe(guard)
     process.wait()
@@ -112,7 +137,7 @@ class GuardedProcess:
     It also ends when this object is dropped.
     """
 
-    def __init__(self, process: subprocess.Popen[bytes], guard: subprocess.Popen[bytes]) -> None:
+    def __init__(self, process: Child, guard: subprocess.Popen[bytes]) -> None:
         self._process = process
         self._guard = guard
         self._lock = threading.Lock()
@@ -229,14 +254,22 @@ def guarded_popen(
             "real servers and worker processes need Linux or macOS; on Windows use WSL, "
             "or the simulated engine, which runs everywhere"
         )
+
+    # No gap in between: until the new process has joined the group and is replaced by its program, it holds a copy
+    # of the pipe's end itself, so the guard cannot strike too early.
+    def start(group: int) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            list(args), stdin=stdin, stdout=stdout, stderr=stderr, env=env, cwd=cwd, process_group=group
+        )
+
+    return guarded(start)
+
+
+def guarded(start: Callable[[int], Child]) -> GuardedProcess:
+    """Start a process in the process group of a new guard, whose number is given to `start`."""
     guard = _start_guard(_GUARD)
     try:
-        # No gap in between: until the new process has joined the group and is replaced by its program,
-        # it holds a copy of the pipe's end itself, so the guard cannot strike too early.
-        process = subprocess.Popen(
-            list(args), stdin=stdin, stdout=stdout, stderr=stderr, env=env, cwd=cwd, process_group=guard.pid
-        )
-        return GuardedProcess(process, guard)
+        return GuardedProcess(start(guard.pid), guard)
     except BaseException:
         _kill_group(guard)  # an interrupt may have come when the process was there already
         raise

@@ -13,41 +13,52 @@ import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
-from streamlab.servers.processes import GuardedFolder, LastAct, guarded_popen
+from streamlab.servers.processes import GuardedFolder, GuardedProcess, LastAct, guarded_popen
 from tests.process_table import group_runs, runs
+
+from .starting import STARTS
 
 pytestmark = pytest.mark.real_time("counts processes, and how soon they end")
 
 Eventually = Callable[[Callable[[], object], str], None]
 
-SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
+Start = Callable[[str], GuardedProcess]
+
+SLEEPING = "import time; time.sleep(60)"
+SLEEP = [sys.executable, "-c", SLEEPING]
+
+both_ways = pytest.mark.parametrize("start", STARTS.values(), ids=STARTS)
 
 
 @pytest.mark.parametrize("paused", [False, True], ids=["running", "paused"])
 @pytest.mark.parametrize("end", ["SIGKILL", "SIGTERM", "SIGINT", "SIGHUP", "exit", "os._exit", "raise"])
-def test_ends_with_its_owner(end: str, paused: bool, tmp_path: Path, eventually: Eventually) -> None:
-    """However the owner ends, the child, its own child, the guard and the folder go; stopped or not."""
+@pytest.mark.parametrize("way", STARTS)
+def test_ends_with_its_owner(way: str, end: str, paused: bool, tmp_path: Path, eventually: Eventually) -> None:
+    """However the owner ends: the child, its own child, the guard, the folder and who forked it go; stopped or not."""
     # Started from a thread that has ended by then: a guard bound to the thread would strike at once.
     code = f"""
-        import os, subprocess, sys, threading
-        from streamlab.servers.processes import GuardedFolder, guarded_popen
+        import os, sys, threading
+        from streamlab.servers.processes import GuardedFolder
+        from tests.servers.starting import STARTS
         children = []
         def start():
             children.append(GuardedFolder({str(tmp_path)!r}))
             (children[0].path / "file").touch()
-            children.append(guarded_popen(
-                [sys.executable, "-c", "import subprocess, sys, time;"
-                 "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']);"
-                 "print('ready', flush=True); time.sleep(60)"],
-                stdout=subprocess.PIPE))
+            children.append(STARTS[{way!r}](
+                "import os, subprocess, sys, time;"
+                "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']);"
+                "print('ready', os.getppid(), flush=True); time.sleep(60)"))
         thread = threading.Thread(target=start); thread.start(); thread.join()
         folder, child = children
-        assert child.stdout.readline() == b"ready\\n"
+        ready, parent = child.stdout.readline().split()
+        assert ready == b"ready"
         if {paused}:
             child.pause()
-        print(child.pid, os.getpgid(child.pid), folder.path, flush=True)
+        above = int(parent) if {way!r} == "forked" else child.pid
+        print(child.pid, os.getpgid(child.pid), above, folder.path, flush=True)
         sys.stdin.readline()
         if {end!r} == "exit":
             sys.exit(3)
@@ -65,8 +76,9 @@ def test_ends_with_its_owner(end: str, paused: bool, tmp_path: Path, eventually:
         assert owner.stdin
         assert owner.stdout
         *numbers, folder = owner.stdout.readline().split()
-        pid, group = map(int, numbers)
+        pid, group, above = map(int, numbers)
         assert runs(pid)
+        assert runs(above)
         assert os.listdir(folder) == [b"file"]
         if end.startswith("SIG"):
             owner.send_signal(getattr(signal, end))
@@ -76,16 +88,18 @@ def test_ends_with_its_owner(end: str, paused: bool, tmp_path: Path, eventually:
         owner.wait(5)
     eventually(lambda: not group_runs(group), "the child, its child and the guard end")
     assert not runs(pid)
+    eventually(lambda: not runs(above), "what has forked it ends")
     eventually(lambda: os.listdir(tmp_path) == [], "the folder goes")
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-def test_a_fork_of_the_owner_keeps_nothing_alive(eventually: Eventually) -> None:
+@pytest.mark.parametrize("way", STARTS)
+def test_a_fork_of_the_owner_keeps_nothing_alive(way: str, eventually: Eventually) -> None:
     """A forked child of the owner holds no copy of the pipe, so the owner's end is still noticed."""
-    code = """
-        import os, subprocess, sys, time
-        from streamlab.servers.processes import guarded_popen
-        child = guarded_popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    code = f"""
+        import os, sys, time
+        from tests.servers.starting import STARTS
+        child = STARTS[{way!r}]("import time; time.sleep(60)")
         forked = os.fork()
         if forked == 0:
             time.sleep(60)
@@ -104,13 +118,13 @@ def test_a_fork_of_the_owner_keeps_nothing_alive(eventually: Eventually) -> None
         os.kill(forked, signal.SIGKILL)
 
 
-def test_pipes_and_exit_status() -> None:
-    """Standard input and output are pipes as asked for; the exit status is the process's own."""
-    code = "import sys; print(sys.stdin.readline().upper(), end=''); sys.exit(7)"
-    with guarded_popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+@both_ways
+def test_pipes_and_exit_status(start: Start) -> None:
+    """The standard streams are pipes; the exit status is the process's own."""
+    code = "import sys; print(sys.stdin.readline().upper(), end='', flush=True); sys.exit(7)"
+    with start(code) as process:
         assert process.stdin
         assert process.stdout
-        assert process.stderr is None
         process.stdin.write(b"hello\n")
         process.stdin.flush()
         assert process.stdout.readline() == b"HELLO\n"
@@ -130,14 +144,15 @@ def test_environment_and_folder_are_passed_on(tmp_path: Path) -> None:
         assert process.stdout.read().decode().split() == ["word", str(tmp_path.resolve())]
 
 
-def test_kill_takes_the_whole_group(eventually: Eventually) -> None:
+@both_ways
+def test_kill_takes_the_whole_group(start: Start, eventually: Eventually) -> None:
     """SIGKILL reaches what the process started, and no guard is left."""
     code = (
         "import subprocess, sys, time;"
         "print(subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']).pid, flush=True);"
         "time.sleep(60)"
     )
-    with guarded_popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
+    with start(code) as process:
         assert process.stdout
         grandchild = int(process.stdout.readline())
         group = os.getpgid(process.pid)
@@ -291,19 +306,18 @@ def test_a_last_act_that_fails_is_told() -> None:
     assert not killed.do()
 
 
-def test_pause_and_resume() -> None:
+@both_ways
+def test_pause_and_resume(start: Start, eventually: Eventually) -> None:
     """A paused process does nothing and is alive; it goes on where it was."""
     code = "import sys\nfor line in sys.stdin: print(line, end='', flush=True)"
-    with guarded_popen([sys.executable, "-uc", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    with start(code) as process:
         assert process.stdin
         assert process.stdout
         process.stdin.write(b"one\n")
         process.stdin.flush()
         assert process.stdout.readline() == b"one\n"
         process.pause()
-        # Only a stop, not an end, is reported here; waiting for it makes what follows certain.
-        _, status = os.waitpid(process.pid, os.WUNTRACED)
-        assert os.WIFSTOPPED(status)
+        eventually(lambda: psutil.Process(process.pid).status() == psutil.STATUS_STOPPED, "it has stopped")
         assert process.alive
         process.stdin.write(b"two\n")
         process.stdin.flush()
@@ -314,13 +328,14 @@ def test_pause_and_resume() -> None:
         assert process.stdout.readline() == b"two\n"
 
 
-def test_terminate_wakes_a_paused_process() -> None:
+@both_ways
+def test_terminate_wakes_a_paused_process(start: Start) -> None:
     """SIGTERM ends a paused process too, and its handler may run."""
     code = (
         "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit(5));"
         "print('ready', flush=True); time.sleep(60)"
     )
-    with guarded_popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
+    with start(code) as process:
         assert process.stdout
         process.stdout.readline()
         process.pause()
@@ -328,17 +343,20 @@ def test_terminate_wakes_a_paused_process() -> None:
         assert process.wait(5) == 5
 
 
-def test_wait_has_a_limit() -> None:
+@both_ways
+def test_wait_has_a_limit(start: Start) -> None:
     """Waiting for a process that goes on raises after the time given, and leaves it running."""
-    with guarded_popen(SLEEP) as process:
+    with start(SLEEPING) as process:
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(0.01)
         assert process.alive
 
 
-def test_a_dropped_process_ends() -> None:
+@both_ways
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
+def test_a_dropped_process_ends(start: Start) -> None:
     """Nobody can hold on to a process whose object is gone."""
-    process = guarded_popen(SLEEP)
+    process = start(SLEEPING)
     group = os.getpgid(process.pid)
     del process
     gc.collect()
