@@ -29,7 +29,7 @@ def main() -> int:
     # A lab's own programs do not go by way of the whole command, which takes longer to import.
     if sys.argv[1:] == ["worker"]:
         _be_worker(forks=False)
-    if sys.argv[1:] == ["nursery"] and stat.S_ISSOCK(os.fstat(0).st_mode):
+    if sys.argv[1:] == ["workers"] and stat.S_ISSOCK(os.fstat(0).st_mode):
         _be_worker(forks=True)
     if sys.argv[1:] == ["estate"]:  # run when a lab has been killed
         from streamlab.lab import estate

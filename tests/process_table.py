@@ -6,8 +6,11 @@ or more for that; so `os.kill(pid, 0)` is not the question to ask.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
+
+import psutil
 
 
 def runs(pid: int) -> bool:
@@ -62,6 +65,16 @@ def descendants(pid: int) -> dict[int, str]:
                 args = b""
             below[child] = args.decode(errors="replace")
     return below
+
+
+def workers(below: dict[int, str]) -> list[int]:
+    """Return who of these processes is a lab's worker, and not what workers are forked from."""
+    ours = [pid for pid, args in below.items() if "__main__.py worker" in args]
+    above = set()
+    for pid in ours:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            above.add(psutil.Process(pid).ppid())
+    return [pid for pid in ours if pid not in above]
 
 
 def sockets(pid: int) -> set[str]:

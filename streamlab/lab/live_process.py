@@ -24,7 +24,7 @@ from streamlab.results.events import Event
 from streamlab.results.statistics import Wait
 from streamlab.scenario.action import CountedAction
 from streamlab.scenario.action_texts import parse_counted
-from streamlab.servers.nursery import CAN_FORK, Nursery, NurseryGone
+from streamlab.servers.nursery import CAN_FORK, CannotFork, Nursery
 from streamlab.servers.processes import GuardedProcess, guarded_popen
 
 #: What a worker runs: by its path, and with -P, so that it imports nothing from the current folder, where a learner
@@ -188,13 +188,13 @@ class Workers:
         if CAN_FORK:
             with contextlib.suppress(OSError):  # no more processes: starting a worker will say so
                 # It imports what workers need while a server is started and a client connected.
-                self._nursery = Nursery(_command("nursery"))
+                self._nursery = Nursery(_command("workers"))
 
     def start(self) -> GuardedProcess:
         """Start a worker. Raises `OSError` if there can be no more processes or files."""
         if self._nursery is not None:
             # Should it have been killed, or not begin at all, a worker that begins by itself tells why, or does.
-            with contextlib.suppress(NurseryGone):
+            with contextlib.suppress(CannotFork):
                 return _unblocked(self._nursery.popen())
         return start_worker()
 

@@ -29,6 +29,8 @@ CAN_FORK = sys.platform == "linux"
 _PATIENCE = 60.0
 #: Of a child's: its standard streams, and one that nobody writes to: it is closed when the child has ended.
 _N_FILES = 4
+#: In the place of a pid: some library has started a thread there, and a fork may copy locks that it holds.
+_NOT_SAFE = 0
 
 
 class Nursery:
@@ -43,7 +45,8 @@ class Nursery:
         ours, theirs = socket.socketpair()
         try:
             with theirs:
-                self._process = guarded_popen(command, stdin=theirs.fileno(), stdout=subprocess.DEVNULL)
+                nowhere = subprocess.DEVNULL
+                self._process = guarded_popen(command, stdin=theirs.fileno(), stdout=nowhere, stderr=nowhere)
         except BaseException:
             ours.close()
             raise
@@ -54,7 +57,7 @@ class Nursery:
     def popen(self) -> GuardedProcess:
         """Fork a child whose standard streams are pipes.
 
-        Raises `NurseryGone` if the nursery has ended, `OSError` if there can be no more processes or files.
+        Raises `CannotFork` if the nursery has ended or has threads, `OSError` if no more processes or files can be had.
         """
         return guarded(self._fork)
 
@@ -69,6 +72,8 @@ class Nursery:
                 theirs.append(their_end)
                 ours.append(unless_all_is_well.enter_context(os.fdopen(our_end, mode, 0)))
             answer = self._ask(f"fork {group}", theirs)
+            if answer == _NOT_SAFE:
+                raise CannotFork
             if answer < 0:
                 raise OSError(-answer, os.strerror(-answer))
             unless_all_is_well.pop_all()
@@ -77,23 +82,22 @@ class Nursery:
     def _status_of(self, pid: int) -> int:
         try:
             return self._ask(f"status {pid}")
-        except NurseryGone:  # nobody can tell any more
+        except CannotFork:  # nobody can tell any more
             return -signal.SIGKILL
 
     def _ask(self, what: str, files: Sequence[int] = ()) -> int:
+        answer = b""
         with self._lock:
             try:
-                socket.send_fds(self._socket, [what.encode()], files)
-                answer = self._socket.recv(64)
-                if answer:
-                    return int(answer)
-            except (OSError, ValueError):  # a broken pipe, a time-out, or it is closed
-                pass
-            except BaseException:  # an interrupt
-                self._socket.close()  # an answer that comes later must not be taken for that to another question
-                raise
-            self._socket.close()
-            raise NurseryGone
+                with contextlib.suppress(OSError, ValueError):  # a broken pipe, a time-out, or it is closed
+                    socket.send_fds(self._socket, [what.encode()], files)
+                    answer = self._socket.recv(64)
+            finally:
+                if not answer:  # one that comes after an interrupt must not be taken for that to another question
+                    self._socket.close()
+        if not answer:
+            raise CannotFork
+        return int(answer)
 
     def close(self) -> None:
         """End it. What it has forked goes on, but nobody learns its exit status."""
@@ -101,8 +105,8 @@ class Nursery:
         self._socket.close()
 
 
-class NurseryGone(Exception):
-    """There is no nursery any more: it was killed, or could not even begin."""
+class CannotFork(Exception):
+    """There is no nursery any more: it was killed, or could not even begin. Or there are threads in it."""
 
 
 class Forked:
@@ -153,7 +157,7 @@ class Forked:
 def fork_when_asked(main: Callable[[], int]) -> int:
     """Be a nursery: fork children that run `main`, whenever the socket on the standard input says so, to its end.
 
-    To be called when all that `main` needs is imported, and before anybody starts a thread.
+    To be called when all that `main` needs is imported. Where there are threads nothing is forked.
     """
     nursery = os.getpid()
     with socket.socket(fileno=os.dup(0)) as owner:
@@ -166,8 +170,8 @@ def fork_when_asked(main: Callable[[], int]) -> int:
                 _, status = os.waitpid(int(number), 0)  # its files are closed, so it ends at any moment
                 answer = os.waitstatus_to_exitcode(status)
             else:
-                answer = _fork(int(number), files)
-                if answer == 0:
+                answer = _fork(files)
+                if os.getpid() != nursery:
                     _be_child(main, int(number), files, nursery)
                 if answer > 0:
                     with contextlib.suppress(OSError):  # it has done that itself, or has ended already
@@ -177,14 +181,16 @@ def fork_when_asked(main: Callable[[], int]) -> int:
             owner.sendall(str(answer).encode())
 
 
-def _fork(group: int, files: Sequence[int]) -> int:
-    """Return the child's pid, 0 in the child; an error's negative number if it cannot be had."""
+def _fork(files: Sequence[int]) -> int:
+    """Return the child's pid, or `_NOT_SAFE`, or an error's negative number."""
     try:
         if len(files) < _N_FILES:  # there was no room for more
-            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+            return -errno.EMFILE
+        if len(os.listdir("/proc/self/task")) > 1:
+            return _NOT_SAFE
         return os.fork()
     except OSError as error:
-        return -(error.errno or 1)
+        return -(error.errno or errno.EAGAIN)
 
 
 def _be_child(main: Callable[[], int], group: int, files: Sequence[int], nursery: int) -> NoReturn:

@@ -21,7 +21,7 @@ from streamlab.servers.client import sync_stream_client
 from streamlab.servers.kept_jupyter import exit_status
 from tests import browser
 from tests.conftest import Eventually
-from tests.process_table import descendants, runs
+from tests.process_table import descendants, runs, workers
 
 pytestmark = [
     pytest.mark.real_time("starts Jupyter servers, and looks for what is left of them"),
@@ -53,6 +53,10 @@ class Session:
     def find(self, word: str) -> list[int]:
         """Return the processes below it whose arguments hold this."""
         return [pid for pid, args in descendants(self.process.pid).items() if word in args]
+
+    def n_workers(self) -> int:
+        """Return how many workers of labs run below it."""
+        return len(workers(descendants(self.process.pid)))
 
     def everything(self) -> list[int]:
         return [self.process.pid, *descendants(self.process.pid)]
@@ -112,7 +116,7 @@ def panel(folder: Path) -> Iterator[Session]:
     port = browser.free_port()
     with running(folder, "panel", "--live", f"--port={port}") as session:
         wait_for(lambda: answers(f"http://127.0.0.1:{port}/"), session)
-        wait_for(lambda: len(session.find("__main__.py worker")) == 5, session)
+        wait_for(lambda: session.n_workers() == 5, session)
         yield session
 
 
@@ -139,7 +143,7 @@ def lab(folder: Path, url: str, terminal: int | None = None, then: str = "") -> 
                 wait_for((folder / "begun").exists, session)
         finally:
             client.stop_channels()
-        assert len(session.find("__main__.py worker")) == 10
+        assert session.n_workers() == 10
         assert session.find("sleep 600")
         yield session
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -179,21 +180,29 @@ def test_a_learner_s_own_files_are_not_imported(name: str, tmp_path: Path) -> No
     assert not (tmp_path / "executed").exists()
 
 
-def test_what_a_worker_prints_by_accident_does_not_end_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A library that prints: more than a pipe holds, on both outputs, from each worker."""
+@pytest.mark.parametrize("when", ["as Python starts", "after a fork"])
+def test_what_a_worker_prints_by_accident_does_not_end_the_run(
+    when: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A library that prints: more than a pipe holds, on both outputs, from each worker; the learner sees nothing."""
     (tmp_path / "sitecustomize.py").write_text(
         "import atexit, os, sys, threading\n"
         "def chatter():\n"
         "    for _ in range(3000):\n"
         "        os.write(2, b'a warning of a hundred letters, which nobody has asked for ' * 2 + b'\\n')\n"
-        "if sys.argv[1:] == ['worker'] or 'worker' in sys.argv:\n"
+        "def begin():\n"
         "    threading.Thread(target=chatter, daemon=True).start()\n"
         "    threading.Timer(0.5, print, ['printed']).start()\n"
+        f"    open({str(tmp_path / 'begun')!r} + str(os.getpid()), 'w').close()\n"
+        "if sys.argv[-1].startswith('worker'):\n"
+        f"    begin() if {when!r} == 'as Python starts' else os.register_at_fork(after_in_child=begin)\n"
     )
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
     run = Lab(SHORT.replace(duration=1.0), engine="live").run()
     assert run.acked == run.added > 0
     assert run.errors == {}
+    assert len(list(tmp_path.glob("begun*"))) >= len(SHORT.consumers) + len(SHORT.producers)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_paused_worker_can_be_told_any_number_of_things(eventually: Eventually) -> None:

@@ -23,7 +23,7 @@ from streamlab.scenario import Arrivals, Scenario, Service, consumers, load_scen
 from streamlab.servers.client import ServerUnusable, sync_stream_client
 from streamlab.servers.private import PrivateServer
 from tests import agreement
-from tests.process_table import runs
+from tests.process_table import runs, workers
 
 pytestmark = [pytest.mark.real_time("compares live runs with what the scenario says"), pytest.mark.redis]
 
@@ -162,8 +162,8 @@ def live_run(tmp_path):
     deadline = time.monotonic() + 30
     while True:
         below = descendants(lab.pid)
-        # Two producers and two consumers, a server, and each one's guard.
-        if sum("__main__.py worker" in args for args in below.values()) == 4:
+        # Two producers and two consumers, who they are forked from, a server, and each one's guard.
+        if len(workers(below)) == 4:
             break
         assert time.monotonic() < deadline, f"the workers did not start: {below}"
         assert lab.poll() is None, lab.stderr.read()

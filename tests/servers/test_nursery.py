@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import psutil
 import pytest
@@ -18,7 +19,7 @@ import pytest
 from streamlab.lab import live_process
 from streamlab.lab.live_process import Workers
 from streamlab.servers import processes
-from streamlab.servers.nursery import CAN_FORK, Nursery, NurseryGone
+from streamlab.servers.nursery import CAN_FORK, CannotFork, Nursery
 from streamlab.servers.processes import GuardedProcess
 from tests.process_table import group_runs, runs
 
@@ -138,7 +139,7 @@ def test_without_a_nursery_children_go_on(end: str, eventually: Eventually) -> N
         else:
             one.close()
         for _ in range(2):
-            with pytest.raises(NurseryGone):
+            with pytest.raises(CannotFork):
                 one.popen()
         assert child.alive
         group = os.getpgid(child.pid)
@@ -164,7 +165,7 @@ def test_an_interrupt_mixes_up_no_answers(monkeypatch: pytest.MonkeyPatch, event
         with pytest.raises(KeyboardInterrupt):
             one.popen()
         monkeypatch.undo()
-        with pytest.raises(NurseryGone):
+        with pytest.raises(CannotFork):
             ask("status 1")
         eventually(lambda: not group_runs(groups[0]), "neither child nor guard is left")
         eventually(lambda: not runs(pid_of(one)), "nobody asks it any more")
@@ -194,6 +195,19 @@ def test_no_more_files_or_processes(monkeypatch: pytest.MonkeyPatch) -> None:
         with one.popen() as child:
             tell(child, "exit 3")
             assert child.wait(10) == 3
+
+
+def test_where_there_are_threads_nothing_is_forked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A fork would copy whatever lock another thread holds at that moment."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import threading, time\nthreading.Thread(target=time.sleep, args=[60], daemon=True).start()\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}")
+    with nursery(OBEYING) as one:
+        for _ in range(2):
+            with pytest.raises(CannotFork):
+                one.popen()
+        assert psutil.Process(pid_of(one)).children() == []
 
 
 @pytest.mark.parametrize("why", ["killed", "does not begin", "cannot be started", "not on this system"])

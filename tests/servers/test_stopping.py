@@ -330,7 +330,7 @@ def test_a_server_that_falls_silent_holds_nobody_up(
     mute.close()
     watching.join()
     assert took < LIMIT
-    left = [args for args in descendants(os.getpid()).values() if args.endswith("worker ")]
+    left = [args for args in descendants(os.getpid()).values() if "__main__.py worker" in args]
     assert left == []
     assert threading.active_count() <= threads
 
