@@ -25,7 +25,7 @@ from streamlab.lab.ownership import OwnKeys
 from streamlab.lab.patience import within
 from streamlab.lab.play import Part
 from streamlab.lab.promotions import watch_promotions
-from streamlab.lab.sharing import until_shared
+from streamlab.lab.sharing import Sharing
 from streamlab.lab.stage import Host, Process
 from streamlab.lab.worker import PATIENCE, Task
 from streamlab.results.events import EventLog
@@ -82,6 +82,7 @@ class LiveStage(LiveOutages):
         self._estate: Estate | None = None  # of keys on a server that is somebody's
         self._course: Host | None = None
         self._workers: Workers | None = None
+        self._sharing: Sharing | None = None
         #: Whose output has not been read to its end.
         self.lives: list[MachineProcess] = []
 
@@ -111,7 +112,7 @@ class LiveStage(LiveOutages):
     async def prepare(self, added: Callable[[], set[str]]) -> None:
         """Start the server or connect to it, and make the stream and its group; `added` are the ids of the run's."""
         scenario = self._scenario
-        self.prepare_workers()
+        self._workers = Workers()
         if self._redis_url is None:
             servers = servers_of(scenario, keeps=self._keeps, port=self._port, password=self.password)
             await self.start_servers(servers)
@@ -184,10 +185,6 @@ class LiveStage(LiveOutages):
 
     # ---- the workers -------------------------------------------------------------------------------
 
-    def prepare_workers(self) -> None:
-        """Let what workers are forked from begin to import."""
-        self._workers = Workers()
-
     async def open(self, course: Host) -> None:
         self._course = course
 
@@ -234,7 +231,11 @@ class LiveStage(LiveOutages):
             raise LabError(f"{name} could not start: {words}")
 
     async def let_wait(self, consumer: Process) -> None:
-        """Let a consumer begin, and wait until the server says that one client more is blocked."""
+        """Let a consumer begin, and wait until it has its shards, or one client more is blocked by the server."""
+        if self._scenario.shards is not None:
+            self._sharing = self._sharing or Sharing(self, self._scenario)
+            consumer.begin(time.monotonic())
+            return await self._sharing.has_begun(consumer.name)
         before = await self._n_blocked()
         consumer.begin(time.monotonic())
         deadline = time.monotonic() + 0.5  # another client's coming and going must not hold us up
@@ -251,8 +252,8 @@ class LiveStage(LiveOutages):
         return await self.answered(ask)
 
     async def countdown(self) -> float:
-        if self._scenario.shards is not None:
-            await until_shared(self, self._scenario)
+        if self._sharing is not None:
+            await self._sharing.all_have_begun()
         origin = time.monotonic() + 0.05
         self.begin_keeping(origin)
         if self._private is None and is_cluster(self.url):

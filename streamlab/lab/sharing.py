@@ -17,37 +17,58 @@ if TYPE_CHECKING:
 
 #: In which part of a lease's time its owner looks at it once, at least; and after how many looks all shares are fair.
 _LOOKS, _UNTIL_FAIR = 3, 3
-#: Seconds that a busy machine is given for it.
-_PATIENCE = 10.0
+#: Seconds in which consumers begin one by one; and seconds that a busy machine is given until all have their share.
+_ONE_BY_ONE, _PATIENCE = 2.0, 10.0
 _LOOK_EVERY = 0.005
 
 
-async def until_shared(stage: Stage, scenario: Scenario) -> None:
-    """Wait until each consumer that is there from the beginning owns its share of the shards.
+class Sharing:
+    """Waits until consumers own their shares of the shards.
 
     Where looks at the leases are so far apart that a simulation begins before, too, for no longer than that waits.
     """
-    recovery = scenario.recovery
-    look = min(recovery.interval or recovery.min_idle, recovery.min_idle / _LOOKS)
-    deadline = time.monotonic() + (_PATIENCE if look * _UNTIL_FAIR <= LEAD else LEAD)
-    while not await stage.answered(lambda client: _is_shared(client, scenario)) and time.monotonic() < deadline:
-        await asyncio.sleep(_LOOK_EVERY)
 
+    def __init__(self, stage: Stage, scenario: Scenario) -> None:
+        self._stage, self._scenario = stage, scenario
+        recovery = scenario.recovery
+        self._look = min(recovery.interval or recovery.min_idle, recovery.min_idle / _LOOKS)
+        is_soon = self._look * _UNTIL_FAIR <= LEAD
+        self._begun: list[str] = []
+        self._one_by_one_until = time.monotonic() + (_ONE_BY_ONE if is_soon else LEAD)
+        self._deadline = time.monotonic() + (_PATIENCE if is_soon else LEAD)
 
-async def _is_shared(client: Redis, scenario: Scenario) -> bool:
-    """Look who has the leases (``XREVRANGE``), and whether that is fair."""
-    pipe = client.pipeline(transaction=False)
-    for group in scenario.groups:
-        for stream in scenario.streams:
-            pipe.xrevrange(lease_key(stream, group), count=1)
-    leases = iter(await pipe.execute())
-    n_shards = len(scenario.streams)
-    joining = {consumer.name for consumer in scenario.consumers if scenario.joins(consumer)}
-    for members in scenario.groups.values():
-        names = [name for name in members if name not in joining]
-        held = [fields for _ in scenario.streams for _, fields in next(leases)]
-        owned = Counter(fields["owner"] for fields in held if fields["ms"] != "0")
-        fair = [fair_share(len(names), i, n_shards)[0] for i in range(len(names))]
-        if sorted(owned[name] for name in names) != sorted(fair):
-            return False
-    return True
+    async def has_begun(self, name: str) -> None:
+        """Wait until a consumer that has just begun has its share.
+
+        Who gets which shard would be a matter of moments if several began at once. One look more, and it is not in a
+        simulation of the same either, where nothing takes exactly as long.
+        """
+        self._begun.append(name)
+        if time.monotonic() < self._one_by_one_until:
+            await self._until(self._one_by_one_until)
+            await asyncio.sleep(max(min(self._look, self._one_by_one_until - time.monotonic()), 0))
+
+    async def all_have_begun(self) -> None:
+        """Wait until each consumer that is there from the beginning has its share."""
+        await self._until(self._deadline)
+
+    async def _until(self, deadline: float) -> None:
+        while not await self._stage.answered(self._is_fair) and time.monotonic() < deadline:
+            await asyncio.sleep(_LOOK_EVERY)
+
+    async def _is_fair(self, client: Redis) -> bool:
+        """Look who has the leases (``XREVRANGE``), and whether that is fair."""
+        pipe = client.pipeline(transaction=False)
+        streams = self._scenario.streams
+        for group in self._scenario.groups:
+            for stream in streams:
+                pipe.xrevrange(lease_key(stream, group), count=1)
+        leases = iter(await pipe.execute())
+        for members in self._scenario.groups.values():
+            names = [name for name in members if name in self._begun]
+            held = [fields for _ in streams for _, fields in next(leases)]
+            owned = Counter(fields["owner"] for fields in held if fields["ms"] != "0")
+            fair = [fair_share(len(names), i, len(streams))[0] for i in range(len(names))]
+            if sorted(owned[name] for name in names) != sorted(fair):
+                return False
+        return True
