@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -34,8 +33,9 @@ class Sharing:
         self._look = min(recovery.interval or recovery.min_idle, recovery.min_idle / _LOOKS)
         is_soon = self._look * _UNTIL_FAIR <= LEAD
         self._begun: list[str] = []
-        self._one_by_one_until = time.monotonic() + (_ONE_BY_ONE if is_soon else LEAD)
-        self._deadline = time.monotonic() + (_PATIENCE if is_soon else LEAD)
+        self._clock = asyncio.get_running_loop().time
+        self._one_by_one_until = self._clock() + (_ONE_BY_ONE if is_soon else LEAD)
+        self._deadline = self._clock() + (_PATIENCE if is_soon else LEAD)
 
     async def has_begun(self, name: str) -> None:
         """Wait until a consumer that has just begun has its share.
@@ -44,16 +44,16 @@ class Sharing:
         simulation of the same either, where nothing takes exactly as long.
         """
         self._begun.append(name)
-        if time.monotonic() < self._one_by_one_until:
+        if self._clock() < self._one_by_one_until:
             await self._until(self._one_by_one_until)
-            await asyncio.sleep(max(min(self._look, self._one_by_one_until - time.monotonic()), 0))
+            await asyncio.sleep(max(min(self._look, self._one_by_one_until - self._clock()), 0))
 
     async def all_have_begun(self) -> None:
         """Wait until each consumer that is there from the beginning has its share."""
         await self._until(self._deadline)
 
     async def _until(self, deadline: float) -> None:
-        while not await self._stage.answered(self._is_fair) and time.monotonic() < deadline:
+        while not await self._stage.answered(self._is_fair) and self._clock() < deadline:
             await asyncio.sleep(_LOOK_EVERY)
 
     async def _is_fair(self, client: Redis) -> bool:

@@ -88,7 +88,9 @@ def running(folder: Path, *args: str, terminal: int | None = None) -> Iterator[S
     try:
         yield session
     finally:
-        for pid in session.everything():
+        # But for guards: they end by themselves, and what they guard with them, folders included.
+        below = {pid: args for pid, args in descendants(process.pid).items() if "streamlab-guard" not in args}
+        for pid in (process.pid, *below):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         process.wait()

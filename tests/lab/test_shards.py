@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import defaultdict
 from collections.abc import Iterable
@@ -19,6 +20,7 @@ from streamlab.actors.events import CLAIMED, CRASHED, DELIVERED, FAILED, PROCESS
 from streamlab.cli import main
 from streamlab.lab.both import run_both
 from streamlab.lab.lab import Lab
+from streamlab.lab.sharing import Sharing
 from streamlab.results.comparison import Agreement
 from streamlab.results.events import Event
 from streamlab.results.run import Run
@@ -32,6 +34,7 @@ from streamlab.servers.client import sync_stream_client
 from streamlab.servers.cluster import PrivateCluster
 from streamlab.servers.connect import connect
 from streamlab.servers.programs import ServerBinary
+from streamlab.virtual.loop import VirtualLoop
 
 #: What befalls processes and their work.
 DEATHS: dict[type[Action[Any]], float] = {
@@ -310,7 +313,40 @@ def test_both_engines_agree() -> None:
         assert (run.acked, run.redelivered) == (run.added, 1)
         assert run.recovery.recovered
         assert len(run.recovery.lost_workers) == 1
+        assert first_owners(run) == {0: "C1", 1: "C1", 2: "C2", 3: "C3"}
     assert comparison.verdict != Agreement.DIFFERS, comparison
+
+
+def first_owners(run: Run) -> dict[int, str]:
+    """Return who was the first to have each shard."""
+    owners: dict[int, str] = {}
+    for tenure in sorted(run.tenures, key=lambda tenure: tenure.start):
+        owners.setdefault(tenure.shard, tenure.consumer)
+    return owners
+
+
+@pytest.mark.parametrize(("min_idle", "one_by_one", "in_all"), [(0.3, 2.0, 10.0), (1.0, 2.0, 10.0), (30.0, 1.0, 1.0)])
+def test_many_consumers_do_not_wait_for_each_other_for_long(min_idle: float, one_by_one: float, in_all: float) -> None:
+    """However slow they are to share: where leases are for long, for no longer than a simulation waits."""
+
+    class NeverFair:
+        async def answered(self, _: Any) -> bool:
+            await asyncio.sleep(0.001)
+            return False
+
+    scenario = load_scenario("sharded").with_consumers(64).with_recovery(min_idle=min_idle, interval=None)
+
+    async def main() -> tuple[float, float]:
+        clock = asyncio.get_running_loop().time
+        began, sharing = clock(), Sharing(NeverFair(), scenario)  # type: ignore[arg-type]
+        for consumer in scenario.consumers:
+            await sharing.has_begun(consumer.name)
+        took = clock() - began
+        await sharing.all_have_begun()
+        return took, clock() - began
+
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        assert runner.run(main()) == pytest.approx((one_by_one, in_all), abs=0.02)
 
 
 @pytest.mark.redis
@@ -322,10 +358,7 @@ def test_both_engines_begin_alike_on_a_cluster() -> None:
     for run in (simulated, live):
         assert run.broken() == []
         assert run.acked == run.added == 200
-        owners: dict[int, str] = {}
-        for tenure in sorted(run.tenures, key=lambda tenure: tenure.start):
-            owners.setdefault(tenure.shard, tenure.consumer)
-        assert owners == {0: "C1", 1: "C1", 2: "C1", 3: "C2", 4: "C2", 5: "C2"}
+        assert first_owners(run) == {0: "C1", 1: "C1", 2: "C1", 3: "C2", 4: "C2", 5: "C2"}
     began = [
         {event.actor: event.at for event in reversed(run.events) if event.kind == STARTED and event.at < 0}
         for run in (simulated, live)
