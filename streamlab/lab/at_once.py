@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-import collections
 import contextlib
 import importlib
+import os
+import queue
+import signal
+import tempfile
+import threading
+import traceback
 from collections.abc import Callable, Generator, Iterable, Iterator
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 R = TypeVar("R")
@@ -40,23 +46,102 @@ def in_order(
     if jobs == 1 and dask is None:
         yield from (do(*arguments) for arguments in calls)
         return
-    is_over = False
-
-    def begun() -> Iterator[Any]:
-        for arguments in calls:
-            if is_over:
-                return
-            yield joblib.delayed(do)(*arguments)
-
     joblib = _needed("joblib", "joblib: pip install 'consumer-group-lab[jobs]'", jobs, dask)
-    with _parallel(joblib, jobs, dask) as parallel:
-        results = parallel(begun())
+    with tempfile.TemporaryDirectory(prefix="streamlab-") as folder:
+        at_work = _AtWork(joblib, do, calls, jobs, dask, folder)
         try:
-            for result in results:  # noqa: UP028  (if this is closed, joblib's own generator has to go on)
-                yield result
+            yield from at_work.results()
         finally:
-            is_over = True
-            collections.deque(results, maxlen=0)  # what has been begun is waited for
+            at_work.end()
+
+
+class _AtWork:
+    """Processes that do things, for joblib in a thread of its own.
+
+    joblib kills all of its processes with everything below them, guards included, as soon as something is raised in
+    one of them, or here: it never sees that. Errors come back as values, and an interrupt is passed on to whoever is
+    at work, who then tidies up.
+    """
+
+    def __init__(
+        self,
+        joblib: Any,
+        do: Callable[..., R],
+        calls: Iterable[tuple[Any, ...]],
+        jobs: int,
+        dask: str | None,
+        folder: str,
+    ) -> None:
+        self._folder = Path(folder)
+        self._is_over, self._has_ended = False, threading.Event()
+        self._outcomes: queue.SimpleQueue[tuple[Any, BaseException | None] | None] = queue.SimpleQueue()
+
+        def begun() -> Iterator[Any]:
+            for arguments in calls:
+                if self._is_over:
+                    return
+                yield joblib.delayed(_done)(do, arguments, None if dask is not None else folder)
+
+        def work() -> None:
+            try:
+                with _parallel(joblib, jobs, dask) as parallel:
+                    for outcome in parallel(begun()):
+                        self._outcomes.put(outcome)
+            except BaseException as error:  # joblib's own, or that of the calls
+                self._outcomes.put((None, error))
+            finally:
+                self._outcomes.put(None)
+                self._has_ended.set()
+
+        threading.Thread(target=work, name="streamlab-at-once", daemon=True).start()
+
+    def results(self) -> Iterator[Any]:
+        try:
+            while (outcome := self._outcomes.get()) is not None:
+                result, error = outcome
+                if error is not None:
+                    raise error
+                yield result
+        except KeyboardInterrupt:
+            self._interrupt()
+            raise
+
+    def end(self) -> None:
+        """Let nothing more be begun, and wait for what has been."""
+        self._is_over = True
+        try:
+            self._has_ended.wait()
+        except KeyboardInterrupt:
+            self._interrupt()
+            self._has_ended.wait()
+            raise
+
+    def _interrupt(self) -> None:
+        self._is_over = True
+        for each in self._folder.iterdir():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(each.name), signal.SIGINT)
+
+
+def _done(
+    do: Callable[..., R], arguments: tuple[Any, ...], folder: str | None
+) -> tuple[R | None, BaseException | None]:
+    """Do it in another process, and return what came of it. A file in the folder says who is at work."""
+    mark = None if folder is None else Path(folder, str(os.getpid()))
+    try:
+        if mark is not None:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            mark.touch()
+        return do(*arguments), None
+    except BaseException as error:
+        error.add_note(f"In process {os.getpid()}:\n{traceback.format_exc()}")
+        return None, error
+    finally:
+        if mark is not None:
+            signal.signal(
+                signal.SIGINT, signal.SIG_IGN
+            )  # one that waits for more to do would end, and all others with it
+            mark.unlink(missing_ok=True)
 
 
 def check_jobs(jobs: object) -> None:

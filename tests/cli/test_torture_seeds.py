@@ -56,12 +56,15 @@ def test_the_first_that_fails_ends_it(tmp_path: Path, capsys: pytest.CaptureFixt
 
 @real
 @pytest.mark.redis
-def test_ctrl_c_leaves_nothing(eventually: Eventually) -> None:
-    """Neither the processes that run the seeds, nor their servers, nor the programs."""
+@pytest.mark.parametrize("whom", ["the command", "the terminal's group"])
+def test_ctrl_c_leaves_nothing(whom: str, tmp_path_factory: pytest.TempPathFactory, eventually: Eventually) -> None:
+    """Neither the processes that run the seeds, nor their servers, nor the programs; and no folder of theirs."""
+    folder = tmp_path_factory.mktemp("t")  # of a short name: what has a socket goes elsewhere if its path is too long
     command = [sys.executable, "-m", "streamlab", "torture", "--worker", WORKER, "--duration", "60s"]
     asked = subprocess.Popen(
-        [*command, "--faults", "random", "--seeds", "2", "--jobs", "2"], stderr=subprocess.PIPE, text=True
-    )
+        [*command, "--faults", "random", "--seeds", "2", "--jobs", "2"], stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "TMPDIR": str(folder)}, process_group=0,
+    )  # fmt: skip
     below: dict[int, str] = {}
 
     def all_have_begun() -> bool:
@@ -69,11 +72,13 @@ def test_ctrl_c_leaves_nothing(eventually: Eventually) -> None:
         return sum("consumer.py" in words for words in below.values()) == 6
 
     eventually(all_have_begun, "three programs run for each seed", timeout=60)
-    os.kill(asked.pid, signal.SIGINT)
+    assert len(os.listdir(folder)) >= 2
+    (os.kill if whom == "the command" else os.killpg)(asked.pid, signal.SIGINT)
     _, said = asked.communicate(timeout=60)
     assert asked.returncode == 130
     assert said.endswith("interrupted: workers and private servers have been ended\n")
     eventually(lambda: not any(map(runs, below)), "all processes end", timeout=60)
+    assert [name for name in os.listdir(folder) if name.startswith("streamlab-")] == []
 
 
 @pytest.mark.parametrize(

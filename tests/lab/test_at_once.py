@@ -16,6 +16,7 @@ from streamlab import Recovery, Run, load_scenario, sweep, sweep_over
 from streamlab.lab.at_once import in_order
 from streamlab.scenario import ScenarioError
 from streamlab.scenario.files import to_toml
+from streamlab.servers.processes import GuardedFolder
 from streamlab.testing import ConsumerFailed, assert_survives
 from tests.checks.own_consumers import MISTAKES, consumer_of
 
@@ -58,6 +59,26 @@ def fails(n: int) -> int:
 def test_an_error_comes_as_it_is() -> None:
     with pytest.raises(ScenarioError, match="number 7"):
         [*in_order(fails, [(7,)], jobs=2)]
+
+
+def guards(folder: str, n: int) -> int:
+    """Hold a guarded folder for a while; or fail as soon as another one does."""
+    if n == 0:
+        while not os.listdir(folder):
+            time.sleep(0.01)
+        raise ScenarioError("while another one is at work")
+    mine = GuardedFolder(folder)
+    time.sleep(1.0)
+    mine.close()
+    return n
+
+
+def test_an_error_lets_others_tidy_up(tmp_path: Path) -> None:
+    """Nobody is killed in the middle of it, and the error says where it comes from."""
+    with pytest.raises(ScenarioError, match="while another one is at work") as caught:
+        [*in_order(guards, [(str(tmp_path), n) for n in range(2)], jobs=2)]
+    assert "in guards" in caught.value.__notes__[0]
+    assert os.listdir(tmp_path) == []
 
 
 @pytest.mark.parametrize("jobs", [0, True, "two"])
