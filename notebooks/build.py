@@ -180,8 +180,12 @@ def execute(notebook: NotebookNode, folder: Path = HERE) -> NotebookNode:
         resources={"metadata": {"path": str(folder)}},
     ).execute()  # fmt: skip
     notebook.metadata = METADATA  # the kernel adds its version
+    return without_this_machine(notebook)
+
+
+def without_this_machine(notebook: NotebookNode) -> NotebookNode:
+    """Leave out where a file was written, in a temporary folder; and a field, which is nothing without its kernel."""
     for cell in notebook.cells:
-        # Where a file was written is a temporary folder of this machine; a field is nothing without its kernel.
         if cell.source.startswith(("%%writefile", PREDICT)):
             cell.outputs = []
     return notebook

@@ -10,12 +10,15 @@ import importlib.util
 import itertools
 import re
 import statistics
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import nbformat
 import pytest
+from jupyter_core.utils import run_sync
+from nbclient import NotebookClient
 from nbval.plugin import get_sanitize_patterns  # type: ignore[import-untyped]
 
 from streamlab.learner import prediction
@@ -263,26 +266,58 @@ def told(notebook: Any) -> list[tuple[str, str]]:
     ]
 
 
+ToldOn = Callable[[Any, str], list[tuple[str, str]]]
+#: Before each lesson on a kernel that has run others.
+ANEW = """
+%reset -sf
+import os
+import matplotlib.pyplot
+matplotlib.pyplot.close("all")
+get_ipython().extension_manager.loaded.clear()
+os.environ["STREAMLAB_REDIS_URL"] = {url!r}
+%reset -sf
+"""
+
+
+@pytest.fixture(scope="session")
+def told_on() -> Iterator[ToldOn]:
+    """What a notebook tells on the server at a URL. One kernel runs all: to start one takes as long as a lesson."""
+    clients: list[Any] = []
+
+    def execute(notebook: Any, url: str) -> list[tuple[str, str]]:
+        notebook.cells.insert(0, nbformat.v4.new_code_cell(ANEW.format(url=url)))
+        km = clients[0].km if clients else None
+        clients.append(NotebookClient(notebook, km=km, timeout=120, kernel_name="python3", coalesce_streams=True))
+        clients[-1].resources = {"metadata": {"path": str(FOLDER)}}
+        clients[-1].execute(cleanup_kc=False)
+        del notebook.cells[0]
+        return told(build.without_this_machine(notebook))
+
+    yield execute
+    for client in clients:
+        client.kc.stop_channels()
+    if clients:
+        run_sync(clients[0].km.shutdown_kernel)(now=True)
+
+
 def test_there_are_notebooks_of_commands() -> None:
     of_commands = [name[:2] for name in NAMES if "connect()" in (FOLDER / name).read_text()]
     assert of_commands == ["00", "01", "02", "05", "07", "08", "09", "10", "11", "15", "A_"]
 
 
 @every_notebook_of_commands
-def test_shows_the_same_on_the_embedded_server(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("STREAMLAB_REDIS_URL", "embedded://")
-    assert told(build.execute(build.clean(notebook(name)))) == told(notebook(name))
+def test_shows_the_same_on_the_embedded_server(name: str, told_on: ToldOn) -> None:
+    assert told_on(build.clean(notebook(name)), "embedded://") == told(notebook(name))
 
 
 @pytest.mark.redis
 @every_notebook_of_commands
 def test_shows_the_same_on_another_server(
-    name: str, other_server_binaries: list[ServerBinary], monkeypatch: pytest.MonkeyPatch
+    name: str, other_server_binaries: list[ServerBinary], told_on: ToldOn
 ) -> None:
     """On those on the PATH in turn; on the first, the lessons are run as notebooks: `make test`'s last part."""
     with PrivateServer(other_server_binaries[NAMES.index(name) % len(other_server_binaries)]) as server:
-        monkeypatch.setenv("STREAMLAB_REDIS_URL", server.url)
-        assert told(build.execute(build.clean(notebook(name)))) == told(notebook(name))
+        assert told_on(build.clean(notebook(name)), server.url) == told(notebook(name))
 
 
 # ---- the same story with real processes ------------------------------------------------------------

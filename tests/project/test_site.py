@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import re
 import subprocess
 import sys
@@ -44,12 +46,22 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, Page]:
-    """All pages of the site by their files, made anew; a warning, such as of a link to nowhere, is an error."""
+    """All pages of the site by their files, made anew; a warning, such as of a link to nowhere, is an error.
+
+    One of the processes that run these tests makes it, for all of them.
+    """
     pytest.importorskip("sphinx", reason="the site needs the group `site`")
-    folder = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-c", "docs", "-d", f"{folder}/made", "."]
-    made = subprocess.run([*command, f"{folder}/site"], cwd=ROOT, capture_output=True, text=True)
-    assert (made.returncode, made.stderr) == (0, "")
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "site"
+    folder.mkdir(exist_ok=True)
+    said = folder / "said"
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not said.exists():
+            command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-c", "docs", "-d", f"{folder}/made"]
+            made = subprocess.run([*command, ".", f"{folder}/site"], cwd=ROOT, capture_output=True, text=True)
+            said.write_text(f"{made.returncode} {made.stderr}")
+    assert said.read_text() == "0 "
     return {path: Page(path) for path in (folder / "site").rglob("*.html")}
 
 
