@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import types
+from collections import deque
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any, TypeVar
 
@@ -75,10 +76,9 @@ class VirtualTask(asyncio.Task[T]):
 
     def __init__(self, coro: Coroutine[Any, Any, T], loop: Any, **options: Any) -> None:
         super().__init__(coro, loop=loop, **options)
-        _, context = loop._ready.pop()  # the first step as a C task, which it has just scheduled
         self._home = loop
-        self.context: contextvars.Context = context
-        self.in_context = context.run
+        self.context: contextvars.Context = self._without_first_step(loop._ready)
+        self.in_context = self.context.run
         self.send: Callable[[None], Any] = coro.send
         self._throw = coro.throw
         self.awaited: Any = None  # what it waits for, if that can be cancelled
@@ -87,6 +87,14 @@ class VirtualTask(asyncio.Task[T]):
         self.must_throw = False  # whether it was cancelled while it waited for no such thing
         self.alarm = -1  # the number of the timer that wakes it from VirtualLoop.sleep()
         loop._ready.append(self)
+
+    def _without_first_step(self, ready: deque[Any]) -> contextvars.Context:
+        """Take back the first step as a C task, which has just been scheduled; return its context."""
+        others = []
+        while type(step := ready.pop()) is not Handle or getattr((step[0] or (None,))[0], "__self__", None) is not self:
+            others.append(step)  # of a signal that has come between the two, or another thread
+        ready.extend(reversed(others))
+        return step[1]  # type: ignore[no-any-return]
 
     def throw(self) -> Any:
         """Let the coroutine go on with the error that tells it of its cancellation."""

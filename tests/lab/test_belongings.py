@@ -186,10 +186,11 @@ def test_what_a_worker_prints_by_accident_does_not_end_the_run(
 ) -> None:
     """A library that prints: more than a pipe holds, on both outputs, from each worker; the learner sees nothing."""
     (tmp_path / "sitecustomize.py").write_text(
-        "import atexit, os, sys, threading\n"
+        "import os, sys, threading, time\n"
         "def chatter():\n"
         "    for _ in range(3000):\n"
         "        os.write(2, b'a warning of a hundred letters, which nobody has asked for ' * 2 + b'\\n')\n"
+        "    time.sleep(60)\n"
         "def begin():\n"
         "    threading.Thread(target=chatter, daemon=True).start()\n"
         "    threading.Timer(0.5, print, ['printed']).start()\n"

@@ -451,3 +451,48 @@ def test_an_interrupt_passes_through_one_that_has_not_ended(loop):
         loop.call_soon(loop.call_soon, loop.call_soon, interrupt)
         with pytest.raises(KeyboardInterrupt):
             loop.run_until_complete(task)
+
+
+class InterruptedLoop(VirtualLoop):
+    """One to which something else is told just when a task has been made and not begun: as a signal or a thread may."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[Any] = []
+        self.tells = True
+
+    def call_soon(  # type: ignore[override]
+        self, *call: Any, context: contextvars.Context | None = None
+    ) -> asyncio.Handle:
+        handle = super().call_soon(*call, context=context)
+        if self.tells and type(call[0]).__name__ == "TaskStepMethWrapper":
+            self.tells = False
+            other = self.create_task(self.tell("a task"))
+            other.add_done_callback(self.told.append)
+            super().call_soon_threadsafe(self.told.append, "a callback")
+            super().call_soon(self.told.append, "is cancelled").cancel()
+            self.tells = True
+        return handle
+
+    async def tell(self, what: str) -> None:
+        self.told.append(what)
+
+
+def test_what_comes_while_a_task_is_made_is_done_and_the_task_once():
+    """Each in its turn; and the task takes its steps as a task of the loop's only."""
+    loop = InterruptedLoop()
+    steps: list[str] = []
+
+    async def main() -> str:
+        steps.append("first")
+        await asyncio.sleep(1)
+        steps.append("second")
+        return "done"
+
+    try:
+        assert loop.run_until_complete(main()) == "done"
+        assert steps == ["first", "second"]
+        assert [str(told) for told in loop.told[:2]] == ["a task", "a callback"]
+        assert len(loop.told) == 3
+    finally:
+        loop.close()
