@@ -162,16 +162,18 @@ class Owner(ConsumerOfShards):
         n_shards, who = len(self.shards), (self.shards[0], self.group, self.name)
         share, first = await leases.share_of(self.client, *who, self.recovery.min_idle, n_shards)
         self._watch.n_answers += 1
-        in_order = list(from_on(first, n_shards))
-        # Those that it would look at first are kept, and not those that it got first: that may be a matter of moments.
-        kept = [number for number in in_order if number in self._owned and not self._owned[number].stop.is_set()]
-        for number in kept[share:]:
-            self._owned[number].stop.set()
-        for number in in_order:
-            if len(self._owned) >= share:
-                break
-            if number not in self._owned:
-                await self._hold(number)
+        kept = [number for number, shard in self._owned.items() if not shard.stop.is_set()]
+        if len(kept) > share:
+            # Those that it would look at first are kept, not those that it got first: that may be a matter of moments.
+            kept.sort(key=lambda number: (number - first) % n_shards)
+            for number in kept[share:]:
+                self._owned[number].stop.set()
+        if len(self._owned) < share:
+            for number in from_on(first, n_shards):
+                if number not in self._owned:
+                    await self._hold(number)
+                    if len(self._owned) >= share:
+                        break
 
     async def _hold(self, number: int, shard: _Shard | None = None) -> None:
         """Renew the lease of a shard; or take it, if another one has not got it, and begin to work."""
