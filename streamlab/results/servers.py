@@ -7,17 +7,18 @@ what would be lost if the server that takes writes were to die now: entries and 
 from __future__ import annotations
 
 import math
-from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, Literal, NamedTuple
 
 from streamlab.actors.events import ACKED, ADDED, CLAIMED, DELIVERED, LOST, SERVER_DOWN, SERVER_UP, SET_BACK
 from streamlab.results.events import Event
-from streamlab.results.forgotten import NOTHING_FORGOTTEN, Forgotten
+from streamlab.results.forgotten import Forgotten
 from streamlab.results.ledger import Ledger
 from streamlab.results.statistics import id_key
 from streamlab.scenario import Scenario
 from streamlab.scenario.failing import Failover, NetworkCut, kills_servers, last_kept
+from streamlab.scenario.shards import place_of
 
 Role = Literal["primary", "replica", "alone"]
 
@@ -63,10 +64,10 @@ class Servers:
         self._n_gone = 0  # of primaries
         self._went_at = math.inf
         self._up_at = -math.inf
-        self._set_back = -math.inf
+        self._set_back: defaultdict[str, list[float]] = defaultdict(list)  # by shard
         self._lost: dict[str, None] = {}
-        self._again: dict[str, None] = {}
-        self._forgotten = NOTHING_FORGOTTEN
+        #: Of those that were given to somebody although they had been acknowledged: when they had, and since when last.
+        self._again: dict[str, tuple[float, float]] = {}
         self._cuts: list[tuple[float, float]] = []
         self.plan(scenario)
 
@@ -94,9 +95,10 @@ class Servers:
         elif kind == LOST:
             self._lost[entry_id] = None
         elif kind == SET_BACK:
-            self._set_back = at
-        elif kind in (DELIVERED, CLAIMED) and ledger.acked.get(entry_id, math.inf) <= self._set_back:
-            self._again[entry_id] = None
+            self._set_back[place_of(entry_id)[0]].append(at)
+        elif kind in (DELIVERED, CLAIMED) and (acked := ledger.acked.get(entry_id)) is not None:
+            # Of a real server it may be told later that it was set back before this.
+            self._again[entry_id] = acked, at
 
     def _tell(self, ms: int, is_entry: bool, at: float) -> None:
         told = self._told
@@ -145,14 +147,16 @@ class Servers:
 
     def forgotten(self, ledgers: Mapping[str, Ledger]) -> Forgotten:
         """Return what they have forgotten so far; acknowledgements, as soon as they show."""
-        if (len(self._lost), len(self._again)) != (len(self._forgotten.entries), len(self._forgotten.acks)):
-            self._forgotten = Forgotten(_in_order(self._lost), (), _in_order(self._again))
-        lost = self._forgotten.entries
+        lost = _in_order(self._lost)
         unprocessed = tuple(i for i in lost if not any(i in ledger.processed for ledger in ledgers.values()))
-        return self._forgotten._replace(unprocessed=unprocessed)
+        return Forgotten(lost, unprocessed, _in_order(filter(self._is_forgotten, self._again)))
+
+    def _is_forgotten(self, entry_id: str) -> bool:
+        acked, given = self._again[entry_id]
+        return any(acked <= at <= given for at in self._set_back.get(place_of(entry_id)[0], ()))
 
 
-def _in_order(ids: Mapping[str, None]) -> tuple[str, ...]:
+def _in_order(ids: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(ids, key=id_key))
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from streamlab.actors.events import ACKED, ADDED, DELIVERED, LOST, PROCESSED, SET_BACK, EventKind
+from streamlab.actors.events import ACKED, ADDED, CLAIMED, DELIVERED, LOST, PROCESSED, SET_BACK, EventKind
 from streamlab.lab.forgotten import report_forgotten
 from streamlab.lab.stage import Left
 from streamlab.results.events import Event, EventLog
 from streamlab.results.final_state import FinalState
 from streamlab.results.forgotten import Forgotten
 from streamlab.results.ledger import Ledger
+from streamlab.results.recent import Recent
 from streamlab.scenario import load_scenario
 
 SHARDED = load_scenario("sharded")
@@ -41,3 +42,26 @@ def test_only_its_own_shards_are_set_back() -> None:
     again = [Event(2.0, DELIVERED, "C2", f"{place}/1-0", 2) for place in "01"]
     forgotten = Forgotten.of([*log, *again], FinalState())
     assert forgotten == (("0/3-0",), ("0/3-0",), ("0/1-0",))
+
+
+def test_what_is_seen_meanwhile_does_not_go_by_what_is_heard_first() -> None:
+    """Workers tell of what they are given before the lab has found out what a server lacks: see also `Recent`."""
+    events = [
+        *(Event(0.1, ADDED, "P1", f"{place}/{n}-0") for place in "01" for n in (1, 2, 3)),
+        *(Event(0.2, DELIVERED, "C1", f"{place}/{n}-0", 1) for place in "01" for n in (1, 2, 3)),
+        *(Event(0.3, kind, "C1", f"{place}/{n}-0") for place in "01" for n in (1, 2) for kind in (PROCESSED, ACKED)),
+        Event(0.5, CLAIMED, "C2", "0/2-0", 2),  # somebody thought that it was pending still: nothing was lost
+        Event(1.0, LOST, "lab", "0/3-0"),
+        Event(1.0, SET_BACK, "lab", "0/0-0"),
+        Event(1.2, DELIVERED, "C2", "0/1-0", 2),
+        Event(1.3, DELIVERED, "C2", "1/1-0", 2),  # of another server, which has lost nothing
+        Event(1.4, ACKED, "C2", "0/1-0"),
+    ]
+    at_last = Forgotten.of(events, FinalState())
+    assert at_last == (("0/3-0",), ("0/3-0",), ("0/1-0",))
+    late = [event for event in events if event.actor != "lab"] + [event for event in events if event.actor == "lab"]
+    for heard in (events, late):
+        recent = Recent(SHARDED, is_live=True)
+        recent.read(heard, until=2.0)
+        assert recent.servers is not None
+        assert recent.servers.forgotten({"workers": recent.ledger}) == at_last
