@@ -151,9 +151,9 @@ def test_a_dead_primary_is_seen_and_who_was_promoted_and_what_was_lost(
 
 def test_without_shards_the_order_is_lost(cluster: PrivateCluster) -> None:
     """Three consumers of one stream on the same cluster, where nothing else goes wrong, overtake each other."""
-    run = Lab(BUSY.replace(shards=None, duration=0.5), engine="live", redis_url=cluster.url).run()
-    assert run.processed == run.added == 400
-    assert run.inversions
+    run = Lab(BUSY.replace(shards=None), engine="live", redis_url=cluster.url).run()
+    assert run.processed == run.added == 1600
+    assert run.inversions  # some ten: in half a second, it would be one or two, or none
 
 
 def move(cluster: PrivateCluster, stream: str, source: PrivateServer, target: PrivateServer) -> None:
