@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import math
 import os
 import select
 import signal
@@ -18,6 +19,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import IO, NoReturn
 
@@ -27,6 +29,8 @@ from streamlab.servers.processes import GuardedProcess, guarded, guarded_popen
 CAN_FORK = sys.platform == "linux"
 #: Seconds that a nursery has to import what it forks with, and to answer.
 _PATIENCE = 60.0
+#: Seconds after which whoever waits looks again: another thread may have seen the end, and the file be another one.
+_LOOK_AGAIN = 0.5
 #: Of a child's: its standard streams, and one that nobody writes to: it is closed when the child has ended.
 _N_FILES = 4
 #: In the place of a pid: some library has started a thread there, and a fork may copy locks that it holds.
@@ -128,18 +132,20 @@ class Forked:
 
     def wait(self, timeout: float | None = None) -> int:
         """Wait for its end. Raises `subprocess.TimeoutExpired` after ``timeout`` seconds."""
+        deadline = math.inf if timeout is None else time.monotonic() + timeout
         while (status := self.poll()) is None:
+            left = deadline - time.monotonic()
+            if timeout is not None and left <= 0:
+                raise subprocess.TimeoutExpired(f"process {self.pid}", timeout)
             with contextlib.suppress(ValueError):  # another thread has just seen its end
-                if not self._has_ended(timeout):
-                    assert timeout is not None
-                    raise subprocess.TimeoutExpired(f"process {self.pid}", timeout)
+                self._has_ended(min(left, _LOOK_AGAIN))
         return status
 
-    def _has_ended(self, timeout: float | None) -> bool:
+    def _has_ended(self, timeout: float) -> bool:
         # Not select(), which cannot watch more than a thousand files.
         poll = select.poll()
         poll.register(self._life, select.POLLIN)
-        return bool(poll.poll(None if timeout is None else timeout * 1000))
+        return bool(poll.poll(math.ceil(timeout * 1000)))
 
     def send_signal(self, number: int) -> None:
         """Send a signal, unless it has ended."""
