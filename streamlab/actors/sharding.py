@@ -122,12 +122,12 @@ class Owner(ConsumerOfShards):
                     if not self.stop.is_set():
                         waiting.add(stopped)
                     self._watch.is_at_work = True
+                    # From one look to the next it is as long however late or long that was, unless it is very long: or
+                    # they would drift, and on a real server in another way than in a simulation.
                     now = loop.time()
-                    if now >= due:
-                        # One look a period, however late or long the one before was: else they would drift, and on a
-                        # real server in another way than in a simulation.
-                        due = max(due + looks_every, now + looks_every / 2)
+                    due = max(due + looks_every, now + looks_every / 2)
                     await asyncio.wait(waiting, timeout=due - now, return_when=asyncio.FIRST_COMPLETED)
+                    due = min(due, loop.time())  # work at a shard may have ended before
                     self._watch.expect_answer()
                 await self._say_goodbye()
         except GeneratorExit:  # nobody runs it any more
