@@ -19,9 +19,6 @@ _LOOKS, _UNTIL_FAIR = 3, 3
 #: Seconds in which consumers begin one by one; and seconds that a busy machine is given until all have their share.
 _ONE_BY_ONE, _PATIENCE = 2.0, 10.0
 _LOOK_EVERY = 0.005
-#: Looks between two that begin one by one: not a whole number, or all would look at the same moments, and so would
-#: whoever takes over at the moment at which the lease of one that died is over. By the golden ratio no two come close.
-_APART = 1.382
 
 
 class Sharing:
@@ -43,13 +40,13 @@ class Sharing:
     async def has_begun(self, name: str) -> None:
         """Wait until a consumer that has just begun has its share.
 
-        Who gets which shard would be a matter of moments if several began at once. A look more, and it is not in a
+        Who gets which shard would be a matter of moments if several began at once. One look more, and it is not in a
         simulation of the same either, where nothing takes exactly as long.
         """
         self._begun.append(name)
         if self._clock() < self._one_by_one_until:
             await self._until(self._one_by_one_until)
-            await asyncio.sleep(max(min(self._look * _APART, self._one_by_one_until - self._clock()), 0))
+            await asyncio.sleep(max(min(self._look, self._one_by_one_until - self._clock()), 0))
 
     async def all_have_begun(self) -> None:
         """Wait until each consumer that is there from the beginning has its share."""
