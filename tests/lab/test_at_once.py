@@ -77,8 +77,8 @@ def test_an_error_lets_others_tidy_up(tmp_path: Path) -> None:
     """Nobody is killed in the middle of it, and the error says where it comes from."""
     with pytest.raises(ScenarioError, match="while another one is at work") as caught:
         [*in_order(guards, [(str(tmp_path), n) for n in range(2)], jobs=2)]
-    assert "in guards" in caught.value.__notes__[0]
     assert os.listdir(tmp_path) == []
+    assert "in guards" in caught.value.__notes__[0]
 
 
 @pytest.mark.parametrize("jobs", [0, True, "two"])

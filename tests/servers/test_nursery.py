@@ -212,6 +212,15 @@ def test_where_there_are_threads_nothing_is_forked(monkeypatch: pytest.MonkeyPat
         assert psutil.Process(pid_of(one)).children() == []
 
 
+def assert_is_worker(process: GuardedProcess) -> None:
+    """See that it does what a worker does that is given no task: it says who starts it."""
+    assert process.stdin is not None
+    process.stdin.close()
+    assert process.wait(30) == 2
+    assert process.stderr is not None
+    assert b"is started by the lab" in process.stderr.read()
+
+
 @pytest.mark.parametrize("why", ["killed", "does not begin", "cannot be started", "not on this system"])
 def test_workers_start_by_themselves_where_none_can_be_forked(
     why: str, monkeypatch: pytest.MonkeyPatch, eventually: Eventually
@@ -233,11 +242,7 @@ def test_workers_start_by_themselves_where_none_can_be_forked(
             with workers.start() as worker:
                 process = psutil.Process(worker.pid)
                 eventually(lambda process=process: process.cmdline()[-1:] == ["worker"], "it runs its program")  # type: ignore[misc]
-                assert worker.stdin is not None
-                worker.stdin.close()
-                assert worker.wait(30) == 2
-                assert worker.stderr is not None
-                assert b"is started by the lab" in worker.stderr.read()
+                assert_is_worker(worker)
     finally:
         workers.close()
 
@@ -248,10 +253,6 @@ def test_workers_are_forked_where_they_can_be() -> None:
         with workers.start() as worker:
             assert workers._nursery is not None
             assert psutil.Process(worker.pid).ppid() == pid_of(workers._nursery)
-            assert worker.stdin is not None
-            worker.stdin.close()
-            assert worker.wait(30) == 2
-            assert worker.stderr is not None
-            assert b"is started by the lab" in worker.stderr.read()
+            assert_is_worker(worker)
     finally:
         workers.close()
