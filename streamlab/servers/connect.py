@@ -170,7 +170,8 @@ def connect(
         ``redis+sentinel://HOST:26379,HOST:26379/SERVICE`` for the primary that Sentinels name: after a failover, the
         client finds the new one. ``redis+cluster://HOST:6379,HOST:6379`` for a cluster: then the client is a
         `redis.RedisCluster`, which has the same methods, and is given out as if it were what is written here.
-        Without it, STREAMLAB_REDIS_URL is looked at, then programs on the PATH; else it is the embedded one.
+        Without it, it is the private or embedded server of this name, if there is one by now; then STREAMLAB_REDIS_URL
+        is looked at, then programs on the PATH; else it is the embedded one.
     server
         The name of the private or embedded server: the same name, the same data, in all of this process.
     fresh

@@ -23,6 +23,7 @@ from streamlab.servers.resp_values import Values
 from streamlab.servers.several import parse_several
 
 _PIECE = 1 << 16  # bytes passed on at a time
+_TURNS_TO_ACCEPT = 5  # two until it is handed over (of Python 3.11 to 3.14), one until what is aborted is closed
 _NO_REPLIES = (b">", b"|")  # RESP3: messages that nobody asked for, and remarks on the reply that follows
 _MANY_REPLIES = frozenset({b"SUBSCRIBE", b"PSUBSCRIBE", b"SSUBSCRIBE", b"MONITOR"})
 
@@ -130,9 +131,9 @@ class Proxy:
 
     async def close(self) -> None:
         """Close all connections and the socket, and remove its folder. Closing twice is allowed."""
-        if self._listener is not None:
-            self._listener.close()
-            self._listener = None
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            await close_listener(listener)
         self.cut()
         while self._tasks:
             await asyncio.wait(self._tasks)
@@ -182,6 +183,19 @@ class Proxy:
             return False
         self._to_lose = [wish for wish in self._to_lose if wish != [name, 0]]
         return True
+
+
+async def close_listener(listener: asyncio.Server) -> None:
+    """Stop listening, and see that what was accepted a moment ago comes to those who can close it.
+
+    asyncio hands a connection over some turns of its loop after it has accepted it. If the loop ends in between, its
+    socket stays open; so it does if the server is closed in between (``_attach`` fails, and nobody is told).
+    """
+    for socket in listener.sockets:
+        asyncio.get_running_loop().remove_reader(socket.fileno())
+    for _ in range(_TURNS_TO_ACCEPT):
+        await asyncio.sleep(0)
+    listener.close()
 
 
 class _Connection:

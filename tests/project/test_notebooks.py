@@ -266,6 +266,7 @@ def told(notebook: Any) -> list[tuple[str, str]]:
     ]
 
 
+EMBEDDED = "embedded://"
 ToldOn = Callable[[Any, str], list[tuple[str, str]]]
 #: Before each lesson on a kernel that has run others.
 ANEW = """
@@ -275,6 +276,9 @@ import matplotlib.pyplot
 matplotlib.pyplot.close("all")
 get_ipython().extension_manager.loaded.clear()
 os.environ["STREAMLAB_REDIS_URL"] = {url!r}
+import streamlab
+streamlab.close_servers()  # an embedded one would be taken again, whatever the URL, with what it holds
+assert streamlab.connect().connected.how == {how!r}
 %reset -sf
 """
 
@@ -285,7 +289,8 @@ def told_on() -> Iterator[ToldOn]:
     clients: list[Any] = []
 
     def execute(notebook: Any, url: str) -> list[tuple[str, str]]:
-        notebook.cells.insert(0, nbformat.v4.new_code_cell(ANEW.format(url=url)))
+        how = "embedded" if url == EMBEDDED else "url"
+        notebook.cells.insert(0, nbformat.v4.new_code_cell(ANEW.format(url=url, how=how)))
         km = clients[0].km if clients else None
         clients.append(NotebookClient(notebook, km=km, timeout=120, kernel_name="python3", coalesce_streams=True))
         clients[-1].resources = {"metadata": {"path": str(FOLDER)}}
@@ -307,7 +312,7 @@ def test_there_are_notebooks_of_commands() -> None:
 
 @every_notebook_of_commands
 def test_shows_the_same_on_the_embedded_server(name: str, told_on: ToldOn) -> None:
-    assert told_on(build.clean(notebook(name)), "embedded://") == told(notebook(name))
+    assert told_on(build.clean(notebook(name)), EMBEDDED) == told(notebook(name))
 
 
 @pytest.mark.redis

@@ -26,7 +26,7 @@ from streamlab.servers.client import (
 )
 from streamlab.servers.private import PrivateServer
 from streamlab.servers.programs import ServerBinary
-from streamlab.servers.proxy import Proxy
+from streamlab.servers.proxy import Proxy, close_listener
 
 PASSWORD = "s3cr3t/@"
 Handler = Callable[[list[str]], bytes | None]
@@ -67,7 +67,7 @@ async def fake_server(handler: Handler) -> AsyncIterator[tuple[str, list[list[st
         port = server.sockets[0].getsockname()[1]
         yield f"redis://127.0.0.1:{port}/0", commands
     finally:
-        server.close()
+        await close_listener(server)
         for writer in writers:
             writer.close()
         await server.wait_closed()

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
+import socket
 import stat
+import warnings
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,7 +21,7 @@ from hypothesis import strategies as st
 
 from streamlab.servers.client import stream_client, sync_stream_client
 from streamlab.servers.private import PrivateServer
-from streamlab.servers.proxy import Proxy
+from streamlab.servers.proxy import Proxy, close_listener
 from streamlab.servers.resp_frames import Commands, Frames, ProtocolError
 
 
@@ -227,12 +231,34 @@ def test_a_server_on_tcp(redis_url: str) -> None:
                 assert await reader.read() == b"+PONG\r\n"
                 writer.close()
                 await writer.wait_closed()
-            listener.close()
-            await listener.wait_closed()
+            await close_listener(listener)
         with pytest.raises(ValueError, match=r"TLS: rediss://:\*\*\*@host is no"):
             Proxy("rediss://:secret@host")
 
     run(scenario())
+
+
+@pytest.mark.parametrize("tcp", [True, False])
+def test_a_connection_that_comes_as_it_closes_is_closed(redis_url: str, tcp: bool) -> None:
+    """At whichever turn of the loop: accepted and not handed over yet, or just handed over."""
+
+    async def connected(turns: int) -> socket.socket:
+        async with Proxy(redis_url, tcp=tcp) as proxy:
+            target = redis.connection.parse_url(proxy.url)
+            client = socket.socket(socket.AF_INET if tcp else socket.AF_UNIX)
+            client.settimeout(10)
+            client.connect(("127.0.0.1", target["port"]) if tcp else target["path"])
+            for _ in range(turns):
+                await asyncio.sleep(0)
+        return client
+
+    for turns in range(7):
+        with warnings.catch_warnings(record=True) as left_open, asyncio.run(connected(turns)) as client:
+            warnings.simplefilter("always")
+            with contextlib.suppress(ConnectionError):
+                assert client.recv(1) == b""
+            gc.collect()
+        assert [str(warning.message) for warning in left_open] == [], turns
 
 
 # ---- losing ------------------------------------------------------------------------------------

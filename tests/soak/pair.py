@@ -25,6 +25,7 @@ import redis
 from streamlab.servers.client import sync_stream_client
 from streamlab.servers.private import PrivateServer
 from streamlab.servers.programs import ServerBinary
+from streamlab.servers.proxy import close_listener
 
 #: Seconds within which a server does what it was told, also on a busy machine.
 PATIENCE = 60.0
@@ -59,7 +60,7 @@ class Relay:
         self.port = listener.sockets[0].getsockname()[1]
         self._is_ready.set()
         await self._closing.wait()
-        listener.close()
+        await close_listener(listener)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
