@@ -114,7 +114,7 @@ class Owner(ConsumerOfShards):
         """Own shards until it is to stop; then finish what is begun, and give all of them back."""
         stopped = asyncio.create_task(self.stop.wait())
         loop, looks_every = asyncio.get_running_loop(), self.looks_every
-        began = loop.time()
+        due, is_over = loop.time(), True
         try:
             async with self._watch:
                 while await self._looks_again():
@@ -122,11 +122,14 @@ class Owner(ConsumerOfShards):
                     if not self.stop.is_set():
                         waiting.add(stopped)
                     self._watch.is_at_work = True
-                    # From one look to the next it is as long however long a look takes, unless that is very long.
-                    pause = max(looks_every - (loop.time() - began), looks_every / 2)
-                    await asyncio.wait(waiting, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
+                    now = loop.time()
+                    if is_over:
+                        # One look a period, however late or long the one before was: else they would drift, and on a
+                        # real server in another way than in a simulation.
+                        due = max(due + looks_every, now + looks_every / 2)
+                    ended, _ = await asyncio.wait(waiting, timeout=due - now, return_when=asyncio.FIRST_COMPLETED)
+                    is_over = not ended  # else it is looked early, besides
                     self._watch.expect_answer()
-                    began = loop.time()
                 await self._say_goodbye()
         except GeneratorExit:  # nobody runs it any more
             raise

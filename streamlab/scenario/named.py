@@ -180,7 +180,7 @@ def sharded() -> Scenario:
     return _under_way(
         "sharded",
         "crash-before-effect C2 nth 40",
-        recovery=Recovery("autoclaim", min_idle=0.75, interval=0.05),
+        recovery=Recovery("autoclaim", min_idle=1.25, interval=0.05),
         consumers=consumers(3, Service("exponential", mean=0.008)),
         shards=4,
     )

@@ -137,8 +137,8 @@ def test_a_page_shows_shards_and_servers_as_the_panel_did(name: str, tmp_path: P
         assert without_lease[0] == without_lease[1], panel["at"]
         untils |= {row[3] for row in page["shards"]}
     # Of an owner that lives nobody knows; that of the dead one is over so long after it died, at the latest.
-    died = [event.at for event in run.events if event.kind == EventKind.CRASHED]
-    assert untils == ({None, round(died[0] + 0.75, recording["digits"])} if name == "sharded" else set())
+    over = [event.at + run.scenario.recovery.min_idle for event in run.events if event.kind == EventKind.CRASHED]
+    assert untils == ({None, round(over[0], recording["digits"])} if name == "sharded" else set())
 
 
 def in_order(rows: list[Any], n_groups: int) -> list[Any]:
