@@ -347,9 +347,7 @@ class LiveEngine:
         try:
             await self.course.run()
         except (redis.exceptions.ConnectionError, redis.exceptions.RedisClusterException) as error:
-            raise LabError(
-                f"the server went away in the middle of the run ({error}){self.stage.last_words()}: run again"
-            ) from None
+            raise await self.stage.went_away(error) from None
         final, *finals = await self.stage.answered(lambda client: final_states(client, self.scenario))
         origin, log = self.course.origin, list(self.log)
         if self.stage.reception is not None:

@@ -39,12 +39,21 @@ _PERSISTENCE: Final[dict[str | None, tuple[Persistence, dict[str, str | int]]]] 
 }
 #: Seconds after which Sentinels call a primary dead that does not answer: with a busy machine in mind.
 _DOWN_AFTER: Final = 1.0
+#: Seconds that a process may take to end once it has closed its sockets.
+_TO_END: Final = 2.0
 #: Sentinels that look at a replica meanwhile would have it copy its primary again; in milliseconds.
 _LOOK_SELDOM: Final = 3_600_000
 #: What a run's own servers are.
 Servers = PrivateServer | PrivateReplicas | PrivateCluster
 #: Where no server is: a replica that is to copy it keeps what it has.
 _NOWHERE: Final = ("127.0.0.1", 1)
+
+
+def went_away(server: PrivateServer) -> LabError:
+    """Return what to raise when a server has died: its last words tell why."""
+    said = " ".join(server.log(3).split())[-500:]
+    words = f"; its last words: {said}" if said else ""
+    return LabError(f"the server went away in the middle of the run{words}: run again")
 
 
 def servers_of(scenario: Scenario, *, keeps: bool, port: int | None, password: str | None) -> Servers:
@@ -76,19 +85,23 @@ class LiveOutages(Stage):
         #: The shards of the server of a cluster that died last.
         self._failed: tuple[tuple[str, str], ...] = ()
 
-    def last_words(self) -> str:
-        """Return what a private server that has died said last; nothing of a server that is somebody's."""
-        if not isinstance(self._private, PrivateServer) or self._private.alive:
-            return ""
-        said = " ".join(self._private.log(3).split())[-500:]
-        return f"; its last words: {said}" if said else ""
-
     def check_alive(self) -> None:
         """Raise `LabError` if a private server has died."""
         assert self._course is not None
         if isinstance(self._private, PrivateServer) and not self._private.alive and not self._course.is_down:
             # Workers would go on trying to reach it for a while. But nobody will start it again.
-            raise LabError(f"the server went away in the middle of the run{self.last_words()}: run again")
+            raise went_away(self._private)
+
+    async def went_away(self, error: Exception) -> LabError:
+        """Return what to raise for the error that a client ended with: of a private server, what it said last."""
+        server = self._private
+        if isinstance(server, PrivateServer):
+            ended = time.monotonic() + _TO_END
+            while server.alive and time.monotonic() < ended:
+                await asyncio.sleep(0.01)
+            if not server.alive:
+                return went_away(server)
+        return LabError(f"the server went away in the middle of the run ({error}): run again")
 
     async def start_servers(self, servers: Servers) -> None:
         """Start the run's own servers."""

@@ -16,7 +16,7 @@ from streamlab.cli import main
 from streamlab.lab import live
 from streamlab.lab.both import run_both
 from streamlab.lab.lab import Lab, LabError
-from streamlab.lab.live import LiveEngine
+from streamlab.lab.live import LiveEngine, LiveStage
 from streamlab.results.comparison import Agreement, Comparison
 from streamlab.results.run import Run
 from streamlab.scenario import Arrivals, Scenario, Service, consumers, load_scenario, producers, to_toml
@@ -130,8 +130,16 @@ def test_a_worker_that_fails_is_named_with_its_words(redis_url, monkeypatch):
     assert run.lost == 0  # what was added is still read and acknowledged
 
 
-def test_a_server_that_goes_away_is_told(capsys):
-    """SIGKILL of the server in the middle of a run: one clear error, no hanging, nothing left."""
+@pytest.mark.parametrize("first", ["who looks after its process", "a client"])
+def test_a_server_that_goes_away_is_told(first, monkeypatch):
+    """SIGKILL of the server in the middle of a run: one clear error whoever sees it first, no hanging, nothing left."""
+
+    def ping(stage: Any) -> None:
+        with sync_stream_client(stage._private.url) as client:
+            client.ping()
+
+    if first == "a client":
+        monkeypatch.setattr(LiveStage, "check_alive", ping)
 
     async def main() -> list[int | None]:
         async with LiveEngine(SHORT) as engine:
