@@ -346,9 +346,9 @@ class LiveEngine:
             self.course.do(self._tick(progress))
         try:
             await self.course.run()
+            final, *finals = await self.stage.answered(lambda client: final_states(client, self.scenario))
         except (redis.exceptions.ConnectionError, redis.exceptions.RedisClusterException) as error:
             raise await self.stage.went_away(error) from None
-        final, *finals = await self.stage.answered(lambda client: final_states(client, self.scenario))
         origin, log = self.course.origin, list(self.log)
         if self.stage.reception is not None:
             log += self.stage.reception.unheard(log, self.scenario.groups, (final, *finals))

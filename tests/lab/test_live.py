@@ -159,6 +159,25 @@ def test_a_server_that_goes_away_is_told(first, monkeypatch):
     assert None not in pids
 
 
+def test_a_server_that_goes_away_at_the_very_end_is_told_alike(monkeypatch):
+    """When all is done, and it is to be asked what it holds."""
+
+    async def main() -> None:
+        async with LiveEngine(SHORT) as engine:
+            run = engine.course.run
+
+            async def run_and_kill() -> None:
+                await run()
+                assert isinstance(engine.stage._private, PrivateServer)
+                engine.stage._private.kill()
+
+            monkeypatch.setattr(engine.course, "run", run_and_kill)
+            with pytest.raises(LabError, match=r"went away in the middle of the run; its last words: .*\w"):
+                await engine.run()
+
+    asyncio.run(main())
+
+
 @pytest.fixture
 def live_run(tmp_path):
     """A live run of a minute, as a process of its own, once all its workers are at work."""
