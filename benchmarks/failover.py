@@ -13,7 +13,7 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
@@ -31,6 +31,7 @@ END = "<!-- end of the table -->"
 RATE = 300  # entries a second
 BEFORE, AFTER = 1.0, 0.5  # seconds for which it is worked before the crash, and written afterwards
 ACKED_AFTER = 0.2  # seconds from when an entry was added
+PATIENCE = 60.0  # seconds, also on a busy machine
 WAIT_LIMIT = 50  # milliseconds: a replica answers in one, or not at all
 
 
@@ -90,18 +91,30 @@ class Failover:
         try:
             time.sleep(BEFORE)
             if self._row.lag:
+                self._until(lambda: len(self.added) > len(self.acked) + 1)  # some are acknowledged after that
                 with sync_stream_client(replica.url) as client:
                     client.replicaof("127.0.0.1", 1)  # where no server is: it keeps what it has
+                n_added, n_acked = len(self.added), len(self.acked)
                 time.sleep(self._row.lag)
+                # Else, on a busy machine, nothing might have been written in this time.
+                self._until(lambda: (len(self.added) > n_added and len(self.acked) > n_acked) or self._row.wait)
             primary.kill()
             self.crashed_at = time.monotonic()
-            while self.blocked is None or self.added[-1][1] < self.crashed_at + self.blocked + AFTER:
-                time.sleep(0.01)
+            self._until(
+                lambda: self.blocked is not None and self.added[-1][1] >= self.crashed_at + self.blocked + AFTER
+            )
         finally:
             self._stop.set()
             primary.kill()
             for worker in workers:
                 worker.join()
+
+    def _until(self, condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while not condition():
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"nothing came of it within {PATIENCE:g} s")
+            time.sleep(0.01)
 
     @property
     def blocked(self) -> float | None:

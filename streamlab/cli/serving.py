@@ -71,7 +71,7 @@ def run_and_stay(engine: LiveEngine, show: Progress | None, tell: Callable[[Run]
             sys.stdout.flush()
             await asyncio.Event().wait()
 
-    run_coroutine(work(), lambda: engine.is_closing)
+    run_coroutine(work, lambda: engine.is_closing)
 
 
 def check_port(port: int | None) -> None:

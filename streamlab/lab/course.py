@@ -289,7 +289,10 @@ class Course(Cast):
     # ---- beside everything else ----------------------------------------------------------------
 
     def do(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Do something beside everything else; an error in it ends the run."""
+        """Do something beside everything else; an error in it ends the run. What is dropped does nothing any more."""
+        if self._is_dropped:  # a timer has come just then
+            work.close()
+            work = _nothing()
         task = self.loop.create_task(work, context=contextvars.Context())
         self._tasks.add(task)
         task.add_done_callback(self._note_done)
@@ -323,3 +326,7 @@ class Course(Cast):
             self._error = error
             if self._main is not None:
                 self._main.cancel()
+
+
+async def _nothing() -> None:
+    pass

@@ -18,8 +18,8 @@ import math
 import time
 import weakref
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from streamlab.actors import Recovery
@@ -353,9 +353,7 @@ class Lab(ByHand, ShowsItself):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def as_table(self) -> SmallTable:
@@ -380,8 +378,9 @@ class Lab(ByHand, ShowsItself):
         if self._live is None:
             from streamlab.lab.driving import LiveDriver
 
-            self._live = LiveDriver(self.scenario, self._redis_url, self._open_as)
-            weakref.finalize(self, self._live.close)  # when nobody has the lab any more, or at exit
+            driver = LiveDriver(self.scenario, self._redis_url, self._open_as)
+            self._live = driver.start(partial(setattr, self, "_live"))
+            weakref.finalize(self, driver.close)  # when nobody has the lab any more, or at exit
             self._live.keep_open(self._stays_open)
         return self._live
 

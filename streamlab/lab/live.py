@@ -22,7 +22,7 @@ from streamlab.lab.live_outages import LiveOutages, servers_of
 from streamlab.lab.live_process import LiveProcess, WorkerProcess, Workers
 from streamlab.lab.machine_process import MachineProcess
 from streamlab.lab.ownership import OwnKeys
-from streamlab.lab.patience import within
+from streamlab.lab.patience import to_its_end, within
 from streamlab.lab.play import Part
 from streamlab.lab.promotions import watch_promotions
 from streamlab.lab.sharing import Sharing
@@ -98,8 +98,8 @@ class LiveStage(LiveOutages):
     @property
     def public_url(self) -> str:
         """The URL for other programs: that of a private server's port, or of the server that was given."""
-        has_port = isinstance(self._private, PrivateServer) and self._port is not None
-        return self._private.tcp_url if has_port and isinstance(self._private, PrivateServer) else self.url
+        private = self._private if self._port is not None else None
+        return private.tcp_url if isinstance(private, PrivateServer) else self.url
 
     @property
     def client(self) -> Redis:
@@ -170,10 +170,9 @@ class LiveStage(LiveOutages):
         for proxy in self._proxies.values():
             await proxy.close()
         if self._client is not None:
-            if self._own_keys is not None and self._private is None:
+            if self._own_keys is not None and self._estate is not None:  # on a server that is somebody's
                 await self._own_keys.delete()
-                if self._estate is not None:
-                    self._estate.settle()
+                self._estate.settle()
             with contextlib.suppress(TimeoutError, redis.exceptions.RedisError):
                 await within(_PARTING, self._client.aclose())
             self._client = None
@@ -369,8 +368,11 @@ class LiveEngine:
         )
 
     async def close(self) -> None:
-        """End everything: workers, what was written to the server, the private server."""
+        """End everything: workers, what was written to the server, the private server. No cancellation tears that."""
         self.is_closing = True
+        await to_its_end(self._close())
+
+    async def _close(self) -> None:
         await self.course.drop()
         for process in self.stage.lives:
             process.close()

@@ -117,7 +117,7 @@ class LiveOutages(Stage):
     async def _in_thread(self, start: Callable[[], object]) -> None:
         """Start a server in a thread; if that is cancelled, see the thread end, so that the server can be stopped."""
         give_up = self._private.give_up if isinstance(self._private, PrivateServer) else None
-        await to_its_end(math.inf, asyncio.to_thread(start), if_cancelled=give_up)
+        await to_its_end(asyncio.to_thread(start), if_cancelled=give_up)
 
     # ---- what is on the disk -----------------------------------------------------------------------
 

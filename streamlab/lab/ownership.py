@@ -109,12 +109,12 @@ class OwnKeys:
             If one of them exists, or another program was faster: nothing has been changed then.
         """
         # Not to be torn: whoever does not hear that a key has been made will not delete it.
-        await to_its_end(_LAST_WORD / 3, self._make(stream, prefix, ledgers, dead_letters, leases))
+        await to_its_end(self._make(stream, prefix, ledgers, dead_letters, leases), _LAST_WORD / 3)
 
     async def claim_dead_letters(self, key: str) -> None:
         """See that a dead-letter stream is ours or free, and make it; raise `ServerUnusable` if it is another's."""
         if key not in self._dead_letters:
-            await to_its_end(_LAST_WORD / 3, self._make(None, "", (), key, ()))
+            await to_its_end(self._make(None, "", (), key, ()), _LAST_WORD / 3)
 
     async def _make(
         self, stream: str | None, prefix: str, ledgers: Sequence[str], dead: str | None, leases: Sequence[str]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -32,7 +33,7 @@ async def within(limit: float, step: Coroutine[Any, Any, T]) -> T:
 
 
 async def to_its_end(
-    limit: float, step: Coroutine[Any, Any, T], *, if_cancelled: Callable[[], object] | None = None
+    step: Coroutine[Any, Any, T], limit: float = math.inf, *, if_cancelled: Callable[[], object] | None = None
 ) -> T:
     """Do something that must not be torn: if it is cancelled, let it go on for at most `limit` seconds.
 

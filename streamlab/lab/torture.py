@@ -134,7 +134,7 @@ def torture(
             return _judge(run, program, engine.stage.books, effects, engine.origin, may_repeat)
 
     # A program may have any number of connections, each of which is two of its proxy's.
-    return run_coroutine(work(), lambda: engine.is_closing, asyncio.new_event_loop)
+    return run_coroutine(work, lambda: engine.is_closing, asyncio.new_event_loop)
 
 
 # ---- what the program's own books say --------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import importlib
 import os
 import random
 import signal
@@ -153,6 +154,8 @@ def test_a_live_lab_interrupted_at_its_start_is_closed(
     way: str, after: float, interrupts: Callable[[int], Interrupts]
 ) -> None:
     """Wherever the interrupt comes, ``close()`` ends every process, thread and server."""
+    # Imported before: pytest rewrites it, and of an interrupt in the midst of that Python 3.11 makes a SystemError.
+    importlib.import_module("streamlab.lab.driving")
     before, threads = children(), threading.active_count()
     lab = Lab("kill-and-recover", engine="live")
     with contextlib.suppress(KeyboardInterrupt):

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 from streamlab.cli import main
 from streamlab.lab import live
 from streamlab.lab.both import run_both
+from streamlab.lab.course import Course
 from streamlab.lab.lab import Lab, LabError
 from streamlab.lab.live import LiveEngine, LiveStage
 from streamlab.results.comparison import Agreement, Comparison
@@ -72,7 +74,7 @@ def test_both_engines_agree(name):
 
 def test_both_engines_agree_on_two_groups():
     """Each of them: their shares, service and sojourn times."""
-    assert_right_and_wrong_are_told_apart(run_both(load_scenario("two-groups").faster(40).replace(duration=5.0)))
+    assert_right_and_wrong_are_told_apart(run_both(load_scenario("two-groups").faster(40).replace(duration=10.0)))
 
 
 def test_both_engines_agree_beside_busy_loops():
@@ -176,6 +178,91 @@ def test_a_server_that_goes_away_at_the_very_end_is_told_alike(monkeypatch):
                 await engine.run()
 
     asyncio.run(main())
+
+
+def test_a_run_that_is_cancelled_as_its_server_comes_back_leaves_none(monkeypatch):
+    """Who ends the server waits for the thread that starts it again, or it would be started behind his back."""
+    at_work, restart, is_there = threading.Event(), PrivateServer.restart, []
+
+    def slow_restart(server: PrivateServer, timeout: float) -> PrivateServer:
+        at_work.set()
+        threading.Event().wait(2.0)
+        try:
+            return restart(server, timeout)
+        finally:
+            is_there.append(server.alive)
+
+    monkeypatch.setattr(PrivateServer, "restart", slow_restart)
+
+    async def main() -> None:
+        scenario = SHORT.with_faults("server-down at 100ms for 100ms")
+        async with asyncio.timeout(30), LiveEngine(scenario) as engine:
+            running = asyncio.create_task(engine.run())
+            while not at_work.is_set():
+                await asyncio.sleep(0.01)
+            server = engine.stage._private
+            running.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await running
+        assert isinstance(server, PrivateServer)
+        assert is_there == [False]  # it was given up
+        assert not server.alive
+
+    asyncio.run(main())
+
+
+def test_what_is_due_when_a_run_has_been_dropped_is_not_done():
+    """A server that is down would be started again behind the back of who has just ended it."""
+
+    async def main() -> list[str]:
+        done: list[str] = []
+
+        async def do(what: str) -> None:
+            done.append(what)
+
+        async with asyncio.timeout(30), LiveEngine(SHORT) as engine:
+            await engine.course.do(do("before"))
+            await engine.course.drop()
+            await engine.course.do(do("afterwards"))
+        return done
+
+    assert asyncio.run(main()) == ["before"]
+
+
+def test_a_run_is_closed_to_the_end_however_often_it_is_cancelled(monkeypatch):
+    """A cancellation comes again until it has been seen: so one may come while all is being ended."""
+    drop, is_dropping = Course.drop, asyncio.Event()
+
+    async def slow_drop(course: Course) -> None:
+        is_dropping.set()
+        await asyncio.sleep(0.2)
+        await drop(course)
+
+    monkeypatch.setattr(Course, "drop", slow_drop)
+
+    async def main() -> list[bool]:
+        async def play(engine: LiveEngine) -> None:
+            async with engine:
+                await engine.run()
+
+        engine = LiveEngine(SHORT)
+        playing = asyncio.create_task(play(engine))
+        async with asyncio.timeout(30):
+            while not engine.log:
+                await asyncio.sleep(0.01)
+            pids = [worker.pid for worker in engine.course.processes.values() if worker.pid is not None]
+            server = engine.stage._private
+            playing.cancel()
+            await is_dropping.wait()
+            for _ in range(3):
+                playing.cancel()
+                await asyncio.sleep(0.01)
+            with pytest.raises(asyncio.CancelledError):
+                await playing
+        assert isinstance(server, PrivateServer)
+        return [server.alive, *map(runs, pids)]
+
+    assert not any(asyncio.run(main()))
 
 
 @pytest.fixture

@@ -1,10 +1,12 @@
 """A live run in a thread of its own: what goes wrong there reaches whoever waits for it."""
 
 import asyncio
+import threading
 
 import pytest
 
-from streamlab.lab.running import run_coroutine
+from streamlab.lab import running
+from streamlab.lab.running import OwnThread, run_coroutine
 
 
 class _Broken(asyncio.SelectorEventLoop):
@@ -21,4 +23,66 @@ def test_a_loop_that_breaks_is_an_error_and_no_endless_wait() -> None:
         await asyncio.sleep(0)
 
     with pytest.raises(ValueError, match="out of range"):
-        run_coroutine(work(), lambda: True, _Broken)
+        run_coroutine(work, lambda: True, _Broken)
+
+
+@pytest.mark.parametrize("moment", ["not started", "before there is a thread", "before the thread has begun"])
+def test_an_interrupt_as_it_starts_leaves_nothing(moment: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody knows then whether there is a thread: it is ended in any case, and waited for if there is one."""
+    told: list[str] = []
+
+    async def main() -> None:
+        told.append("began")
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(0.1)
+            told.append("tidied up")
+
+    start = threading.Thread.start
+
+    def interrupted_start(thread: threading.Thread) -> None:
+        if moment == "before the thread has begun":
+            start(thread)
+        raise KeyboardInterrupt
+
+    own = OwnThread(main, lambda: "tidied up" in told)
+    monkeypatch.setattr(running, "_TO_BEGIN", 0.5)
+    if moment != "not started":
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", interrupted_start)
+            with pytest.raises(KeyboardInterrupt):
+                own.start()
+    own.end()
+    assert told in ([], ["began", "tidied up"])
+    assert not any(thread.name == "streamlab-live" for thread in threading.enumerate())
+
+
+def test_a_thread_that_begins_after_all_ends_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that nobody waited for any more."""
+    told: list[str] = []
+
+    async def main() -> None:
+        told.append("began")
+
+    own = OwnThread(main, lambda: False)
+    monkeypatch.setattr(running, "_TO_BEGIN", 0.01)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", lambda thread: None)
+        own.start()
+        own.end()
+    own._thread.start()
+    with pytest.raises(asyncio.CancelledError):
+        own.result()
+    assert told == []
+
+
+def test_a_loop_that_cannot_be_made_is_an_error() -> None:
+    def make_loop() -> asyncio.AbstractEventLoop:
+        raise OSError("too many open files")
+
+    async def work() -> None:
+        await asyncio.sleep(0)
+
+    with pytest.raises(OSError, match="too many"):
+        run_coroutine(work, lambda: False, make_loop)

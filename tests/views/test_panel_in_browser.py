@@ -109,9 +109,9 @@ def story(page: Any, *, live: bool, automatic: bool, eventually: Eventually) -> 
     assert page.evaluate("() => document.activeElement.getAttribute('aria-label')") == "Kill C2"
 
     took_ms = page.evaluate(KILL_AND_TIME)
-    assert took_ms < 500
+    assert took_ms < 2_000  # before anybody would click again, also on a busy machine
     if pid is not None:
-        eventually(lambda: not is_running(pid), "the process is gone", timeout=1.0)
+        eventually(lambda: not is_running(pid), "the process is gone")
     assert "No other consumer is given" in page.text_content(".headline")
     stranded = [entry for entry, owner in page.evaluate(OWNERS).items() if owner == "C2 (dead)"]
     assert len(stranded) == number(page, "C2", 4) > 0

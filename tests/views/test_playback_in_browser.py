@@ -69,7 +69,8 @@ def test_a_page_from_disk_plays_the_run(engine: EngineName, tmp_path: Path) -> N
         page.keyboard.press("Space")
         assert page.get_by_role("button", name="Play", exact=True).is_visible()
         before = seen()["clock"]
-        page.keyboard.press("ArrowRight")
+        for _ in range(10):  # the next moment may be less than a hundredth of a second later
+            page.keyboard.press("ArrowRight")
         assert seen()["clock"] > before
         page.get_by_role("button", name="C2 died").press("Enter")
         crashed = seen()
