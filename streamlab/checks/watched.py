@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, NoReturn
 
 import redis
@@ -22,15 +22,15 @@ class Command:
 
     words: tuple[str, ...]
     reply: Any = None
+    #: All its words in capitals, to look for options.
+    upper: list[str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        self.upper = [word.upper() for word in self.words]
 
     @property
     def name(self) -> str:
         return self.words[0]
-
-    @property
-    def upper(self) -> list[str]:
-        """All its words in capitals, to look for options."""
-        return [word.upper() for word in self.words]
 
     def position(self, option: str) -> int:
         """Return where an option stands, counted from the end; 0 if it is not there."""

@@ -102,6 +102,8 @@ class EntryLog:
         self._nodes: list[Node] = []
         self._node_ids: list[StreamId] = []  # the nodes' first ids, for bisection
         self._length = 0  # of what is in the nodes
+        #: Whether ids may be missing above the first entry's: entries that were deleted, or ids that go back (XSETID).
+        self.may_have_gaps = False
         #: The last entries, in no node yet: append to it. A hundred at once are put into a node much faster
         #: than each by itself, and most are read again before somebody asks for what only the nodes know.
         self.new: list[StoredEntry] = []
@@ -159,6 +161,17 @@ class EntryLog:
         entries = nodes[self._node_index(entry_id)].entries
         i = bisect_left(entries, (entry_id,))
         return entries[i][1] if i < len(entries) and entries[i][0] == entry_id else None
+
+    @property
+    def whole_from(self) -> StreamId:
+        """The id from which on everything that was ever here still is; `MAX_ID` if that cannot be said."""
+        first = None if self.may_have_gaps else self.first
+        return MAX_ID if first is None else first[0]
+
+    def __getitem__(self, entry_id: StreamId) -> Fields:
+        if (fields := self.get(entry_id)) is None:
+            raise KeyError(entry_id)
+        return fields
 
     def __contains__(self, entry_id: StreamId) -> bool:
         return self.get(entry_id) is not None
@@ -222,6 +235,7 @@ class EntryLog:
         i = bisect_left(entries, (entry_id,))
         if i == len(entries) or entries[i][0] != entry_id:
             return False
+        self.may_have_gaps = True
         del entries[i]
         self._length -= 1
         if not entries:
@@ -262,6 +276,7 @@ class EntryLog:
                 n_candidates = min(n_too_many, n_in_node)
 
             if may_remove is not None:
+                self.may_have_gaps = True
                 if max_length is not None:
                     n_candidates = n_in_node  # those that stay do not make others stay
                 kept = _keep(node.entries, n_candidates, n_too_many, may_remove)

@@ -307,14 +307,13 @@ class StreamModel(PlainStream):
         if self.behaviour.consumers_made_early:
             group.asking(consumer_name, now_ms)
         attempts = count * AUTOCLAIM_SCAN_FACTOR
-        cursor = MIN_ID
+        cursor, whole_from = MIN_ID, self.entries.whole_from
         for entry_id in group.pending.walk(start):
             if attempts == 0 or count == 0:
                 cursor = entry_id
                 break
             attempts -= 1
-            fields = self.entries.get(entry_id)
-            if fields is None:
+            if entry_id < whole_from and entry_id not in self.entries:
                 self.ack(group_name, [entry_id])
                 deleted.append(entry_id)
                 count -= 1
@@ -325,7 +324,7 @@ class StreamModel(PlainStream):
             consumer = group.asking(consumer_name, now_ms)
             group.redeliver(entry_id, consumer, now_ms, pending.delivery_count + (not justid))
             consumer.active_at_ms = now_ms
-            claimed.append((entry_id, fields))
+            claimed.append((entry_id, self.entries[entry_id]))
             count -= 1
         return cursor, claimed, deleted
 

@@ -101,6 +101,7 @@ class PlainStream:
         if last is not None and entries_added is not None and entries_added < len(self):
             raise StreamError("The entries_added specified in XSETID is smaller than the target stream length")
         self.last_id = last_id
+        self.entries.may_have_gaps = True
         if entries_added is not None:
             self.entries_added = entries_added
         if max_deleted_id != MIN_ID:

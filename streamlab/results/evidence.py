@@ -47,16 +47,26 @@ class Evidence:
     def events_of(self, entry_id: str) -> list[Event]:
         """Return an entry's events."""
         if entry_id not in self._events_of:
-            self.look_at([entry_id])
+            events = map(self.events.__getitem__, self._places.get(entry_id, ()))
+            self._events_of[entry_id] = [event for event in events if event.kind != RECREATED]
         return self._events_of[entry_id]
+
+    @functools.cached_property
+    def _places(self) -> dict[str, list[int]]:
+        """Which events are of which entry: for who asks for one entry after the other."""
+        places: dict[str, list[int]] = {}
+        for number, entry_id in enumerate(self.events.columns().ids()):
+            places.setdefault(entry_id, []).append(number)
+        return places
 
     def look_at(self, ids: Collection[str]) -> None:
         """Look up the events of several entries at once: they will be asked for."""
         found: dict[str, list[Event]] = {i: [] for i in ids if i not in self._events_of}
         if found:
-            for event in self.events:
-                if event.id in found and event.kind != RECREATED:
-                    found[event.id].append(event)
+            for row in self.events.rows():
+                _, kind, _, entry_id, _ = row
+                if entry_id in found and kind != RECREATED:
+                    found[entry_id].append(Event(*row))
             self._events_of |= found
 
     @functools.cached_property

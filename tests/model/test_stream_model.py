@@ -295,6 +295,40 @@ def test_autoclaim_lists_ghosts() -> None:
     assert model.autoclaim("g", "bob", MINUTE_MS, MIN_ID, 0) == (MIN_ID, [], [(1, 1)])
 
 
+def test_autoclaim_lists_ghosts_however_they_came_about() -> None:
+    """Deleted in the midst, trimmed from the beginning, or above ids that have gone back (XSETID): not held twice."""
+    deleted = stream_of(1, 2, 3)
+    deleted.read_group("g", "ann", 0)
+    deleted.delete([(1, 2)])
+    trimmed = stream_of(1, 2, 3)
+    trimmed.read_group("g", "ann", 0)
+    trimmed.trim(max_length=1)
+    gone_back = stream_of(1, 2, 3)
+    gone_back.read_group("g", "ann", 0)
+    gone_back.trim(max_length=0)
+    gone_back.set_id((1, 0))
+    for seq in (1, 4):
+        gone_back.add(ONE, 0, (1, seq))
+    found = [model.autoclaim("g", "bob", MINUTE_MS, MIN_ID, 0)[2] for model in (deleted, trimmed, gone_back)]
+    assert found == [[(1, 2)], [(1, 1), (1, 2)], [(1, 2), (1, 3)]]
+
+
+def test_from_where_on_nothing_is_missing() -> None:
+    """From the first entry on, unless something was taken out behind it, or may have been."""
+
+    def log_of(*seqs: int) -> EntryLog:
+        log = EntryLog()
+        log.new += [((1, seq), ONE) for seq in seqs]
+        return log
+
+    whole, cut, deleted, refused = (log_of(1, 2, 3) for _ in range(4))
+    cut.trim(max_length=2)
+    deleted.remove((1, 2))
+    refused.trim(max_length=1, may_remove=lambda entry_id: entry_id != (1, 1))
+    assert [log.whole_from for log in (whole, cut, deleted, refused)] == [(1, 1), (1, 2), MAX_ID, MAX_ID]
+    assert log_of().whole_from == MAX_ID
+
+
 def test_autoclaim_gives_up_early() -> None:
     """XAUTOCLAIM looks at ten entries for each one asked for, then hands back a cursor."""
     model = stream_of(*range(1, 13))
