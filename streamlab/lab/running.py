@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, Generic, TypeVar
@@ -42,6 +43,8 @@ class OwnThread(Generic[T]):
         at_end: Callable[[], object] = lambda: None,
     ) -> None:
         self._main, self._is_closing, self._make_loop, self._at_end = main, is_closing, make_loop, at_end
+        # A notebook's kernel knows by it which cell is to show what is printed.
+        self._context = contextvars.copy_context()
         self.loop: asyncio.AbstractEventLoop
         self._task: asyncio.Task[T]
         self._results: list[T] = []
@@ -102,7 +105,7 @@ class OwnThread(Generic[T]):
         self.loop = self._make_loop()
         try:
             asyncio.set_event_loop(self.loop)
-            self._task = self.loop.create_task(self._main())
+            self._task = self.loop.create_task(self._main(), context=self._context)
             self._has_begun.set()
             if self._is_to_end:
                 self._task.cancel()

@@ -1,6 +1,7 @@
 """A live run in a thread of its own: what goes wrong there reaches whoever waits for it."""
 
 import asyncio
+import contextvars
 import threading
 
 import pytest
@@ -86,3 +87,18 @@ def test_a_loop_that_cannot_be_made_is_an_error() -> None:
 
     with pytest.raises(OSError, match="too many"):
         run_coroutine(work, lambda: False, make_loop)
+
+
+def test_it_has_the_context_of_who_asks_for_it() -> None:
+    """A notebook's kernel knows by a context variable which cell is to show what is printed."""
+    cell = contextvars.ContextVar[str]("cell", default="none")
+
+    async def work() -> str:
+        await asyncio.sleep(0)
+        return cell.get()
+
+    token = cell.set("the third")
+    try:
+        assert run_coroutine(work, lambda: False) == "the third"
+    finally:
+        cell.reset(token)
