@@ -128,7 +128,10 @@ def run_coroutine(
         own.start()
         return own.result()
     except BaseException:
-        own.end()
+        try:
+            own.end()
+        finally:
+            own.end()  # an interrupt more, while that was waited for, is told afterwards
         raise
 
 

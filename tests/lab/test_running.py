@@ -102,3 +102,32 @@ def test_it_has_the_context_of_who_asks_for_it() -> None:
         assert run_coroutine(work, lambda: False) == "the third"
     finally:
         cell.reset(token)
+
+
+def test_a_second_interrupt_is_told_once_all_is_tidied_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    end, interrupts = OwnThread.end, ["one"]
+
+    async def work() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(0.3)
+            told.append("tidied up")
+
+    def interrupted_end(own: OwnThread[None]) -> None:
+        if interrupts:
+            interrupts.clear()
+            own._is_to_end = True
+            raise KeyboardInterrupt
+        end(own)
+
+    def interrupted_result(own: OwnThread[None]) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(OwnThread, "end", interrupted_end)
+    monkeypatch.setattr(OwnThread, "result", interrupted_result)
+    with pytest.raises(KeyboardInterrupt):
+        run_coroutine(work, lambda: False)
+    assert told in ([], ["tidied up"])  # it may not even have begun
+    assert not any(thread.name == "streamlab-live" for thread in threading.enumerate())
