@@ -379,8 +379,8 @@ class Lab(ByHand, ShowsItself):
             from streamlab.lab.driving import LiveDriver
 
             driver = LiveDriver(self.scenario, self._redis_url, self._open_as)
-            self._live = driver.start(partial(setattr, self, "_live"))
             weakref.finalize(self, driver.close)  # when nobody has the lab any more, or at exit
+            self._live = driver.start(partial(setattr, self, "_live"))
             self._live.keep_open(self._stays_open)
         return self._live
 

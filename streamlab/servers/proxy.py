@@ -23,7 +23,7 @@ from streamlab.servers.resp_values import Values
 from streamlab.servers.several import parse_several
 
 _PIECE = 1 << 16  # bytes passed on at a time
-_TURNS_TO_ACCEPT = 5  # two until it is handed over (of Python 3.11 to 3.14), one until what is aborted is closed
+_TURNS_TO_ACCEPT = 5  # two until it is handed over (seen with Python 3.11 to 3.13), one until what is aborted is closed
 _NO_REPLIES = (b">", b"|")  # RESP3: messages that nobody asked for, and remarks on the reply that follows
 _MANY_REPLIES = frozenset({b"SUBSCRIBE", b"PSUBSCRIBE", b"SSUBSCRIBE", b"MONITOR"})
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import importlib
 import os
 import random
 import signal
@@ -16,11 +15,13 @@ from pathlib import Path
 
 import pytest
 
+from streamlab.lab.driving import LiveDriver
 from streamlab.lab.lab import Lab
 from streamlab.lab.live import LiveEngine
 from streamlab.scenario import Scenario, load_scenario
 
-# An interrupt that comes in a weak reference's callback is lost by Python itself, which says so.
+# The driver is imported before anything is interrupted: pytest rewrites it, and of an interrupt in the midst of that
+# Python 3.11 makes a SystemError. And one that comes in a weak reference's callback is lost by Python, which says so.
 pytestmark = [
     pytest.mark.real_time("counts processes and threads, and interrupts them at a moment"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
@@ -146,6 +147,14 @@ def children() -> set[int]:
     return found
 
 
+def until_gone(before: set[int], threads: int) -> None:
+    """Wait until there are no more processes and threads than before; not for long."""
+    deadline = time.monotonic() + 5
+    while children() - before or threading.active_count() > threads:
+        assert time.monotonic() < deadline, (children() - before, threading.enumerate())
+        time.sleep(0.01)
+
+
 @pytest.mark.redis
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks into /proc")
 @pytest.mark.parametrize("after", [0.005, 0.02, 0.1, 0.4, 0.9])
@@ -154,17 +163,32 @@ def test_a_live_lab_interrupted_at_its_start_is_closed(
     way: str, after: float, interrupts: Callable[[int], Interrupts]
 ) -> None:
     """Wherever the interrupt comes, ``close()`` ends every process, thread and server."""
-    # Imported before: pytest rewrites it, and of an interrupt in the midst of that Python 3.11 makes a SystemError.
-    importlib.import_module("streamlab.lab.driving")
     before, threads = children(), threading.active_count()
     lab = Lab("kill-and-recover", engine="live")
     with contextlib.suppress(KeyboardInterrupt):
         interrupts(1).after(after, lab.play if way == "play" else lab.run)
     lab.close()
-    deadline = time.monotonic() + 5
-    while children() - before or threading.active_count() > threads:
-        assert time.monotonic() < deadline, (children() - before, threading.enumerate())
-        time.sleep(0.01)
+    until_gone(before, threads)
+
+
+@pytest.mark.redis
+@pytest.mark.usefixtures("default_server_binary")
+def test_a_live_lab_interrupted_just_as_it_has_begun_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The interrupt comes when the thread is there, and before anybody has been given what holds it."""
+    start = LiveDriver.start
+
+    def interrupted(driver: LiveDriver, hold: Callable[[LiveDriver | None], object]) -> LiveDriver:
+        start(driver, hold)
+        raise KeyboardInterrupt
+
+    before, threads = children(), threading.active_count()
+    monkeypatch.setattr(LiveDriver, "start", interrupted)
+    lab = Lab("kill-and-recover", engine="live")
+    with pytest.raises(KeyboardInterrupt):
+        lab.play()
+    assert threading.active_count() > threads
+    lab.close()
+    until_gone(before, threads)
 
 
 @pytest.mark.redis
