@@ -5,7 +5,7 @@ ask for `server_binary` otherwise run against each one found on the PATH.
 
 A test that is not marked may run beside any others, however busy the machine. One that looks at real times, or at what
 processes do meanwhile, says so: ``@pytest.mark.real_time("why")``. ``make test`` runs the first by
-``--real-time=without``, then the second by ``--real-time=only``, and then the lessons: three or two at once.
+``--real-time=without``, then the second by ``--real-time=only``, which mostly wait, and then the lessons.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     part = config.getoption("--real-time")
     if part:
         chosen = [item for item in items if is_real_time(item) == (part == "only")]
-        config.hook.pytest_deselected(items=[item for item in items if item not in set(chosen)])
+        config.hook.pytest_deselected(items=[item for item in items if is_real_time(item) != (part == "only")])
         items[:] = chosen
 
 

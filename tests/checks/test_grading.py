@@ -201,6 +201,7 @@ def test_a_handler_in_another_task_dies_with_its_process() -> None:
 def test_background_tasks_end_with_their_consumer() -> None:
     """A heartbeat that is not cancelled goes on for no longer than its consumer."""
     beats: list[float] = []
+    hearts: list[asyncio.Task[None]] = []
 
     async def my_consumer(*args: Any) -> None:
         async def beat() -> None:
@@ -208,8 +209,7 @@ def test_background_tasks_end_with_their_consumer() -> None:
                 await asyncio.sleep(0.05)
                 beats.append(asyncio.get_running_loop().time())
 
-        heart = asyncio.create_task(beat())
-        assert heart
+        hearts.append(asyncio.create_task(beat()))
         await consumer_of()(*args)
 
     assert checks.recovery(my_consumer, schedules=2)

@@ -132,7 +132,12 @@ def test_a_run_is_judged_once(monkeypatch):
     """However often it is asked what is broken, and by whom."""
     judged = []
     examine = invariants.examine
-    monkeypatch.setattr(invariants, "examine", lambda *args: judged.append(args) or examine(*args))  # type: ignore[func-returns-value]
+
+    def count(*args):
+        judged.append(args)
+        return examine(*args)
+
+    monkeypatch.setattr(invariants, "examine", count)
     run = run_of(*story(1, "C1", 0, 0, 2, 2))
     assert [run.broken(), run.broken(), [v for v in run.verdicts if not v]] == [[], [], []]
     assert checks.invariants(run)

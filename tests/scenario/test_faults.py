@@ -33,7 +33,7 @@ def test_random_ones_survive_their_text(seed):
     faults = random_faults(random.Random(seed), **DRAWN)
     assert 1 <= len(faults) <= 6
     assert tuple(parse_action(str(fault)) for fault in faults) == faults
-    assert Scenario(consumers=Scenario().with_consumers(2).consumers).with_faults(*faults)
+    assert Scenario(consumers=Scenario().with_consumers(2).consumers).with_faults(*faults).faults == faults
 
 
 def test_the_same_seed_draws_the_same_faults():
