@@ -134,6 +134,23 @@ def run_all_cells(page: Any) -> None:
     )
 
 
+def kill_in_work(page: Any, consumer: str) -> None:
+    """Play a simulated lab's panel until a consumer holds something, and kill it by click; time stands still then.
+
+    While it does not, a consumer may finish before a click on a busy machine has found its way.
+    """
+    press = ".streamlab-panel button:text-is('{}')".format
+    holds = f"() => Number(document.querySelector('[data-consumer={consumer}]').cells[3].textContent) > 0"
+    while True:
+        page.click(press("Play"))
+        page.wait_for_function(holds)
+        page.click(press("Freeze"))
+        page.wait_for_selector(press("Play"))
+        if page.evaluate(holds):
+            break
+    page.click(f"[data-consumer={consumer}] .kill")
+
+
 def restart_kernel(page: Any) -> None:
     """Restart the kernel of the notebook that Jupyter shows, and wait until it is there again."""
     page.evaluate(

@@ -67,7 +67,8 @@ class Shards:
         for number in range(self._n):
             owner, since, ms = leases.get(number, Lease("", 0, 0))
             is_known = not ms or self._ahead < math.inf
-            left = max((since + ms) / 1000 - self._ahead - now, 0.0) if is_known else None
+            # By another clock, and it may have been prolonged since `now`: what is left is no more than was given.
+            left = min(max((since + ms) / 1000 - self._ahead - now, 0.0), ms / 1000) if is_known else None
             yield ShardView(number, group, owner, left, ledger.backlog.size_of(number), pending.get(number, 0))
 
     def told(self, group: str, ledger: Ledger, now: float) -> Iterator[ShardView]:

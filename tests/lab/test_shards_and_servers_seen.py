@@ -13,17 +13,18 @@ from streamlab.results.events import Event
 from streamlab.results.ledger import Ledger
 from streamlab.results.run import EngineName
 from streamlab.results.servers import Servers, nodes_of_cluster
+from streamlab.results.shards import Lease, Shards
 from streamlab.results.snapshot import Snapshot
 from streamlab.scenario import Arrivals, Scenario, Service, consumers, load_scenario, producers
 from tests.lab.test_failing_servers import STEADY
 
-#: Half a second without a word, and one's shards are another's.
+#: A second and a half without a word, and one's shards are another's.
 SHARDED = Scenario(
     name="seen",
     producers=producers(1, Arrivals("constant", rate=40)),
     consumers=consumers(2, Service("constant", mean=0.005)),
     duration=60.0,
-    recovery=Recovery("autoclaim", min_idle=0.75, interval=0.05),
+    recovery=Recovery("autoclaim", min_idle=1.5, interval=0.05),
     shards=4,
 )
 
@@ -38,7 +39,7 @@ def test_a_lease_is_seen_to_run_out_and_another_takes_the_shard(engine: EngineNa
     with Lab(SHARDED, engine=engine) as lab:
         both = lab.wait_until(lambda now: sorted(owners(now).values()) == ["C1", "C1", "C2", "C2"])
         assert [shard.number for shard in both.shards] == [0, 1, 2, 3]
-        assert all(shard.lease is not None and 0 < shard.lease <= 0.76 for shard in both.shards)
+        assert all(shard.lease is not None and 0 < shard.lease <= 1.5 for shard in both.shards)
         mine = [number for number, owner in owners(both).items() if owner == "C2"]
         lab.kill("C2")
         killed = lab.now
@@ -47,11 +48,22 @@ def test_a_lease_is_seen_to_run_out_and_another_takes_the_shard(engine: EngineNa
         for number in mine:
             first, then = early[number], late[number]
             assert (first.owner, then.owner) == ("C2", "C2")
-            assert 0 <= (then.lease or 0) < (first.lease or 0) < 0.75
+            assert 0 <= (then.lease or 0) < (first.lease or 0) < 1.5
         assert sum(late[number].backlog for number in mine) > 0
         after = lab.wait_until(lambda now: [*owners(now).values()] == ["C1"] * 4 and now.backlog == 0)
         assert after.n_pending == sum(shard.pending for shard in after.shards)
         assert all(shard.backlog == 0 for shard in after.shards)
+
+
+@pytest.mark.parametrize(("granted", "left"), [(9.0, 0.5), (9.9, 1.4), (10.4, 1.5), (8.0, 0.0)])
+def test_of_a_lease_no_more_is_left_than_was_given(granted: float, left: float) -> None:
+    """Also if it was prolonged between the moment that a snapshot is of and the server's answer."""
+    shards = Shards(SHARDED)
+    shards.enter(Event(2.0, ADDED, "P1", "0/2000-0"), "workers")
+    leases = {0: Lease("C1", round(granted * 1000), 1500)}
+    first, *others = shards.asked("workers", Ledger(SHARDED), 10.0, leases, {})
+    assert first.lease == pytest.approx(left)
+    assert [shard.lease for shard in others] == [0.0, 0.0, 0.0]
 
 
 def test_what_waits_and_is_pending_is_counted_by_shards() -> None:

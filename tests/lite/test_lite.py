@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import browser
 from tests.lite.site import opened, troubles
 from tests.walk import walk
 
@@ -85,9 +86,8 @@ def test_a_lab_plays_and_the_panel_obeys(site: Path) -> None:
             "the live engine needs processes, which a page in a browser does not have: "
             "leave engine out, and the run is simulated\n"
         )
+        browser.kill_in_work(page, "C2")
         page.click("button:text-is('Play')")
-        page.wait_for_function("() => Number(document.querySelector('[data-consumer=C2]').cells[3].textContent) > 0")
-        page.click("[data-consumer=C2] .kill")
         dead = "[...document.querySelectorAll('[data-entry]')].filter(row => row.cells[2].textContent === 'C2 (dead)')"
         page.wait_for_function(f"() => {dead}.length > 0")
         page.wait_for_function(f"() => {dead}.some(row => row.cells[3].textContent.includes('claimable'))")

@@ -19,10 +19,6 @@ pytestmark = pytest.mark.real_time("runs a lesson with a live panel")
 
 LESSON = "08_recovering_from_failures.ipynb"
 
-#: Press a button of the panel by what it says.
-PRESS = """name => [...document.querySelectorAll('.streamlab-panel button')].find(
-    each => each.textContent === name).click()"""
-
 
 def last_cell() -> str:
     source: str = [c for c in build.read(FOLDER / "solutions" / LESSON).cells if c.cell_type == "code"][-1].source
@@ -89,8 +85,6 @@ def test_the_panel_can_be_used_after_run_all(tmp_path: Path) -> None:
         )
         page.wait_for_selector("[data-consumer=C2]")
         assert "closed" not in page.text_content(".headline")
-        page.evaluate(PRESS, "Play")
-        page.wait_for_function("() => Number(document.querySelector('[data-consumer=C2]').cells[3].textContent) > 0")
-        page.click("[data-consumer=C2] .kill")
+        browser.kill_in_work(page, "C2")
         page.wait_for_selector("tr.stranded")
         assert "No other consumer is given" in page.text_content(".headline")
