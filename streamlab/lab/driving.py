@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import inspect
 import threading
 import time
 from collections.abc import Callable
 from typing import Any, Self
+
+import redis.exceptions
 
 from streamlab.lab.errors import LabError
 from streamlab.lab.live import LiveEngine
@@ -70,16 +73,33 @@ class LiveDriver:
         return self._on_loop(lambda: question(self._lookout))
 
     def _on_loop(self, act: Callable[[], Any]) -> Any:
-        if self._thread.error is not None:
-            raise self._thread.error
         if not self._thread.is_at_work:
-            raise LabError("this live run has been closed: take a new Lab")
+            raise self._why_it_ended()
 
         async def work() -> Any:
-            found = act()
-            return await found if inspect.isawaitable(found) else found
+            try:
+                found = act()
+                return await found if inspect.isawaitable(found) else found
+            except (redis.exceptions.ConnectionError, redis.exceptions.RedisClusterException) as error:
+                if self._engine.course.is_down:
+                    raise
+                raise await self._engine.stage.went_away(error) from None  # as whoever asks later is told
 
-        return asyncio.run_coroutine_threadsafe(work(), self._thread.loop).result(_PATIENCE)
+        try:
+            asked = asyncio.run_coroutine_threadsafe(work(), self._thread.loop)
+            deadline = time.monotonic() + _PATIENCE
+            # A loop that is just being closed may never come to it.
+            while not asked.done() and not self._thread.wait(0.0) and time.monotonic() < deadline:
+                concurrent.futures.wait([asked], timeout=0.2)
+            return asked.result(0)
+        except Exception:
+            if not self._engine.is_closing:
+                raise
+        self._thread.wait()  # what it ended with is told when all is tidied up
+        raise self._why_it_ended()
+
+    def _why_it_ended(self) -> BaseException:
+        return self._thread.error or LabError("this live run has been closed: take a new Lab")
 
     def keep_open(self, yes: bool) -> None:
         """Note whether somebody looks on who may restart a producer; else nobody is waited for."""

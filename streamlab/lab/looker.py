@@ -85,8 +85,9 @@ class Looker:
         asked = {name: _Asked(said, name, 3 + self._of_group * n, self._streams) for n, name in enumerate(self._names)}
         books = [(name, recent.books[name]) for name in self._names]
         pending = [(name, row) for name in self._names for row in asked[name].pending]
-        fields = await self._fields_of(client, [row["message_id"] for _, row in pending])
+        ids = [row["message_id"] for _, row in pending]
         if not is_down:
+            await self._read_fields(client, ids)
             given_up = sum(len(book.ledger.dead_lettered) for _, book in books)
             await self._read_dead_letters(client, dead, given_up)
         views = [
@@ -110,7 +111,7 @@ class Looker:
             at=now,
             finished=finished,
             consumers=tuple(consumers),
-            pending=tuple(_pending(name, row, fields) for name, row in pending),
+            pending=tuple(_pending(name, row, self._fields) for name, row in pending),
             length=sum(of_stream[1] or 0 for of_stream in said),
             dead_letters=dead,
             n_added=len(recent.ledger.added),
@@ -156,8 +157,8 @@ class Looker:
             letters.sort(key=lambda letter: id_key(letter.id), reverse=True)
         self._letters, self._letters_of = tuple(letters[:_MOST_LETTERS]), (n, n_given_up)
 
-    async def _fields_of(self, client: Redis, ids: Sequence[str]) -> dict[str, dict[str, str]]:
-        """Return the fields of these entries, cut short; nothing of one that is not in the stream any more."""
+    async def _read_fields(self, client: Redis, ids: Sequence[str]) -> None:
+        """Note the fields of these entries, cut short; nothing of one that is not in the stream any more."""
         known = self._fields
         unknown = list(dict.fromkeys(entry_id for entry_id in ids if entry_id not in known))
         if unknown:
@@ -169,7 +170,6 @@ class Looker:
                 entries = _or_nothing(reply)
                 known[entry_id] = _cut(entries[0][1]) if entries else {}
         self._fields = {entry_id: known[entry_id] for entry_id in ids}
-        return self._fields
 
 
 class _Asked:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import redis.exceptions
+
 from streamlab.lab.looker import Looker
 from streamlab.results.recent import YOU, Recent
 from streamlab.results.snapshot import Snapshot
@@ -64,8 +66,17 @@ class Lookout:
         """Take a snapshot."""
         engine, recent = self._engine, self.read()
         course = engine.course
-        return await course.stage.answered(
-            lambda client: self._looker.look(
-                client, recent, engine.now, finished, course.pids(), is_down=course.is_down
+
+        async def look() -> Snapshot:
+            return await course.stage.answered(
+                lambda client: self._looker.look(
+                    client, recent, engine.now, finished, course.pids(), is_down=course.is_down
+                )
             )
-        )
+
+        try:
+            return await look()
+        except redis.exceptions.ConnectionError:
+            if not course.is_down:
+                raise
+        return await look()  # an outage began just now, and what is down is not asked

@@ -68,9 +68,13 @@ class OwnThread(Generic[T]):
         """What it has ended with, unless it was ended."""
         return next((e for e in self._errors if not isinstance(e, asyncio.CancelledError)), None)
 
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait for its end, for so many seconds or as long as it takes; return whether it has ended."""
+        return self._has_ended.wait(timeout)
+
     def result(self) -> T:
         """Wait for its end; return its result, or raise its error."""
-        self._has_ended.wait()
+        self.wait()
         if self._errors:
             raise self._errors[0]
         return self._results[0]
