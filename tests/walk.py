@@ -94,7 +94,7 @@ class Step:
     outputs: list[dict[str, Any]]
     source: str
 
-    def complaints(self) -> list[str]:
+    def complaints(self, patience: float = PATIENCE) -> list[str]:
         """Say what is wrong with it."""
         found = []
         for output in self.outputs:
@@ -105,7 +105,7 @@ class Step:
                 found.append(f"stderr: {text.strip()[:200]}")
             elif warning := re.search(r"\w*Warning\b.*", text):
                 found.append(warning[0][:200])
-        if self.silence > PATIENCE:
+        if self.silence > patience:
             found.append(f"nothing was to be seen for {self.silence:.1f} s")
         return found
 
@@ -136,7 +136,7 @@ def walk(page: Any) -> Iterator[Step]:
                 page.wait_for_function(FIELD).as_element().type(PREDICTION)
 
 
-def walk_lesson(name: str, pictures: Path | None = None) -> list[str]:
+def walk_lesson(name: str, pictures: Path | None = None, patience: float = PATIENCE) -> list[str]:
     """Walk through a lesson; print what took long, and return what is wrong."""
     found: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
@@ -150,7 +150,7 @@ def walk_lesson(name: str, pictures: Path | None = None) -> list[str]:
                 total += step.seconds
                 n_asked += step.source == PREDICT
                 first = step.source.splitlines()[0] if step.source else ""
-                for words in step.complaints():
+                for words in step.complaints(patience):
                     found.append(f"{name} [{step.number}] {first[:50]!r}: {words}")
                 if step.seconds > 2:
                     print(f"{name} [{step.number}] {step.seconds:.1f} s: {first[:60]}")

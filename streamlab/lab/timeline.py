@@ -7,6 +7,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from streamlab.lab.garbage import rare_garbage_collections
@@ -28,6 +29,20 @@ Way = Literal["quickest", "coroutines"]
 
 #: Virtual seconds simulated at once while time passes, at first; and what this may take, in seconds.
 _STRIDE, _FINE_SLICE = 0.01, 0.004
+_is_for_screen: ContextVar[bool] = ContextVar("is_for_screen", default=False)
+
+
+@contextlib.contextmanager
+def for_screen() -> Iterator[None]:
+    """Ask only so as to show: an error that was met in the background is told to whoever uses the lab next as well.
+
+    Else a notebook that is run by nobody would pass, since a panel in it that nobody sees has been told.
+    """
+    token = _is_for_screen.set(True)
+    try:
+        yield
+    finally:
+        _is_for_screen.reset(token)
 
 
 class Timeline:
@@ -144,6 +159,7 @@ class Timeline:
         self.freeze()
         self.keep_open(False)
         with self._lock, self._interruptible():
+            self._raise_trouble()
             if self._engine is None and self._interrupted_at is None and self._over is None:
                 self._over = self._run_plainly(progress)
             return self._simulation().run(progress) if self._over is None else self._over[0]
@@ -152,6 +168,7 @@ class Timeline:
         """Run up to a moment; return the run so far."""
         self.freeze()
         with self._lock, self._interruptible():
+            self._raise_trouble()
             engine = self._simulation()
             if not when >= engine.now:
                 raise ValueError(f"it is {engine.now:g} s already: go_to({when!r}) goes back, or take a new Lab")
@@ -164,6 +181,7 @@ class Timeline:
         """Run what happens at the next moment; return False if the run has ended."""
         self.freeze()
         with self._lock, self._interruptible():
+            self._raise_trouble()
             return self._simulation().step()
 
     def go_to(self, when: float) -> None:
@@ -172,6 +190,7 @@ class Timeline:
             raise ScenarioError(f"{when!r} is no moment of a run: give seconds, 0 or more")
         self.freeze()
         with self._lock, self._interruptible():
+            self._raise_trouble()
             if self._over is not None and when < self._over[1]:
                 self._over = None  # begin at the beginning
             engine = self._simulation()
@@ -274,7 +293,7 @@ class Timeline:
         """Let the next simulation be one of this scenario."""
         if self._engine is not None:
             self._engine.close()
-        self._engine = self._lookout = self._interrupted_at = self._over = None
+        self._engine = self._lookout = self._interrupted_at = self._over = self._trouble = None
         self._scenario = scenario
 
     @contextlib.contextmanager
@@ -313,6 +332,8 @@ class Timeline:
                 return None
 
     def _raise_trouble(self) -> None:
-        trouble, self._trouble = self._trouble, None
+        trouble = self._trouble
+        if not _is_for_screen.get():
+            self._trouble = None
         if trouble is not None:
             raise trouble

@@ -210,7 +210,8 @@ def test_a_page_of_html(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> N
 def test_effects_told_by_lines_of_output(capsys: pytest.CaptureFixture[str]) -> None:
     """A line from before an acknowledgement is heard before it; one that comes twice is an effect that did."""
     program = f"{PYTHON} stdout"
-    status, told, said = tortured(capsys, program, *with_faults("kill C2 at 1s"), "--may-repeat", effects="stdout")
+    once = with_faults("kill C2 at 1s")
+    status, told, said = tortured(capsys, program, *once, "--may-repeat", effects="stdout", drain="20s")
     assert not said, said
     assert status == 0
     assert told["processed"] == told["acked"] == told["added"]
@@ -221,7 +222,7 @@ def test_effects_told_by_lines_of_output(capsys: pytest.CaptureFixture[str]) -> 
 
 def test_without_effects_an_acknowledgement_has_to_do(capsys: pytest.CaptureFixture[str]) -> None:
     """A right program passes, and one that leaves something pending is found."""
-    status, told, _ = tortured(capsys, PYTHON, *with_faults("kill C1 at 1s"), effects="")
+    status, told, _ = tortured(capsys, PYTHON, *with_faults("kill C1 at 1s"), effects="", drain="20s")
     assert (status, told["processed"]) == (0, told["added"])
     status, told, said = tortured(capsys, f"{PYTHON} no-history", *with_faults("crash-before-ack C1 nth 9"), effects="")
     assert (status, told["verdict"]) == (3, "left")
@@ -268,7 +269,7 @@ def test_one_that_dies_at_once_ends_the_run(capsys: pytest.CaptureFixture[str], 
     assert "C1 has ended by itself 5 times" in said
     assert "this is what went wrong" in said
     assert len(log.read_text()) <= 8
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - began < 60  # that long it would have gone on
 
 
 def test_one_that_never_asks(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

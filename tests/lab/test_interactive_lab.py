@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from streamlab.lab.lab import Lab, LabError
+from streamlab.lab.simulated import SimulatedEngine
 from streamlab.results.run import EngineName
 from streamlab.results.snapshot import Snapshot
 from streamlab.scenario import Arrivals, Scenario, ScenarioError, Service, consumers, producers
@@ -244,6 +245,39 @@ def test_played_and_frozen_is_the_same_run(eventually: Eventually):
         assert lab.now == frozen
         assert lab.snapshot() == other.snapshot()
         assert lab.run().events == other.run().events
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        Lab.snapshot, Lab.step, Lab.run, Lab.play,
+        lambda lab: lab.run_until(30.0), lambda lab: lab.go_to(30.0), lambda lab: lab.kill("C2"),
+    ],
+    ids=["snapshot", "step", "run", "play", "run_until", "go_to", "kill"],
+)  # fmt: skip
+def test_what_the_background_met_is_told_once_whatever_is_done_next(
+    use: Callable[[Lab], object], eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody sees its thread. Then it can be gone on with; and who begins again has nothing to be told."""
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("met in the background")
+
+    with Lab(BUSY) as lab:
+        lab.begin_again()
+        for is_to_be_told in (True, False):
+            with monkeypatch.context() as broken:
+                broken.setattr(SimulatedEngine, "run_until", fail)
+                lab.play()
+                eventually(lambda: not lab.is_playing, "the background has ended by its error")
+            if is_to_be_told:
+                with pytest.raises(RuntimeError, match="met in the background"):
+                    use(lab)
+            else:
+                lab.begin_again()
+            use(lab)
+            lab.freeze()
+            lab.begin_again()
 
 
 def test_time_passes_at_the_speed_that_was_asked_for(eventually: Eventually):

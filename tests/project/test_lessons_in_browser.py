@@ -12,10 +12,11 @@ pytestmark = pytest.mark.browser
 def test_a_lesson_can_be_walked_through(capsys: pytest.CaptureFixture[str]) -> None:
     """Cell by cell, with nothing to stumble over: no traceback, no warning, no long silence.
 
-    It is worked through in a copy, and leaves the checkout as it was.
+    It is worked through in a copy, and leaves the checkout as it was. On a busy machine its first cell, which imports
+    everything, may be silent for longer than a learner likes.
     """
     before = {path: path.stat().st_mtime_ns for path in COURSE.rglob("*") if path.is_file()}
-    assert walk_lesson("02_consumer_group.ipynb") == []
+    assert walk_lesson("02_consumer_group.ipynb", patience=30.0) == []
     assert "02_consumer_group.ipynb:" in capsys.readouterr().out
     assert {path: path.stat().st_mtime_ns for path in COURSE.rglob("*") if path.is_file()} == before
 

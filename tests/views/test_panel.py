@@ -15,6 +15,7 @@ import pytest
 from streamlab import cli
 from streamlab.cli import opening
 from streamlab.lab.lab import Lab
+from streamlab.lab.simulated import SimulatedEngine
 from streamlab.scenario import Arrivals, Scenario, ScenarioError, Service, consumers, load_scenario, producers
 from streamlab.scenario.actions import ACTIONS
 from tests.conftest import Eventually
@@ -70,6 +71,8 @@ def test_the_state_is_what_json_can_hold(lab: Lab):
 
 def test_a_scenario_will_do():
     """Or its name: it is simulated, and running the cell again replaces that lab as well."""
+    from ipywidgets import Widget
+
     for given in "two-groups", load_scenario("two-groups"):
         panel = panels.Panel(given)
         assert (panel.lab.engine, panel.lab.scenario.name) == ("simulated", "two-groups")
@@ -77,6 +80,7 @@ def test_a_scenario_will_do():
         panel.lab.close()
     with pytest.raises(ScenarioError, match="one-to-many"):
         panels.Panel("one-to-meny")
+    Widget.close_all()  # as a notebook may: there is none that is half made
 
 
 def test_the_headline_tells_the_story(lab: Lab):
@@ -367,6 +371,39 @@ def test_a_notice_stays_until_the_next_click(panel: panels.Panel, eventually: Ev
     panel.lab.step()
     eventually(lambda: panel.state["at"] > before["at"], "it has looked at the lab again")
     assert panel.state["notice"] == before["notice"]
+
+
+def test_an_error_of_the_background_is_shown_and_still_told(
+    panel: panels.Panel, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To the next cell as well: nobody may be looking at the panel. And a click goes on."""
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("met in the background")
+
+    lab = panel.lab
+    panel._hear(None, {"control": "look"}, [])
+    eventually(lambda: "at" in panel.state, "it has been painted")
+    for by_click in (False, True):
+        with monkeypatch.context() as broken:
+            broken.setattr(SimulatedEngine, "run_until", fail)
+            lab.play()
+            eventually(lambda: not lab.is_playing, "the background has ended by its error")
+        for _ in range(2):
+            panel.state = {**panel.state, "notice": ""}
+            panel._hear(None, {"control": "look"}, [])
+            eventually(lambda: panel.state["notice"] == "met in the background", "it is shown")
+            assert not panel.state["closed"]
+        if by_click:
+            panel.control("step")
+            eventually(panel._requests.empty, "the click has been heard")
+        else:
+            with pytest.raises(RuntimeError, match="met in the background"):
+                lab.snapshot()
+        before = lab.now
+        panel.control("step")
+        eventually(lambda: panel.state["notice"] == "", "the next click does what it is to do")
+        assert lab.now > before
 
 
 def test_a_name_may_have_spaces(eventually: Eventually):

@@ -34,6 +34,7 @@ except ModuleNotFoundError as error:
     ) from None
 
 from streamlab.lab.lab import Lab, LabError
+from streamlab.lab.timeline import for_screen
 from streamlab.scenario import Scenario, ScenarioError
 from streamlab.scenario.action import Action
 from streamlab.servers import in_browser
@@ -77,9 +78,13 @@ class Panel(anywidget.AnyWidget):
     state = traitlets.Dict().tag(sync=True)
     buttons = traitlets.List(all_buttons()).tag(sync=True)
 
+    #: Whether there is anything to close: a lab may be refused, and each widget that goes is closed.
+    _is_begun = False
+
     def __init__(self, lab: Lab | Scenario | str) -> None:
+        lab = lab if isinstance(lab, Lab) else Lab(lab)  # first: one that is made in half stays among all widgets
         super().__init__()
-        self.lab = lab = lab if isinstance(lab, Lab) else Lab(lab)
+        self.lab = lab
         self._notice = ""
         self._told = ""
         self._requests: queue.SimpleQueue[_Request] = queue.SimpleQueue()
@@ -89,6 +94,7 @@ class Panel(anywidget.AnyWidget):
         self._thread_lock = threading.Lock()
         self._is_asked = False  # for something that the thread has not begun to show
         self._is_on_loop = False  # instead of in a thread
+        self._is_begun = True
         self.on_msg(self._hear)
         _replace_in_cell(self)
         _open.add(self)
@@ -142,6 +148,8 @@ class Panel(anywidget.AnyWidget):
 
     def close(self) -> None:
         """Close the panel. The lab goes on."""
+        if not self._is_begun:
+            return
         _open.discard(self)
         if not self._is_closed and not self.lab.is_closed and not any(each.lab is self.lab for each in [*_open]):
             self.lab.stays_open = False
@@ -204,9 +212,11 @@ class Panel(anywidget.AnyWidget):
 
     def _paint(self) -> None:
         try:
-            state = state_of(self.lab, self._told)
+            with for_screen():
+                state = state_of(self.lab, self._told)
         except (LabError, redis.exceptions.RedisError, RuntimeError) as error:
-            state = {**self.state, "playing": False, "closed": True}
+            is_over = not self.state or isinstance(error, LabError | redis.exceptions.RedisError)
+            state = {**self.state, "playing": False, "closed": is_over}  # else a click goes on
             if not self.lab.is_closed:  # which the headline says
                 self._notice = self._notice or _one_line(error)
         state["notice"] = self._notice
@@ -222,7 +232,7 @@ class Panel(anywidget.AnyWidget):
             before = self.lab.actions
             found = request(self.lab)
             self._notice = _forgotten(before, self.lab) or ("" if found != [] else _nothing_claimed(self.lab))
-        except (ScenarioError, LabError, ValueError, TypeError) as error:
+        except (ScenarioError, RuntimeError, ValueError, TypeError) as error:
             self._notice = _one_line(error)
         except redis.exceptions.RedisError as error:
             self._notice = f"Redis: {_one_line(error)}"
