@@ -109,11 +109,12 @@ def _start_guard(script: str, *args: str | os.PathLike[str], stdin: int = subpro
 def _kill_group(guard: subprocess.Popen[bytes]) -> None:
     """Kill a guard and all of its group (SIGKILL), without making it see its owner's end."""
     if guard.poll() is None:
-        # Not reaped yet, so the group's number is still ours.
-        try:
-            os.killpg(guard.pid, signal.SIGKILL)
-        except PermissionError:  # macOS, when a member is a zombie already
-            guard.kill()
+        # Not reaped yet, so the group's number is still ours; unless another thread waits for it, and it ends just now.
+        with contextlib.suppress(ProcessLookupError):
+            try:
+                os.killpg(guard.pid, signal.SIGKILL)
+            except PermissionError:  # macOS, when a member is a zombie already
+                guard.kill()
         guard.wait()
     _close_pipe(guard)
 
@@ -341,8 +342,10 @@ class GuardedFolder:
 
     def close(self) -> None:
         """Remove the folder with all that is in it. Removing it twice is allowed."""
-        with contextlib.suppress(FileNotFoundError):
-            shutil.rmtree(self.path)
+        # As Python ends, its guard may be at it as well, and would be ended in the midst of it.
+        while os.path.lexists(self.path):
+            with contextlib.suppress(FileNotFoundError):
+                shutil.rmtree(self.path)
         if self._last_act is not None:
             self._last_act.call_off()
 

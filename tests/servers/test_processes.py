@@ -10,6 +10,8 @@ import stat
 import subprocess
 import sys
 import textwrap
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -178,6 +180,25 @@ def test_a_folder_lives_as_long_as_it_is_wanted(tmp_path: Path) -> None:
     del folder
     gc.collect()
     assert os.listdir(tmp_path) == []
+
+
+def test_a_folder_is_gone_also_if_two_remove_it_at_once(tmp_path: Path) -> None:
+    """As Python ends, what is being closed in a thread is finalised as well: whoever is first, nothing is left."""
+    for pause in (0.0, 0.001, 0.002, 0.003) * 5:
+        folder = GuardedFolder(str(tmp_path))
+        for name in map(str, range(300)):
+            (folder.path / name).touch()
+        assert folder._last_act is not None
+        failed: list[BaseException] = []
+        finalising = threading.Thread(target=folder._last_act._finalizer)
+        finalising.start()
+        time.sleep(pause)
+        try:
+            folder.close()
+        except OSError as error:
+            failed.append(error)
+        finalising.join()
+        assert (failed, os.listdir(tmp_path)) == ([], [])
 
 
 def test_a_folder_of_somebody_else_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
