@@ -26,13 +26,13 @@ lab: $(VENV)/course ## install what the course needs, and open your copy of it i
 
 test: lint ## check and test everything, notebooks included
 	@$(PYTEST) --real-time=without -n 3 --dist worksteal tests $(ARGS) || [ $$? -eq 5 ] # 5: ARGS choose none of them
-	@$(PYTEST) --real-time=only -n 4 --dist worksteal tests $(ARGS) || [ $$? -eq 5 ]
+	@$(PYTEST) --real-time=only -n 3 --dist worksteal tests $(ARGS) || [ $$? -eq 5 ]
 	@$(PYTEST) --nbval --nbval-current-env --nbval-cell-timeout=120 -n 2 --dist loadfile $(NOTEBOOKS) $(ARGS) || [ $$? -eq 5 ]
 
 coverage: $(VENV)/dev ## measure which lines the tests run, beside others where they may
 	@$(BIN)/coverage erase
 	@$(PYTEST) --real-time=without -n 3 --dist worksteal --cov --cov-report= tests $(ARGS)
-	@$(PYTEST) --real-time=only -n 4 --dist worksteal --cov --cov-append tests $(ARGS)
+	@$(PYTEST) --real-time=only -n 3 --dist worksteal --cov --cov-append tests $(ARGS)
 
 lint: $(VENV)/dev ## check style, types, imports and dead code only
 	@$(BIN)/ruff check .

@@ -122,10 +122,11 @@ def scenario(faults: Iterable[str], n_consumers: int) -> Scenario:
 def both(shown: Scenario) -> tuple[Run, Run, float]:
     """Run on both engines; a simulated process takes as long to start again as the real one did.
 
-    Return the runs, and for how many seconds the machine kept this process waiting at the longest meanwhile.
+    Return the runs, and for how many seconds the machine kept this process, or a worker, waiting at the longest.
     """
     with longest_wait() as waits:
         live = Lab(shown, engine="live").run()
+    waits += [wait.longest for wait in live.waits.values()]
     return Lab(shown, overheads=Overheads(starts=Overheads.of(live).starts)).run(), live, max(waits)
 
 

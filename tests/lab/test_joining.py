@@ -98,7 +98,9 @@ def test_one_that_joins_is_a_consumer_like_any_other(url: str, client: Any, even
         lab.kill("C2")
         assert state_of(lab, "C2") == "dead"
         lab.restart("C2")
-        eventually(lambda: has_done(lab, "C2", 20), "it is back", 60)
+        eventually(lambda: state_of(lab, "C2") != "dead", "it is back", 60)
+        done = next(each.acked for each in lab.snapshot().consumers if each.name == "C2")
+        eventually(lambda: has_done(lab, "C2", done + 11), "it takes its share again", 60)
         lab.pause("C2")
         time.sleep(0.1)
         lab.resume("C2")
