@@ -15,7 +15,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test coverage lint bench site lite trylite lock fuzz clean
+.PHONY: help lab test further coverage lint bench site lite trylite lock fuzz clean
 .DELETE_ON_ERROR:
 
 help: ## list these targets
@@ -25,9 +25,13 @@ lab: $(VENV)/course ## install what the course needs, and open your copy of it i
 	@$(BIN)/streamlab lab $(ARGS)
 
 test: lint ## check and test everything, notebooks included
-	@$(PYTEST) --real-time=without -n 3 --dist worksteal tests $(ARGS) || [ $$? -eq 5 ] # 5: ARGS choose none of them
-	@$(PYTEST) --real-time=only -n 3 --dist worksteal tests $(ARGS) || [ $$? -eq 5 ]
+	@$(PYTEST) --real-time=without --further=without -n 3 --dist worksteal tests $(ARGS) || [ $$? -eq 5 ] # 5: ARGS choose none
+	@$(PYTEST) --real-time=only --further=without -n 3 --dist worksteal tests $(ARGS) || [ $$? -eq 5 ]
 	@$(PYTEST) --nbval --nbval-current-env --nbval-cell-timeout=120 -n 2 --dist loadfile $(NOTEBOOKS) $(ARGS) || [ $$? -eq 5 ]
+
+further: $(VENV)/dev ## try the same with more seeds, on all servers, at greater length, as continuous integration does too
+	@$(PYTEST) --real-time=without --further=only -n 3 --dist worksteal tests $(ARGS) || [ $$? -eq 5 ]
+	@$(PYTEST) --real-time=only --further=only -n 3 --dist worksteal tests $(ARGS) || [ $$? -eq 5 ]
 
 coverage: $(VENV)/dev ## measure which lines the tests run, beside others where they may
 	@$(BIN)/coverage erase

@@ -6,6 +6,9 @@ ask for `server_binary` otherwise run against each one found on the PATH.
 A test that is not marked may run beside any others, however busy the machine. One that looks at real times, or at what
 processes do meanwhile, says so: ``@pytest.mark.real_time("why")``. ``make test`` runs the first by
 ``--real-time=without``, then the second by ``--real-time=only``, which mostly wait, and then the lessons.
+
+What tries the same again, on another server, with more seeds or at greater length, says so as well:
+``@pytest.mark.further("how")``. ``make test`` leaves that to ``make further``; continuous integration runs both.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ from streamlab.servers.client import sync_stream_client
 from streamlab.servers.private import PrivateServer
 from streamlab.servers.programs import ServerBinary, ServerStartError, find_servers, identify_server, usable_servers
 from tests import browser
-from tests.redis_targets import AnyServer, any_server, names_of_servers
+from tests.redis_targets import AnyServer, any_server, each_server, names_of_servers
 
 NO_SERVER = (
     "no redis-server or valkey-server on the PATH, so nothing was tried on a real one "
@@ -44,7 +47,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="PATH",
         help="server program to test with, instead of those on the PATH",
     )
-    parser.addoption("--real-time", choices=["only", "without"], help="only the tests of real time, or those without")
+    for option, whose in (("--real-time", "of real time"), ("--further", "that try the same further")):
+        parser.addoption(option, choices=["only", "without"], help=f"only the tests {whose}, or those without")
     parser.addoption("--lite", metavar="FOLDER", help="the site that `make lite` has made, to be tried: tests/lite")
     parser.addoption("--panel-figures", metavar="FOLDER", help="put the control panel's pictures into this folder")
 
@@ -53,6 +57,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "redis: needs a real redis-server or valkey-server")
     config.addinivalue_line("markers", "browser: needs Chromium and playwright")
     config.addinivalue_line("markers", "real_time(reason): compares real times, or looks at processes meanwhile")
+    config.addinivalue_line("markers", "further(reason): tries the same again, elsewhere or at greater length")
     # As in the background of a script, or under nohup; and whatever is started here would ignore them as well.
     for signum, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
         if signal.getsignal(signum) == signal.SIG_IGN:
@@ -77,10 +82,8 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     found = metafunc.config.stash[_binaries]
-    ids = [f"{each.kind}-{'.'.join(map(str, each.version))}" for each in found]
     if "server_binary" in metafunc.fixturenames:
-        metafunc.parametrize("server_binary", found or [None], ids=ids or ["none"])
-
+        metafunc.parametrize("server_binary", each_server(found) or [pytest.param(None, id="none")])
     if "server_everywhere" in metafunc.fixturenames:
         metafunc.parametrize("server_everywhere", names_of_servers(found), indirect=True)
 
@@ -94,19 +97,29 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.redis)
         if item.get_closest_marker("redis") and not config.stash[_binaries]:
             item.add_marker(pytest.mark.skip(reason=NO_SERVER))
-    part = config.getoption("--real-time")
-    if part:
-        chosen = [item for item in items if is_real_time(item) == (part == "only")]
-        config.hook.pytest_deselected(items=[item for item in items if is_real_time(item) != (part == "only")])
-        items[:] = chosen
+    for option, is_one in (("--real-time", is_real_time), ("--further", is_further)):
+        if part := config.getoption(option):
+            chosen = [item for item in items if is_one(item) == (part == "only")]
+            config.hook.pytest_deselected(items=[item for item in items if is_one(item) != (part == "only")])
+            items[:] = chosen
 
 
 def is_real_time(item: pytest.Item) -> bool:
     """Whether a test is one of real time; those in a browser are."""
-    mark = item.get_closest_marker("real_time")
+    return has_reason(item, "real_time") or item.get_closest_marker("browser") is not None
+
+
+def is_further(item: pytest.Item) -> bool:
+    """Whether a test tries what another one has tried."""
+    return has_reason(item, "further")
+
+
+def has_reason(item: pytest.Item, name: str) -> bool:
+    """Whether a test has a marker that gives a reason; without one, it is an error."""
+    mark = item.get_closest_marker(name)
     if mark and not (len(mark.args) == 1 and isinstance(mark.args[0], str)):
-        raise pytest.UsageError(f"{item.nodeid}: say why: @pytest.mark.real_time('…')")
-    return mark is not None or item.get_closest_marker("browser") is not None
+        raise pytest.UsageError(f"{item.nodeid}: say why: @pytest.mark.{name}('…')")
+    return mark is not None
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -110,10 +110,18 @@ class AnyServer:
 _WITHIN = {"": (7, 0, 15), " as of 8.6": (8, 6, 0)}
 
 
-def names_of_servers(binaries: Iterable[ServerBinary]) -> list[Any]:
+def each_server(binaries: Sequence[ServerBinary]) -> list[Any]:
+    """List programs as parameters of a test that needs one; those behind the first try the same again."""
+    again = [pytest.mark.redis, pytest.mark.further("on another server")]
+    return [
+        pytest.param(binary, marks=again[: 2 if at else 1], id=f"{binary.kind}-{'.'.join(map(str, binary.version))}")
+        for at, binary in enumerate(binaries)
+    ]
+
+
+def names_of_servers(binaries: Sequence[ServerBinary]) -> list[Any]:
     """List what `any_server` knows, as parameters of a test: within the process, and programs that are there."""
-    within = [kind + name for kind in ("simulated", "embedded") for name in _WITHIN]
-    return [*within, *(pytest.param(binary, marks=pytest.mark.redis, id=str(binary)) for binary in binaries)]
+    return [*(kind + name for kind in ("simulated", "embedded") for name in _WITHIN), *each_server(binaries)]
 
 
 async def _n_blocked(client: redis.asyncio.Redis) -> int:

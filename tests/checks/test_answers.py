@@ -162,8 +162,13 @@ VERDICTS = [
     for cell in build.read(FOLDER / "solutions" / f"{lesson}.ipynb").cells
     if "verdict" in tags(cell)
 ]
+LAST = pytest.mark.further("by the verdicts of lessons before")
 every_exercise = pytest.mark.parametrize(
-    ("lesson", "verdict"), VERDICTS, ids=[f"{lesson}-{v.partition('(')[0]}" for lesson, v in VERDICTS]
+    ("lesson", "verdict"),
+    [
+        pytest.param(lesson, v, id=f"{lesson}-{v.partition('(')[0]}", marks=[LAST] * lesson.endswith("_conclusion"))
+        for lesson, v in VERDICTS
+    ],
 )
 
 

@@ -21,6 +21,7 @@ from streamlab.servers.client import sync_stream_client
 from streamlab.servers.kept_jupyter import exit_status
 from tests import browser
 from tests.conftest import Eventually
+from tests.further import beyond
 from tests.process_table import descendants, runs, workers
 
 pytestmark = [
@@ -162,7 +163,8 @@ def gone(session: Session, everything: list[int], eventually: Eventually) -> Non
 
 
 @pytest.mark.parametrize(
-    ("name", "whose"), [("SIGTERM", "panel"), ("SIGHUP", "panel"), ("SIGKILL", "panel"), ("SIGKILL", "voila")]
+    ("name", "whose"),
+    beyond(2, [("SIGTERM", "panel"), ("SIGKILL", "voila"), ("SIGKILL", "panel"), ("SIGHUP", "panel")], "other signals"),
 )
 def test_a_panel_ends_whole(name: str, whose: str, tmp_path: Path, eventually: Eventually) -> None:
     """Voila, its kernel, workers, server, guards and folders; also if it is Voila that is killed."""

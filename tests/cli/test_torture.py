@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ import redis
 
 from streamlab.cli import main
 from tests.conftest import Eventually
+from tests.further import beyond
 from tests.leftovers import MARK, marked
 from tests.node_clients import FOLDER, MODULES, node_clients
 
@@ -54,7 +56,13 @@ def with_faults(*faults: str) -> list[str]:
     return [word for fault in faults for word in ("--fault", fault)]
 
 
-@pytest.mark.parametrize("program", PROGRAMS.values(), ids=PROGRAMS)
+def each_program(programs: Sequence[str]) -> pytest.MarkDecorator:
+    """Let a test be of each of these programs, further ones than the first being in another language."""
+    found = beyond(1, [PROGRAMS[name] for name in programs], "in another language")
+    return pytest.mark.parametrize("program", found, ids=programs)
+
+
+@each_program([*PROGRAMS])
 def test_a_right_program_survives(program: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Whatever its language and client: all are done, once each."""
     status, told, said = tortured(capsys, program, *with_faults(*FAULTS), drain="20s")
@@ -86,7 +94,7 @@ WRONG: dict[str, tuple[list[str], list[str], int, str, str]] = {
 }
 
 
-@pytest.mark.parametrize("program", [*PROGRAMS.values()][:2], ids=[*PROGRAMS][:2])
+@each_program([*PROGRAMS][:2])
 @pytest.mark.parametrize("mistake", WRONG)
 def test_a_wrong_program_fails_with_a_story(program: str, mistake: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Each of six mistakes is found, with the story of the first entry that went wrong and a hint at the reason."""
@@ -112,6 +120,7 @@ def test_the_example_in_node_survives(capsys: pytest.CaptureFixture[str]) -> Non
     assert (status, told["processed"], told["recovery"]["duplicate_effects"]) == (0, told["added"], 0)
 
 
+@pytest.mark.further("in another language")
 @pytest.mark.skipif("ioredis" not in PROGRAMS, reason="ioredis is not installed: .ci/node-clients")
 def test_the_bugs_of_the_example_in_node_are_found() -> None:
     """One after the other, each with its hint, until it survives: examples/consumer.txt."""

@@ -10,6 +10,7 @@ import pytest
 from streamlab.servers.programs import ServerBinary, find_servers
 
 from ..conftest import NO_SERVER
+from ..redis_targets import each_server
 from .compare import Pair
 from .embedded import WAYS, EmbeddedPair
 from .wire import Server
@@ -22,15 +23,14 @@ def servers() -> list[ServerBinary]:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "real_server" in metafunc.fixturenames:
-        programs = [pytest.param(each.path, id=f"{each.kind}-{'.'.join(map(str, each.version))}") for each in servers()]
         none = pytest.param(None, id="none", marks=pytest.mark.skip(reason=NO_SERVER))
-        metafunc.parametrize("real_server", programs or [none], indirect=True)
+        metafunc.parametrize("real_server", each_server(servers()) or [none], indirect=True)
 
 
 @pytest.fixture(scope="session")
 def real_server(request: pytest.FixtureRequest) -> Iterator[Server]:
     """A private server; without one on the PATH the tests that need it are skipped."""
-    with Server(request.param) as server:
+    with Server(request.param.path) as server:
         yield server
 
 

@@ -151,6 +151,7 @@ def cluster() -> Iterator[str]:
         yield local.scheduler_address
 
 
+@pytest.mark.further("over several machines")
 def test_over_dask_all_is_the_same(cluster: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A sweep's runs; and a verdict, with its story, if no schedule is tried here first."""
     runs = sweep(SCENARIOS, seeds=range(3))

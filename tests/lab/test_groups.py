@@ -21,6 +21,7 @@ from streamlab.results.run import EngineName, Run
 from streamlab.results.snapshot import Snapshot
 from streamlab.scenario import Consumer, ScenarioError, Service, load_scenario
 from streamlab.scenario.actions import GroupDestroyed, TrimWhilePending
+from tests.further import beyond
 from tests.schedules.draw import draw
 
 #: For two seconds, with a ledger of effects; who dies is not replaced, and its entries are claimed.
@@ -46,7 +47,7 @@ def of_work(events: Iterable[Event]) -> list[Event]:
     return [event for event in events if event.kind not in (STOPPED, REMOVED)]
 
 
-@pytest.mark.parametrize("first", range(0, 40, 10))
+@pytest.mark.parametrize("first", beyond(1, range(0, 40, 10), "more seeds"))
 def test_a_group_runs_as_if_there_were_no_other(first: int) -> None:
     """Random schedules beside a second group: the first one's events are those of a run without it, to the letter."""
     n = 0

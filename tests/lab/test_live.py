@@ -77,6 +77,7 @@ def test_both_engines_agree_on_two_groups():
     assert_right_and_wrong_are_told_apart(run_both(load_scenario("two-groups").faster(40).replace(duration=10.0)))
 
 
+@pytest.mark.further("on a busy machine")
 def test_both_engines_agree_beside_busy_loops():
     """On a machine that keeps its workers waiting, a right simulation and a wrong one are told apart as well."""
     scenario = load_scenario("one-to-many").replace(duration=4.0)

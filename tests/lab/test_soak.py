@@ -40,6 +40,7 @@ def spoilt(tmp_path_factory, default_server_binary: ServerBinary) -> Figures:
     )
 
 
+@pytest.mark.further("the soak on its own tests")
 @pytest.mark.parametrize("name", MUTATIONS)
 def test_the_soak_finds_a_mistake(spoilt, name) -> None:
     """In the figure that tells of it, and that alone makes the soak fail."""

@@ -9,6 +9,7 @@ from tests.walk import COURSE, PATIENCE, Step, walk_lesson
 pytestmark = pytest.mark.browser
 
 
+@pytest.mark.further("`python -m tests.walk` for one lesson")
 def test_a_lesson_can_be_walked_through(capsys: pytest.CaptureFixture[str]) -> None:
     """Cell by cell, with nothing to stumble over: no traceback, no warning, no long silence.
 

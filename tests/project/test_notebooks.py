@@ -25,6 +25,7 @@ from streamlab.learner import prediction
 from streamlab.servers.private import PrivateServer
 from streamlab.servers.programs import ServerBinary
 from streamlab.views.plots.picture import Picture
+from tests.further import beyond
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
 NAMES = sorted(path.name for path in FOLDER.glob("*.ipynb"))
@@ -47,9 +48,7 @@ WRITES_FILE = re.compile(r"%%writefile (?P<append>-a )?(?P<path>\S+)\n")
 
 every_notebook = pytest.mark.parametrize("name", NAMES)
 #: Those in which the learner types commands, to whatever Redis there is.
-every_notebook_of_commands = pytest.mark.parametrize(
-    "name", [name for name in NAMES if "connect()" in (FOLDER / name).read_text()]
-)
+OF_COMMANDS = [name for name in NAMES if "connect()" in (FOLDER / name).read_text()]
 
 
 def load_build() -> ModuleType:
@@ -306,17 +305,17 @@ def told_on() -> Iterator[ToldOn]:
 
 
 def test_there_are_notebooks_of_commands() -> None:
-    of_commands = [name[:2] for name in NAMES if "connect()" in (FOLDER / name).read_text()]
-    assert of_commands == ["00", "01", "02", "05", "07", "08", "09", "10", "11", "15", "A_"]
+    assert [name[:2] for name in OF_COMMANDS] == ["00", "01", "02", "05", "07", "08", "09", "10", "11", "15", "A_"]
 
 
-@every_notebook_of_commands
+@pytest.mark.parametrize("name", beyond(3, OF_COMMANDS, "without a server"))
 def test_shows_the_same_on_the_embedded_server(name: str, told_on: ToldOn) -> None:
     assert told_on(build.clean(notebook(name)), EMBEDDED) == told(notebook(name))
 
 
 @pytest.mark.redis
-@every_notebook_of_commands
+@pytest.mark.further("on another server")
+@pytest.mark.parametrize("name", OF_COMMANDS)
 def test_shows_the_same_on_another_server(
     name: str, other_server_binaries: list[ServerBinary], told_on: ToldOn
 ) -> None:
@@ -329,6 +328,7 @@ def test_shows_the_same_on_another_server(
 
 
 @pytest.mark.redis
+@pytest.mark.further("with real processes")
 def test_recovering_runs_on_a_real_server(default_server_binary: ServerBinary, monkeypatch: pytest.MonkeyPatch) -> None:
     """Lesson 08 with ENGINE = "live": its cells assert that C2's process is gone, its entries claimed and done."""
     lesson = build.clean(build.read(FOLDER / "solutions" / "08_recovering_from_failures.ipynb"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -281,21 +282,23 @@ def test_newer_servers_says_where_it_cannot(tmp_path: Path) -> None:
 
 
 def test_each_test_is_in_one_part() -> None:
-    """``make test`` runs what looks at no real time, and then what does: together, that is all that there is."""
+    """``make test`` runs what looks at no real time, and then what does; ``make further`` the rest of both."""
 
     def collected(*options: str) -> list[str]:
-        file = "tests/actors/test_lost_replies.py"
-        command = [sys.executable, "-m", "pytest", "-q", "--collect-only", *LIGHT, *options, file]
+        command = [sys.executable, "-m", "pytest", "-q", "--collect-only", *LIGHT, *options, *files]
         asked = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
         return [line for line in asked.stdout.splitlines() if "::" in line]
 
-    timed, beside = collected("--real-time=only"), collected("--real-time=without")
-    assert {name.split("[")[0] for name in timed} == {
+    files = ["tests/actors/test_lost_replies.py", "tests/schedules/test_schedules.py", "tests/cli/test_torture.py"]
+    makefile = (ROOT / "Makefile").read_text()
+    parts = re.findall(r"(--real-time=\w+)(?: (--further=\w+))? -n 3 ", makefile)
+    assert parts[4:] == [("--real-time=without", ""), ("--real-time=only", "")]  # coverage
+    found = [collected(*filter(None, part)) for part in parts[:4]]
+    assert {name.split("[")[0] for name in found[1] if files[0] in name} == {
         "tests/actors/test_lost_replies.py::test_block_5000_returns_after_5_s"
     }
-    assert sorted(timed + beside) == sorted(collected())
-    assert beside
-    assert re.findall(r"--real-time=(\w+)", (ROOT / "Makefile").read_text()) == ["without", "only"] * 2
+    assert [{name.split("::")[0] for name in further} for further in found[2:]] == [{files[1]}, {files[2]}]
+    assert sorted(itertools.chain(*found)) == sorted(collected())
 
 
 def test_without_a_server_tests_step_aside() -> None:

@@ -17,6 +17,8 @@ import streamlab
 import streamlab.actors
 import streamlab.testing
 
+#: `make site` finds as much; and this takes as long as all of the documents' other tests.
+pytestmark = pytest.mark.further("the documents as a site")
 ROOT = Path(__file__).parents[2]
 
 

@@ -22,6 +22,7 @@ from streamlab.results.run import Run, RunFileError
 from streamlab.results.statistics import Wait
 from streamlab.scenario import Consumer, Service, load_scenario
 from tests import agreement
+from tests.further import beyond
 from tests.results.test_run import run_of, story
 
 
@@ -109,7 +110,7 @@ def busy_machine(seed: int) -> Overheads:
     )
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", beyond(1, range(3), "more seeds"))
 def test_right_and_wrong_simulations_of_a_busy_machine_are_told_apart(seed: int) -> None:
     """A machine that takes as long for an entry as the entry does, simulated: only its events are known."""
     scenario = load_scenario("one-to-many").replace(duration=4.0)

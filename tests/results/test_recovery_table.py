@@ -93,6 +93,7 @@ def benchmark(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return importlib.import_module("recovery")
 
 
+@pytest.mark.further("hundreds of runs")
 def test_the_documented_table_is_what_the_command_gives(
     benchmark: ModuleType, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,6 +10,7 @@ import os
 import pytest
 
 from streamlab.scenario import from_toml, to_toml
+from tests.further import beyond
 
 from .draw import draw
 from .mutations import MUTATIONS
@@ -22,7 +23,7 @@ ENOUGH = 200
 CAUGHT_BY = {"history_always_from_0": 38, "dead_letter_by_multi": 17, "remove_unchecked": 118}
 
 
-@pytest.mark.parametrize("part", range(10))
+@pytest.mark.parametrize("part", beyond(3, range(10), "more seeds"))
 def test_nothing_that_goes_wrong_breaks_an_invariant(part: int) -> None:
     """Kills, pauses, lost replies, poison, a server that is down …: right strategies survive all of it."""
     for seed in range(part, N_SCHEDULES, 10):

@@ -180,6 +180,7 @@ def test_bill():
 """
 
 
+@pytest.mark.further("hundreds of schedules")
 def test_a_right_consumer_survives_hundreds_of_schedules(tmp_path: Path) -> None:
     outcome = run_pytest(tmp_path, {"test_bill.py": RIGHT}, "-q")
     assert outcome.status == 0, outcome.said

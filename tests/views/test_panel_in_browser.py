@@ -29,6 +29,7 @@ from tests.conftest import Eventually
 from tests.views.figures import recording_of
 
 pytestmark = pytest.mark.browser
+FURTHER_LIVE = [pytest.mark.redis, pytest.mark.further("with real processes")]
 
 VIEW = Path(panels.__file__).parent / "view"
 
@@ -195,6 +196,7 @@ def more_faults(page: Any) -> None:
     assert not page.is_visible("[aria-label=Action]")
 
 
+@pytest.mark.parametrize("engine", ["simulated", pytest.param("live", marks=FURTHER_LIVE)])
 def test_in_voila(engine: str, eventually: Eventually) -> None:
     """`streamlab panel`: a page of its own; recovered by one click. Its processes end with it."""
     port = browser.free_port()
@@ -310,7 +312,7 @@ ZOMBIE = Scenario(
 
 
 @pytest.mark.real_time("clicks on what moves, simulated and live")
-@pytest.mark.parametrize("engine", ["simulated", pytest.param("live", marks=pytest.mark.redis)])
+@pytest.mark.parametrize("engine", ["simulated", pytest.param("live", marks=FURTHER_LIVE)])
 def test_what_a_zombie_does_twice_is_seen(engine: str) -> None:
     """Paused, its entries claimed by click, resumed: the headline says who does them twice, the table how many."""
     port = browser.free_port()
@@ -347,7 +349,11 @@ CELLS = (
 
 
 @pytest.mark.parametrize(
-    ("application", "engine"), [pytest.param("jupyterlab", "live", marks=pytest.mark.redis), ("notebook", "simulated")]
+    ("application", "engine"),
+    [
+        pytest.param("jupyterlab", "live", marks=pytest.mark.redis),
+        pytest.param("notebook", "simulated", marks=pytest.mark.further("in another application")),
+    ],
 )
 def test_in_a_notebook(application: str, engine: str, tmp_path: Path, eventually: Eventually) -> None:
     """In a cell; recovered by the consumers themselves. Cells that are run again, and a kernel that is restarted,

@@ -7,16 +7,11 @@ from collections.abc import Iterator
 import pytest
 
 from streamlab import find_servers, sync_stream_client
+from tests.redis_targets import each_server
 from tests.watch.watched import Place, fill, serving
 
 
-@pytest.fixture(
-    params=[
-        "embedded",
-        "embedded as of 8.6",
-        *(pytest.param(each, marks=pytest.mark.redis, id=str(each)) for each in find_servers()),
-    ]
-)
+@pytest.fixture(params=["embedded", "embedded as of 8.6", *each_server(find_servers())])
 def place(request: pytest.FixtureRequest) -> Iterator[Place]:
     """The stream on each kind of server."""
     with serving(request.param) as made:
