@@ -8,7 +8,8 @@ tagged ``solution``, each line that ends in ``# stub: TEXT`` becomes TEXT for th
 there is no TEXT); the solution itself is folded away under the verdict. A text with ``**Predict.**`` in it is
 followed by a field for the answer, ``%predict``, which belongs to the result: the cell tagged ``result``, if there is
 one before the next such text, or else the last before more text. The first cell has links to the lessons before
-and after. The result of all that is executed from a fresh kernel, so that its outputs are committed with it.
+and after, and a badge that opens the lesson in Binder once pyproject.toml says where the repository is. The result
+of all that is executed from a fresh kernel, so that its outputs are committed with it.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import copy
 import itertools
 import re
 import sys
+import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -75,8 +77,24 @@ def lesson(source: Path) -> NotebookNode:
     place = every.index(source)
     links = [f"[← {title(every[place - 1])}]({every[place - 1].name})"] if place else []
     links += [f"[{title(path)} →]({path.name})" for path in every[place + 1 : place + 2]]
-    notebook.cells[0].source += f"\n\n{' | '.join(links)}"
+    first = notebook.cells[0]
+    first.source += f"\n\n{' | '.join(links)}"
+    if where := repository():
+        heading, _, text = first.source.partition("\n")
+        first.source = f"{heading}\n\n{badge(where, source.name)}\n{text}"
     return notebook
+
+
+def repository() -> str:
+    """Return ``owner/name`` of the repository on GitHub, as pyproject.toml has it; nothing as long as it does not."""
+    project = tomllib.loads((HERE.parent / "pyproject.toml").read_text("utf-8"))["project"]
+    return str(project.get("urls", {}).get("Repository", "")).removeprefix("https://github.com/").rstrip("/")
+
+
+def badge(repository: str, lesson: str, figures: str = "figures") -> str:
+    """Return a picture that opens a lesson in Binder."""
+    launch = f"https://mybinder.org/v2/gh/{repository}/HEAD?urlpath=lab/tree/notebooks/{lesson}"
+    return f"[![Open in Binder]({figures}/binder.svg)]({launch})"
 
 
 def title(source: Path) -> str:

@@ -89,7 +89,7 @@ def _files(course: Path) -> Iterator[Path]:
     """Give what a learner needs: the lessons, their glossary, and the pictures that they show."""
     yield from sorted(course.glob("*.ipynb"))
     yield from course.glob("GLOSSARY.md")
-    yield from sorted(course.glob("figures/*.png"))
+    yield from sorted([*course.glob("figures/*.png"), *course.glob("figures/*.svg")])
 
 
 def _content(path: Path) -> bytes:

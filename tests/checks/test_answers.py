@@ -13,8 +13,8 @@ import importlib
 import itertools
 import linecache
 import traceback
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +25,14 @@ from ipywidgets import Widget
 from streamlab.checks import Verdict
 from tests.checks.answers import Exercise, Wrong
 from tests.checks.lesson_cells import bound, loaded, needed
+from tests.further import beyond
 from tests.project.test_notebooks import FOLDER, NEEDS_SERVER, WRITES_FILE, build, tags
 
 #: How many right answers an exercise has at least.
 N_RIGHT = 10
 UNTOUCHED = Wrong("", "There is no answer yet.")
+#: Of the right ones so many are tried with the wrong ones. They take the most time: each is put to all schedules.
+N_FIRST = 4
 
 Space = dict[str, Any]
 
@@ -162,19 +165,14 @@ VERDICTS = [
     for cell in build.read(FOLDER / "solutions" / f"{lesson}.ipynb").cells
     if "verdict" in tags(cell)
 ]
-LAST = pytest.mark.further("by the verdicts of lessons before")
 every_exercise = pytest.mark.parametrize(
-    ("lesson", "verdict"),
-    [
-        pytest.param(lesson, v, id=f"{lesson}-{v.partition('(')[0]}", marks=[LAST] * lesson.endswith("_conclusion"))
-        for lesson, v in VERDICTS
-    ],
+    ("lesson", "verdict"), VERDICTS, ids=[f"{lesson}-{v.partition('(')[0]}" for lesson, v in VERDICTS]
 )
 
 
 @functools.cache
-def objections_to(lesson: str) -> dict[str, list[str] | BaseException]:
-    """Run a lesson once, and try all its answers; return what is wrong with each verdict's."""
+def objections_to(lesson: str, part: Callable[[Exercise], Exercise]) -> dict[str, list[str] | BaseException]:
+    """Run a lesson once, and try answers to it; return what is wrong with each verdict's."""
     found: dict[str, list[str] | BaseException] = {}
     notebook = build.read(FOLDER / "solutions" / f"{lesson}.ipynb")
     exercises = exercises_of(lesson)
@@ -184,7 +182,7 @@ def objections_to(lesson: str) -> dict[str, list[str] | BaseException]:
             for exercise in exercises:
                 if question.verdict.startswith(exercise.verdict):
                     try:
-                        found[question.verdict] = list(question.objections(space, exercise))
+                        found[question.verdict] = list(question.objections(space, part(exercise)))
                     except AssertionError as error:  # not a reason to leave out the next exercise
                         found[question.verdict] = error
     finally:
@@ -217,13 +215,22 @@ def test_no_table_is_for_an_exercise_that_is_not_there(lesson: str) -> None:
         assert len([verdict for verdict in asked if verdict.startswith(exercise.verdict)]) == 1
 
 
+def first_and_wrong(exercise: Exercise) -> Exercise:
+    return replace(exercise, right=exercise.right[:N_FIRST])
+
+
+def others(exercise: Exercise) -> Exercise:
+    return replace(exercise, right=exercise.right[N_FIRST:], wrong=())
+
+
+@pytest.mark.parametrize("part", beyond(1, [first_and_wrong, others], "more answers"))
 @every_exercise
 def test_answers_get_the_verdicts_that_they_deserve(
-    lesson: str, verdict: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    lesson: str, verdict: str, part: Callable[[Exercise], Exercise], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert exercises_of(lesson), no_table(lesson)
-    outcome = objections_to(lesson).get(verdict, AssertionError(no_table(lesson)))
+    outcome = objections_to(lesson, part).get(verdict, AssertionError(no_table(lesson)))
     if isinstance(outcome, BaseException):
         raise outcome
     assert not outcome, "\n\n".join(outcome)

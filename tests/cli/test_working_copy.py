@@ -33,6 +33,7 @@ def course(tmp_path: Path) -> Path:
     (course / "00_start_here.ipynb").write_text(lesson("6 * 7", output="42"))
     (course / "01_more.ipynb").write_text(lesson("1 + 1", output="2"))
     (course / "figures" / "seen.png").write_bytes(b"\x89PNG")
+    (course / "figures" / "shown.svg").write_text("<svg/>")
     (course / "build.py").write_text("raise SystemExit")
     return course
 
@@ -50,7 +51,7 @@ def code(path: Path) -> str:
 def test_a_copy_has_no_outputs(course: Path, mine: Path) -> None:
     """Lessons and pictures, nothing else; each lesson as it is before it is run."""
     copied = copy_course(course, mine)
-    assert copied == Copied(added=["00_start_here.ipynb", "01_more.ipynb", "figures/seen.png"])
+    assert copied == Copied(added=["00_start_here.ipynb", "01_more.ipynb", "figures/seen.png", "figures/shown.svg"])
     names = {path.relative_to(mine).as_posix() for path in mine.rglob("*") if path.is_file()}
     assert names == {*copied.added, RECORD}
     cell = nbformat.read(mine / "00_start_here.ipynb", as_version=4).cells[0]

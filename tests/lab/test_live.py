@@ -25,6 +25,7 @@ from streamlab.scenario import Arrivals, Scenario, Service, consumers, load_scen
 from streamlab.servers.client import ServerUnusable, sync_stream_client
 from streamlab.servers.private import PrivateServer
 from tests import agreement
+from tests.further import beyond
 from tests.process_table import runs, workers
 
 pytestmark = [pytest.mark.real_time("compares live runs with what the scenario says"), pytest.mark.redis]
@@ -66,7 +67,7 @@ def assert_right_and_wrong_are_told_apart(comparison: Comparison) -> None:
             assert found >= {"share of C1", f"share of C{len(part.consumers)}"}, f"\nshares moved:\n{uneven}"
 
 
-@pytest.mark.parametrize("name", ["one-to-one", "one-to-many", "many-to-one", "many-to-many"])
+@pytest.mark.parametrize("name", beyond(2, ["one-to-one", "many-to-many", "one-to-many", "many-to-one"], "other loads"))
 def test_both_engines_agree(name):
     """Shares, service and sojourn times within tolerance, nothing lost or duplicated; a wrong simulation is found."""
     assert_right_and_wrong_are_told_apart(run_both(name))

@@ -194,6 +194,30 @@ def test_leads_to_the_lessons_before_and_after(name: str) -> None:
     assert re.findall(r"\]\((\S+)\)", line) == around
 
 
+def test_each_lesson_opens_in_binder_once_it_is_known_where(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its address stands in pyproject.toml only, and badges follow from it; the README has the first lesson's."""
+    source = FOLDER / "solutions" / "03_one_to_one.ipynb"
+    monkeypatch.setattr(build, "repository", lambda: "owner/name")
+    heading, _, shown, *_ = build.lesson(source).cells[0].source.splitlines()
+    assert heading == f"# {build.title(source)}"
+    target = "https://mybinder.org/v2/gh/owner/name/HEAD?urlpath=lab/tree/notebooks/03_one_to_one.ipynb"
+    assert shown == f"[![Open in Binder](figures/binder.svg)]({target})"
+    assert (FOLDER / "figures" / "binder.svg").exists()
+    monkeypatch.undo()
+    readme, where = (FOLDER.parent / "README.md").read_text(), build.repository()
+    wanted = build.badge(where, NAMES[0], "notebooks/figures") if where else "mybinder.org/v2/gh/OWNER/REPOSITORY/HEAD"
+    assert wanted in readme, f"the README has to have: {wanted}"
+
+
+@pytest.mark.parametrize("address", ["https://github.com/owner/name", "https://github.com/owner/name/"])
+def test_the_repository_is_where_pyproject_says(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(build, "HERE", tmp_path / "notebooks")
+    (tmp_path / "pyproject.toml").write_text(f'[project.urls]\nRepository = "{address}"\n')
+    assert build.repository() == "owner/name"
+    (tmp_path / "pyproject.toml").write_text("[project]\n")
+    assert build.repository() == ""
+
+
 def test_a_solution_without_a_verdict_is_an_error() -> None:
     source = build.read(FOLDER / "solutions" / "03_one_to_one.ipynb")
     source.cells = [cell for cell in source.cells if "verdict" not in tags(cell)]
