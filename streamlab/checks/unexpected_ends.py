@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from redis.exceptions import ConnectionError, ResponseError, TimeoutError
@@ -43,6 +43,8 @@ class Diagnosis:
     hint: str
     story: tuple[str, ...] = ()
     error: BaseException | None = None
+    #: Whether the run was cut off, since nothing in it let time go on.
+    hung: bool = False
 
 
 def of_error(error: BaseException, culprit: str, watch: Watch) -> Diagnosis:
@@ -124,12 +126,13 @@ def of_no_await(watch: Watch, seconds: float, error: BaseException) -> Diagnosis
     culprit = last[0].consumer if last else ""
     sent = watch.last_commands(culprit, _N_COMMANDS_TOLD)
     if len(sent) == _N_COMMANDS_TOLD and sent[0].at == sent[-1].at:
-        return of_busy_loop(watch)  # which only had not come to its end
+        return replace(of_busy_loop(watch), hung=True)  # which only had not come to its end
     return Diagnosis(
         f"it was still running after {seconds:g} s{in_line(error)}.",
         "a loop in which nothing is awaited never lets the others go on: await handler(…), await client.…, or await "
         "asyncio.sleep(…).",
         commands_told(watch, culprit),
+        hung=True,
     )
 
 

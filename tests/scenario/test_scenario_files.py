@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import math
+import os
 import pickle
 import subprocess
 import sys
@@ -305,7 +306,10 @@ def test_errors_survive_another_process() -> None:
 def test_a_scenario_needs_little(code: str, absent: list[str]) -> None:
     """No Redis client and no event loop; nothing that reads files, until one is read."""
     program = f"import sys; {code}; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True, timeout=60
+    )
     loaded = set(done.stdout.split())
     assert "attrs" in loaded
     assert not loaded & set(absent)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import itertools
 import os
 import random
 import re
 import sys
+import time
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,8 +19,10 @@ import redis
 import redis.asyncio
 
 from streamlab import Panel
+from streamlab.checks import grading
 from streamlab.lab import how_far
 from streamlab.testing import ConsumerFailed, assert_survives, replay, replay_lab, trying
+from streamlab.testing.trying import Trial
 from tests.checks.own_consumers import MISTAKES, RIGHT, consumer_of, no_claim
 from tests.testing import shop
 
@@ -269,6 +274,38 @@ def test_a_failure_tells_the_smallest_schedule_the_story_and_what_to_type(monkey
         """.savefig("seed-4.png")""",
         "  Panel(replay_lab(my_consumer, seed=4, faults=['kill', 'pause']))",
     ]
+
+
+def test_a_failure_is_made_as_small_on_a_slow_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else it would be told otherwise there, or where coverage is measured, and not be what `replay` shows."""
+    told = str(failure(CARELESS, **FEW))
+    now = itertools.count(step=2.0)
+    slow = SimpleNamespace(**dict.fromkeys(("process_time", "monotonic", "perf_counter", "time"), lambda: next(now)))
+    for name, module in [*sys.modules.items()]:
+        if name.startswith("streamlab.testing") and hasattr(module, "time"):
+            monkeypatch.setattr(module, "time", slow)
+    assert str(failure(CARELESS, **FEW)) == told
+
+
+@pytest.mark.parametrize("on", [lambda: None, lambda: time.sleep(0.01)], ids=["works", "waits"])
+def test_what_hangs_is_tried_once(on: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether it works or waits meanwhile: to make it smaller would take a minute."""
+    monkeypatch.setattr(grading, "TIME_LIMIT", 0.1)
+    made: list[Trial] = []
+    trial = trying.trial
+
+    def counted(*arguments: Any) -> Trial:
+        made.append(trial(*arguments))
+        return made[-1]
+
+    monkeypatch.setattr(trying, "trial", counted)
+
+    async def hangs(client: Any, stream: str, group: str, consumer: str, handler: Any) -> None:
+        while True:
+            on()
+
+    assert "it was still running after 0.1 s" in str(failure(hangs, seed=1))
+    assert len(made) == 1
 
 
 def test_only_within_pytest_it_is_said_how_pytest_shows_it(monkeypatch: pytest.MonkeyPatch) -> None:
