@@ -114,7 +114,9 @@ def each_server(binaries: Sequence[ServerBinary], n: int = 1) -> list[Any]:
     """List programs as parameters of a test that needs one; those behind the first `n` try the same again."""
     again = [pytest.mark.redis, pytest.mark.further("on another server")]
     return [
-        pytest.param(binary, marks=again[: 1 if at < n else 2], id=f"{binary.kind}-{'.'.join(map(str, binary.version))}")
+        pytest.param(
+            binary, marks=again[: 1 if at < n else 2], id=f"{binary.kind}-{'.'.join(map(str, binary.version))}"
+        )
         for at, binary in enumerate(binaries)
     ]
 
