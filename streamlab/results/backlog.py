@@ -185,10 +185,10 @@ class Backlog:
             self.size -= 1
             self._changes.add(max(at, when), -1, 0)
 
-    def take_over(self, line: array[int], n_delivered: int, last: str, moved_at: float) -> None:
-        """Have entries as the first, of which so many have been delivered in their order."""
-        self.line.extend(line)
-        self.position, self.size = n_delivered, len(line) - n_delivered
+    def take_over(self, n_added: int, n_delivered: int, last: str, moved_at: float) -> None:
+        """Have so many entries as the first, of which so many have been delivered in their order."""
+        self.line.extend(range(n_added))
+        self.position, self.size = n_delivered, n_added - n_delivered
         self.last, self.moved_at = last, moved_at
 
     def size_of(self, number: int) -> int:

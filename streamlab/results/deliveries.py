@@ -90,14 +90,14 @@ class Deliveries(Sequence[Delivery]):
         )  # fmt: skip
 
     def take_over(
-        self, entry: array[int], consumer: list[int], delivery_count: list[int], delivered: array[float],
+        self, consumer: Iterable[int], delivery_count: Iterable[int], delivered: array[float],
         begun: array[float], processed: array[float], acked: array[float], outcome: int,
     ) -> None:  # fmt: skip
-        """Have these as the first; by the acknowledgement comes the outcome."""
+        """Have these as the first: of the entries 0, 1, 2 …; by the acknowledgement comes the outcome."""
         n = self._n = self._room = len(delivered)
-        self.entry.extend(entry)
-        self.consumer.fromlist(consumer)
-        self.delivery_count.fromlist(delivery_count)
+        self.entry.extend(range(n))
+        self.consumer.extend(consumer)
+        self.delivery_count.extend(delivery_count)
         self.delivered.extend(delivered)
         self.begun.extend(begun)
         self.processed.extend(processed)
@@ -105,8 +105,7 @@ class Deliveries(Sequence[Delivery]):
         self.acked.extend(acked)
         self.over.extend(acked)
         self.claimed.extend(bytes(n))
-        is_acked = bytes(map(eq, acked, acked))  # not NaN
-        self.outcome.extend(is_acked.replace(b"\1", bytes((outcome,))))
+        self.outcome.extend(map(outcome.__mul__, map(eq, acked, acked)))  # 0 where it is NaN
 
     def is_again(self, number: int) -> bool:
         """Return whether the entry had been delivered before, as its delivery count tells."""

@@ -14,7 +14,7 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import compress, count, islice, repeat
 from operator import ge, le, lt, ne, sub
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from streamlab.actors.events import ACKED, ADDED, DELIVERED, PROCESSED, STARTED, STOPPED
 from streamlab.results.actor_records import State
@@ -34,9 +34,6 @@ _NO_STEPS: Final = bytes((_PROCESSED, _STOPPED))
 #: An entry's end if it is acknowledged at once, and the kinds that have no part in that.
 _END: Final = bytes((_PROCESSED, _ACKED))
 _NO_END: Final = bytes((_ADDED, _DELIVERED, _STOPPED))
-
-
-_Column = TypeVar("_Column", list[float], list[int], "array[Any]")
 
 
 class _NotPlain(Exception):
@@ -90,7 +87,7 @@ def _mask(*kinds: int) -> bytes:
     return bytes(kind in kinds for kind in range(256))
 
 
-def _put(column: _Column, places: Sequence[int], values: Iterable[Any]) -> _Column:
+def _put(column: array[Any], places: Sequence[int], values: Iterable[Any]) -> array[Any]:
     """Put values into their places of a column, which is as yet unknown there."""
     for place, value in zip(places, values, strict=False):
         column[place] = value
@@ -100,30 +97,26 @@ def _put(column: _Column, places: Sequence[int], values: Iterable[Any]) -> _Colu
 class _Plain:
     """Events that seem to be plain. Raises `_NotPlain` where they are not, and nothing has been entered then.
 
-    Deliveries come in the order of the entries' ids: so both have the same numbers. Times are in lists until they are
-    entered: a number that is taken from an array is made anew each time.
+    Deliveries come in the order of the entries' ids: so both have the same numbers.
     """
 
     def __init__(self, ledger: Ledger, events: Columns) -> None:
         self.ledger, self.events = ledger, events
         self.is_added = events.kinds.translate(_mask(_ADDED))
         self.is_delivered = events.kinds.translate(_mask(_DELIVERED))
-        self.times = list(events.times())
-        self.delivered = list(compress(self.times, self.is_delivered))
+        self.delivered = array("d", compress(events.times(), self.is_delivered))
         self._number()
-        self.consumer = list(compress(events.actors(), self.is_delivered))
+        self.consumer = array("H", compress(events.actors(), self.is_delivered))
         records = {who: ledger.consumers.get(events.names[who]) for who in set(self.consumer)}
         self.records = {who: r for who, r in records.items() if r is not None and r.life == State.WAITING}
         if len(self.records) < len(records):
             raise _NotPlain
         self.hands: dict[int, deque[int]] = {who: deque() for who in self.records}
-        self.begun, self.left, self.acked = ([math.nan] * len(self.delivered) for _ in range(3))
+        self.begun, self.left, self.acked = (array("d", (math.nan,)) * len(self.delivered) for _ in range(3))
         self.free_at = {who: record.free_at for who, record in self.records.items()}
         self.busy = {who: record.busy for who, record in self.records.items()}
         self.idle_since = {who: record.idle_since for who, record in self.records.items()}
-        self.processed_in_turn: list[int] = []
-        self.acked_in_turn: list[int] = []
-        self.acked_by: Counter[int] = Counter()  # if that was found by the way
+        self.processed_in_turn, self.acked_in_turn = array("I"), array("I")
         if not self._work_one_by_one():
             self._go_through()
 
@@ -140,16 +133,16 @@ class _Plain:
         self.odd = [] if texts == added_ids else list(compress(count(), map(ne, texts, added_ids)))
         places = {texts[place]: place for place in self.odd}
         self.moved = [places[added_ids[place]] for place in self.odd]
-        self.added = self._in_order(list(compress(self.times, is_added)))
+        self.added = self._in_order(array("d", compress(events.times(), is_added)))
         if not (
             all(map(lt, keys, islice(keys, 1, None)))
             and given_ids == texts[: len(given_ids)]
-            and all(map(le, self.times, islice(self.times, 1, None)))
+            and all(map(le, events.times(), islice(events.times(), 1, None)))
             and all(map(ge, self.delivered, self.added))
         ):
             raise _NotPlain
 
-    def _in_order(self, column: _Column) -> _Column:
+    def _in_order(self, column: array[Any]) -> array[Any]:
         """Put what is known of entries as they were told of into the order of their numbers."""
         return _put(column, self.moved, [column[place] for place in self.odd])
 
@@ -162,8 +155,8 @@ class _Plain:
         if ends != (_END * n_done)[: len(ends)]:
             return False
         is_end = events.kinds.translate(_mask(_PROCESSED, _ACKED))
-        ids, by = list(compress(events.ids(), is_end)), list(compress(events.actors(), is_end))
-        at = list(compress(self.times, is_end))
+        ids, by = list(compress(events.ids(), is_end)), array("H", compress(events.actors(), is_end))
+        at = array("d", compress(events.times(), is_end))
         done_ids, done_by, done_at, acked_at = ids[::2], by[::2], at[::2], at[1::2]
         if not (done_ids[:n_acked] == ids[1::2] and done_by[:n_acked] == by[1::2]):
             return False
@@ -173,7 +166,7 @@ class _Plain:
             give[who](number)
         next_of = {who: iter(numbers) for who, numbers in given.items()}
         try:
-            done = list(map(next, map(next_of.__getitem__, done_by)))
+            done = array("I", map(next, map(next_of.__getitem__, done_by)))
         except KeyError:
             raise _NotPlain from None
         if len(done) < n_done or done_ids != list(map(self.texts.__getitem__, done)):
@@ -181,7 +174,7 @@ class _Plain:
         if not all(map(lt, map(delivered.__getitem__, done), done_at)):
             return False  # what comes first in one moment is to be seen one by one only
         _put(left, done, done_at)
-        if done_at == acked_at:
+        if done_at.tobytes() == acked_at.tobytes():
             self.acked = acked = left[:]
         else:
             _put(acked, done, acked_at)
@@ -205,7 +198,6 @@ class _Plain:
             self.idle_since[who] = left[last]
             self.free_at[who] = left[last] if acked[last] != acked[last] else acked[last]  # NaN
         self.processed_in_turn, self.acked_in_turn = done, done[:n_acked]
-        self.acked_by = Counter(done_by[:n_acked])
         return True
 
     def _go_through(self) -> None:
@@ -217,7 +209,7 @@ class _Plain:
         note_processed, note_acked = self.processed_in_turn.append, self.acked_in_turn.append
         n_delivered = 0
         events = self.events
-        rows = zip(events.kinds, self.times, events.actors(), events.ids(), strict=True)
+        rows = zip(events.kinds, events.times(), events.actors(), events.ids(), strict=True)
         for kind, at, who, entry_id in rows:
             if kind == _DELIVERED:
                 hands[who].append(n_delivered)
@@ -251,37 +243,35 @@ class _Plain:
         ledger, events, deliveries = self.ledger, self.events, self.ledger.deliveries
         n_added, n_delivered = len(self.added), len(self.delivered)
         ledger.ids.texts += self.texts
-        producers = list(compress(events.actors(), self.is_added))
-        name_of = {who: deliveries.names[events.names[who]] for who in set(producers)}
-        ledger.producer.numbers.fromlist(self._in_order(list(map(name_of.__getitem__, producers))))
-        numbers = array("I", range(n_added + 1))
-        ledger.last.numbers.extend(numbers[1 : n_delivered + 1])
+        name_of = {who: deliveries.names[events.names[who]] for who in set(compress(events.actors(), self.is_added))}
+        producers = array("H", map(name_of.__getitem__, compress(events.actors(), self.is_added)))
+        ledger.producer.numbers.extend(self._in_order(producers))
+        ledger.last.numbers.extend(range(1, n_delivered + 1))
         ledger.last.numbers.extend(repeat(0, n_added - n_delivered))
-        numbers.pop()
-        ledger.added.at.fromlist(self.added)
-        ledger.added.order.extend(_put(numbers[:], self.odd, self.moved))
-        delivered, begun, left, acked = (array("d", at) for at in (self.delivered, self.begun, self.left, self.acked))
+        ledger.added.at.extend(self.added)
+        del self.added  # what has been taken over is not needed twice
+        ledger.added.order.extend(_put(array("I", range(n_added)), self.odd, self.moved))
         for times, at, order in (
-            (ledger.processed, left, self.processed_in_turn),
-            (ledger.acked, acked, self.acked_in_turn),
+            (ledger.processed, self.left, self.processed_in_turn),
+            (ledger.acked, self.acked, self.acked_in_turn),
         ):
             times.at.extend(at)
             times.at.extend(repeat(math.nan, n_added - n_delivered))
-            times.order.fromlist(order)
+            times.order.extend(order)
         ledger.n_known = n_added
         number_of = {who: record.number for who, record in self.records.items()}
         deliveries.take_over(
-            numbers[:n_delivered], list(map(number_of.__getitem__, self.consumer)),
-            list(compress(events.counts, self.is_delivered)), delivered, begun, left, acked, OUTCOME[ACKED],
+            map(number_of.__getitem__, self.consumer), compress(events.counts, self.is_delivered),
+            self.delivered, self.begun, self.left, self.acked, OUTCOME[ACKED],
         )  # fmt: skip
         if len(self.acked_in_turn) < n_delivered:
             ledger.pending.numbers.update((n, n) for n, at in enumerate(self.acked) if at != at)  # NaN
         self._enter_consumers()
         has_steps = events.kinds.translate(_mask(_ADDED, _DELIVERED, _ACKED))
-        ledger.changes.at.fromlist(list(compress(self.times, has_steps)))
+        ledger.changes.at.extend(compress(events.times(), has_steps))
         ledger.changes.steps += events.kinds.translate(_STEPS, _NO_STEPS)
         if self.texts:
-            ledger.backlog.take_over(numbers, n_delivered, self.texts[-1], max(self.delivered, default=0.0))
+            ledger.backlog.take_over(n_added, n_delivered, self.texts[-1], max(self.delivered, default=0.0))
         ledger.n_processed = len(self.processed_in_turn)
         worked = [self.left[number] for number in self.processed_in_turn[-1:]]
         ledger.last_work = max([ledger.last_work, *worked])
@@ -293,8 +283,7 @@ class _Plain:
         ledger.longest_hold = max(held, default=0.0)
 
     def _enter_consumers(self) -> None:
-        delivered = Counter(self.consumer)
-        acked = self.acked_by or Counter(map(self.consumer.__getitem__, self.acked_in_turn))
+        delivered, acked = Counter(self.consumer), Counter(map(self.consumer.__getitem__, self.acked_in_turn))
         for who, record in self.records.items():
             record.delivered += delivered[who]
             hand = self.hands[who]
