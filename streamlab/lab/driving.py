@@ -85,8 +85,9 @@ class LiveDriver:
                     raise
                 raise await self._engine.stage.went_away(error) from None  # as whoever asks later is told
 
+        question = work()
         try:
-            asked = asyncio.run_coroutine_threadsafe(work(), self._thread.loop)
+            asked = asyncio.run_coroutine_threadsafe(question, self._thread.loop)
             deadline = time.monotonic() + _PATIENCE
             # A loop that is just being closed may never come to it.
             while not asked.done() and not self._thread.wait(0.0) and time.monotonic() < deadline:
@@ -96,6 +97,7 @@ class LiveDriver:
             if not self._engine.is_closing:
                 raise
         self._thread.wait()  # what it ended with is told when all is tidied up
+        question.close()  # it may never have been begun
         raise self._why_it_ended()
 
     def _why_it_ended(self) -> BaseException:

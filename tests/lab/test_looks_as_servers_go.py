@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from streamlab.lab.lab import Lab, LabError
 from streamlab.lab.live import LiveEngine, LiveStage
 from streamlab.lab.looker import Looker
+from streamlab.lab.running import OwnThread
 from streamlab.results.snapshot import Snapshot
 from streamlab.scenario import Arrivals, Scenario, Service, consumers, producers
 from streamlab.scenario.action_texts import parse_action
@@ -107,3 +109,14 @@ def test_who_asks_while_it_is_tidied_up_is_told_why_it_ended(monkeypatch: pytest
         assert not lab._driver()._thread.is_at_work  # type: ignore[union-attr]
         if why == "it was closed":
             closing.join()
+
+
+def test_a_question_that_comes_too_late_is_no_coroutine_that_nobody_awaits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run's loop has been closed between who asked whether it is there and the question. (Warnings are errors.)"""
+    with Lab(SLOW, engine="live") as lab:
+        driver = lab._driver()
+        lab.snapshot()
+    monkeypatch.setattr(OwnThread, "is_at_work", True)
+    with pytest.raises(LabError, match="has been closed"):
+        driver.ask(lambda lookout: lookout)
+    gc.collect()
