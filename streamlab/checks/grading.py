@@ -40,7 +40,7 @@ from streamlab.virtual.loop import Deadlock, TimeStandsStill
 #: How many callbacks may run at one moment; a right consumer's are some hundreds.
 _CALLBACKS: Final = 10_000
 #: Seconds for one schedule (see `time_limit`). A right consumer takes a twentieth of one.
-TIME_LIMIT: Final = 3.0
+_TIME_LIMIT: Final = 3.0
 #: Seconds for what has to end.
 _LAST_CALL: Final = 0.5
 #: COUNT of XAUTOCLAIM where a list is to be long.
@@ -158,7 +158,7 @@ def _try(tried: Schedule) -> Diagnosis | None:
     scenario = tried.scenario
     try:
         with (
-            time_limit(TIME_LIMIT),
+            time_limit(_TIME_LIMIT),
             contextlib.closing(SimulatedEngine(scenario, callbacks_per_instant=_CALLBACKS)) as engine,
         ):
             run = engine.run()
@@ -196,12 +196,12 @@ def try_own(answer: Any, tried: Schedule) -> tuple[Diagnosis | None, Run | None]
     engine.loop.set_exception_handler(lambda _, context: _note_background(watch, context))
     found = run = None
     try:
-        with time_limit(TIME_LIMIT):
+        with time_limit(_TIME_LIMIT):
             run = _run(engine, watch, tried)
     except (TimeStandsStill, Deadlock):
         found = of_busy_loop(watch)
     except OutOfTime as error:
-        found = of_no_await(watch, TIME_LIMIT, error)
+        found = of_no_await(watch, _TIME_LIMIT, error)
     except SystemExit:  # of a task that a consumer has started
         found = Diagnosis("one of them ended the whole program (sys.exit).", "use return.")
     finally:
@@ -218,7 +218,7 @@ def _objected(watch: Watch) -> Diagnosis | None:
     if watch.objection is None:
         return None
     if isinstance(watch.error, OutOfTime):
-        return of_no_await(watch, TIME_LIMIT, watch.error)
+        return of_no_await(watch, _TIME_LIMIT, watch.error)
     if watch.error is not None:
         return of_error(watch.error, watch.culprit, watch)
     verdict = watch.objection.verdict

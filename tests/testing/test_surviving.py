@@ -290,7 +290,7 @@ def test_a_failure_is_made_as_small_on_a_slow_machine(monkeypatch: pytest.Monkey
 @pytest.mark.parametrize("on", [lambda: None, lambda: time.sleep(0.01)], ids=["works", "waits"])
 def test_what_hangs_is_tried_once(on: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> None:
     """Whether it works or waits meanwhile: to make it smaller would take a minute."""
-    monkeypatch.setattr(grading, "TIME_LIMIT", 0.1)
+    monkeypatch.setattr(grading, "_TIME_LIMIT", 0.1)
     made: list[Trial] = []
     trial = trying.trial
 
