@@ -32,7 +32,7 @@ from tests.project.test_notebooks import FOLDER, NEEDS_SERVER, WRITES_FILE, buil
 N_RIGHT = 10
 UNTOUCHED = Wrong("", "There is no answer yet.")
 #: Of the right ones so many are tried with the wrong ones. They take the most time: each is put to all schedules.
-N_FIRST = 4
+N_FIRST = 3
 
 Space = dict[str, Any]
 

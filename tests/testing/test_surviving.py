@@ -30,6 +30,14 @@ CONSUME = consumer_of()
 #: Fails where another program holds many entries: at the fourth seed.
 CARELESS = MISTAKES["until an empty page"].consumer
 FEW: dict[str, Any] = {"faults": "crash-before-effect", "entries": 60}
+#: How many trials are made to find the smallest schedule that fails, where nothing else is said.
+USUAL_EFFORT = trying._EFFORT
+
+
+@pytest.fixture(autouse=True)
+def few_trials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make no failure as small as it gets, where that is not what is tried: it takes a second or two each time."""
+    monkeypatch.setattr(trying, "_EFFORT", 5)
 
 
 def failure(consumer: Any, **options: Any) -> ConsumerFailed:
@@ -254,6 +262,7 @@ def test_an_error_of_ones_own_is_shown_as_the_cause() -> None:
 
 def test_a_failure_tells_the_smallest_schedule_the_story_and_what_to_type(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PYTEST_CURRENT_TEST")
+    monkeypatch.setattr(trying, "_EFFORT", USUAL_EFFORT)
     found = failure(consumer_of(claim=no_claim), faults=["kill", "pause"], seed=2)
     assert str(found).splitlines() == [
         "my_consumer, with seed 4: entry 1767225600050-6 is still pending for C1 at the end.",
@@ -278,6 +287,7 @@ def test_a_failure_tells_the_smallest_schedule_the_story_and_what_to_type(monkey
 
 def test_a_failure_is_made_as_small_on_a_slow_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else it would be told otherwise there, or where coverage is measured, and not be what `replay` shows."""
+    monkeypatch.setattr(trying, "_EFFORT", USUAL_EFFORT)
     told = str(failure(CARELESS, **FEW))
     now = itertools.count(step=2.0)
     slow = SimpleNamespace(**dict.fromkeys(("process_time", "monotonic", "perf_counter", "time"), lambda: next(now)))

@@ -197,7 +197,7 @@ def more_faults(page: Any) -> None:
     assert not page.is_visible("[aria-label=Action]")
 
 
-@pytest.mark.parametrize("engine", ["simulated", pytest.param("live", marks=FURTHER_LIVE)])
+@pytest.mark.further("in another application")
 def test_in_voila(engine: str, eventually: Eventually) -> None:
     """`streamlab panel`: a page of its own; recovered by one click. Its processes end with it."""
     port = browser.free_port()
