@@ -113,6 +113,14 @@ def answers(url: str) -> bool:
     return False
 
 
+def address_in(runtime: Path) -> str:
+    """Return where the server is whose file is in a folder; "" until Jupyter has written all of it."""
+    for file in runtime.glob("jpserver-*.json"):
+        with suppress(json.JSONDecodeError):
+            return str(json.loads(file.read_text())["url"])
+    return ""
+
+
 @contextmanager
 def panel(folder: Path) -> Iterator[Session]:
     """Give a live panel whose page has been opened, so that there is a kernel with workers and a server."""
@@ -128,9 +136,8 @@ def lab(folder: Path, url: str, terminal: int | None = None, then: str = "") -> 
     """Give a JupyterLab with a notebook's kernel in which two live labs play."""
     with running(folder, "lab", "--folder", str(folder / "copy"), terminal=terminal) as session:
         runtime = folder / "runtime"
-        wait_for(lambda: list(runtime.glob("jpserver-*.json")), session)
-        wait_for(lambda: json.loads(next(runtime.glob("jpserver-*.json")).read_text()), session)
-        address = json.loads(next(runtime.glob("jpserver-*.json")).read_text())["url"]
+        wait_for(lambda: address_in(runtime), session)
+        address = address_in(runtime)
         wait_for(lambda: answers(f"{address}api?token={browser.TOKEN}"), session)
         headers = {"Authorization": f"token {browser.TOKEN}", "Content-Type": "application/json"}
         ask = urllib.request.Request(f"{address}api/kernels", b"{}", headers)
@@ -214,6 +221,16 @@ def test_a_terminal_is_closed(tmp_path: Path, redis_url: str, eventually: Eventu
         os.close(main)
         assert session.process.wait(LIMIT) == 128 + signal.SIGHUP, (tmp_path / "log").read_text()
         gone(session, everything, eventually)
+
+
+def test_a_file_that_is_being_written_is_not_read_yet(tmp_path: Path) -> None:
+    assert address_in(tmp_path) == ""
+    file = tmp_path / "jpserver-1.json"
+    for text in ("", '{"url": "htt'):
+        file.write_text(text)
+        assert address_in(tmp_path) == ""
+    file.write_text('{"url": "http://localhost/"}')
+    assert address_in(tmp_path) == "http://localhost/"
 
 
 def test_an_exit_status_is_a_shell_s() -> None:
