@@ -24,12 +24,12 @@ help: ## list these targets
 lab: $(VENV)/course ## install what the course needs, and open your copy of it in JupyterLab
 	@$(BIN)/streamlab lab $(ARGS)
 
-test: lint ## check and test everything, notebooks included
+test: lint ## check and test, notebooks included; what takes longer is `make further`
 	@$(PYTEST) --real-time=without --further=without -n 3 --dist worksteal tests $(ARGS) || [ $$? -eq 5 ] # 5: ARGS choose none
 	@$(PYTEST) --real-time=only --further=without -n 3 --dist worksteal tests $(ARGS) || [ $$? -eq 5 ]
 	@$(PYTEST) --nbval --nbval-current-env --nbval-cell-timeout=120 -n 2 --dist loadfile $(NOTEBOOKS) $(ARGS) || [ $$? -eq 5 ]
 
-further: $(VENV)/dev ## try the same with more seeds, on all servers, at greater length, as continuous integration does too
+further: $(VENV)/dev ## test with more seeds, on all servers, at greater length, as continuous integration does too
 	@$(PYTEST) --real-time=without --further=only -n 3 --dist worksteal tests $(ARGS) || [ $$? -eq 5 ]
 	@$(PYTEST) --real-time=only --further=only -n 3 --dist worksteal tests $(ARGS) || [ $$? -eq 5 ]
 

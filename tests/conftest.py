@@ -7,7 +7,7 @@ A test that is not marked may run beside any others, however busy the machine. O
 processes do meanwhile, says so: ``@pytest.mark.real_time("why")``. ``make test`` runs the first by
 ``--real-time=without``, then the second by ``--real-time=only``, which mostly wait, and then the lessons.
 
-What tries the same again, on another server, with more seeds or at greater length, says so as well:
+What tries the same again, on another server, with more seeds or at greater length, or takes long, says so as well:
 ``@pytest.mark.further("how")``. ``make test`` leaves that to ``make further``; continuous integration runs both.
 """
 

@@ -17,7 +17,7 @@ import streamlab
 import streamlab.actors
 import streamlab.testing
 
-#: `make site` finds as much; and this takes as long as all of the documents' other tests.
+#: It takes half a minute to make; `make site` finds broken references, but not all that is looked for here.
 pytestmark = pytest.mark.further("the documents as a site")
 ROOT = Path(__file__).parents[2]
 
